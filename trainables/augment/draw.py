@@ -1,0 +1,61 @@
+"""Random parameters for one shard of a logical batch, the same whatever the number of shards."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from trainables.seeds import derive
+
+
+class Draw:
+    """Draws per-sample parameters for the whole logical batch and hands out this worker's rows.
+
+    So the augmentation of a sample depends on the seed and its place in the logical batch only, never on how many
+    workers share that batch.
+
+    Args:
+        seed: names the stream.
+        total: samples in the logical batch, over all workers.
+        first: this shard's first row in it.
+        count: this shard's number of rows.
+        device: where the drawn parameters go; drawing itself is done on the CPU.
+    """
+
+    def __init__(self, seed: int, total: int, first: int, count: int, device: torch.device | str = "cpu") -> None:
+        self.seed, self.total, self.first, self.count = seed, total, first, count
+        self.device = torch.device(device)
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def _shard(self, values: Tensor) -> Tensor:
+        return values[self.first : self.first + self.count].to(self.device, non_blocking=True)
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """Float32 `(count, *shape)`, uniform in [low, high)."""
+        return self._shard(torch.rand(self.total, *shape, generator=self._generator) * (high - low) + low)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Float32 `(count, *shape)`, standard normal."""
+        return self._shard(torch.randn(self.total, *shape, generator=self._generator))
+
+    def chance(self, probability: float) -> Tensor:
+        """Bool `(count,)`, true with `probability`."""
+        return self._shard(torch.rand(self.total, generator=self._generator) < probability)
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        """Int64 `(count, *shape)`, uniform in [low, high)."""
+        return self._shard(torch.randint(low, high, (self.total, *shape), generator=self._generator))
+
+    def fork(self, *names: str | int) -> Draw:
+        """An independent draw for the same shard, by name: one for each view or operation."""
+        return Draw(derive(self.seed, *names), self.total, self.first, self.count, self.device)
+
+    def field(self, *shape: int) -> Tensor:
+        """Float32 `(count, *shape)` standard normal noise for pixels, drawn where it is used.
+
+        Unlike the other draws it is made for this shard alone (a whole logical batch of pixel noise would be thrown
+        away by every other worker), so its values depend on the shard's place and on the device.
+        """
+        seed = derive(self.seed, "field", self.first)
+        generator = torch.Generator(device=self.device).manual_seed(seed)
+        return torch.randn(self.count, *shape, generator=generator, device=self.device)

@@ -1,0 +1,103 @@
+"""Batches of frames by indexing the store: order and randomness named by seed and epoch, sharded over workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.augment.draw import Draw
+from trainables.data.frames import FrameStore
+from trainables.seeds import derive, numpy_generator
+
+RowChooser = Callable[[int], np.ndarray]
+"""Gives an epoch's rows of the store (int64) from the epoch's number."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One worker's part of a logical batch.
+
+    Attributes:
+        images: uint8 `(B, C, H, W)`.
+        masks: uint8 class indices `(B, H, W)`, or None for unlabelled frames.
+        rows: int64 `(B,)`, the frames' rows in the store.
+        draw: this batch's named randomness.
+    """
+
+    images: Tensor
+    masks: Tensor | None
+    rows: Tensor
+    draw: Draw
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.images.device
+
+
+class Batches:
+    """Epochs of shuffled logical batches over a frame store.
+
+    Args:
+        store: the decoded frames.
+        rows: rows of the store, or a function of the epoch that gives them (one random frame a video, say).
+        batch_size: of the logical batch, over all workers.
+        seed: names the order and the augmentation.
+        masks: whether the batches carry masks; every row must then have one.
+        shuffle: off for evaluation.
+        keep_tail: whether the last, smaller batch is given. Contrastive losses want full batches; a set smaller than
+            one batch is given as one batch all the same.
+    """
+
+    def __init__(
+        self,
+        store: FrameStore,
+        rows: np.ndarray | RowChooser,
+        batch_size: int,
+        seed: int = 0,
+        *,
+        masks: bool = False,
+        shuffle: bool = True,
+        keep_tail: bool = True,
+    ) -> None:
+        self.store, self.batch_size, self.seed = store, batch_size, seed
+        self._rows = rows
+        self._masks, self._shuffle, self._keep_tail = masks, shuffle, keep_tail
+
+    def rows(self, epoch: int = 0) -> np.ndarray:
+        """The epoch's rows before shuffling."""
+        return self._rows(epoch) if callable(self._rows) else self._rows
+
+    def __len__(self) -> int:
+        """Logical batches in an epoch."""
+        count = len(self.rows(0))
+        full, tail = divmod(count, self.batch_size)
+        return full + (1 if tail and (self._keep_tail or full == 0) else 0)
+
+    def epoch(
+        self, epoch: int = 0, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"
+    ) -> Iterator[Batch]:
+        """This worker's shard of every batch of the epoch."""
+        rows = self.rows(epoch)
+        if self._shuffle:
+            rows = rows[numpy_generator(self.seed, "order", epoch).permutation(len(rows))]
+        for index in range(len(self)):
+            logical = rows[index * self.batch_size : (index + 1) * self.batch_size]
+            first, last = (len(logical) * rank) // world_size, (len(logical) * (rank + 1)) // world_size
+            seed = derive(self.seed, "augment", epoch, index)
+            draw = Draw(seed, len(logical), first, last - first, device)
+            yield self._gather(logical[first:last], draw)
+
+    def _gather(self, rows: np.ndarray, draw: Draw) -> Batch:
+        images = torch.from_numpy(self.store.images[rows])
+        masks = None
+        if self._masks:
+            masks = torch.from_numpy(self.store.masks[self.store.index["mask"][rows]])
+        if draw.device.type == "cuda":
+            images = images.pin_memory().to(draw.device, non_blocking=True)
+            masks = masks.pin_memory().to(draw.device, non_blocking=True) if masks is not None else None
+        return Batch(images, masks, torch.from_numpy(rows), draw)

@@ -1,0 +1,250 @@
+"""The one training loop that every stage runs."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from trainables.data.batches import Batch, Batches
+from trainables.errors import CheckpointError, TrainingFailed
+from trainables.optim.optimizers import Adam, Optimizer
+from trainables.optim.schedules import Constant, Schedule
+from trainables.runtime import Runtime
+from trainables.seeds import derive
+
+Precision = Literal["auto", "float32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How long and how to train.
+
+    Attributes:
+        epochs: passes over the training rows.
+        batch_size: of the logical batch, over all workers.
+        optimizer: and its settings.
+        schedule: of the learning rate, stepped every batch.
+        precision: of the forward pass; `auto` is bf16 where the device computes it natively, else float32.
+        clip_norm: gradients are scaled down to this L2 norm; None leaves them.
+        evaluate_every: epochs between evaluations; the last epoch is always evaluated.
+    """
+
+    epochs: int = 100
+    batch_size: int = 32
+    optimizer: Optimizer = field(default_factory=Adam)
+    schedule: Schedule = field(default_factory=Constant)
+    precision: Precision = "auto"
+    clip_norm: float | None = None
+    evaluate_every: int = 1
+
+
+class Task(nn.Module, ABC):
+    """What is trained: the networks, the loss of a batch, and how to judge the result.
+
+    Attributes:
+        monitor: the evaluation metric by which the best epoch is kept, or None to keep the last.
+        higher_is_better: its direction.
+    """
+
+    monitor: str | None = None
+    higher_is_better: bool = True
+
+    @abstractmethod
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalar losses of the batch; the one called `loss` is minimised."""
+
+    @abstractmethod
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Metrics over an epoch of evaluation batches, with the task in evaluation mode and no gradients."""
+
+    def after_step(self, progress: float) -> None:
+        """Called after each optimizer step that really stepped; `progress` is the share of all steps done, in (0, 1]."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Optimizer groups; `lr_scale` in a group multiplies the learning rate."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The training step, as the module call that data-parallel wrappers hook into."""
+        return self.training_step(batch)
+
+
+@dataclass
+class FitResult:
+    """What a finished run has to show.
+
+    Attributes:
+        metrics: of the kept epoch.
+        epoch: the kept epoch (1-based count of epochs done).
+        history: one row of metrics an epoch.
+    """
+
+    metrics: dict[str, float]
+    epoch: int
+    history: list[dict[str, float]]
+
+
+def fit(
+    task: Task, train: Batches, val: Batches | None, settings: FitSettings, runtime: Runtime, seed: int
+) -> FitResult:
+    """Train `task`, leaving it holding the kept epoch's weights.
+
+    A run that was killed goes on from its last checkpoint and ends bitwise the same on a CPU as one that was not:
+    everything random is named by seed and epoch, and the checkpoint holds the rest.
+
+    Raises:
+        TrainingFailed: the loss is no longer finite.
+        CheckpointError: the checkpoint in the runtime's folder belongs to another network or optimizer.
+    """
+    return _Run(task, train, val, settings, runtime, seed).fit()
+
+
+class _Run:
+    """One call of `fit`: the loop's state and its parts."""
+
+    def __init__(
+        self, task: Task, train: Batches, val: Batches | None, settings: FitSettings, runtime: Runtime, seed: int
+    ) -> None:
+        self.task, self.train, self.val, self.settings = task, train, val, settings
+        self.runtime, self.seed = runtime, seed
+        self.model = runtime.wrap(task)
+        self.optimizer = settings.optimizer.build(task.parameter_groups())
+        self.base_rates = [group["lr"] * group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]
+        self.steps = max(1, len(train)) * settings.epochs
+        self.dtype = autocast_dtype(settings.precision, runtime.device)
+        self.scaler = torch.amp.GradScaler(enabled=self.dtype is torch.float16)
+        self.epoch, self.step = 0, 0
+        self.history: list[dict[str, float]] = []
+        self.best_epoch, self.best_state = 0, None  # type: int, dict[str, Tensor] | None
+
+    def fit(self) -> FitResult:
+        self._resume()
+        while self.epoch < self.settings.epochs:
+            torch.manual_seed(derive(self.seed, "epoch", self.epoch, self.runtime.rank))  # dropout
+            metrics = self._train_epoch()
+            self.epoch += 1
+            if self._evaluation_due():
+                metrics |= self._evaluate()
+            self.history.append(metrics)
+            self._keep_if_best(metrics)
+            self.runtime.save(self._state)
+            self.runtime.report(self.epoch, metrics)
+        if self.best_state is not None:
+            self.task.load_state_dict(self.best_state)
+        kept = self.best_epoch or self.epoch
+        return FitResult(self.history[kept - 1], kept, self.history)
+
+    def _train_epoch(self) -> dict[str, float]:
+        self.task.train()
+        started, images = time.perf_counter(), 0
+        sums: dict[str, Tensor] = {}
+        for batch in self.train.epoch(self.epoch, self.runtime.rank, self.runtime.world_size, self.runtime.device):
+            for name, value in self._train_step(batch).items():
+                sums[name] = sums.get(name, torch.zeros((), device=self.runtime.device)) + value
+            images += batch.draw.total
+        batches = len(self.train)
+        means = {name: float(value) / batches for name, value in sums.items()}
+        if not math.isfinite(means["loss"]):
+            raise TrainingFailed(f"the loss is {means['loss']} in epoch {self.epoch + 1}: lower the learning rate")
+        means["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        means["images_per_second"] = images / (time.perf_counter() - started)
+        return means
+
+    def _train_step(self, batch: Batch) -> dict[str, Tensor]:
+        self._set_rates()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.runtime.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32):
+            losses: dict[str, Tensor] = self.model(batch)
+        self.scaler.scale(losses["loss"]).backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(
+            (p for group in self.optimizer.param_groups for p in group["params"]),
+            self.settings.clip_norm if self.settings.clip_norm is not None else math.inf,
+        )
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        if self.scaler.get_scale() >= scale:
+            self.task.after_step(self.step / self.steps)
+        return {name: value.detach() for name, value in losses.items()} | {"gradient_norm": norm.detach()}
+
+    def _set_rates(self) -> None:
+        factor = self.settings.schedule.factor(self.step, self.steps, len(self.train), self._monitored())
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _evaluation_due(self) -> bool:
+        if self.val is None:
+            return False
+        return self.epoch % self.settings.evaluate_every == 0 or self.epoch == self.settings.epochs
+
+    def _evaluate(self) -> dict[str, float]:
+        assert self.val is not None
+        self.task.eval()
+        dtype, device = self.dtype, self.runtime.device
+        with torch.no_grad(), torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32):
+            found = self.task.evaluate(self.val.epoch(0, device=device))
+        return {f"val/{name}": value for name, value in found.items()}
+
+    def _monitored(self) -> list[float]:
+        """The monitored metric of each evaluated epoch so far, negated where lower is better."""
+        if self.task.monitor is None:
+            return []
+        sign = 1.0 if self.task.higher_is_better else -1.0
+        key = f"val/{self.task.monitor}"
+        return [sign * row[key] for row in self.history if key in row]
+
+    def _keep_if_best(self, metrics: Mapping[str, float]) -> None:
+        if self.task.monitor is None or f"val/{self.task.monitor}" not in metrics:
+            return
+        values = self._monitored()
+        if len(values) == 1 or values[-1] > max(values[:-1]):
+            self.best_epoch = self.epoch
+            self.best_state = {name: value.detach().cpu().clone() for name, value in self.task.state_dict().items()}
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "task": self.task.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best_state": self.best_state,
+        }
+
+    def _resume(self) -> None:
+        state = self.runtime.load()
+        if state is None:
+            return
+        try:
+            self.task.load_state_dict(state["task"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint to resume from does not fit this run: {error}") from error
+        self.scaler.load_state_dict(state["scaler"])
+        self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.best_epoch, self.best_state = state["best_epoch"], state["best_state"]
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The forward pass's type. `auto`: bf16 where the device computes it natively, else float32."""
+    if precision == "auto":
+        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
+        return torch.bfloat16 if native else torch.float32
+    return {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 natively (AVX-512 BF16 or AMX); elsewhere bf16 is emulated and slower."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in checks)
