@@ -149,8 +149,8 @@ class _Run:
             for name, value in self._train_step(batch).items():
                 sums[name] = sums.get(name, torch.zeros((), device=self.runtime.device)) + value
             images += batch.draw.total
-        batches = len(self.train)
-        means = {name: float(value) / batches for name, value in sums.items()}
+        totals = self.runtime.mean(torch.stack([value.float() for value in sums.values()])).tolist()
+        means = {name: total / len(self.train) for name, total in zip(sums, totals, strict=True)}
         if not math.isfinite(means["loss"]):
             raise TrainingFailed(f"the loss is {means['loss']} in epoch {self.epoch + 1}: lower the learning rate")
         means["learning_rate"] = self.optimizer.param_groups[0]["lr"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainables.checkpoint import Checkpoints
 
@@ -23,6 +23,10 @@ class Runtime(Protocol):
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """`module` ready for training here: moved to the device, and synchronised with the other workers if any."""
+        ...
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of `values` over the workers, the same on each."""
         ...
 
     def load(self) -> dict[str, Any] | None:
@@ -73,6 +77,10 @@ class LocalRuntime:
     def wrap(self, module: nn.Module) -> nn.Module:
         """`module` on this runtime's device."""
         return module.to(self.device)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """`values`: there is one worker."""
+        return values
 
     def load(self) -> dict[str, Any] | None:
         """The last whole checkpoint, on the CPU."""

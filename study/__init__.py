@@ -1,0 +1,1 @@
+"""The platform: what is run, where, and what is recorded. The only package that imports ray, optuna or mlflow."""

@@ -1,0 +1,200 @@
+"""What a study does next. Pure bookkeeping: no Ray, no clock; its state is the ledger replayed.
+
+Each cell searches (its trials one after another, so that a sweep is repeatable whatever the timing), then chooses the
+configuration with the best validation metric, then trains the replicates. Cells run side by side. A job whose
+pretraining is missing waits, holding nothing, while that pretraining is run once for all who need it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from study.jobs import Job, Need, Outcome
+from study.ledger import Event, Ledger
+from study.plan import Plan
+from study.sampler import CellSearch, Proposal
+from trainables.seeds import derive
+
+OBJECTIVE = "val/dice"
+"""The metric by which trials are compared; of the validation split, as no other may steer a search."""
+
+
+@dataclass
+class _Cell:
+    """Where one cell stands.
+
+    `reported`, `value` and `falling_behind` are the newest trial's: its last epoch, the metric then, and whether the
+    pruner wants it stopped. `open_jobs` is None when it has to be worked out again.
+    """
+
+    key: str
+    search: CellSearch
+    proposals: list[Proposal] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
+    reported: int = 0
+    falling_behind: bool = False
+    value: float = math.nan
+    best: tuple[float, int] | None = None
+    chosen: dict[str, Any] | None = None
+    open_jobs: list[Job] | None = None
+
+
+class Agenda:
+    """Gives out jobs and takes their outcomes.
+
+    Args:
+        plan: of the study.
+        ledger: everything that happens is appended to it; what it already holds is taken up first.
+        has_artifact: whether a stage output with this digest is in the store.
+    """
+
+    def __init__(self, plan: Plan, ledger: Ledger, has_artifact: Callable[[str], bool]) -> None:
+        self.plan, self._ledger, self._has_artifact = plan, ledger, has_artifact
+        seed = derive(plan.spec.seed, "sampler")
+        self._cells = {cell.key: _Cell(cell.key, CellSearch(plan.spec.search, seed)) for cell in plan.cells}
+        self.running: dict[str, Job] = {}
+        self.outcomes: dict[str, Event] = {}
+        self._failed_pretext: dict[str, str] = {}
+        for event in list(ledger.events):
+            self._apply(event)
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to run."""
+        return not self.running and next(self._ready(), None) is None
+
+    def next(self, free: Need) -> Job | None:
+        """The next job that fits into the `free` cpus and gpus, now counted as running; None if there is none."""
+        for job in self._ready():
+            if fits(job.need, free):
+                self.running[job.id] = job
+                return job
+        return None
+
+    def report(self, job_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Take a running job's metrics after an epoch; True when it should stop now."""
+        job = self.running.get(job_id)
+        if job is None or job.kind != "trial" or OBJECTIVE not in metrics:
+            return False
+        cell = self._cells[job.cell or ""]
+        if epoch > cell.reported:
+            self._record("reported", job=job_id, cell=cell.key, index=job.index, epoch=epoch, value=metrics[OBJECTIVE])
+        return self._should_stop(cell, job)
+
+    def finish(self, job_id: str, outcome: Outcome) -> None:
+        """Take a running job's outcome."""
+        job = self.running.pop(job_id)
+        self._record(
+            "finished",
+            job=job.id,
+            kind=job.kind,
+            cell=job.cell,
+            index=job.index,
+            params=dict(job.params),
+            digest=job.digest,
+            **asdict(outcome),
+        )
+
+    def _ready(self) -> Iterator[Job]:
+        """The jobs that could start now: pretrainings first, as most waits for them, then trials, then replicates."""
+        ready: list[Job] = []
+        missing: dict[str, Job] = {}
+        for cell in self._cells.values():
+            for job in self._open(cell):
+                if job.id in self.running:
+                    continue
+                if job.start is None or self._has_artifact(job.start):
+                    ready.append(job)
+                elif job.start not in missing:
+                    missing[job.start] = self.plan.pretext_of(job)
+        yield from (job for job in missing.values() if job.id not in self.running)
+        yield from sorted(ready, key=lambda job: (job.kind != "trial", job.index))
+
+    def _open(self, cell: _Cell) -> list[Job]:
+        """The cell's jobs that wait only for resources or for a pretraining, running ones included."""
+        while cell.open_jobs is None:
+            cell.open_jobs = self._next_trial(cell) if cell.chosen is None else self._replicates(cell, cell.chosen)
+            for job in cell.open_jobs:
+                reason = self._failed_pretext.get(job.start or "")
+                if reason is not None:
+                    self._end(job, Outcome("failed", {}, 0, 0.0, f"its pretraining failed: {reason}"))
+                elif job.kind == "trial" and self._should_stop(cell, job):
+                    self._end(job, Outcome("stopped", {OBJECTIVE: cell.value}, cell.reported, 0.0))
+        return cell.open_jobs
+
+    def _next_trial(self, cell: _Cell) -> list[Job]:
+        """The cell's trial to run, asking for a new configuration if the last one has ended; or the choice is made."""
+        trials = self.plan.trials
+        if len(cell.ended) < trials:
+            if len(cell.proposals) == len(cell.ended):
+                proposal = cell.search.ask()
+                self._record("asked", cell=cell.key, index=len(cell.proposals), **asdict(proposal))
+            return [self.plan.trial(cell.key, len(cell.proposals) - 1, cell.proposals[-1].params)]
+        if trials and cell.best is None:
+            return []
+        index = cell.best[1] if cell.best else None
+        params = cell.proposals[index].params if index is not None else {}
+        self._record("chosen", cell=cell.key, index=index, params=params)
+        return self._replicates(cell, params)
+
+    def _replicates(self, cell: _Cell, params: Mapping[str, Any]) -> list[Job]:
+        jobs = (self.plan.replicate(cell.key, index, params) for index in range(self.plan.spec.replicates))
+        return [job for job in jobs if job.id not in self.outcomes]
+
+    def _should_stop(self, cell: _Cell, job: Job) -> bool:
+        return cell.falling_behind and cell.reported < job.epochs
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        """Record the outcome of a job that need not run."""
+        if job.id not in self.running:
+            self.running[job.id] = job
+            self.finish(job.id, outcome)
+
+    def _record(self, event: str, **fields: Any) -> None:
+        self._apply(self._ledger.append(event, **fields), live=True)
+
+    def _apply(self, event: Event, *, live: bool = False) -> None:
+        """Change the state by one ledger event; the same for events of this launch and of earlier ones."""
+        match event["event"]:
+            case "asked":
+                cell = self._cells[event["cell"]]
+                proposal = Proposal(event["params"], event["memory"])
+                cell.proposals.append(proposal)
+                cell.reported, cell.value, cell.falling_behind = 0, math.nan, False
+                if not live:
+                    cell.search.restore(proposal)
+            case "reported":
+                cell = self._cells[event["cell"]]
+                cell.reported, cell.value = event["epoch"], event["value"]
+                cell.falling_behind = cell.search.report(event["index"], event["epoch"], event["value"])
+            case "chosen":
+                self._cells[event["cell"]].chosen = event["params"]
+            case "finished":
+                self._apply_finished(event)
+
+    def _apply_finished(self, event: Event) -> None:
+        self.outcomes[event["job"]] = event
+        if event["kind"] == "pretext" and event["status"] == "failed":
+            self._failed_pretext[event["digest"]] = event["reason"] or "unknown"
+            for cell in self._cells.values():
+                cell.open_jobs = None
+        if event["cell"] is None:
+            return
+        cell, index = self._cells[event["cell"]], event["index"]
+        cell.open_jobs = None
+        if event["kind"] != "trial":
+            return
+        cell.ended.add(event["job"])
+        value = event["metrics"].get(OBJECTIVE) if event["status"] == "completed" else None
+        cell.search.tell(index, value, stopped=event["status"] == "stopped")
+        if value is not None and (cell.best is None or value > cell.best[0]):
+            cell.best = (value, index)
+
+
+def fits(need: Need, free: Need) -> bool:
+    """Whether `need`'s workers fit into the free cpus and gpus."""
+    tolerance = 1e-6
+    return need.workers * need.cpus <= free.cpus + tolerance and need.workers * need.gpus <= free.gpus + tolerance

@@ -1,0 +1,101 @@
+"""The commands of `study`."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from study.cli.main import As, Data, Exit, Name, Profile, Root, RunName, Sets, app, err, out, workspace
+from study.spec import Study, available, load_study
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _load(name: str, profile: str | None, sets: list[str] | None, data: list[str] | None, run_as: str | None) -> Study:
+    return load_study(name, profile=profile, sets=sets or [], data=data or [], name=run_as)
+
+
+@app.command("list")
+def list_studies(as_json: Json = False) -> None:
+    """The studies that come with the software, and those in this folder."""
+    studies = available()
+    if as_json:
+        out.print_json(json.dumps([{"name": name, "title": title} for name, title in studies]))
+        return
+    table = Table("study", "what it asks", box=None, pad_edge=False)
+    for name, title in studies:
+        table.add_row(name, title)
+    out.print(table)
+
+
+@app.command()
+def validate(
+    name: Name, profile: Profile = None, sets: Sets = None, data: Data = None, run_as: As = None
+) -> None:
+    """Check a study file: every key, every value, every cell."""
+    study = _load(name, profile, sets, data, run_as)
+    out.print(f"{study.spec.name}: valid, {len(study.cells())} cells")
+
+
+@app.command()
+def plan(
+    name: Name,
+    profile: Profile = None,
+    sets: Sets = None,
+    data: Data = None,
+    run_as: As = None,
+    as_json: Json = False,
+) -> None:
+    """What a study would run: cells, trials, shared pretrainings and the time they take; runs nothing."""
+    from study.cli.planning import show_plan
+
+    show_plan(_load(name, profile, sets, data, run_as), out, as_json=as_json)
+
+
+@app.command()
+def run(
+    name: Name,
+    profile: Profile = None,
+    sets: Sets = None,
+    data: Data = None,
+    run_as: As = None,
+    root: Root = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join ('auto' on one of its nodes). [$RAY_ADDRESS or none: start one here]")
+    ] = None,
+) -> int:
+    """Run what is missing of a study; run the same command again to go on after an interruption."""
+    from study.launch import run as launch
+    from study.progress import Progress
+
+    study = _load(name, profile, sets, data, run_as)
+    with Progress(err) as progress:
+        ending = launch(study, workspace(root), progress, address or os.environ.get("RAY_ADDRESS"))
+    if not ending.complete:
+        err.print("interrupted; run the same command again to go on")
+        return Exit.INTERRUPTED
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(ending.statuses.items()))
+    err.print(f"{study.spec.name} is finished: {counts}. Next: study report {study.spec.name}")
+    return Exit.FAILED_TRIALS if ending.statuses.get("failed") else Exit.OK
+
+
+@app.command()
+def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
+    """How far a study is."""
+    from study.cli.standing import show_status
+
+    show_status(workspace(root).existing_study(name), out, as_json=as_json)
+
+
+@app.command()
+def report(name: RunName, root: Root = None) -> None:
+    """The study's tables, figures and conclusions, from what has finished so far."""
+    from analysis.report import write_report
+
+    place = workspace(root)
+    write_report(place.existing_study(name), out)
+    out.print(f"MLflow UI: mlflow ui --backend-store-uri {place.tracking_uri}", soft_wrap=True)

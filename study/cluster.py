@@ -1,0 +1,71 @@
+"""Starting Ray here or joining a cluster, and refusing what it could never place."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+
+from study.jobs import Need
+from trainables.errors import UserError
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+}
+"""Ray's settings for a driver that keeps its own records: no telemetry, no loggers, no snapshots of Tune's state."""
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None) -> Iterator[dict[str, float]]:
+    """Connect to the cluster at `address`, or start one on this machine; gives its resources.
+
+    A local cluster has its dashboard on loopback: without it, Ray does not free the resources of stopped worker groups.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray  # after the environment is set, as Ray reads it when imported
+
+    options = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address:
+        ray.init(address, **options)
+    else:
+        ray.init(include_dashboard=True, dashboard_host="127.0.0.1", object_store_memory=200 * 2**20, **options)
+    for name in ("ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+
+
+def local_resources() -> dict[str, float]:
+    """What a cluster on this machine alone would have."""
+    import torch
+
+    return {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+
+
+def preflight(needs: Sequence[tuple[str, Need]], resources: dict[str, float]) -> None:
+    """Refuse a study whose stages the cluster could never place.
+
+    Args:
+        needs: (name of the stage, what one of its jobs asks).
+        resources: of the cluster, by Ray's names.
+
+    Raises:
+        UserError: naming the stage, what it asks and what there is.
+    """
+    for stage, need in needs:
+        for name, asked in (("cpus", need.cpus), ("gpus", need.gpus)):
+            total = resources.get({"cpus": "CPU", "gpus": "GPU"}[name], 0.0)
+            if need.workers * asked > total:
+                raise UserError(
+                    f"resources.{stage}: {need.workers} worker(s) with {asked:g} {name} each need "
+                    f"{need.workers * asked:g} {name}, and the cluster has {total:g}"
+                )

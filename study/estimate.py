@@ -1,0 +1,155 @@
+"""What a study will cost, from a few measured steps of each of its stages on this machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from study.jobs import Kind
+from study.plan import Plan
+from study.settings import canonical, plain
+from study.spec import StudySpec
+from trainables.data import LAYOUTS
+from trainables.data.frames import INDEX_DTYPE, FrameStore
+from trainables.data.records import SPLITS
+from trainables.data.settings import DataSettings
+from trainables.downstream.finetune import finetune
+from trainables.loop import FitSettings
+from trainables.pretext.pretrain import pretrain
+from trainables.runtime import LocalRuntime
+
+EVALUATION = 1 / 3
+"""Cost of judging an image, as a share of training on it: the forward pass alone."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Hours that each kind of job takes one worker, over the whole study, and what they were measured on."""
+
+    hours: Mapping[str, float]
+    device: str
+
+    @property
+    def total(self) -> float:
+        """Hours of all jobs together."""
+        return sum(self.hours.values())
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sequences and labelled frames in the train and val splits of a dataset."""
+
+    sequences: Mapping[str, float]
+    labelled: Mapping[str, float]
+
+
+def estimate(plan: Plan) -> Estimate:
+    """Measure a few steps of every stage that differs in cost, and multiply by what the plan runs.
+
+    Early stopping is not counted on, so that searches with a pruner take less.
+    """
+    hours = {"pretext": 0.0, "trial": 0.0, "replicate": 0.0}
+    rates: dict[str, float] = {}
+    pretexts: set[str] = set()
+    for cell in plan.cells:
+        spec = plan.resolve(cell.key, {})
+        pretext = plan.pretext(cell.key, {})
+        if pretext is not None and pretext.digest not in pretexts:
+            pretexts.add(pretext.digest)
+            hours["pretext"] += _pretext_images(spec) / _rate("pretext", spec, rates) / 3600
+        seconds = _downstream_images(spec) / _rate("downstream", spec, rates)
+        counts: dict[Kind, int] = {"trial": plan.trials, "replicate": plan.spec.replicates}
+        for kind, count in counts.items():
+            hours[kind] += count * seconds / 3600
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "one CPU core"
+    return Estimate(hours, device)
+
+
+def _pretext_images(spec: StudySpec) -> float:
+    sizes = dataset_sizes(spec.pretext_data or spec.data)
+    return spec.pretext.fit.epochs * (sizes.sequences["train"] + EVALUATION * sizes.sequences["val"])
+
+
+def _downstream_images(spec: StudySpec) -> float:
+    sizes, settings = dataset_sizes(spec.data), spec.downstream
+    images = sizes.labelled["train"]
+    if settings.labels is None:
+        images *= settings.label_fraction
+    else:
+        images *= min(1.0, settings.labels / max(1.0, sizes.sequences["train"]))
+    evaluations = math.ceil(settings.fit.epochs / settings.fit.evaluate_every)
+    return settings.fit.epochs * images + evaluations * EVALUATION * sizes.labelled["val"]
+
+
+def dataset_sizes(settings: DataSettings) -> Sizes:
+    """How large a dataset is, from its lists alone.
+
+    Raises:
+        DataError: it is not where the study says.
+    """
+    if settings.phantom is not None:
+        total, fractions = float(settings.phantom.subjects), settings.phantom.fractions
+        shares = {split: total * share / sum(fractions) for split, share in zip(SPLITS, fractions, strict=True)}
+        return Sizes(shares, {split: 2 * count for split, count in shares.items()})
+    clips = LAYOUTS[settings.layout].scan(Path(settings.path or "").expanduser()).clips
+    official = settings.split == "official" or (settings.split == "auto" and {c.split for c in clips} >= set(SPLITS))
+    sequences, labelled = {}, {}
+    for split, share in zip(SPLITS, settings.fractions, strict=True):
+        chosen = [clip for clip in clips if clip.split == split] if official else clips
+        weight = 1.0 if official else share / sum(settings.fractions)
+        sequences[split] = weight * len(chosen)
+        labelled[split] = weight * sum(len(clip.labelled) for clip in chosen)
+    return Sizes(sequences, labelled)
+
+
+def _rate(stage: str, spec: StudySpec, known: dict[str, float]) -> float:
+    """Training images a second of one worker, measured once for each network, method, batch and image size."""
+    fit = spec.pretext.fit if stage == "pretext" else spec.downstream.fit
+    method: Any = plain(spec.pretext.method) if stage == "pretext" else None
+    size = (spec.pretext_data or spec.data).image_size if stage == "pretext" else spec.data.image_size
+    batch = min(fit.batch_size, 64)
+    key = canonical([stage, plain(spec.network), method, size, batch, fit.precision])
+    if key not in known:
+        known[key] = max(row["images_per_second"] for row in _measure(stage, spec, fit, size, batch))
+    return known[key]
+
+
+def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: int) -> list[dict[str, float]]:
+    short = replace(fit, epochs=2, batch_size=batch)
+    layout = LAYOUTS[(spec.pretext_data or spec.data).layout if stage == "pretext" else spec.data.layout]
+    store = _made_up_store(2 * batch, size, layout.classes)
+    if stage == "pretext":
+        settings = replace(spec.pretext, fit=short)
+        return pretrain(settings, spec.network.backbone, store, LocalRuntime(), spec.seed).fitted.history
+    downstream = replace(spec.downstream, fit=short, label_fraction=1.0, labels=None)
+    return finetune(downstream, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history
+
+
+def _made_up_store(frames: int, size: int, classes: tuple[str, ...]) -> FrameStore:
+    """A store in memory with `frames` training frames of noise and one frame each to validate and test."""
+    index = np.zeros(frames + 2, INDEX_DTYPE)
+    for column in ("subject", "sequence", "mask"):
+        index[column] = np.arange(frames + 2)
+    index["split"][-2:] = (1, 2)
+    noise = np.random.default_rng(0)
+    return FrameStore(
+        folder=Path(),
+        images=noise.integers(0, 256, (frames + 2, 1, size, size), dtype=np.uint8),
+        masks=noise.integers(0, len(classes), (frames + 2, size, size), dtype=np.uint8),
+        index=index,
+        clinical={},
+        subjects=tuple(map(str, range(frames + 2))),
+        classes=classes,
+        views=("",),
+        mean=(0.5,),
+        std=(0.3,),
+        fingerprint="made up",
+        faults={},
+        split_by="official",
+    )

@@ -1,0 +1,135 @@
+"""Running a study: its data, its cluster, its sweep, and taking all of it up again after an interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study.agenda import Agenda
+from study.artifacts import ArtifactStore
+from study.cluster import local_resources, preflight, ray_session
+from study.ledger import Ledger
+from study.lock import driver_lock
+from study.plan import Dataset, Plan, same_study
+from study.progress import Progress
+from study.settings import canonical, plain
+from study.spec import Study
+from study.tracking import Tracker
+from study.workspace import StudyFolder, Workspace
+from trainables.data.frames import DataSettings
+from trainables.data.prepare import prepared
+from trainables.errors import UserError
+from trainables.files import write_json
+
+NOT_COMPARED = ("title", "resources", "tracking")
+"""Parts of a study file that may change under a used name, as they change no result."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a launch ended: jobs by status, and whether everything planned has been run."""
+
+    complete: bool
+    statuses: Mapping[str, int]
+
+
+def run(study: Study, workspace: Workspace, progress: Progress, address: str | None = None) -> Ending:
+    """Run what is missing of `study`; nothing, when it is finished.
+
+    Args:
+        study: the resolved study file.
+        workspace: where everything is kept; on a cluster, storage that all nodes see.
+        progress: told what happens.
+        address: of the Ray cluster; None starts one on this machine.
+
+    Raises:
+        UserError: the study, its data or what it asks of the cluster is wrong.
+        StudyLocked: another driver runs it.
+    """
+    folder = workspace.study(study.spec.name)
+    with driver_lock(folder.lock):
+        _refuse_changes(folder, study)
+        if address is None:
+            _preflight(study, local_resources())
+        datasets = prepare_datasets(study, workspace, progress)
+        plan = Plan(study, lambda settings: datasets[canonical(plain(settings))])
+        write_json(folder.plan, describe(plan, datasets))
+        with contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
+            artifacts = ArtifactStore(workspace.artifacts)
+            agenda = Agenda(plan, ledger, artifacts.has)
+            with _tracking(study, workspace, agenda) as tracker:
+                if not agenda.done:
+                    ledger.append("launched", jobs=plan.planned())
+                    _sweep(study, agenda, folder, artifacts, tracker, progress, address)
+                ending = _ending(agenda)
+                tracker.study_finished("FINISHED" if ending.complete else "KILLED")
+    return ending
+
+
+def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> dict[str, Dataset]:
+    """The frame store of every dataset that a cell of the study uses, by its settings' canonical form."""
+    key = workspace.subject_key()
+    found: dict[str, Dataset] = {}
+    for settings in datasets_of(study):
+        with progress.phase(f"{settings.layout}: preparing frames") as advance:
+            store = prepare(settings, workspace.root / "data", key, progress=advance)
+        found[canonical(plain(settings))] = Dataset(str(store.folder), store.fingerprint)
+    return found
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """What is written into plan.json, for reports and for later launches to compare with."""
+    spec = plan.spec
+    data = plan.dataset(spec.data)
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "spec": plan.study.document(),
+        "factors": {factor.name: list(factor.levels) for factor in spec.factors},
+        "cells": [{"key": cell.key, "levels": dict(cell.levels)} for cell in plan.cells],
+        "search": {"metric": OBJECTIVE, "trials": plan.trials},
+        "replicates": spec.replicates,
+        "planned_jobs": plan.planned(),
+        "frames": {"data": data.folder},
+        "classes": list(FrameStore.open(Path(data.folder)).classes),
+    }
+
+
+def _refuse_changes(folder: StudyFolder, study: Study) -> None:
+    """A study that has begun under this name must be the same study."""
+    if not folder.plan.exists():
+        return
+    before = json.loads(folder.plan.read_text())["spec"]
+    differences = same_study(_compared(before), _compared(study.document()))
+    if differences:
+        shown = "\n  ".join(differences[:20])
+        raise UserError(
+            f"study '{folder.name}' was begun with another study file; it differs in\n  {shown}\n"
+            f"give this one another name (--name), or remove {folder.root}"
+        )
+
+
+def _compared(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {part: value for part, value in document.items() if part not in NOT_COMPARED}
+
+
+def _sweep(sweep: Callable[[], None], plan: Plan, address: str | None, progress: Progress) -> None:
+    with ray_session(address) as resources:
+        preflight(plan.needs(), resources)
+        progress.message(f"Ray: {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")
+        sweep()
+
+
+@contextlib.contextmanager
+def _tracking(plan: Plan, workspace: Workspace, agenda: Agenda) -> Iterator[Tracker]:
+    raise SystemExit
+
+
+def _ending(agenda: Agenda) -> Ending:
+    statuses = Counter(outcome["status"] for outcome in agenda.outcomes.values())
+    return Ending(agenda.done, dict(statuses))

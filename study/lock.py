@@ -1,0 +1,38 @@
+"""One driver a study: a lock that dies with its process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class StudyLocked(Exception):
+    """Another driver runs this study."""
+
+
+@contextlib.contextmanager
+def driver_lock(path: Path) -> Iterator[None]:
+    """Hold the study's lock file; it is released by the system when the process ends, however it ends.
+
+    Raises:
+        StudyLocked: another process holds it; the message names its host and pid.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = json.loads(file.read() or "{}")
+            where = f"host {holder.get('host', 'unknown')}, pid {holder.get('pid', 'unknown')}"
+            raise StudyLocked(f"study '{path.parent.name}' is already being run ({where})") from None
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+        file.flush()
+        yield

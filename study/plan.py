@@ -1,0 +1,175 @@
+"""From a study to its cells and jobs: what will be run, and what several jobs share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from study.artifacts import digest
+from study.jobs import Job, Kind, Need
+from study.settings import canonical, plain
+from study.spec import Cell, ImageNetStart, RandomStart, StageResources, Study, StudySpec
+from trainables.data.frames import DataSettings
+from trainables.seeds import derive
+
+SCHEMA = 1
+"""Version of what the stages compute from a config; raising it makes every older artifact another's."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset of the study, ready to be read: its frame store's folder and fingerprint."""
+
+    folder: str
+    fingerprint: str
+
+
+Datasets = Callable[[DataSettings], Dataset]
+
+
+def unprepared(settings: DataSettings) -> Dataset:
+    """Stands for a dataset that has not been decoded yet, so that a study can be planned without its data."""
+    return Dataset("", f"unprepared-{digest({'data': plain(settings)})}")
+
+
+class Plan:
+    """Which jobs a study has, and how each is built.
+
+    Args:
+        study: the resolved study file.
+        datasets: gives the frame store of each dataset that the cells use.
+    """
+
+    def __init__(self, study: Study, datasets: Datasets = unprepared) -> None:
+        self.study, self.spec = study, study.spec
+        self.cells: Sequence[Cell] = study.cells()
+        self._by_key = {cell.key: cell for cell in self.cells}
+        self._datasets = datasets
+        self._folders = _unique_folders(self.cells)
+
+    @property
+    def trials(self) -> int:
+        """Trials of each cell's search; none when nothing is searched."""
+        return self.spec.search.trials if self.spec.search.space else 0
+
+    def pretext(self, cell: str, params: Mapping[str, Any]) -> Job | None:
+        """The pretraining that a configuration of `cell` starts from; None for random and ImageNet starts."""
+        spec = self.resolve(cell, params)
+        method = spec.pretext.method
+        if isinstance(method, (RandomStart, ImageNetStart)):
+            return None
+        data = self._datasets(spec.pretext_data or spec.data)
+        config = {
+            "schema": SCHEMA,
+            "stage": "pretext",
+            "data": data.fingerprint,
+            "pretext": plain(spec.pretext),
+            "network": plain(spec.network) if method.trains == "network" else None,
+            "backbone": plain(spec.network.backbone),
+            "seed": derive(spec.seed, "pretext"),
+        }
+        address = digest(config)
+        return Job(
+            id=f"pretext-{plain(method)['name']}-{address[:12]}",
+            kind="pretext",
+            stage="pretext",
+            cell=None,
+            levels={"method": plain(method)["name"]},
+            index=0,
+            params={},
+            config=config,
+            digest=address,
+            start=None,
+            frames=data.folder,
+            epochs=spec.pretext.fit.epochs,
+            need=_need(spec.resources.pretext),
+        )
+
+    def pretext_of(self, job: Job) -> Job:
+        """The pretraining that a downstream job starts from."""
+        pretext = self.pretext(job.cell or "", job.params)
+        assert pretext is not None
+        return pretext
+
+    def trial(self, cell: str, index: int, params: Mapping[str, Any]) -> Job:
+        """Trial `index` of a cell's search. All trials of a study share weights' seed and labelled subset."""
+        return self._downstream("trial", cell, index, params, derive(self.spec.seed, "search"))
+
+    def replicate(self, cell: str, index: int, params: Mapping[str, Any]) -> Job:
+        """Replicate `index` of a cell's chosen configuration; the same index means the same seed in every cell."""
+        return self._downstream("replicate", cell, index, params, derive(self.spec.seed, "replicate", index))
+
+    def planned(self) -> dict[str, int]:
+        """How many jobs of each kind a finished study has; pretrainings that depend on searched settings excepted."""
+        keys = {job.digest for cell in self.cells if (job := self.pretext(cell.key, {})) is not None}
+        return {
+            "pretext": len(keys),
+            "trial": self.trials * len(self.cells),
+            "replicate": self.spec.replicates * len(self.cells),
+        }
+
+    def resolve(self, cell: str, params: Mapping[str, Any]) -> StudySpec:
+        """The study's settings in `cell`, with `params` on top."""
+        return self.study.resolve({**self._by_key[cell].overrides, **params})
+
+    def _downstream(self, kind: Kind, cell: str, index: int, params: Mapping[str, Any], seed: int) -> Job:
+        spec = self.resolve(cell, params)
+        pretext = self.pretext(cell, params)
+        data = self._datasets(spec.data)
+        config = {
+            "schema": SCHEMA,
+            "stage": "downstream",
+            "data": data.fingerprint,
+            "network": plain(spec.network),
+            "downstream": plain(spec.downstream),
+            "start": pretext.digest if pretext else plain(spec.pretext.method),
+            "seed": seed,
+            "test": kind == "replicate",
+        }
+        return Job(
+            id=f"{self._folders[cell]}-{kind}-{index}",
+            kind=kind,
+            stage="downstream",
+            cell=cell,
+            levels=self._by_key[cell].levels,
+            index=index,
+            params=dict(params),
+            config=config,
+            digest=digest(config),
+            start=pretext.digest if pretext else None,
+            frames=data.folder,
+            epochs=spec.downstream.fit.epochs,
+            need=_need(spec.resources.downstream),
+        )
+
+
+def _need(resources: StageResources) -> Need:
+    return Need(resources.workers, resources.cpus, resources.gpus)
+
+
+def _unique_folders(cells: Sequence[Cell]) -> dict[str, str]:
+    """A short, distinct file-system name for each cell."""
+    names: dict[str, str] = {}
+    for cell in cells:
+        name = re.sub(r"[^A-Za-z0-9.]+", "_", "-".join(cell.levels.values())) or "study"
+        taken = name in names.values() or len(name) > 80
+        names[cell.key] = f"{name[:60]}-{digest({'cell': cell.key})[:8]}" if taken else name
+    return names
+
+
+def same_study(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Where two resolved study files differ, as lines 'path: before -> now'; empty when they are the same."""
+    flat_before, flat_now = _flatten(before), _flatten(now)
+    return [
+        f"{path}: {flat_before.get(path, 'absent')} -> {flat_now.get(path, 'absent')}"
+        for path in sorted(flat_before.keys() | flat_now.keys())
+        if flat_before.get(path) != flat_now.get(path)
+    ]
+
+
+def _flatten(value: Any, path: str = "") -> dict[str, str]:
+    if isinstance(value, Mapping) and value:
+        return {k: v for key, item in value.items() for k, v in _flatten(item, f"{path}.{key}".lstrip(".")).items()}
+    return {path: canonical(value)}

@@ -1,0 +1,100 @@
+"""Ray Train's worker group as a runtime: for stages that ask for more than one worker, on one node or many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch.distributed as dist
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from study.artifacts import ArtifactStore
+from study.jobs import Job
+from study.stages import MetricsLog, checkpoints, execute
+from study.workspace import JobFolder
+from trainables.networks.batchnorm import synchronise
+from trainables.runtime import use_threads
+
+SAVE_EVERY = 30.0
+"""Seconds between checkpoints."""
+
+
+class TrainWorker:
+    """One worker of a Ray Train group, as the training loop sees it."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        context = ray.train.get_context()
+        self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
+        self.device = ray.train.torch.get_device()
+        self._checkpoints = checkpoints(folder)
+        self._log = MetricsLog(folder) if self.rank == 0 else None
+        self._saved_at = time.monotonic()
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """`module` on this worker's device, with batch norm and gradients shared between the workers."""
+        synchronise(module.to(self.device))
+        devices = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=devices)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over the workers."""
+        dist.all_reduce(values)
+        return values / self.world_size
+
+    def load(self) -> dict[str, Any] | None:
+        """The last whole checkpoint; the job's folder is on storage that all workers see."""
+        return self._checkpoints.load()
+
+    def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
+        """Rank 0 writes a checkpoint if `force` or if the last is older than `SAVE_EVERY`."""
+        if self.rank != 0 or (not force and time.monotonic() - self._saved_at < SAVE_EVERY):
+            return
+        self._checkpoints.save(state())
+        self._saved_at = time.monotonic()
+
+    def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Rank 0's metrics go to the job's folder and, through Ray Train, to the sweep."""
+        if self._log is not None:
+            self._log(epoch, metrics)
+        ray.train.report({"epoch": epoch, **metrics})
+
+
+def execute_with_workers(job: Job, folder: JobFolder, artifacts: ArtifactStore, scratch: Path) -> None:
+    """Run `job` in a Ray Train worker group, from inside a Tune trial; a dead worker or node restarts the group.
+
+    Args:
+        job: to run, with more than one worker.
+        folder: of the job, on storage that all nodes see.
+        artifacts: likewise.
+        scratch: for Ray Train's own state; absolute, and likewise shared.
+    """
+    resources = {"CPU": job.need.cpus} | ({"GPU": job.need.gpus} if job.need.gpus else {})
+    TorchTrainer(
+        _worker,
+        train_loop_config={"job": job.plain(), "folder": str(folder.root), "artifacts": str(artifacts.root)},
+        torch_config=TorchConfig(backend="nccl" if job.need.gpus else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=job.need.workers, use_gpu=job.need.gpus > 0, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            name=job.id,
+            storage_path=str(scratch),
+            callbacks=[TuneReportCallback()],
+            failure_config=FailureConfig(max_failures=2),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+        ),
+    ).fit()
+
+
+def _worker(config: dict[str, Any]) -> None:
+    job, folder = Job.from_plain(config["job"]), JobFolder(Path(config["folder"]))
+    use_threads(int(job.need.cpus))
+    execute(job, folder, ArtifactStore(Path(config["artifacts"])), TrainWorker(folder))

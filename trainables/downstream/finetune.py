@@ -1,0 +1,138 @@
+"""The downstream stage: a segmentation network trained on some labelled subjects, from a given start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.augment.policy import Policy
+from trainables.data.batches import Batches
+from trainables.data.frames import FrameStore
+from trainables.data.splits import label_subset
+from trainables.downstream.losses import DiceCrossEntropy, Loss
+from trainables.downstream.segmentation import Predictions, Segmentation
+from trainables.downstream.transfer import load_backbone
+from trainables.errors import DataError
+from trainables.loop import FitResult, FitSettings, autocast_dtype, fit
+from trainables.networks.imagenet import ImageNetWeights, load_imagenet
+from trainables.networks.network import NetworkSettings, SegmentationNetwork
+from trainables.runtime import Runtime
+from trainables.seeds import derive
+
+Start = Mapping[str, Tensor] | ImageNetWeights | None
+"""A pretrained backbone's state, ImageNet's weights, or None for random weights."""
+
+
+@dataclass(frozen=True)
+class DownstreamSettings:
+    """How the segmentation network is trained.
+
+    Attributes:
+        label_fraction: share of the labelled training subjects that is used, in (0, 1].
+        labels: number of labelled training subjects instead of a share, at least 1.
+        loss: minimised.
+        fit: how long and how to train.
+        augment: of images and masks.
+    """
+
+    label_fraction: float = 1.0
+    labels: int | None = None
+    loss: Loss = field(default_factory=DiceCrossEntropy)
+    fit: FitSettings = field(default_factory=FitSettings)
+    augment: Policy = field(default_factory=Policy)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.label_fraction <= 1:
+            raise ValueError(f"label_fraction is {self.label_fraction}, expected a share in (0, 1]")
+        if self.labels is not None and self.labels < 1:
+            raise ValueError(f"labels is {self.labels}, expected at least 1 subject")
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A trained segmentation network.
+
+    Attributes:
+        state: its weights, on the CPU.
+        fitted: the run.
+        subjects: how many labelled subjects it saw.
+        test: its answers on the test split, when asked for.
+    """
+
+    state: dict[str, Tensor]
+    fitted: FitResult
+    subjects: int
+    test: Predictions | None
+
+
+def finetune(
+    settings: DownstreamSettings,
+    network: NetworkSettings,
+    start: Start,
+    store: FrameStore,
+    runtime: Runtime,
+    seed: int,
+    *,
+    test: bool = False,
+) -> Finetuned:
+    """Train on a subset of the labelled training subjects; keep the epoch that is best on validation.
+
+    The subset and everything random derive from `seed`; subsets of one seed are nested over label fractions.
+
+    Args:
+        settings: of the stage.
+        network: to train.
+        start: of its backbone.
+        store: the frames.
+        runtime: where it runs.
+        seed: of weights, order, augmentation and labelled subset.
+        test: whether the kept weights are then judged on the test split.
+    """
+    subjects = labelled_subjects(settings, store, seed)
+    train = _batches(store, "train", settings.fit, seed, subjects=subjects)
+    val = _batches(store, "val", settings.fit, seed)
+    task = Segmentation(_build(network, start, store, seed), settings.loss, settings.augment, store)
+    fitted = fit(task, train, val, settings.fit, runtime, seed)
+    predictions = _predict(task, _batches(store, "test", settings.fit, seed), settings.fit, runtime) if test else None
+    state = {name: value.detach().cpu().clone() for name, value in task.network.state_dict().items()}
+    return Finetuned(state, fitted, len(subjects), predictions)
+
+
+def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int) -> np.ndarray:
+    """The labelled training subjects that `settings` and `seed` choose, as indices into `store.subjects`."""
+    candidates = np.unique(store.index["subject"][store.rows("train", labelled=True)])
+    if len(candidates) == 0:
+        raise DataError("the dataset has no labelled subject in its training split")
+    fraction = None if settings.labels is not None else settings.label_fraction
+    return label_subset(candidates, fraction, settings.labels, derive(seed, "labels"))
+
+
+def _batches(
+    store: FrameStore, split: str, settings: FitSettings, seed: int, subjects: np.ndarray | None = None
+) -> Batches:
+    rows = store.rows(split, labelled=True, subjects=subjects)
+    if len(rows) == 0:
+        raise DataError(f"the dataset has no labelled frame in its {split} split")
+    return Batches(store, rows, settings.batch_size, seed, masks=True, shuffle=split == "train")
+
+
+def _build(network: NetworkSettings, start: Start, store: FrameStore, seed: int) -> SegmentationNetwork:
+    torch.manual_seed(derive(seed, "init"))
+    built = network.build(store.channels, len(store.classes))
+    if isinstance(start, ImageNetWeights):
+        load_imagenet(built.backbone, start)
+    elif start is not None:
+        load_backbone(built.backbone, start)
+    return built
+
+
+def _predict(task: Segmentation, batches: Batches, settings: FitSettings, runtime: Runtime) -> Predictions:
+    task.eval()
+    dtype = autocast_dtype(settings.precision, runtime.device)
+    enabled = dtype is not torch.float32
+    with torch.no_grad(), torch.autocast(runtime.device.type, dtype=dtype, enabled=enabled):
+        return task.predict(batches.epoch(0, device=runtime.device))
