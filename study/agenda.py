@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from study.jobs import Job, Need, Outcome
@@ -97,6 +97,15 @@ class Agenda:
             digest=job.digest,
             **asdict(outcome),
         )
+
+    def job_of(self, event: Event) -> Job | None:
+        """The job of a "finished" event; None for a pretraining, which belongs to no cell."""
+        match event["kind"]:
+            case "trial":
+                return self.plan.trial(event["cell"], event["index"], event["params"])
+            case "replicate":
+                return self.plan.replicate(event["cell"], event["index"], event["params"])
+        return None
 
     def _ready(self) -> Iterator[Job]:
         """The jobs that could start now: pretrainings first, as most waits for them, then trials, then replicates."""
@@ -192,6 +201,11 @@ class Agenda:
         cell.search.tell(index, value, stopped=event["status"] == "stopped")
         if value is not None and (cell.best is None or value > cell.best[0]):
             cell.best = (value, index)
+
+
+def outcome_of(event: Event) -> Outcome:
+    """The outcome in a "finished" event."""
+    return Outcome(**{part.name: event[part.name] for part in fields(Outcome)})
 
 
 def fits(need: Need, free: Need) -> bool:

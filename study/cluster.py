@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,9 @@ QUIET = {
 }
 """Ray's settings for a driver that keeps its own records: no telemetry, no loggers, no snapshots of Tune's state."""
 
+STORE = 200 * 2**20
+"""Bytes of Ray's object store on this machine: frames are shared as memory-mapped files, so hardly anything is put there."""
+
 
 @contextlib.contextmanager
 def ray_session(address: str | None) -> Iterator[dict[str, float]]:
@@ -31,11 +35,11 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
         os.environ.setdefault(name, value)
     import ray  # after the environment is set, as Ray reads it when imported
 
-    options = {"log_to_driver": False, "logging_level": logging.ERROR}
+    init = functools.partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     if address:
-        ray.init(address, **options)
+        init(address)
     else:
-        ray.init(include_dashboard=True, dashboard_host="127.0.0.1", object_store_memory=200 * 2**20, **options)
+        init(include_dashboard=True, dashboard_host="127.0.0.1", object_store_memory=STORE)
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

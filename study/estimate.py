@@ -17,7 +17,7 @@ from study.settings import canonical, plain
 from study.spec import StudySpec
 from trainables.data import LAYOUTS
 from trainables.data.frames import INDEX_DTYPE, FrameStore
-from trainables.data.records import SPLITS
+from trainables.data.records import SPLITS, Split
 from trainables.data.settings import DataSettings
 from trainables.downstream.finetune import finetune
 from trainables.loop import FitSettings
@@ -45,8 +45,8 @@ class Estimate:
 class Sizes:
     """Sequences and labelled frames in the train and val splits of a dataset."""
 
-    sequences: Mapping[str, float]
-    labelled: Mapping[str, float]
+    sequences: Mapping[Split, float]
+    labelled: Mapping[Split, float]
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -132,19 +132,20 @@ def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: in
 
 
 def _made_up_store(frames: int, size: int, classes: tuple[str, ...]) -> FrameStore:
-    """A store in memory with `frames` training frames of noise and one frame each to validate and test."""
-    index = np.zeros(frames + 2, INDEX_DTYPE)
+    """A store in memory with `frames` training frames of noise and a few to validate."""
+    total = frames + 4
+    index = np.zeros(total, INDEX_DTYPE)
     for column in ("subject", "sequence", "mask"):
-        index[column] = np.arange(frames + 2)
-    index["split"][-2:] = (1, 2)
+        index[column] = np.arange(total)
+    index["split"][frames:] = SPLITS.index("val")
     noise = np.random.default_rng(0)
     return FrameStore(
         folder=Path(),
-        images=noise.integers(0, 256, (frames + 2, 1, size, size), dtype=np.uint8),
-        masks=noise.integers(0, len(classes), (frames + 2, size, size), dtype=np.uint8),
+        images=noise.integers(0, 256, (total, 1, size, size), dtype=np.uint8),
+        masks=noise.integers(0, len(classes), (total, size, size), dtype=np.uint8),
         index=index,
         clinical={},
-        subjects=tuple(map(str, range(frames + 2))),
+        subjects=tuple(map(str, range(total))),
         classes=classes,
         views=("",),
         mean=(0.5,),

@@ -5,24 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.agenda import Agenda
+from study.agenda import OBJECTIVE, Agenda, outcome_of
 from study.artifacts import ArtifactStore
 from study.cluster import local_resources, preflight, ray_session
+from study.definition import Study
 from study.ledger import Ledger
+from study.jobs import Job
 from study.lock import driver_lock
-from study.plan import Dataset, Plan, same_study
+from study.plan import Dataset, Plan, datasets_of, same_study
 from study.progress import Progress
 from study.settings import canonical, plain
-from study.spec import Study
+from study.sweep import Sweep
 from study.tracking import Tracker
-from study.workspace import StudyFolder, Workspace
-from trainables.data.frames import DataSettings
-from trainables.data.prepare import prepared
+from study.workspace import JobFolder, StudyFolder, Workspace
+from trainables.data.frames import FrameStore
+from trainables.data.prepare import prepare
 from trainables.errors import UserError
 from trainables.files import write_json
 
@@ -55,20 +58,21 @@ def run(study: Study, workspace: Workspace, progress: Progress, address: str | N
     with driver_lock(folder.lock):
         _refuse_changes(folder, study)
         if address is None:
-            _preflight(study, local_resources())
+            preflight(Plan(study).needs(), local_resources())
         datasets = prepare_datasets(study, workspace, progress)
         plan = Plan(study, lambda settings: datasets[canonical(plain(settings))])
-        write_json(folder.plan, describe(plan, datasets))
+        write_json(folder.plan, describe(plan))
         with contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
             artifacts = ArtifactStore(workspace.artifacts)
             agenda = Agenda(plan, ledger, artifacts.has)
-            with _tracking(study, workspace, agenda) as tracker:
+            tracker = Tracker(workspace, folder, study.spec.tracking, study.spec.title)
+            if agenda.done and not tracker.behind(agenda.outcomes):
+                return _ending(agenda)
+            progress.plan(len(agenda.outcomes), sum(plan.planned().values()))
+            with _tracking(tracker, agenda, folder):
                 if not agenda.done:
-                    ledger.append("launched", jobs=plan.planned())
-                    _sweep(study, agenda, folder, artifacts, tracker, progress, address)
-                ending = _ending(agenda)
-                tracker.study_finished("FINISHED" if ending.complete else "KILLED")
-    return ending
+                    _sweep(Sweep(agenda, folder, artifacts, tracker, progress), plan, address, progress)
+            return _ending(agenda)
 
 
 def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> dict[str, Dataset]:
@@ -77,7 +81,7 @@ def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> 
     found: dict[str, Dataset] = {}
     for settings in datasets_of(study):
         with progress.phase(f"{settings.layout}: preparing frames") as advance:
-            store = prepare(settings, workspace.root / "data", key, progress=advance)
+            store = prepare(settings, None, workspace.data, key, progress=advance)
         found[canonical(plain(settings))] = Dataset(str(store.folder), store.fingerprint)
     return found
 
@@ -118,16 +122,27 @@ def _compared(document: Mapping[str, Any]) -> dict[str, Any]:
     return {part: value for part, value in document.items() if part not in NOT_COMPARED}
 
 
-def _sweep(sweep: Callable[[], None], plan: Plan, address: str | None, progress: Progress) -> None:
+def _sweep(sweep: Sweep, plan: Plan, address: str | None, progress: Progress) -> None:
     with ray_session(address) as resources:
         preflight(plan.needs(), resources)
         progress.message(f"Ray: {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")
-        sweep()
+        sweep.run()
 
 
 @contextlib.contextmanager
-def _tracking(plan: Plan, workspace: Workspace, agenda: Agenda) -> Iterator[Tracker]:
-    raise SystemExit
+def _tracking(tracker: Tracker, agenda: Agenda, folder: StudyFolder) -> Iterator[None]:
+    """MLflow told of everything that ended before this launch, and of how this launch ends."""
+    tracker.start()
+    for event in agenda.outcomes.values():
+        tracker.job_finished(agenda.job_of(event) or _job_on_disk(folder.job(event["job"])), outcome_of(event))
+    try:
+        yield
+    finally:
+        tracker.close("FINISHED" if agenda.done else "KILLED")
+
+
+def _job_on_disk(folder: JobFolder) -> Job:
+    return Job.from_plain(json.loads(folder.config.read_text()))
 
 
 def _ending(agenda: Agenda) -> Ending:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.artifacts import digest
+from study.definition import Study
+from study.factors import Cell
 from study.jobs import Job, Kind, Need
-from study.settings import canonical, plain
-from study.spec import Cell, ImageNetStart, RandomStart, StageResources, Study, StudySpec
-from trainables.data.frames import DataSettings
+from study.settings import canonical, component_name, plain
+from study.spec import StageResources, Start, StudySpec
+from trainables.data.settings import DataSettings
 from trainables.seeds import derive
 
 SCHEMA = 1
@@ -48,6 +50,7 @@ class Plan:
         self._by_key = {cell.key: cell for cell in self.cells}
         self._datasets = datasets
         self._folders = _unique_folders(self.cells)
+        self._resolved: dict[str, StudySpec] = {}
 
     @property
     def trials(self) -> int:
@@ -58,7 +61,7 @@ class Plan:
         """The pretraining that a configuration of `cell` starts from; None for random and ImageNet starts."""
         spec = self.resolve(cell, params)
         method = spec.pretext.method
-        if isinstance(method, (RandomStart, ImageNetStart)):
+        if isinstance(method, Start):
             return None
         data = self._datasets(spec.pretext_data or spec.data)
         config = {
@@ -66,17 +69,16 @@ class Plan:
             "stage": "pretext",
             "data": data.fingerprint,
             "pretext": plain(spec.pretext),
-            "network": plain(spec.network) if method.trains == "network" else None,
             "backbone": plain(spec.network.backbone),
             "seed": derive(spec.seed, "pretext"),
         }
         address = digest(config)
         return Job(
-            id=f"pretext-{plain(method)['name']}-{address[:12]}",
+            id=f"pretext-{component_name(type(method))}-{address[:12]}",
             kind="pretext",
             stage="pretext",
             cell=None,
-            levels={"method": plain(method)["name"]},
+            levels={"method": str(component_name(type(method)))},
             index=0,
             params={},
             config=config,
@@ -112,7 +114,25 @@ class Plan:
 
     def resolve(self, cell: str, params: Mapping[str, Any]) -> StudySpec:
         """The study's settings in `cell`, with `params` on top."""
-        return self.study.resolve({**self._by_key[cell].overrides, **params})
+        overrides = {**self._by_key[cell].overrides, **params}
+        key = canonical(overrides)
+        if key not in self._resolved:
+            self._resolved[key] = self.study.resolve(overrides)
+        return self._resolved[key]
+
+    def dataset(self, settings: DataSettings) -> Dataset:
+        """The frame store of a dataset of the study."""
+        return self._datasets(settings)
+
+    def needs(self) -> list[tuple[str, Need]]:
+        """What one job of each stage asks of the cluster, by stage; stages that no cell runs are left out."""
+        needs: dict[tuple[str, Need], None] = {}
+        for cell in self.cells:
+            pretext = self.pretext(cell.key, {})
+            if pretext is not None:
+                needs["pretext", pretext.need] = None
+            needs["downstream", _need(self.resolve(cell.key, {}).resources.downstream)] = None
+        return list(needs)
 
     def _downstream(self, kind: Kind, cell: str, index: int, params: Mapping[str, Any], seed: int) -> Job:
         spec = self.resolve(cell, params)
@@ -124,7 +144,7 @@ class Plan:
             "data": data.fingerprint,
             "network": plain(spec.network),
             "downstream": plain(spec.downstream),
-            "start": pretext.digest if pretext else plain(spec.pretext.method),
+            "start": {"artifact": pretext.digest} if pretext else plain(spec.pretext.method),
             "seed": seed,
             "test": kind == "replicate",
         }
@@ -157,6 +177,18 @@ def _unique_folders(cells: Sequence[Cell]) -> dict[str, str]:
         taken = name in names.values() or len(name) > 80
         names[cell.key] = f"{name[:60]}-{digest({'cell': cell.key})[:8]}" if taken else name
     return names
+
+
+def datasets_of(study: Study) -> list[DataSettings]:
+    """Every dataset that a cell of the study reads, each once."""
+    found: dict[str, DataSettings] = {}
+    for cell in study.cells():
+        spec = study.resolve(cell.overrides)
+        needed = [spec.data]
+        if spec.pretext_data is not None and not isinstance(spec.pretext.method, Start):
+            needed.append(spec.pretext_data)
+        found |= {canonical(plain(settings)): settings for settings in needed}
+    return list(found.values())
 
 
 def same_study(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

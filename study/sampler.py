@@ -6,7 +6,6 @@ the trials before it, so replaying the ledger into a new `CellSearch` continues 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,5 +111,3 @@ def _pruner(spec: SearchSpec) -> BasePruner:
     if isinstance(spec.pruner, ASHA):
         return SuccessiveHalvingPruner(min_resource=spec.pruner.min_epochs, reduction_factor=spec.pruner.reduction)
     return NopPruner()
-
-

@@ -17,20 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from study.artifacts import ArtifactStore
 from study.jobs import Job, Outcome
 from study.settings import parse
-from study.spec import COMPONENTS, ImageNetStart
+from study.spec import ImageNetStart
+from study.spec import Start as StudyStart
 from study.workspace import JobFolder
 from trainables.checkpoint import Checkpoints
 from trainables.data.frames import FrameStore
+from trainables.data.records import PHASES
 from trainables.downstream.finetune import DownstreamSettings, Finetuned, Start, finetune
 from trainables.downstream.segmentation import Predictions
 from trainables.errors import TrainingFailed, UserError
 from trainables.files import atomic_writer, write_json, write_text
 from trainables.loop import FitResult
+from trainables.metrics.overlap import subject_means
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.imagenet import ImageNetWeights
 from trainables.networks.network import NetworkSettings
@@ -39,8 +41,6 @@ from trainables.runtime import Runtime
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Called with (epoch, metrics) after each epoch; it may raise to end the run."""
-
-PHASES = ("", "ED", "ES")
 
 
 def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime) -> Outcome:
@@ -112,8 +112,8 @@ def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime
 def _pretext(
     job: Job, store: FrameStore, artifacts: ArtifactStore, runtime: Runtime
 ) -> tuple[FitResult, dict[str, float]]:
-    settings = parse(PretextSettings, job.config["pretext"], COMPONENTS)
-    backbone = parse(BackboneSettings, job.config["backbone"], COMPONENTS)
+    settings = parse(PretextSettings, job.config["pretext"])
+    backbone = parse(BackboneSettings, job.config["backbone"])
     pretrained = pretrain(settings, backbone, store, runtime, job.config["seed"])
     if runtime.rank == 0:
         about = {"stage": "pretext", "config": job.config, "metrics": pretrained.fitted.metrics, "job": job.id}
@@ -124,8 +124,8 @@ def _pretext(
 def _downstream(
     job: Job, store: FrameStore, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime
 ) -> tuple[FitResult, dict[str, float]]:
-    settings = parse(DownstreamSettings, job.config["downstream"], COMPONENTS)
-    network = parse(NetworkSettings, job.config["network"], COMPONENTS)
+    settings = parse(DownstreamSettings, job.config["downstream"])
+    network = parse(NetworkSettings, job.config["network"])
     result = finetune(
         settings, network, _start(job, artifacts), store, runtime, job.config["seed"], test=job.config["test"]
     )
@@ -138,11 +138,8 @@ def _downstream(
 def _start(job: Job, artifacts: ArtifactStore) -> Start:
     if job.start is not None:
         return artifacts.weights(job.start)
-    start = parse(Any, job.config["start"], COMPONENTS) if False else job.config["start"]
-    if start["name"] == "imagenet":
-        chosen = parse(ImageNetStart, {k: v for k, v in start.items() if k != "name"}, COMPONENTS)
-        return ImageNetWeights(chosen.weights, chosen.download)
-    return None
+    start: Any = parse(StudyStart, job.config["start"])
+    return ImageNetWeights(start.weights, start.download) if isinstance(start, ImageNetStart) else None
 
 
 def _keep_test(
@@ -154,7 +151,7 @@ def _keep_test(
     write_text(folder.test, _test_table(test, store))
     about = {"stage": "downstream", "config": job.config, "metrics": result.fitted.metrics, "job": job.id}
     artifacts.put(job.digest, result.state, about)
-    return test_metrics(test, store)
+    return _test_metrics(test, store)
 
 
 def _test_table(test: Predictions, store: FrameStore) -> str:
@@ -169,3 +166,11 @@ def _test_table(test: Predictions, store: FrameStore) -> str:
     return text.getvalue()
 
 
+def _test_metrics(test: Predictions, store: FrameStore) -> dict[str, float]:
+    """Dice as validation has it: the mean over subjects of the mean over their images."""
+    per_subject = subject_means(test.dice, store.index["subject"][test.rows])
+    classes = zip(store.classes[1:], np.nanmean(per_subject, axis=0), strict=True)
+    return {
+        "test/dice": float(np.nanmean(per_subject)),
+        **{f"test/dice/{name}": float(value) for name, value in classes},
+    }

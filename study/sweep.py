@@ -57,6 +57,10 @@ class Sweep:
         self.tracker, self.progress = tracker, progress
         self._stopping: set[str] = set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher and scheduler for a restore that never comes."""
+        return {}
+
     def run(self) -> None:
         """Run until nothing is left, or until interrupted (then the agenda is not done)."""
         scratch = self.folder.root / "ray"
@@ -105,9 +109,9 @@ class Sweep:
         """Record how a job ended."""
         if job_id not in self.agenda.running:
             return
-        outcome = self._outcome(job_id, last or {}, error=error)
+        job, outcome = self.agenda.running[job_id], self._outcome(job_id, last or {}, error=error)
         self.agenda.finish(job_id, outcome)
-        self.tracker.job_finished(job_id, outcome.status, outcome.metrics, outcome.reason)
+        self.tracker.job_finished(job, outcome)
         self.progress.job_finished(job_id, outcome.status, outcome.metrics, outcome.seconds, outcome.reason)
 
     def _outcome(self, job_id: str, last: Mapping[str, Any], *, error: bool) -> Outcome:
@@ -137,7 +141,7 @@ class _Searcher(Searcher):
         self._sweep = sweep
         self._jobs: dict[str, str] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
         job = self._sweep.next_job()
         if job is not None:
             self._jobs[trial_id] = job.id
@@ -154,11 +158,11 @@ class _Searcher(Searcher):
         """Nothing: the ledger has it."""
 
 
-class _Scheduler(FIFOScheduler):  # type: ignore[misc]
+class _Scheduler(FIFOScheduler):
     """Passes reports to the agenda, in the order in which jobs were given out."""
 
     def __init__(self, sweep: Sweep) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._sweep = sweep
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:

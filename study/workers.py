@@ -21,7 +21,7 @@ from study.jobs import Job
 from study.stages import MetricsLog, checkpoints, execute
 from study.workspace import JobFolder
 from trainables.networks.batchnorm import synchronise
-from trainables.runtime import use_threads
+from trainables.runtime import placed, use_threads
 
 SAVE_EVERY = 30.0
 """Seconds between checkpoints."""
@@ -40,14 +40,15 @@ class TrainWorker:
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """`module` on this worker's device, with batch norm and gradients shared between the workers."""
-        synchronise(module.to(self.device))
+        synchronise(placed(module, self.device))
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=devices)
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over the workers."""
         dist.all_reduce(values)
-        return values / self.world_size
+        mean: Tensor = values / self.world_size
+        return mean
 
     def load(self) -> dict[str, Any] | None:
         """The last whole checkpoint; the job's folder is on storage that all workers see."""
@@ -87,7 +88,7 @@ def execute_with_workers(job: Job, folder: JobFolder, artifacts: ArtifactStore, 
         run_config=RunConfig(
             name=job.id,
             storage_path=str(scratch),
-            callbacks=[TuneReportCallback()],
+            callbacks=[TuneReportCallback()],  # type: ignore[list-item]
             failure_config=FailureConfig(max_failures=2),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),

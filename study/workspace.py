@@ -15,8 +15,7 @@ from trainables.files import atomic_writer
 class Workspace:
     """The folders under one root.
 
-    root/data/      generated phantoms
-    root/frames/    decoded frame stores, by fingerprint of their settings
+    root/data/      decoded frame stores and generated phantoms
     root/artifacts/ stage outputs, by digest
     root/studies/   one folder a study
     root/mlflow.db  the local tracking store, with its files in root/mlflow/
@@ -26,13 +25,8 @@ class Workspace:
 
     @property
     def data(self) -> Path:
-        """Generated datasets."""
+        """Decoded frame stores and generated phantoms."""
         return self.root / "data"
-
-    @property
-    def frames(self) -> Path:
-        """Decoded frame stores."""
-        return self.root / "frames"
 
     @property
     def artifacts(self) -> Path:
@@ -66,6 +60,7 @@ class Workspace:
         path = self.root / "subject.key"
         if not path.exists():
             with atomic_writer(path) as file:
+                os.fchmod(file.fileno(), 0o600)
                 file.write(secrets.token_hex(32).encode())
         return path.read_bytes()
 

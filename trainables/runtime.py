@@ -47,6 +47,11 @@ def best_device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
+def placed(module: nn.Module, device: torch.device) -> nn.Module:
+    """`module` on `device`, its kernels with channels last: faster for convolutions on CPUs and on tensor cores."""
+    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
 class LocalRuntime:
     """One process: a laptop, a notebook, a test, or a single-worker trial inside its own process.
 
@@ -76,7 +81,7 @@ class LocalRuntime:
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """`module` on this runtime's device."""
-        return module.to(self.device)
+        return placed(module, self.device)
 
     def mean(self, values: Tensor) -> Tensor:
         """`values`: there is one worker."""

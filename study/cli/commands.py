@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from study.catalog import available
 from study.cli.main import As, Data, Exit, Name, Profile, Root, RunName, Sets, app, err, out, workspace
-from study.spec import Study, available, load_study
+from study.definition import Study, load_study
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -33,9 +34,7 @@ def list_studies(as_json: Json = False) -> None:
 
 
 @app.command()
-def validate(
-    name: Name, profile: Profile = None, sets: Sets = None, data: Data = None, run_as: As = None
-) -> None:
+def validate(name: Name, profile: Profile = None, sets: Sets = None, data: Data = None, run_as: As = None) -> None:
     """Check a study file: every key, every value, every cell."""
     study = _load(name, profile, sets, data, run_as)
     out.print(f"{study.spec.name}: valid, {len(study.cells())} cells")
@@ -65,7 +64,8 @@ def run(
     run_as: As = None,
     root: Root = None,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to join ('auto' on one of its nodes). [$RAY_ADDRESS or none: start one here]")
+        str | None,
+        typer.Option(help="Ray cluster to join ('auto' on one of its nodes). [$RAY_ADDRESS or none: start one here]"),
     ] = None,
 ) -> int:
     """Run what is missing of a study; run the same command again to go on after an interruption."""

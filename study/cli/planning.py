@@ -8,9 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from study.definition import Study
 from study.estimate import Estimate, estimate
 from study.plan import Plan
-from study.spec import Study
+from study.settings import component_name
 from trainables.errors import DataError
 
 SHOWN = 40
@@ -38,13 +39,16 @@ def show_plan(study: Study, out: Console, *, as_json: bool) -> None:
     if cost is None:
         out.print(f"hours: unknown without the data ({unknown})", markup=False)
         return
-    for kind, hours in cost.hours.items():
-        out.print(f"  {kind:<10} {hours:8.2f} h")
-    out.print(f"  {'total':<10} {cost.total:8.2f} h of {cost.device}, measured over a few steps here; pruning saves some")
+    for kind, hours in {**cost.hours, "total": cost.total}.items():
+        out.print(f"  {kind:<10} {_duration(hours)}")
+    out.print(f"of {cost.device} a worker, from a few steps measured here; pruning makes it less", soft_wrap=True)
 
 
 def _cells(plan: Plan) -> Table:
-    table = Table("cell", "starts from", "trials", "replicates", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("cell", overflow="fold")
+    for column in ("starts from", "trials", "replicates"):
+        table.add_column(column, no_wrap=True)
     for cell in plan.cells[:SHOWN]:
         table.add_row(cell.key, _start(plan, cell.key), str(plan.trials), str(plan.spec.replicates))
     if len(plan.cells) > SHOWN:
@@ -52,17 +56,21 @@ def _cells(plan: Plan) -> Table:
     return table
 
 
+def _duration(hours: float) -> str:
+    return f"{hours:8.2f} h" if hours >= 1 else f"{hours * 60:8.2f} min"
+
+
 def _start(plan: Plan, cell: str) -> str:
     pretext = plan.pretext(cell, {})
-    if pretext is None:
-        return str(plan.start_name(cell))
-    return pretext.id
+    return pretext.id if pretext else str(component_name(type(plan.resolve(cell, {}).pretext.method)))
 
 
 def _described(plan: Plan, cost: Estimate | None) -> dict[str, Any]:
     return {
         "name": plan.spec.name,
-        "cells": [{"key": cell.key, "levels": dict(cell.levels), "start": _start(plan, cell.key)} for cell in plan.cells],
+        "cells": [
+            {"key": cell.key, "levels": dict(cell.levels), "start": _start(plan, cell.key)} for cell in plan.cells
+        ],
         "jobs": plan.planned(),
         "hours": None if cost is None else {**cost.hours, "total": cost.total, "device": cost.device},
     }

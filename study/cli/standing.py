@@ -38,9 +38,7 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
     finished = list(follow(read_ledger(folder.ledger), "finished"))
     counts = Counter((event["kind"], event["status"]) for event in finished)
     planned = plan["planned_jobs"]
-    jobs = {
-        kind: {"planned": planned[kind], **{status: counts[kind, status] for status in STATUSES}} for kind in KINDS
-    }
+    jobs = {kind: {"planned": planned[kind], **{status: counts[kind, status] for status in STATUSES}} for kind in KINDS}
     ended = {kind: sum(counts[kind, status] for status in STATUSES) for kind in KINDS}
     complete = all(ended[kind] >= planned[kind] for kind in ("trial", "replicate"))
     return {

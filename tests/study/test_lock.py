@@ -22,7 +22,10 @@ def test_a_second_driver_is_told_who_runs_the_study(tmp_path):
     holder = context.Process(target=hold, args=(path, there))
     holder.start()
     assert here.recv() == "held"
-    with pytest.raises(StudyLocked, match=rf"'quickstart' is already being run .*pid {holder.pid}\b"), driver_lock(path):
+    with (
+        pytest.raises(StudyLocked, match=rf"'quickstart' is already being run .*pid {holder.pid}\b"),
+        driver_lock(path),
+    ):
         pass
     assert holder.pid is not None
     os.kill(holder.pid, signal.SIGKILL)

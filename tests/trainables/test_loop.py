@@ -67,7 +67,8 @@ class Brightness(Task):
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         errors = [
-            (self.net(b.images.float() / 255).squeeze(1) - b.images.float().mean((1, 2, 3)) / 255).abs() for b in batches
+            (self.net(b.images.float() / 255).squeeze(1) - b.images.float().mean((1, 2, 3)) / 255).abs()
+            for b in batches
         ]
         return {"error": float(torch.cat(errors).mean())}
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batches
 from trainables.data.frames import FrameStore
+from trainables.data.records import Split
 from trainables.data.splits import label_subset
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.segmentation import Predictions, Segmentation
@@ -43,7 +44,7 @@ class DownstreamSettings:
     labels: int | None = None
     loss: Loss = field(default_factory=DiceCrossEntropy)
     fit: FitSettings = field(default_factory=FitSettings)
-    augment: Policy = field(default_factory=Policy)
+    augment: Policy = field(default_factory=Policy.mild)
 
     def __post_init__(self) -> None:
         if not 0 < self.label_fraction <= 1:
@@ -112,7 +113,7 @@ def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int
 
 
 def _batches(
-    store: FrameStore, split: str, settings: FitSettings, seed: int, subjects: np.ndarray | None = None
+    store: FrameStore, split: Split, settings: FitSettings, seed: int, subjects: np.ndarray | None = None
 ) -> Batches:
     rows = store.rows(split, labelled=True, subjects=subjects)
     if len(rows) == 0:

@@ -39,6 +39,8 @@ class Segmentation(Task):
     """Trains a segmentation network; judged by Dice averaged over classes, then images, then subjects."""
 
     monitor = "dice"
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: SegmentationNetwork, loss: Loss, augment: Policy, store: FrameStore) -> None:
         super().__init__()

@@ -1,0 +1,129 @@
+"""A study's cells laid out in rows and columns: one factor across, the others down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from analysis.load import Plan
+from trainables.errors import UserError, did_you_mean
+
+REFERENCE = "random"
+COLUMN_FACTOR = "label_fraction"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which cell is where.
+
+    Attributes:
+        row_factors: the factors down; their levels, joined, title the rows.
+        column_factor: the factor across, or None for a single column.
+        rows: titles of the rows, in the study file's order.
+        columns: levels of the column factor, in the study file's order; one empty level when there is none.
+        cells: cell key by (row, column).
+        references: by row, the row that it is compared with: the same levels but for the reference level.
+    """
+
+    row_factors: tuple[str, ...]
+    column_factor: str | None
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: Mapping[tuple[str, str], str]
+    references: Mapping[str, str]
+
+    @property
+    def row_header(self) -> str:
+        """What the rows are."""
+        return ", ".join(self.row_factors) or "cell"
+
+    @property
+    def smallest(self) -> str:
+        """The column with the fewest labels; the first one when columns are not amounts."""
+        amounts = self.amounts
+        return self.columns[amounts.index(min(amounts))] if amounts else self.columns[0]
+
+    @property
+    def amounts(self) -> list[float]:
+        """The columns as positive numbers; empty when they are not all such."""
+        try:
+            values = [float(level) for level in self.columns]
+        except ValueError:
+            return []
+        return values if min(values) > 0 else []
+
+    def column_title(self, column: str) -> str:
+        """A column's level in words: "5% labels" for label_fraction 0.05."""
+        if self.column_factor is None:
+            return "all"
+        if self.column_factor == COLUMN_FACTOR and self.amounts:
+            return f"{100 * float(column):g}% labels"
+        return f"{self.column_factor} {column}"
+
+    def row_cells(self, row: str) -> list[str]:
+        """The cells of one row, in the columns' order."""
+        return [self.cells[row, column] for column in self.columns if (row, column) in self.cells]
+
+
+def arrange(
+    plan: Plan, rows: str | tuple[str, ...] | None = None, columns: str | None = None, reference: str = REFERENCE
+) -> Grid:
+    """Lay out a plan's cells.
+
+    Args:
+        plan: of the study.
+        rows: the factor or factors down; None for all that are not across.
+        columns: the factor across; None for label_fraction when the study has it, else the last of several factors.
+        reference: the level that the other rows are compared with, of whichever row factor has it.
+
+    Raises:
+        UserError: an unknown factor, or one left out that has several levels.
+    """
+    across = columns if columns is not None else _default_columns(plan)
+    down = tuple(f for f in plan.factors if f != across) if rows is None else (rows,) if isinstance(rows, str) else rows
+    _check(plan, down, across)
+    titles = {key: _title(levels, down) for key, levels in plan.cells.items()}
+    level = {key: levels[across] if across else "" for key, levels in plan.cells.items()}
+    return Grid(
+        row_factors=down,
+        column_factor=across,
+        rows=tuple(dict.fromkeys(titles.values())),
+        columns=tuple(c for c in plan.factors[across] if c in level.values()) if across else ("",),
+        cells={(titles[key], level[key]): key for key in plan.cells},
+        references=_references(plan, down, reference),
+    )
+
+
+def _default_columns(plan: Plan) -> str | None:
+    if COLUMN_FACTOR in plan.factors:
+        return COLUMN_FACTOR
+    return list(plan.factors)[-1] if len(plan.factors) > 1 else None
+
+
+def _check(plan: Plan, down: tuple[str, ...], across: str | None) -> None:
+    used = (*down, *((across,) if across else ()))
+    for factor in used:
+        if factor not in plan.factors:
+            raise UserError(f"study '{plan.name}' has no factor '{factor}'{did_you_mean(factor, plan.factors)}")
+    for factor, levels in plan.factors.items():
+        if factor not in used and len(levels) > 1:
+            raise UserError(
+                f"factor '{factor}' of study '{plan.name}' has {len(levels)} levels but is neither in rows nor columns"
+            )
+
+
+def _title(levels: Mapping[str, str], factors: tuple[str, ...]) -> str:
+    return ", ".join(levels[factor] for factor in factors) or "all"
+
+
+def _references(plan: Plan, down: tuple[str, ...], reference: str) -> dict[str, str]:
+    factor = next((f for f in down if reference in plan.factors[f]), None)
+    if factor is None:
+        return {}
+    rows = {_title(levels, down) for levels in plan.cells.values()}
+    pairs = {
+        _title(levels, down): _title({**levels, factor: reference}, down)
+        for levels in plan.cells.values()
+        if levels[factor] != reference
+    }
+    return {row: partner for row, partner in pairs.items() if partner in rows}

@@ -1,0 +1,134 @@
+"""Truth and predictions drawn on test images: an easy, a typical and a hard one.
+
+As in Figure 1 of Saeed et al. (2022), with a panel a method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.grid import Grid
+from analysis.load import StudyResults
+from analysis.style import Look, looks, new_figure, styled
+from trainables.data.frames import FrameStore
+from trainables.errors import DataError
+
+TRUTH = "#ff2020"
+CASES = {"Easy": 0.9, "Typical": 0.5, "Hard": 0.1}
+"""Which images are shown: the quantile of the images' Dice."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One cell's answers, all of one replicate.
+
+    Attributes:
+        masks: predicted mask `(S, S)` by row of the frame store.
+        dice: by row of the frame store.
+    """
+
+    masks: Mapping[int, np.ndarray]
+    dice: Mapping[int, float]
+
+
+def overlays(results: StudyResults, grid: Grid, store: FrameStore) -> Figure | None:
+    """A row a case and a column a method, all at the fewest labels; None while fewer than one method has results.
+
+    Cases are chosen by the median over methods of an image's Dice. Shown is the first replicate that all methods have.
+    """
+    predictions = _predictions(results, grid)
+    cases = choose_cases(_scores(predictions)) if predictions else {}
+    if not cases:
+        return None
+    style = looks(grid.rows, grid.references.values())
+    with styled(axes_grid=False):
+        figure = new_figure(2.15 * len(predictions) + 0.5, 2.4 * len(cases) + 0.75)
+        panels = figure.subplots(len(cases), len(predictions), squeeze=False)
+        for line, (case, row) in zip(panels, cases.items(), strict=True):
+            for axes, (method, prediction) in zip(line, predictions.items(), strict=True):
+                _panel(axes, store, row, prediction.masks[row], style[method])
+                axes.set_title(f"{method}: Dice {prediction.dice[row]:.3f}", fontsize=9, loc="center")
+            line[0].set_ylabel(case, fontsize=11, fontweight="bold")
+        figure.suptitle(f"Test images at {grid.column_title(grid.smallest)}", fontsize=11, fontweight="bold")
+        _legend(figure, list(predictions), style)
+    return figure
+
+
+def choose_cases(dice: pd.DataFrame) -> dict[str, int]:
+    """The frame-store row of each case, from Dice with rows as index and cells as columns; no row twice."""
+    order = dice.median(axis="columns").dropna().sort_values(kind="stable").index
+    chosen: dict[str, int] = {}
+    for case, quantile in CASES.items():
+        row = int(order[round(quantile * (len(order) - 1))]) if len(order) else None
+        if row is not None and row not in chosen.values():
+            chosen[case] = row
+    return chosen
+
+
+def _predictions(results: StudyResults, grid: Grid) -> dict[str, Prediction]:
+    """By method, at the fewest labels."""
+    cells = {row: grid.cells[row, grid.smallest] for row in grid.rows if (row, grid.smallest) in grid.cells}
+    images = {row: results.images[results.images["cell"] == cell] for row, cell in cells.items()}
+    measured = {row: table for row, table in images.items() if not table.empty}
+    shared = set.intersection(*(set(table["replicate"]) for table in measured.values())) if measured else set()
+    if not shared:
+        return {}
+    replicate = min(shared)
+    return {row: _prediction(results, table[table["replicate"] == replicate]) for row, table in measured.items()}
+
+
+def _prediction(results: StudyResults, images: pd.DataFrame) -> Prediction:
+    path = results.folder.job(str(images["job"].iloc[0])).predictions
+    try:
+        with np.load(path) as file:
+            masks = dict(zip(file["rows"].tolist(), file["masks"], strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: not a replicate's predictions ({error})") from error
+    dice = dict(zip(images["row"].astype(int), images["dice"], strict=True))
+    return Prediction(masks, {row: value for row, value in dice.items() if row in masks})
+
+
+def _scores(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
+    """Dice by row of the store and method, of the images that all methods have."""
+    return pd.concat({m: pd.Series(dict(p.dice)) for m, p in predictions.items()}, axis="columns", join="inner")
+
+
+def _panel(axes: Axes, store: FrameStore, row: int, predicted: np.ndarray, look: Look) -> None:
+    image = np.asarray(store.images[row])
+    if len(image) == 3:
+        axes.imshow(image.transpose(1, 2, 0))
+    else:
+        axes.imshow(image[0], cmap="gray", vmin=0, vmax=255)
+    _outline(axes, np.asarray(store.masks[store.index["mask"][row]]), len(store.classes), TRUTH, "-")
+    _outline(axes, predicted, len(store.classes), look.tint, look.dash)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+
+
+def _outline(axes: Axes, mask: np.ndarray, classes: int, colour: str, dash: object) -> None:
+    """The border of every foreground class; a mask that touches the image's edge is closed there."""
+    for label in range(1, classes):
+        area = np.pad((mask == label).astype(np.float64), 1)
+        if area.any():
+            places = np.arange(-1, mask.shape[0] + 1), np.arange(-1, mask.shape[1] + 1)
+            axes.contour(places[1], places[0], area, levels=[0.5], colors=[colour], linestyles=[dash], linewidths=1.5)
+    axes.set_xlim(-0.5, mask.shape[1] - 0.5)
+    axes.set_ylim(mask.shape[0] - 0.5, -0.5)
+
+
+def _legend(figure: Figure, methods: list[str], style: Mapping[str, Look]) -> None:
+    handles = [Line2D([], [], color=TRUTH, lw=2, label="truth")]
+    handles += [Line2D([], [], color=style[m].tint, linestyle=style[m].dash, lw=2, label=m) for m in methods]
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), handlelength=3.2)
+    legend.set_frame_on(True)
+    legend.get_frame().set(facecolor="#222222", edgecolor="none", alpha=1)
+    for text in legend.get_texts():
+        text.set_color("white")

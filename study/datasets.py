@@ -1,0 +1,70 @@
+"""`--data LAYOUT=PATH`: which of a study's datasets it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from study.documents import Document
+from study.problems import Problem, SpecError
+from trainables.data import LAYOUTS
+from trainables.data.settings import DataSettings
+from trainables.errors import did_you_mean
+
+
+def with_data(document: Document, options: Sequence[str]) -> tuple[Document, list[str]]:
+    """The document with the datasets' paths set.
+
+    A path is for the study's datasets of that layout. When it has none, and only one dataset, that one becomes a
+    dataset of that layout. Where a phantom stood, the real data takes its place.
+
+    Args:
+        document: a study file.
+        options: "LAYOUT=PATH" each; a relative path is one from the current folder.
+
+    Returns:
+        The document, and the layouts of datasets that are other data than the file says.
+
+    Raises:
+        SpecError: an option is not of that form, or the study has no dataset it could mean.
+    """
+    changed: list[str] = []
+    for option in options:
+        layout, _, path = option.partition("=")
+        if not path or not layout:
+            raise _refused(f"found '{option}', expected LAYOUT=PATH")
+        if layout not in LAYOUTS:
+            raise _refused(f"unknown dataset layout '{layout}'{did_you_mean(layout, LAYOUTS)}")
+        where = f"--data {layout}"
+        for part in _meant(document, layout):
+            if _layout(document, part) != layout or _phantom(document, part):
+                changed.append(layout)
+                document = document.set(f"{part}.layout", layout, where).set(f"{part}.phantom", None, where)
+            document = document.set(f"{part}.path", str(Path(path).expanduser().absolute()), where)
+    return document, list(dict.fromkeys(changed))
+
+
+def _meant(document: Document, layout: str) -> list[str]:
+    parts = ["data"] + ["pretext_data"] * isinstance(document.values.get("pretext_data"), Mapping)
+    same = [part for part in parts if _layout(document, part) == layout]
+    if same or len(parts) == 1:
+        return same or parts
+    there = " and ".join(f"{part} is {_layout(document, part)}" for part in parts)
+    raise _refused(f"the study has no dataset with the layout '{layout}': {there}")
+
+
+def _layout(document: Document, part: str) -> object:
+    return _settings(document, part).get("layout", DataSettings().layout)
+
+
+def _phantom(document: Document, part: str) -> bool:
+    return _settings(document, part).get("phantom") is not None
+
+
+def _settings(document: Document, part: str) -> Mapping[str, object]:
+    settings = document.values.get(part)
+    return settings if isinstance(settings, Mapping) else {}
+
+
+def _refused(message: str) -> SpecError:
+    return SpecError([Problem((), message, "--data")])

@@ -1,0 +1,276 @@
+"""MLflow: one run a study, one a job below it; written by the driver alone, and never in training's way.
+
+Jobs write their metrics into files in their own folders. A thread of the driver carries these files' lines to MLflow and
+remembers in `tracking.json` how far it came; what a dead or slow server did not take is taken by the next launch. The same
+line sent twice is one row, as it has the same key, step and time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study.jobs import Job, Outcome
+from study.workspace import JobFolder, StudyFolder, Workspace
+from trainables.files import write_json
+
+log = logging.getLogger(__name__)
+
+STATUSES = {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+POLL = 1.0
+"""Seconds between looks at the running jobs' files."""
+
+BATCH = 200
+"""Metrics sent in one request."""
+
+TAG = "study.job"
+
+
+@dataclass
+class _Tracked:
+    """How far a job's record in MLflow is."""
+
+    run_id: str
+    sent: int = 0
+    closed: bool = False
+
+
+class Tracker:
+    """Carries a study's records to MLflow in the background.
+
+    Args:
+        workspace: whose local store is used where no other is named.
+        folder: of the study.
+        uri: of a tracking server or store, or None.
+        title: of the study.
+    """
+
+    def __init__(self, workspace: Workspace, folder: StudyFolder, uri: str | None, title: str) -> None:
+        self.uri = uri or workspace.tracking_uri
+        self._workspace, self._folder, self._title = workspace, folder, title
+        self._state_file = folder.root / "tracking.json"
+        self._jobs: dict[str, Job] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        self._tracked: dict[str, _Tracked] = {}
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._client: Any = None
+        self._parent = ""
+        self._warned = False
+        self._git = _git_commit()
+
+    def start(self) -> None:
+        """Open the store, so that its schema and experiment exist before any job runs; a dead server only warns."""
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+        with self._forgiving():
+            self._connect()
+        self._thread.start()
+
+    def job_started(self, job: Job) -> None:
+        """Open the job's run, or the one it has from an earlier launch."""
+        self._jobs[job.id] = job
+
+    def job_finished(self, job: Job, outcome: Outcome) -> None:
+        """Send the rest of the job's metrics and close its run."""
+        self._jobs[job.id] = job
+        self._outcomes[job.id] = outcome
+
+    def close(self, status: str, timeout: float = 60.0) -> None:
+        """Send what is left and close the study's run; gives up after `timeout` seconds."""
+        self._queue.put(lambda: self._end_study(status))
+        self._queue.put(None)
+        self._thread.join(timeout)
+        if self._thread.is_alive() or not self._all_closed():
+            log.warning("MLflow at %s has not taken everything; the next `study run` of this study sends the rest", self.uri)
+
+    def behind(self, ended: Iterable[str]) -> bool:
+        """Whether MLflow lacks something of these ended jobs, as far as `tracking.json` tells."""
+        closed = {job for job, (_, _, closed) in self._saved().items() if closed}
+        return not set(ended) <= closed
+
+    def _all_closed(self) -> bool:
+        return all(job in self._tracked and self._tracked[job].closed for job in self._outcomes)
+
+    def _work(self) -> None:
+        running = True
+        while running:
+            try:
+                action = self._queue.get(timeout=POLL)
+            except queue.Empty:
+                action = self._nothing
+            self._sync()
+            if action is None:
+                running = False
+            else:
+                with self._forgiving():
+                    action()
+
+    def _nothing(self) -> None:
+        """Only look at the files."""
+
+    def _sync(self) -> None:
+        """Bring every run up to its job's files."""
+        for job_id in list(self._jobs):
+            with self._forgiving():
+                self._bring_up(self._jobs[job_id])
+
+    def _bring_up(self, job: Job) -> None:
+        self._connect()
+        tracked = self._tracked.get(job.id)
+        if tracked is not None and tracked.closed:
+            return
+        if tracked is None:
+            tracked = self._tracked[job.id] = self._open(job)
+        folder = self._folder.job(job.id)
+        outcome = self._outcomes.get(job.id)
+        self._send_metrics(folder, tracked)
+        if outcome is not None:
+            self._close_run(job, folder, tracked, outcome)
+
+    def _connect(self) -> None:
+        """The client, the experiment and the study's run; nothing if they are there."""
+        if self._client is not None and self._parent:
+            return
+        import mlflow
+        from mlflow.tracking import MlflowClient
+
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        mlflow.set_tracking_uri(self.uri)
+        client = MlflowClient(self.uri)
+        name = self._folder.name
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            local = self.uri.startswith("sqlite:")
+            place = (self._workspace.root / "mlflow" / name).as_uri() if local else None
+            self._experiment = client.create_experiment(name, artifact_location=place)
+        else:
+            self._experiment = experiment.experiment_id
+        self._client = client
+        tags = {"study": name, "kind": "study", "title": self._title, **self._git}
+        self._parent = self._find_or_create("study", tags, name)
+        client.update_run(self._parent, status="RUNNING")
+        for job, (run_id, sent, closed) in self._saved().items():
+            self._tracked.setdefault(job, _Tracked(run_id, sent, closed))
+
+    def _open(self, job: Job) -> _Tracked:
+        tags = {
+            "mlflow.parentRunId": self._parent,
+            "study": self._folder.name,
+            "kind": job.kind,
+            "stage": job.stage,
+            "digest": job.digest,
+            "index": str(job.index),
+            **job.levels,
+            **self._git,
+        }
+        if job.cell is not None:
+            tags["cell"] = job.cell
+        if job.start is not None:
+            tags["pretext_digest"] = job.start
+            pretext = next((t.run_id for j, t in self._tracked.items() if self._is(j, job.start)), None)
+            if pretext is not None:
+                tags["pretext_run_id"] = pretext
+        run_id = self._find_or_create(job.id, tags, job.label)
+        self._client.update_run(run_id, status="RUNNING")
+        self._send_parameters(job, run_id)
+        return _Tracked(run_id)
+
+    def _is(self, job_id: str, digest: str) -> bool:
+        return job_id.startswith("pretext-") and job_id.endswith(digest[:12])
+
+    def _find_or_create(self, job_id: str, tags: Mapping[str, str], name: str) -> str:
+        found = self._client.search_runs([self._experiment], f"tags.`{TAG}` = '{job_id}'", max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        run = self._client.create_run(self._experiment, tags={TAG: job_id, **tags}, run_name=name)
+        return str(run.info.run_id)
+
+    def _send_parameters(self, job: Job, run_id: str) -> None:
+        from mlflow.entities import Param
+
+        params = {**job.levels, **job.params}
+        self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
+        self._client.log_dict(run_id, dict(job.config), "config.json")
+
+    def _send_metrics(self, folder: JobFolder, tracked: _Tracked) -> None:
+        """Send the lines that are whole and new."""
+        from mlflow.entities import Metric
+
+        if not folder.metrics.exists():
+            return
+        with folder.metrics.open("rb") as file:
+            file.seek(tracked.sent)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        metrics = []
+        for line in whole.splitlines():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                stamp = int(record["time"] * 1000)
+                metrics += [Metric(k, float(v), stamp, int(record["epoch"])) for k, v in record["metrics"].items()]
+        for first in range(0, len(metrics), BATCH):
+            self._client.log_batch(tracked.run_id, metrics=metrics[first : first + BATCH])
+        tracked.sent += len(whole)
+
+    def _close_run(self, job: Job, folder: JobFolder, tracked: _Tracked, outcome: Outcome) -> None:
+        from mlflow.entities import Metric
+
+        stamp, step = int(time.time() * 1000), outcome.epochs
+        best = {f"best/{name.removeprefix('val/')}": v for name, v in outcome.metrics.items() if name.startswith("val/")}
+        test = {name: value for name, value in outcome.metrics.items() if name.startswith("test/")}
+        summary = {**best, **test, "seconds": outcome.seconds}
+        self._client.log_batch(tracked.run_id, metrics=[Metric(k, float(v), stamp, step) for k, v in summary.items()])
+        if outcome.status == "stopped":
+            self._client.set_tag(tracked.run_id, "censored", "true")
+        if outcome.reason:
+            self._client.set_tag(tracked.run_id, "reason", outcome.reason[:4000])
+        if folder.test.exists():
+            self._client.log_artifact(tracked.run_id, str(folder.test))
+        self._client.set_terminated(tracked.run_id, STATUSES[outcome.status])
+        tracked.closed = True
+        self._remember()
+
+    def _saved(self) -> dict[str, tuple[str, int, bool]]:
+        return json.loads(self._state_file.read_text()) if self._state_file.exists() else {}
+
+    def _remember(self) -> None:
+        write_json(self._state_file, {job: [t.run_id, t.sent, t.closed] for job, t in self._tracked.items()})
+
+    def _end_study(self, status: str) -> None:
+        self._connect()
+        for job, tracked in self._tracked.items():  # of jobs that were running when the study was interrupted
+            if not tracked.closed and job not in self._outcomes:
+                self._client.set_terminated(tracked.run_id, "KILLED")
+        self._remember()
+        self._client.set_terminated(self._parent, status)
+
+    @contextlib.contextmanager
+    def _forgiving(self) -> Any:
+        """Whatever goes wrong with MLflow is told once and tried again later."""
+        try:
+            yield
+        except Exception as error:
+            if not self._warned:
+                self._warned = True
+                log.warning("MLflow at %s: %s; training goes on, and records follow when it answers", self.uri, error)
+
+
+def _git_commit() -> dict[str, str]:
+    """The commit of the current folder's checkout, as MLflow tags it; nothing outside one."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"mlflow.source.git.commit": found.stdout.strip()}

@@ -1,0 +1,137 @@
+"""Whole studies through the command line, as a user runs them."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from study.ledger import follow, read_ledger
+from study.workspace import StudyFolder, Workspace
+
+TINY = Path(__file__).parent / "tiny.yaml"
+PLANNED = {"pretext": 1, "trial": 12, "replicate": 8}
+
+pytestmark = pytest.mark.ray
+
+
+def command(root: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "study", *arguments, "--workspace", str(root)]
+
+
+def study(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(root, *arguments), capture_output=True, text=True, timeout=300, check=False)
+
+
+def finished(folder: StudyFolder) -> list[dict[str, object]]:
+    return list(follow(read_ledger(folder.ledger), "finished"))
+
+
+def final_metrics(folder: StudyFolder) -> dict[str, object]:
+    """What the table is made of: every replicate's outcome and per-image test scores."""
+    return {
+        str(event["job"]): (
+            event["params"],
+            event["metrics"]["test/dice"],
+            folder.job(str(event["job"])).test.read_text(),
+        )
+        for event in finished(folder)
+        if event["kind"] == "replicate"
+    }
+
+
+def tracked(root: Path) -> Counter[tuple[str, str]]:
+    """Runs in MLflow's store by (kind, status)."""
+    with sqlite3.connect(root / "mlflow.db") as store:
+        rows = store.execute(
+            "select t.value, r.status from runs r join tags t on t.run_uuid = r.run_uuid and t.key = 'kind'"
+        ).fetchall()
+    return Counter(rows)
+
+
+def check_complete(root: Path) -> None:
+    folder = Workspace(root).study("tiny")
+    events = finished(folder)
+    assert Counter(event["kind"] for event in events) == PLANNED
+    assert len({event["job"] for event in events}) == len(events)
+    runs = tracked(root)
+    assert "RUNNING" not in {status for _, status in runs}
+    assert sum(runs[key] for key in runs if key[0] in PLANNED) == sum(PLANNED.values())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("whole")
+    ran = study(root, "run", str(TINY))
+    assert ran.returncode == 0, ran.stderr
+    return root
+
+
+def test_a_study_runs_as_planned(uninterrupted):
+    check_complete(uninterrupted)
+    folder = Workspace(uninterrupted).study("tiny")
+    table = pd.read_csv(folder.job("simclr-1-replicate-0").test)
+    assert set(table.columns) == {"subject", "row", "phase", "dice", "dice/lv"}
+    assert table.subject.nunique() == 4
+    assert set(table.phase) == {"ED", "ES"}
+    assert table.dice.between(0, 1).all()
+
+
+def test_one_pretraining_serves_all_cells_that_need_it(uninterrupted):
+    events = finished(Workspace(uninterrupted).study("tiny"))
+    assert sum(event["kind"] == "pretext" for event in events) == 1
+    planned = json.loads(study(uninterrupted, "status", "tiny", "--json").stdout)
+    assert planned["jobs"]["pretext"] == {"planned": 1, "completed": 1, "stopped": 0, "failed": 0}
+
+
+def test_a_second_run_trains_nothing(uninterrupted):
+    before = Workspace(uninterrupted).study("tiny").ledger.read_bytes()
+    started = time.monotonic()
+    again = study(uninterrupted, "run", str(TINY))
+    assert again.returncode == 0, again.stderr
+    assert time.monotonic() - started < 30
+    assert Workspace(uninterrupted).study("tiny").ledger.read_bytes() == before
+
+
+def test_the_report_is_written(uninterrupted):
+    made = study(uninterrupted, "report", "tiny")
+    assert made.returncode == 0, made.stderr
+    assert "mlflow ui --backend-store-uri" in made.stdout
+    report = Workspace(uninterrupted).study("tiny").report
+    assert {"table.md", "table.csv", "dice_vs_labels.png", "overlays.png"} <= {p.name for p in report.iterdir()}
+
+
+def test_a_changed_study_under_a_used_name_is_refused_with_the_difference(uninterrupted):
+    changed = study(uninterrupted, "run", str(TINY), "--set", "search.trials=4")
+    assert changed.returncode == 2
+    assert "search.trials: 3 -> 4" in changed.stderr
+    assert "Traceback" not in changed.stderr
+
+
+@pytest.mark.parametrize("finished_jobs", [0, 4, 15])
+def test_a_study_whose_driver_was_killed_ends_like_one_that_was_not(uninterrupted, tmp_path, finished_jobs):
+    folder = Workspace(tmp_path).study("tiny")
+    driver = subprocess.Popen(
+        command(tmp_path, "run", str(TINY)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 240
+    while len(finished(folder)) < finished_jobs or not folder.ledger.exists():
+        assert driver.poll() is None, "the driver ended by itself"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    resumed = study(tmp_path, "run", str(TINY))
+    assert resumed.returncode == 0, resumed.stderr
+    check_complete(tmp_path)
+    assert final_metrics(folder) == final_metrics(Workspace(uninterrupted).study("tiny"))

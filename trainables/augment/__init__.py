@@ -1,0 +1,1 @@
+"""Augmentation of whole batches on tensors, each sample with its own parameters."""

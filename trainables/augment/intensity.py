@@ -1,0 +1,166 @@
+"""Intensity: brightness, contrast, gamma, blur, noise and solarisation of a batch in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from trainables.augment.draw import Draw
+
+
+def check_probability(p: float) -> None:
+    """Refuse what is no probability."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"p is {p}, expected a probability in [0, 1]")
+
+
+def only(chosen: Tensor, changed: Tensor, images: Tensor) -> Tensor:
+    """`changed` for the chosen samples, `images` for the others."""
+    return torch.where(chosen.view(-1, 1, 1, 1), changed, images)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Brightness and contrast; what SimCLR's colour distortion does to one channel.
+
+    Attributes:
+        brightness: the factor is drawn from 1 - b to 1 + b, not below 0.
+        contrast: likewise, about each image's mean.
+        p: probability, in [0, 1].
+    """
+
+    brightness: float = 0.8
+    contrast: float = 0.8
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        if self.brightness < 0 or self.contrast < 0:
+            raise ValueError(f"brightness {self.brightness}, contrast {self.contrast}: expected at least 0")
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Both, for the chosen samples, clipped to [0, 1] after each."""
+        b, c = (_factor(draw.fork(name), strength * getattr(self, name)) for name in ("brightness", "contrast"))
+        changed = (images * b).clamp(0, 1)
+        mean = changed.mean((1, 2, 3), keepdim=True)
+        changed = ((changed - mean) * c + mean).clamp(0, 1)
+        return only(draw.chance(self.p), changed, images)
+
+
+@dataclass(frozen=True)
+class Gamma:
+    """A power of the grey values.
+
+    Attributes:
+        range: of the exponent, above 0; drawn evenly in its logarithm.
+        p: probability, in [0, 1].
+    """
+
+    range: tuple[float, float] = (0.7, 1.5)
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        if not 0 < self.range[0] <= self.range[1]:
+            raise ValueError(f"range {self.range}: expected 0 < low <= high")
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Images ** exponent."""
+        low, high = (strength * math.log(limit) for limit in self.range)
+        exponent = torch.exp(draw.uniform(low, high)).view(-1, 1, 1, 1)
+        return only(draw.chance(self.p), images.clamp_min(1e-6) ** exponent, images)
+
+
+@dataclass(frozen=True)
+class Blur:
+    """Gaussian blur, with a kernel a tenth of the image wide (SimCLR, appendix A).
+
+    Attributes:
+        sigma: range of the standard deviation in pixels, above 0.
+        p: probability, in [0, 1].
+    """
+
+    sigma: tuple[float, float] = (0.1, 2.0)
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        if not 0 < self.sigma[0] <= self.sigma[1]:
+            raise ValueError(f"sigma {self.sigma}: expected 0 < low <= high")
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Blur the chosen samples, each by its own kernel; the strength multiplies the standard deviation."""
+        chosen = draw.chance(self.p)
+        sigma = draw.uniform(*self.sigma) * strength
+        if strength == 0 or not chosen.any():
+            return images
+        out = images.clone()
+        out[chosen] = gaussian_blur(images[chosen], sigma[chosen])
+        return out
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Additive Gaussian noise.
+
+    Attributes:
+        sigma: largest standard deviation, in units of the grey range; drawn evenly from 0.
+        p: probability, in [0, 1].
+    """
+
+    sigma: float = 0.1
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        if self.sigma < 0:
+            raise ValueError(f"sigma is {self.sigma}, expected at least 0")
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Images + sigma n, clipped to [0, 1]."""
+        sigma = draw.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
+        noisy = (images + sigma * draw.field(*images.shape[1:])).clamp(0, 1)
+        return only(draw.chance(self.p), noisy, images)
+
+
+@dataclass(frozen=True)
+class Solarise:
+    """Invert what is brighter than the middle grey (BYOL, appendix B).
+
+    Attributes:
+        p: probability at strength 1, in [0, 1].
+    """
+
+    p: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """1 - v where v >= 1/2."""
+        chosen = draw.chance(min(1.0, strength * self.p))
+        return only(chosen, torch.where(images >= 0.5, 1 - images, images), images)
+
+
+def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Blur each image `(B, C, H, W)` by its own standard deviation `(B,)` in pixels, mirrored at the edges.
+
+    The kernel is a tenth of the image's side wide, rounded up to an odd number, as in SimCLR.
+    """
+    count, channels, height, width = images.shape
+    radius = max(1, round(0.1 * max(height, width)) // 2)
+    offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma.clamp_min(1e-3).unsqueeze(1)) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+    flat = images.reshape(1, count * channels, height, width)
+    flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), "reflect"), kernel[:, None, None, :], groups=count * channels)
+    flat = F.conv2d(F.pad(flat, (0, 0, radius, radius), "reflect"), kernel[:, None, :, None], groups=count * channels)
+    return flat.view(count, channels, height, width)
+
+
+def _factor(draw: Draw, width: float) -> Tensor:
+    return draw.uniform(max(0.0, 1 - width), 1 + width).view(-1, 1, 1, 1)

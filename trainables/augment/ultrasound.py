@@ -1,0 +1,178 @@
+"""What varies between ultrasound acquisitions: speckle, depth attenuation, time gain, shadows, haze, log compression.
+
+All act on a batch in [0, 1] whose rows are depth, from the probe down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from trainables.augment.draw import Draw
+from trainables.augment.intensity import check_probability, only
+
+
+@dataclass(frozen=True)
+class Speckle:
+    """Multiplicative noise, correlated over a few pixels as speckle is.
+
+    Attributes:
+        sigma: largest relative standard deviation; drawn evenly from 0.
+        grain: size of a grain in pixels, at least 1.
+        p: probability, in [0, 1].
+    """
+
+    sigma: float = 0.3
+    grain: float = 2.0
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        if self.sigma < 0 or self.grain < 1:
+            raise ValueError(f"sigma {self.sigma}, grain {self.grain}: expected at least 0 and at least 1")
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Images (1 + sigma n) with unit-variance n of the grain's size."""
+        _, _, height, width = images.shape
+        coarse = draw.field(1, max(2, round(height / self.grain)), max(2, round(width / self.grain)))
+        field = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
+        field = field / field.std((1, 2, 3), keepdim=True).clamp_min(1e-6)
+        sigma = draw.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
+        return only(draw.chance(self.p), (images * (1 + sigma * field)).clamp(0, 1), images)
+
+
+@dataclass(frozen=True)
+class Attenuation:
+    """Signal lost with depth, exponentially.
+
+    Attributes:
+        rate: largest exponent over the whole depth; drawn evenly from 0.
+        p: probability, in [0, 1].
+    """
+
+    rate: float = 1.5
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        if self.rate < 0:
+            raise ValueError(f"rate is {self.rate}, expected at least 0")
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Images exp(-rate depth), with depth from 0 to 1 down the rows."""
+        rate = draw.uniform(0, strength * self.rate).view(-1, 1, 1, 1)
+        depth = torch.linspace(0, 1, images.shape[2], device=images.device).view(1, 1, -1, 1)
+        return only(draw.chance(self.p), images * torch.exp(-rate * depth), images)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Time-gain compensation set otherwise: a smooth gain curve over depth.
+
+    Attributes:
+        amount: largest relative change at each of six sliders.
+        p: probability, in [0, 1].
+    """
+
+    amount: float = 0.4
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        if not 0 <= self.amount <= 1:
+            raise ValueError(f"amount is {self.amount}, expected a share in [0, 1]")
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Images times the curve through the six sliders, clipped to [0, 1]."""
+        limit = min(1.0, strength * self.amount)
+        sliders = 1 + draw.uniform(-limit, limit, 1, 6)
+        curve = F.interpolate(sliders, images.shape[2], mode="linear", align_corners=True).unsqueeze(3)
+        return only(draw.chance(self.p), (images * curve).clamp(0, 1), images)
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """An acoustic shadow: a dark ray from the probe down.
+
+    Attributes:
+        depth: largest loss in the shadow's middle, in [0, 1]; drawn evenly from 0.
+        width: largest half width, as a share of the image; drawn evenly from a fifth of it.
+        p: probability, in [0, 1].
+    """
+
+    depth: float = 0.8
+    width: float = 0.12
+    p: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        if not 0 <= self.depth <= 1 or not 0 < self.width <= 1:
+            raise ValueError(f"depth {self.depth}, width {self.width}: expected shares in [0, 1]")
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Darken about a ray from the middle of the upper edge."""
+        _, _, height, width = images.shape
+        y = ((torch.arange(height, device=images.device) + 0.5) / height).view(1, 1, -1, 1)
+        x = ((torch.arange(width, device=images.device) + 0.5) / width - 0.5).view(1, 1, 1, -1)
+        slope = draw.uniform(-0.6, 0.6).view(-1, 1, 1, 1)
+        spread = draw.uniform(self.width / 5, self.width).view(-1, 1, 1, 1)
+        loss = draw.uniform(0, min(1.0, strength * self.depth)).view(-1, 1, 1, 1)
+        start = draw.uniform(0, 0.5).view(-1, 1, 1, 1)
+        ray = torch.exp(-0.5 * ((x - slope * y) / (spread * (0.3 + y))) ** 2)
+        fade = ((y - start) * 10).clamp(0, 1)
+        return only(draw.chance(self.p), images * (1 - loss * ray * fade), images)
+
+
+@dataclass(frozen=True)
+class Haze:
+    """Reverberation clutter: a bright veil near the probe.
+
+    Attributes:
+        amount: largest brightness added; drawn evenly from 0.
+        p: probability, in [0, 1].
+    """
+
+    amount: float = 0.4
+    p: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        if not 0 <= self.amount <= 1:
+            raise ValueError(f"amount is {self.amount}, expected a share in [0, 1]")
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Add a smooth random veil that fades with depth, clipped to [0, 1]."""
+        _, _, height, width = images.shape
+        cloud = F.interpolate(draw.field(1, 5, 5), (height, width), mode="bicubic", align_corners=False).sigmoid()
+        depth = torch.linspace(0, 1, height, device=images.device).view(1, 1, -1, 1)
+        amount = draw.uniform(0, min(1.0, strength * self.amount)).view(-1, 1, 1, 1)
+        veil = amount * cloud * torch.exp(-2 * depth) * (images > 0)  # nothing is drawn outside the sector
+        return only(draw.chance(self.p), (images + veil).clamp(0, 1), images)
+
+
+@dataclass(frozen=True)
+class Compression:
+    """Log compression set otherwise: the dynamic range in dB, mapped to grey, changes.
+
+    Attributes:
+        decibels: range of the new dynamic range; the image's own is taken as 60 dB.
+        p: probability, in [0, 1].
+    """
+
+    decibels: tuple[float, float] = (40.0, 80.0)
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        if not 0 < self.decibels[0] <= self.decibels[1]:
+            raise ValueError(f"decibels {self.decibels}: expected 0 < low <= high")
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Grey v stands for 60 (v - 1) dB; show it in the new range, clipped to [0, 1]; black stays black."""
+        low, high = (60 + strength * (limit - 60) for limit in self.decibels)
+        shown = draw.uniform(max(low, 1.0), high).view(-1, 1, 1, 1)
+        changed = (1 + 60 * (images - 1) / shown).clamp(0, 1) * (images > 0)
+        return only(draw.chance(self.p), changed, images)

@@ -1,0 +1,34 @@
+"""How many phantom patients, and of what kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PhantomSettings:
+    """A generated echocardiography dataset.
+
+    Attributes:
+        subjects: number of patients, from 1 up.
+        frames: in each video, from 8 up; they span one to one and a half heartbeats.
+        size: side of the images in pixels, from 32 up (112 as EchoNet-Dynamic).
+        seed: names everything random; the same seed gives the same files.
+        fractions: of the subjects in train, val and test.
+    """
+
+    subjects: int = 300
+    frames: int = 24
+    size: int = 112
+    seed: int = 0
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+
+    def __post_init__(self) -> None:
+        if self.subjects < 1:
+            raise ValueError(f"subjects {self.subjects}: expected a whole number from 1 up")
+        if self.frames < 8:
+            raise ValueError(f"frames {self.frames}: expected a whole number from 8 up")
+        if self.size < 32:
+            raise ValueError(f"size {self.size}: expected a whole number from 32 up")
+        if min(self.fractions) < 0 or sum(self.fractions) <= 0:
+            raise ValueError(f"fractions {self.fractions}: expected three numbers from 0 up, not all zero")

@@ -1,0 +1,88 @@
+"""Losses of a segmentation: class scores against class indices."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Loss(ABC):
+    """Settings of a loss, which is called with logits and classes."""
+
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The scalar loss of logits `(B, K, H, W)` against class indices `(B, H, W)`, computed in float32 or wider."""
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        with torch.autocast(logits.device.type, enabled=False):
+            return self.value(wide, target)
+
+    @abstractmethod
+    def value(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss in the logits' own precision."""
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """Mean cross-entropy over the pixels."""
+
+    def value(self, logits: Tensor, target: Tensor) -> Tensor:
+        """-log softmax(logits)[target], averaged."""
+        return F.cross_entropy(logits, target)
+
+
+@dataclass(frozen=True)
+class Dice(Loss):
+    """One minus the soft Dice coefficient of each foreground class, averaged.
+
+    Attributes:
+        smooth: added to numerator and denominator, so that a class that is neither there nor predicted costs nothing;
+            at least 0.
+        batch: take all images of the batch as one, instead of averaging over images.
+    """
+
+    smooth: float = 1.0
+    batch: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.smooth >= 0:
+            raise ValueError(f"smooth is {self.smooth}, expected at least 0")
+
+    def value(self, logits: Tensor, target: Tensor) -> Tensor:
+        """1 - mean of (2 sum(p t) + s) / (sum(p) + sum(t) + s) over foreground classes and images."""
+        probability = logits.softmax(1)[:, 1:]
+        truth = F.one_hot(target, logits.shape[1]).movedim(-1, 1)[:, 1:].to(probability.dtype)
+        axes = (0, 2, 3) if self.batch else (2, 3)
+        overlap = (probability * truth).sum(axes)
+        sizes = probability.sum(axes) + truth.sum(axes)
+        return 1 - ((2 * overlap + self.smooth) / (sizes + self.smooth).clamp_min(1e-12)).mean()
+
+
+@dataclass(frozen=True)
+class DiceCrossEntropy(Loss):
+    """A weighted sum of both.
+
+    Attributes:
+        dice_weight: of the Dice loss, at least 0.
+        cross_entropy_weight: of the cross-entropy, at least 0.
+        smooth: of the Dice loss.
+        batch: of the Dice loss.
+    """
+
+    dice_weight: float = 1.0
+    cross_entropy_weight: float = 1.0
+    smooth: float = 1.0
+    batch: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("dice_weight", "cross_entropy_weight", "smooth"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 0")
+
+    def value(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The weighted sum."""
+        dice = Dice(self.smooth, self.batch).value(logits, target)
+        return self.dice_weight * dice + self.cross_entropy_weight * CrossEntropy().value(logits, target)

@@ -1,0 +1,70 @@
+"""Overlap of masks: the Dice coefficient, per image, per class and per subject.
+
+Empty masks: where a class is neither in the truth nor in the prediction, the image scores 1 for it by default, since
+nothing was missed and nothing invented. Where it is in one of them alone, it scores 0, always: a false positive or a
+missed structure never drops out of a mean. The papers' other rule, to leave the first case out, is `both_empty="nan"`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+BothEmpty = Literal["one", "nan"]
+
+
+def dice(predicted: Tensor, truth: Tensor, classes: int, both_empty: BothEmpty = "one") -> Tensor:
+    """Dice of each image and foreground class.
+
+    Args:
+        predicted: class indices, int64 `(B, H, W)`.
+        truth: likewise.
+        classes: number of classes K, background included.
+        both_empty: the score of a class that is in neither mask.
+
+    Returns:
+        Float64 `(B, K - 1)`: 2 |P and T| / (|P| + |T|).
+    """
+    p, t = _one_hot(predicted, classes), _one_hot(truth, classes)
+    overlap, sizes = (p & t).sum((2, 3)).double(), (p.sum((2, 3)) + t.sum((2, 3))).double()
+    neither = torch.full_like(sizes, 1.0 if both_empty == "one" else torch.nan)
+    return torch.where(sizes > 0, 2 * overlap / sizes.clamp_min(1), neither)
+
+
+def pooled_dice(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """Dice of each foreground class over all pixels of all images at once, float64 `(K - 1,)`; nan for an absent class.
+
+    The variant of Ouyang et al. (2020) and Saeed et al. (2022); large structures weigh more in it than small ones.
+    """
+    p, t = _one_hot(predicted, classes), _one_hot(truth, classes)
+    overlap, sizes = (p & t).sum((0, 2, 3)).double(), (p.sum((0, 2, 3)) + t.sum((0, 2, 3))).double()
+    return 2 * overlap / torch.where(sizes > 0, sizes, torch.nan)
+
+
+def subject_means(scores: np.ndarray, subjects: np.ndarray) -> np.ndarray:
+    """Mean of each subject's images.
+
+    Args:
+        scores: `(N, K)`, nan where an image has none.
+        subjects: `(N,)`, whose each image is.
+
+    Returns:
+        `(S, K)`, in ascending order of subject; nan where all of a subject's images have none.
+    """
+    _, of = np.unique(subjects, return_inverse=True)
+    valid = ~np.isnan(scores)
+    total, count = np.zeros((2, of.max() + 1, scores.shape[1]))
+    np.add.at(total, of, np.where(valid, scores, 0.0))
+    np.add.at(count, of, valid)
+    means: np.ndarray = np.full_like(total, np.nan)
+    np.divide(total, count, out=means, where=count > 0)
+    return means
+
+
+def _one_hot(masks: Tensor, classes: int) -> Tensor:
+    """Foreground classes as bool `(B, K - 1, H, W)`."""
+    return F.one_hot(masks, classes).movedim(-1, 1)[:, 1:].bool()

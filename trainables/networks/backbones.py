@@ -1,0 +1,40 @@
+"""Backbones: the encoders that pretext trains and downstream starts from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module, ABC):
+    """An encoder of images.
+
+    Attributes:
+        channels: of each feature map that `features` gives, shallow to deep.
+    """
+
+    channels: tuple[int, ...]
+
+    @property
+    def feature_channels(self) -> int:
+        """Channels of the deepest features."""
+        return self.channels[-1]
+
+    @abstractmethod
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of float images `(B, C, H, W)`, each `(B, channels[i], h_i, w_i)`, shallow to deep."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The deepest features `(B, feature_channels, h, w)`."""
+        return self.features(images)[-1]
+
+
+@dataclass(frozen=True)
+class BackboneSettings(ABC):
+    """Settings that build a backbone."""
+
+    @abstractmethod
+    def build(self, in_channels: int) -> Backbone:
+        """A backbone for images with `in_channels` channels, its weights drawn from torch's global generator."""

@@ -1,0 +1,140 @@
+"""Residual backbones (He et al. 2016), dilated for dense prediction where asked (Chen et al. 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from trainables.networks.backbones import Backbone, BackboneSettings
+from trainables.networks.torchvision_ops import torchvision
+
+
+class ResNet(Backbone):
+    """torchvision's residual network without its classifier; its tensors keep torchvision's names.
+
+    Args:
+        net: the network whose layers are taken.
+        in_channels: of the images; the first convolution is replaced when they are not three.
+    """
+
+    conv1: nn.Conv2d
+    layer1: nn.Sequential
+
+    def __init__(self, net: Any, in_channels: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1, self.relu, self.maxpool = net.conv1, net.bn1, net.relu, net.maxpool
+        self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
+        if in_channels != self.conv1.in_channels:
+            width = self.conv1.out_channels
+            self.conv1 = nn.Conv2d(in_channels, width, kernel_size=7, stride=2, padding=3, bias=False)
+            nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.channels = tuple(_width(layer) for layer in (self.layer1, self.layer2, self.layer3, self.layer4))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The outputs of the four stages, at strides 4, 8, 16 and 32, or 4, 8, 8 and 8 when dilated."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        found = []
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            found.append(x)
+        return found
+
+
+@dataclass(frozen=True)
+class ResNet50(BackboneSettings):
+    """ResNet-50.
+
+    Attributes:
+        dilated: keep stride 8 with atrous convolutions in the last two stages, as DeepLabV3 has it; else stride 32.
+    """
+
+    dilated: bool = True
+
+    def build(self, in_channels: int) -> ResNet:
+        """Torchvision's ResNet-50."""
+        net = torchvision.models.resnet50(replace_stride_with_dilation=[False, self.dilated, self.dilated])
+        return ResNet(net, in_channels)
+
+
+@dataclass(frozen=True)
+class ResNet18(BackboneSettings):
+    """ResNet-18, at stride 32: its basic blocks have no dilated form."""
+
+    def build(self, in_channels: int) -> ResNet:
+        """Torchvision's ResNet-18."""
+        return ResNet(torchvision.models.resnet18(), in_channels)
+
+
+@dataclass(frozen=True)
+class TinyResNet(BackboneSettings):
+    """A small residual network for laptops, tests and the quick start, at stride 8.
+
+    Attributes:
+        width: channels of the first stage, from 4 up; the others have twice, four and four times as many.
+    """
+
+    width: int = 16
+
+    def __post_init__(self) -> None:
+        if self.width < 4:
+            raise ValueError(f"width {self.width}: expected a whole number from 4 up")
+
+    def build(self, in_channels: int) -> TinyBackbone:
+        """The network."""
+        return TinyBackbone(in_channels, self.width)
+
+
+class TinyBackbone(Backbone):
+    """Four stages of one residual block each, at strides 2, 4, 8 and 8; the last is dilated."""
+
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.channels = (width, 2 * width, 4 * width, 4 * width)
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        self.stage1 = _Block(width, width)
+        self.stage2 = _Block(width, 2 * width, stride=2)
+        self.stage3 = _Block(2 * width, 4 * width, stride=2)
+        self.stage4 = _Block(4 * width, 4 * width, dilation=2)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The outputs of the four stages."""
+        x = self.stem(images)
+        found = []
+        for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
+            x = stage(x)
+            found.append(x)
+        return found
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, dilation, dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU()
+        same = stride == 1 and inputs == outputs
+        self.shortcut: nn.Module = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        out: Tensor = self.relu(branch + self.shortcut(x))
+        return out
+
+
+def _width(layer: nn.Sequential) -> int:
+    """Channels that a stage of torchvision's network gives."""
+    last: Any = layer[-1]
+    conv = last.conv3 if hasattr(last, "conv3") else last.conv2
+    return int(conv.out_channels)
