@@ -1,0 +1,80 @@
+"""What a user who makes a mistake sees: one message, exit code 2, and nothing trained."""
+
+from pathlib import Path
+
+import pytest
+
+from study.cli.main import app, guarded
+from study.workspace import Workspace
+from trainables.data.phantom import PhantomSettings, write_echonet
+
+TINY = str(Path(__file__).parent.parent / "tiny.yaml")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    import study.cli.commands  # noqa: F401 - registers the commands
+
+    code = guarded(lambda: app(list(arguments), standalone_mode=False))
+    return code, capsys.readouterr().err
+
+
+def refused(capsys: pytest.CaptureFixture[str], root: Path, *arguments: str) -> str:
+    code, message = run(capsys, "run", TINY, "--workspace", str(root), *arguments)
+    assert code == 2, message
+    assert message.count("error:") == 1
+    assert "Traceback" not in message
+    jobs = Workspace(root).study("tiny").root / "jobs"
+    assert not jobs.exists()
+    return message
+
+
+def test_a_misspelt_key(capsys, tmp_path):
+    message = refused(capsys, tmp_path, "--set", "downstream.fit.epoch=3")
+    assert "downstream.fit.epoch: unknown key" in message
+    assert "did you mean 'epochs'?" in message
+    assert "--set downstream.fit.epoch" in message
+
+
+def test_several_mistakes_are_told_at_once(capsys, tmp_path):
+    message = refused(capsys, tmp_path, "--set", "pretext.fit.epochs=many", "--set", "network=deeplab")
+    assert "pretext.fit.epochs" in message
+    assert "did you mean 'deeplabv3'?" in message
+
+
+def test_a_missing_dataset(capsys, tmp_path):
+    message = refused(capsys, tmp_path, "--data", "echonet=/nowhere/EchoNet-Dynamic", "--name", "tiny")
+    assert "/nowhere/EchoNet-Dynamic" in message
+
+
+def test_a_folder_that_is_no_such_dataset(capsys, tmp_path):
+    message = refused(capsys, tmp_path, "--data", f"camus={tmp_path}", "--name", "tiny")
+    assert "database_nifti" in message
+
+
+def test_an_unreadable_video(capsys, tmp_path):
+    data = tmp_path / "EchoNet-Dynamic"
+    write_echonet(data, PhantomSettings(subjects=6, frames=8, size=64, fractions=(0.5, 0.25, 0.25)))
+    video = sorted((data / "Videos").iterdir())[2]
+    video.write_bytes(video.read_bytes()[:100])
+    message = refused(capsys, tmp_path, "--data", f"echonet={data}", "--name", "tiny")
+    assert video.name in message
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [("cpus=4096", "4096 cpus"), ("gpus=64", "64 gpus"), ("workers=5000", "5000 worker")]
+)
+def test_resources_that_can_never_be_had(capsys, tmp_path, asked, told):
+    assert told in refused(capsys, tmp_path, "--set", f"resources.downstream.{asked}")
+
+
+def test_an_unknown_study_and_an_unknown_run(capsys, tmp_path):
+    code, message = run(capsys, "validate", "quickstrat")
+    assert (code, "did you mean 'quickstart'?" in message) == (2, True)
+    code, message = run(capsys, "status", "nothing", "--workspace", str(tmp_path))
+    assert (code, "no study 'nothing'" in message) == (2, True)
+
+
+def test_an_unknown_option(capsys, tmp_path):
+    code, message = run(capsys, "run", TINY, "--workspaces", str(tmp_path))
+    assert code == 2
+    assert "--workspaces" in message
