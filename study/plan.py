@@ -173,7 +173,7 @@ def _unique_folders(cells: Sequence[Cell]) -> dict[str, str]:
     """A short, distinct file-system name for each cell."""
     names: dict[str, str] = {}
     for cell in cells:
-        name = re.sub(r"[^A-Za-z0-9.]+", "_", "-".join(cell.levels.values())) or "study"
+        name = re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(cell.levels.values())) or "study"
         taken = name in names.values() or len(name) > 80
         names[cell.key] = f"{name[:60]}-{digest({'cell': cell.key})[:8]}" if taken else name
     return names

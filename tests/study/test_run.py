@@ -77,7 +77,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_study_runs_as_planned(uninterrupted):
     check_complete(uninterrupted)
     folder = Workspace(uninterrupted).study("tiny")
-    table = pd.read_csv(folder.job("simclr-1-replicate-0").test)
+    table = pd.read_csv(folder.job("simclr-1.0-replicate-0").test)
     assert set(table.columns) == {"subject", "row", "phase", "dice", "dice/lv"}
     assert table.subject.nunique() == 4
     assert set(table.phase) == {"ED", "ES"}

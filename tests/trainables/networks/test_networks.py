@@ -1,0 +1,99 @@
+import pytest
+import torch
+from torch import nn
+
+from trainables.errors import CheckpointError, UserError
+from trainables.networks import BACKBONES, NETWORKS
+from trainables.networks.backbones import BackboneSettings
+from trainables.networks.deeplabv3 import DeepLabV3
+from trainables.networks.imagenet import ImageNetWeights, load_imagenet
+from trainables.networks.network import NetworkSettings
+from trainables.networks.resnet import ResNet18, ResNet50, TinyResNet
+from trainables.networks.torchvision_ops import torchvision
+from trainables.networks.unet import UNet, UNetEncoder
+
+SMALL: list[NetworkSettings] = [
+    DeepLabV3(backbone=TinyResNet(width=4), rates=(1, 2), width=8),
+    DeepLabV3(backbone=ResNet18(), rates=(1, 2), width=8),
+    UNet(backbone=UNetEncoder(width=4, depth=2)),
+    UNet(backbone=UNetEncoder(width=4, depth=3, norm="instance")),
+    UNet(backbone=UNetEncoder(width=4, depth=1, norm="none")),
+]
+
+
+@pytest.mark.parametrize("settings", SMALL, ids=str)
+@pytest.mark.parametrize("size", [(32, 32), (37, 50)])
+def test_every_pixel_is_classified_and_every_weight_trained(settings, size):
+    network = settings.build(2, 3)
+    logits = network(torch.randn(2, 2, *size))
+    assert logits.shape == (2, 3, *size)
+    logits.square().mean().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_torchvisions_resnet50_loads_in_both_directions():
+    ours, theirs = ResNet50(dilated=True).build(3), torchvision.models.resnet50()
+    loaded = theirs.load_state_dict(ours.state_dict(), strict=False)
+    assert loaded.missing_keys == ["fc.weight", "fc.bias"]
+    assert loaded.unexpected_keys == []
+    theirs.eval()
+    undilated = ResNet50(dilated=False).build(3)
+    undilated.load_state_dict(ours.state_dict())
+    undilated.eval()
+    images = torch.randn(1, 3, 64, 64)
+    expected = nn.Sequential(*list(theirs.children())[:-2])(images)
+    torch.testing.assert_close(undilated(images), expected)
+
+
+@pytest.mark.parametrize(("dilated", "stride"), [(True, 8), (False, 32)])
+def test_dilation_sets_the_stride(dilated, stride):
+    features = ResNet50(dilated=dilated).build(1)(torch.randn(1, 1, 64, 64))
+    assert features.shape == (1, 2048, 64 // stride, 64 // stride)
+
+
+def test_the_original_unet_has_its_papers_size():
+    network = NETWORKS["unet"]().build(1, 2)
+    assert isinstance(network.backbone, nn.Module)
+    assert network.backbone.channels == (64, 128, 256, 512, 1024)
+    plain = UNet(backbone=UNetEncoder(norm="none")).build(1, 2)
+    assert sum(p.numel() for p in plain.parameters()) == 31_030_658  # Ronneberger et al.: 31 million
+
+
+def test_a_backbone_that_does_not_fit_is_refused_by_name():
+    with pytest.raises(ValueError, match="unet_encoder"):
+        UNet(backbone=ResNet18())
+    with pytest.raises(ValueError, match="resnet50, resnet18 or resnet_tiny"):
+        DeepLabV3(backbone=UNetEncoder())
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_imagenet_weights_answer_to_grey_as_they_did_to_grey_in_colour(tmp_path, channels):
+    torch.manual_seed(0)
+    theirs = torchvision.models.resnet18()
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    ours = ResNet18().build(channels)
+    load_imagenet(ours, ImageNetWeights(str(tmp_path / "resnet18.pth")))
+    grey = torch.randn(1, 1, 32, 32)
+    expected = theirs.conv1(grey.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(ours.conv1(grey.expand(-1, channels, -1, -1)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_imagenet_is_never_fetched_unasked_and_says_what_it_lacks(tmp_path):
+    with pytest.raises(UserError, match="give their file"):
+        load_imagenet(ResNet18().build(1), ImageNetWeights())
+    with pytest.raises(UserError, match="has no ImageNet weights"):
+        load_imagenet(TinyResNet().build(1), ImageNetWeights())
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_imagenet(ResNet18().build(1), ImageNetWeights(str(tmp_path / "none.pth")))
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"conv1\.weight"):
+        load_imagenet(ResNet18().build(1), ImageNetWeights(str(tmp_path / "other.pth")))
+
+
+def test_every_registered_backbone_gives_the_channels_it_announces():
+    for name, settings in BACKBONES.items():
+        chosen: BackboneSettings = settings(width=4) if name in ("resnet_tiny", "unet_encoder") else settings()  # type: ignore[call-arg]
+        backbone = chosen.build(1)
+        maps = backbone.features(torch.randn(2, 1, 32, 32))
+        assert tuple(m.shape[1] for m in maps) == backbone.channels
+        assert backbone.feature_channels == maps[-1].shape[1]
