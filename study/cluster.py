@@ -22,7 +22,7 @@ QUIET = {
 """Ray's settings for a driver that keeps its own records: no telemetry, no loggers, no snapshots of Tune's state."""
 
 STORE = 200 * 2**20
-"""Bytes of Ray's object store on this machine: frames are shared as memory-mapped files, so hardly anything is put there."""
+"""Bytes of Ray's object store on this machine, which holds next to nothing: frames are memory-mapped files."""
 
 
 @contextlib.contextmanager

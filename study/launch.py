@@ -15,8 +15,8 @@ from study.agenda import OBJECTIVE, Agenda, outcome_of
 from study.artifacts import ArtifactStore
 from study.cluster import local_resources, preflight, ray_session
 from study.definition import Study
-from study.ledger import Ledger
 from study.jobs import Job
+from study.ledger import Ledger
 from study.lock import driver_lock
 from study.plan import Dataset, Plan, datasets_of, same_study
 from study.progress import Progress

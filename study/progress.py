@@ -62,7 +62,9 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Take the panel down."""
         if self._live is not None:
             self._live.stop()
@@ -132,7 +134,9 @@ class Progress:
             lines.append(_bar(*self._phase, ""))
         if self.total:
             left = self.remaining()
-            lines.append(_bar("jobs", self.done, self.total, f"about {left / 60:.1f} min left" if left is not None else ""))
+            lines.append(
+                _bar("jobs", self.done, self.total, f"about {left / 60:.1f} min left" if left is not None else "")
+            )
         for job in list(self.running.values()):
             lines.append(_bar(f"  {job.label}", job.epoch, job.epochs, key_metric(job.metrics)))
         return Group(*lines)

@@ -1,7 +1,7 @@
 """Executing a job: from its config to its artifact, in whatever process that happens.
 
-A stage's process writes only into the job's folder and the artifact store; the driver, and nobody else, keeps the ledger
-and talks to MLflow.
+A stage's process writes only into the job's folder and the artifact store; the driver, and nobody else, keeps the
+ledger and talks to MLflow.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ Report = Callable[[int, Mapping[str, float]], None]
 def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime) -> Outcome:
     """Run `job`, or give the outcome it already has.
 
-    Its outcome is on disk before this returns. A run that judged itself failed (it diverged, its input is bad) and a bug
-    both give a failed outcome with the reason; only the death of the process leaves none, and the job is then run again.
+    Its outcome is on disk before this returns. A run that judged itself failed (it diverged, its input is bad) and a
+    bug both give a failed outcome with the reason; only the death of the process leaves none, and the job is then run
+    again.
     """
     done = read_outcome(folder)
     if done is not None:

@@ -1,8 +1,8 @@
 """MLflow: one run a study, one a job below it; written by the driver alone, and never in training's way.
 
-Jobs write their metrics into files in their own folders. A thread of the driver carries these files' lines to MLflow and
-remembers in `tracking.json` how far it came; what a dead or slow server did not take is taken by the next launch. The same
-line sent twice is one row, as it has the same key, step and time.
+Jobs write their metrics into files in their own folders. A thread of the driver carries these files' lines to MLflow
+and remembers in `tracking.json` how far it came; what a dead or slow server did not take is taken by the next launch.
+The same line sent twice is one row, as it has the same key, step and time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from study.jobs import Job, Outcome
@@ -92,7 +91,7 @@ class Tracker:
         self._queue.put(None)
         self._thread.join(timeout)
         if self._thread.is_alive() or not self._all_closed():
-            log.warning("MLflow at %s has not taken everything; the next `study run` of this study sends the rest", self.uri)
+            log.warning("MLflow at %s has not taken everything; running the study again sends the rest", self.uri)
 
     def behind(self, ended: Iterable[str]) -> bool:
         """Whether MLflow lacks something of these ended jobs, as far as `tracking.json` tells."""
@@ -228,7 +227,9 @@ class Tracker:
         from mlflow.entities import Metric
 
         stamp, step = int(time.time() * 1000), outcome.epochs
-        best = {f"best/{name.removeprefix('val/')}": v for name, v in outcome.metrics.items() if name.startswith("val/")}
+        best = {
+            f"best/{name.removeprefix('val/')}": v for name, v in outcome.metrics.items() if name.startswith("val/")
+        }
         test = {name: value for name, value in outcome.metrics.items() if name.startswith("test/")}
         summary = {**best, **test, "seconds": outcome.seconds}
         self._client.log_batch(tracked.run_id, metrics=[Metric(k, float(v), stamp, step) for k, v in summary.items()])

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Bad input: a setting, a path, a dataset or a checkpoint. The message says where, what was found, what was expected."""
+    """Bad input: a setting, path, dataset or checkpoint. The message says where, what was found, what was expected."""
 
 
 class DataError(UserError):

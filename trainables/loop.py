@@ -65,7 +65,7 @@ class Task(nn.Module, ABC):
         """Metrics over an epoch of evaluation batches, with the task in evaluation mode and no gradients."""
 
     def after_step(self, progress: float) -> None:
-        """Called after each optimizer step that really stepped; `progress` is the share of all steps done, in (0, 1]."""
+        """Called after each optimizer step that was taken; `progress` is the share of all steps done, in (0, 1]."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Optimizer groups; `lr_scale` in a group multiplies the learning rate."""

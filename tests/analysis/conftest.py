@@ -119,7 +119,7 @@ class FakeStudy:
         return finished(job, "replicate", cell, index, "completed", {"val/dice": top, "test/dice": top}, params)
 
 
-def finished(  # noqa: PLR0917 - the event's own fields
+def finished(
     job: str, kind: str, cell: str | None, index: int, status: str, metrics: dict[str, float], params: Any = None
 ) -> dict[str, Any]:
     return {

@@ -92,7 +92,9 @@ def test_a_cell_replicates_the_configuration_that_was_best_on_validation(tmp_pat
 def test_cells_try_the_same_random_configurations_and_share_seeds_and_subsets(tmp_path):
     bench = Bench(tmp_path)
     plan = bench.agenda.plan
-    seeds = {(job.index, job.config["seed"]) for c in plan.cells for job in [plan.replicate(c.key, i, {}) for i in (0, 1)]}
+    seeds = {
+        (job.index, job.config["seed"]) for c in plan.cells for job in [plan.replicate(c.key, i, {}) for i in (0, 1)]
+    }
     assert len(seeds) == 2
     bench.drain()
     first = {str(e["params"]) for e in bench.agenda.outcomes.values() if e["kind"] == "trial" and e["index"] == 0}

@@ -49,7 +49,13 @@ def test_a_search_taken_up_again_proposes_what_it_would_have(sampler, known):
 
 
 def test_pruning_is_optunas_successive_halving():
-    curves = [[0.5, 0.6, 0.7, 0.8], [0.4, 0.5, 0.9, 0.9], [0.6, 0.6, 0.6, 0.6], [0.1, 0.1, 0.1, 0.1], [0.7, 0.8, 0.9, 1.0]]
+    curves = [
+        [0.5, 0.6, 0.7, 0.8],
+        [0.4, 0.5, 0.9, 0.9],
+        [0.6, 0.6, 0.6, 0.6],
+        [0.1, 0.1, 0.1, 0.1],
+        [0.7, 0.8, 0.9, 1.0],
+    ]
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
     study = optuna.create_study(direction="maximize", pruner=pruner)
     search = CellSearch(SearchSpec(SPACE, pruner=ASHA(min_epochs=1, reduction=2)), seed=0)

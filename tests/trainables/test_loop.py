@@ -1,44 +1,19 @@
 """The training loop on a toy regression over a frame store held in memory."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from toys import toy_store
 
 from trainables.data.batches import Batch, Batches
-from trainables.data.frames import INDEX_DTYPE, FrameStore
 from trainables.errors import CheckpointError, TrainingFailed
 from trainables.loop import FitSettings, Task, fit
 from trainables.optim.optimizers import SGD, Adam
 from trainables.optim.schedules import Cosine, Plateau
 from trainables.runtime import LocalRuntime
-
-
-def toy_store(frames: int = 24, size: int = 8) -> FrameStore:
-    generator = np.random.default_rng(0)
-    index = np.zeros(frames, INDEX_DTYPE)
-    index["subject"], index["sequence"] = np.arange(frames), np.arange(frames)
-    index["mask"], index["split"] = np.arange(frames), np.arange(frames) % 3
-    images = generator.integers(0, 256, (frames, 1, size, size), dtype=np.uint8)
-    masks = (images[:, 0] > 128).astype(np.uint8)
-    return FrameStore(
-        folder=Path(),
-        images=images,
-        masks=masks,
-        index=index,
-        clinical={},
-        subjects=tuple(map(str, range(frames))),
-        classes=("background", "bright"),
-        views=("4CH",),
-        mean=(0.5,),
-        std=(0.25,),
-        fingerprint="toy",
-        faults={},
-        split_by="official",
-    )
 
 
 class Brightness(Task):

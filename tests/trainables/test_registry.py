@@ -6,7 +6,7 @@ from trainables.registry import Registry
 
 def test_a_miss_suggests_the_nearest_name():
     methods = Registry("pretext method", {"simclr": 1, "byol": 2})
-    with pytest.raises(UserError, match="unknown pretext method 'simclrr'; did you mean 'simclr'?"):
+    with pytest.raises(UserError, match=r"unknown pretext method 'simclrr'; did you mean 'simclr'\?"):
         methods["simclrr"]
     with pytest.raises(UserError, match="known: byol, simclr"):
         methods["xyz"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -56,15 +56,15 @@ class Policy:
     """
 
     strength: float = 1.0
-    crop: Crop | None = Crop()
-    flip: Flip | None = Flip()
+    crop: Crop | None = field(default_factory=Crop)
+    flip: Flip | None = field(default_factory=Flip)
     rotate: Rotate | None = None
     translate: Translate | None = None
     scale: Scale | None = None
-    jitter: Jitter | None = Jitter()
+    jitter: Jitter | None = field(default_factory=Jitter)
     gamma: Gamma | None = None
     solarise: Solarise | None = None
-    blur: Blur | None = Blur()
+    blur: Blur | None = field(default_factory=Blur)
     speckle: Speckle | None = None
     attenuation: Attenuation | None = None
     gain: Gain | None = None

@@ -19,9 +19,8 @@ def load_backbone(backbone: nn.Module, state: Mapping[str, Tensor]) -> None:
     expected = backbone.state_dict()
     problems = _differences(expected, state)
     if problems:
-        raise CheckpointError(
-            f"the pretrained backbone does not fit the network's ({len(problems)} differences): {'; '.join(problems[:4])}"
-        )
+        shown = "; ".join(problems[:4])
+        raise CheckpointError(f"the pretrained backbone does not fit the network: {len(problems)} differences, {shown}")
     backbone.load_state_dict(dict(state))
 
 

@@ -23,10 +23,15 @@ class _SumOverWorkers(Function):
         return total
 
     @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
         total = gradient.clone()
         dist.all_reduce(total)
         return total
+
+
+def _sum_over_workers(value: Tensor) -> Tensor:
+    total: Tensor = _SumOverWorkers.apply(value)  # type: ignore[no-untyped-call]
+    return total
 
 
 class SyncBatchNorm(_BatchNorm):
@@ -44,10 +49,10 @@ class SyncBatchNorm(_BatchNorm):
         axes = [axis for axis in range(x.dim()) if axis != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
         count = x.new_tensor([x.numel() / x.shape[1]])
-        total, n = _SumOverWorkers.apply(torch.cat([x.sum(axes), count])).split([x.shape[1], 1])
+        total, n = _sum_over_workers(torch.cat([x.sum(axes), count])).split([x.shape[1], 1])
         mean = total / n
         centred = x - mean.view(shape)
-        variance = _SumOverWorkers.apply(centred.square().sum(axes)) / n
+        variance = _sum_over_workers(centred.square().sum(axes)) / n
         self._remember(mean.detach(), variance.detach(), float(n.detach()))
         scale = torch.rsqrt(variance + self.eps)
         if self.affine:

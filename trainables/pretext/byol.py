@@ -51,8 +51,8 @@ class BYOLTask(Task):
     """Trains a backbone, projector and predictor to predict the target's projection of the other view.
 
     Each view goes through the networks by itself, so that batch norm sees one view at a time. The target's batch norm
-    uses its own batch's statistics, as the online one's does; its running statistics are therefore its own too, and only
-    weights follow by the moving average.
+    uses its own batch's statistics, as the online one's does; its running statistics are therefore its own too, and
+    only weights follow by the moving average.
     """
 
     def __init__(self, settings: BYOL, backbone: Backbone, augment: Policy, store: FrameStore) -> None:

@@ -35,7 +35,7 @@ def gather(local: Tensor) -> Tensor:
     """
     if not is_distributed():
         return local
-    gathered: Tensor = _Gather.apply(local)
+    gathered: Tensor = _Gather.apply(local)  # type: ignore[no-untyped-call]
     return gathered
 
 

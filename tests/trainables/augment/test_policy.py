@@ -97,7 +97,9 @@ def test_masks_move_with_their_images():
     images = torch.zeros(8, 1, 48, 48)
     images[:, :, 12:30, 16:40] = 1.0
     masks = images[:, 0].to(torch.uint8)
-    policy = replace(NOTHING, rotate=Rotate(40), scale=Scale(), translate=Translate(0.2), flip=Flip(), crop=Crop((0.5, 1.0)))
+    policy = replace(
+        NOTHING, rotate=Rotate(40), scale=Scale(), translate=Translate(0.2), flip=Flip(), crop=Crop((0.5, 1.0))
+    )
     moved, labels = policy.apply(images, masks, draw(8))
     assert labels is not None
     agree = ((moved[:, 0] > 0.5) == (labels == 1)).float().mean()

@@ -1,0 +1,83 @@
+"""Long drills: worker groups, dead workers, interruptions."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from test_run import TINY, check_complete, command, final_metrics, finished, study
+
+from study.workspace import StudyFolder, Workspace
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def pretext_metrics(folder: StudyFolder) -> dict[str, float]:
+    (event,) = [event for event in finished(folder) if event["kind"] == "pretext"]
+    metrics: dict[str, float] = event["metrics"]  # type: ignore[assignment]
+    return metrics
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("whole")
+    ran = study(root, "run", str(TINY))
+    assert ran.returncode == 0, ran.stderr
+    return root
+
+
+def test_two_workers_pretrain_as_one_does(uninterrupted, tmp_path):
+    """Through Ray Train, from inside a Tune trial, while the rest of the study runs beside."""
+    exact = ("--set", "pretext.fit.precision=float32", "--name", "tiny")
+    one = study(tmp_path / "one", "run", str(TINY), *exact)
+    assert one.returncode == 0, one.stderr
+    two = study(tmp_path / "two", "run", str(TINY), *exact, "--set", "resources.pretext.workers=2")
+    assert two.returncode == 0, two.stderr
+    check_complete(tmp_path / "two")
+    shared, alone = (pretext_metrics(Workspace(tmp_path / name).study("tiny")) for name in ("two", "one"))
+    for name in ("loss", "val/loss", "val/embedding_std"):
+        assert shared[name] == pytest.approx(alone[name], rel=2e-2)
+
+
+def test_a_study_survives_the_death_of_its_workers(uninterrupted, tmp_path):
+    driver = subprocess.Popen(command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    killed = 0
+    while driver.poll() is None and killed < 2:
+        time.sleep(0.2)
+        for child in psutil.Process(driver.pid).children(recursive=True):
+            try:
+                name = " ".join(child.cmdline())
+                if name.startswith("ray::") and "IDLE" not in name and len(finished_jobs(tmp_path)) >= 3 * (killed + 1):
+                    child.kill()
+                    killed += 1
+                    break
+            except psutil.NoSuchProcess:
+                continue
+    assert driver.wait(timeout=300) == 0, driver.stderr.read() if driver.stderr else ""
+    assert killed == 2
+    check_complete(tmp_path)
+    assert final_metrics(Workspace(tmp_path).study("tiny")) == final_metrics(Workspace(uninterrupted).study("tiny"))
+
+
+def test_control_c_stops_cleanly_and_the_same_command_goes_on(uninterrupted, tmp_path):
+    driver = subprocess.Popen(
+        command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while driver.poll() is None and len(finished_jobs(tmp_path)) < 5:
+        time.sleep(0.05)
+    os.kill(driver.pid, signal.SIGINT)
+    _, message = driver.communicate(timeout=120)
+    assert driver.returncode == 130, message
+    assert "Traceback" not in message
+    resumed = study(tmp_path, "run", str(TINY))
+    assert resumed.returncode == 0, resumed.stderr
+    check_complete(tmp_path)
+    assert final_metrics(Workspace(tmp_path).study("tiny")) == final_metrics(Workspace(uninterrupted).study("tiny"))
+
+
+def finished_jobs(root: Path) -> list[dict[str, object]]:
+    folder = Workspace(root).study("tiny")
+    return finished(folder) if folder.ledger.exists() else []

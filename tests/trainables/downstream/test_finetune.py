@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+from toys import toy_store
+
+from trainables.augment.policy import Policy
+from trainables.downstream.finetune import DownstreamSettings, finetune, labelled_subjects
+from trainables.downstream.transfer import load_backbone
+from trainables.errors import CheckpointError
+from trainables.loop import FitSettings
+from trainables.networks import UNet, UNetEncoder
+from trainables.optim.optimizers import Adam
+from trainables.runtime import LocalRuntime
+
+STORE = toy_store(60, size=16)
+NETWORK = UNet(backbone=UNetEncoder(width=4, depth=2))
+
+
+def settings(**changed: object) -> DownstreamSettings:
+    fit = FitSettings(epochs=20, batch_size=8, optimizer=Adam(lr=1e-2), precision="float32")
+    return DownstreamSettings(**{"fit": fit, "augment": Policy(strength=0)} | changed)  # type: ignore[arg-type]
+
+
+def test_it_learns_an_easy_segmentation_and_judges_it_on_the_test_split():
+    done = finetune(settings(), NETWORK, None, STORE, LocalRuntime(), seed=0, test=True)
+    assert done.fitted.metrics["val/dice"] > 0.9
+    assert done.test is not None
+    assert set(done.test.rows) == set(STORE.rows("test"))
+    assert done.test.dice.mean() > 0.9
+    truth = STORE.masks[STORE.index["mask"][done.test.rows]]
+    overlap = [2 * (m & t).sum() / (m.sum() + t.sum()) for m, t in zip(done.test.masks, truth, strict=True)]
+    np.testing.assert_allclose(done.test.dice[:, 0], overlap, atol=1e-12)
+
+
+def test_the_test_split_is_not_looked_at_unless_asked(monkeypatch):
+    asked = []
+    rows = type(STORE).rows
+    monkeypatch.setattr(type(STORE), "rows", lambda self, split, **k: asked.append(split) or rows(self, split, **k))
+    done = finetune(settings(), NETWORK, None, STORE, LocalRuntime(), seed=0)
+    assert done.test is None
+    assert "test" not in asked
+
+
+def test_subsets_are_nested_over_fractions_and_differ_between_seeds():
+    small, large = (set(labelled_subjects(settings(label_fraction=f), STORE, seed=4)) for f in (0.1, 0.5))
+    assert small < large
+    assert (len(small), len(large)) == (2, 10)
+    assert set(labelled_subjects(settings(labels=3), STORE, seed=4)) > small
+    assert small != set(labelled_subjects(settings(label_fraction=0.1), STORE, seed=5))
+    assert large <= set(STORE.split_subjects("train"))
+
+
+def test_a_pretrained_backbone_is_where_training_starts():
+    torch.manual_seed(9)
+    state = NETWORK.backbone.build(1).state_dict()
+    frozen = settings(fit=FitSettings(epochs=1, batch_size=8, optimizer=Adam(lr=1e-12), precision="float32"))
+    done = finetune(frozen, NETWORK, state, STORE, LocalRuntime(), seed=0)
+    for name, value in state.items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(done.state[f"backbone.{name}"], value)
+
+
+def test_another_networks_backbone_is_refused_with_what_differs():
+    state = UNetEncoder(width=4, depth=3).build(1).state_dict()
+    with pytest.raises(CheckpointError, match=r"'levels\.3.* is not part of it"):
+        load_backbone(UNetEncoder(width=4, depth=2).build(1), state)
+    wide = UNetEncoder(width=8, depth=2).build(1).state_dict()
+    with pytest.raises(CheckpointError, match=r"is \(8, 1, 3, 3\), expected \(4, 1, 3, 3\)"):
+        load_backbone(UNetEncoder(width=4, depth=2).build(1), wide)
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(ValueError, match=r"label_fraction is 1\.5"):
+        settings(label_fraction=1.5)
+    with pytest.raises(ValueError, match="labels is 0"):
+        settings(labels=0)

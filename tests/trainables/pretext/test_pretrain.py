@@ -1,0 +1,72 @@
+import pytest
+import torch
+from toys import toy_store
+
+from trainables.augment.geometry import Crop
+from trainables.augment.intensity import Jitter
+from trainables.augment.policy import Policy
+from trainables.errors import UserError
+from trainables.loop import FitSettings
+from trainables.networks import UNetEncoder
+from trainables.optim.optimizers import Adam
+from trainables.pretext import METHODS
+from trainables.pretext.byol import BYOL
+from trainables.pretext.method import Method
+from trainables.pretext.pretrain import PretextSettings, pretrain
+from trainables.pretext.simclr import SimCLR
+from trainables.runtime import LocalRuntime
+
+STORE = toy_store(48, size=16)
+BACKBONE = UNetEncoder(width=4, depth=2)
+SMALL: list[Method] = [SimCLR(temperature=0.5, projection=8), BYOL(hidden=16, projection=8, momentum=0.9)]
+
+
+def settings(method: Method, epochs: int = 4, size: int = 8) -> PretextSettings:
+    views = Policy(crop=Crop((0.6, 1.0)), jitter=Jitter(0.2, 0.2), blur=None)
+    return PretextSettings(method, FitSettings(epochs, size, Adam(lr=3e-3), precision="float32"), views)
+
+
+@pytest.mark.parametrize("method", SMALL, ids=lambda m: type(m).__name__)
+def test_the_loss_falls_and_the_run_shows_whether_it_collapses(method):
+    history = pretrain(settings(method, epochs=25), BACKBONE, STORE, LocalRuntime(), seed=0).fitted.history
+    assert sum(row["loss"] for row in history[-5:]) < 0.95 * sum(row["loss"] for row in history[:5])
+    assert {"val/loss", "val/embedding_std", "val/effective_rank", "gradient_norm", "learning_rate"} <= history[
+        -1
+    ].keys()
+    assert 1 <= history[-1]["val/effective_rank"] <= 8
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", SMALL, ids=lambda m: type(m).__name__)
+def test_a_killed_pretraining_ends_bitwise_like_an_uninterrupted_one(tmp_path, method):
+    def kill(epoch: int, metrics: object) -> None:
+        if epoch == 2:
+            raise Killed
+
+    whole = pretrain(settings(method), BACKBONE, STORE, LocalRuntime(), seed=3).backbone
+    with pytest.raises(Killed):
+        pretrain(settings(method), BACKBONE, STORE, LocalRuntime(tmp_path, kill, save_every=0), seed=3)
+    resumed = pretrain(settings(method), BACKBONE, STORE, LocalRuntime(tmp_path, save_every=0), seed=3).backbone
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_byol_target_is_trained_by_following_alone():
+    torch.manual_seed(0)
+    task = SMALL[1].build(BACKBONE.build(1), Policy(), STORE)
+    trained = {id(p) for group in task.parameter_groups() for p in group["params"]}
+    assert not trained & {id(p) for p in task.target.parameters()}  # type: ignore[union-attr]
+
+
+def test_a_batch_that_workers_cannot_share_evenly_is_refused():
+    runtime = LocalRuntime()
+    runtime.world_size = 3
+    with pytest.raises(UserError, match=r"batch_size is 8, expected a multiple of its 3 workers"):
+        pretrain(settings(SMALL[0]), BACKBONE, STORE, runtime, seed=0)
+
+
+def test_the_methods_of_the_papers_are_there_by_name():
+    assert {"simclr", "byol"} <= set(METHODS)
