@@ -114,6 +114,7 @@ class Progress:
         """A job has ended."""
         job = self.running.pop(job_id, None)
         self.done += 1
+        self.total = max(self.total, self.done + len(self.running))  # searched settings may ask for more pretrainings
         why = f": {reason}" if reason else ""
         label = job.label if job else job_id
         self._say(f"{status:<9} {label}  {key_metric(metrics)}  {seconds:.1f} s  [{self.done}/{self.total}]{why}")

@@ -16,6 +16,7 @@ from trainables.downstream.losses import Loss
 from trainables.loop import Task
 from trainables.metrics.overlap import dice, subject_means
 from trainables.networks.network import SegmentationNetwork
+from trainables.networks.normalise import Normalise
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,13 @@ class Segmentation(Task):
     """Trains a segmentation network; judged by Dice averaged over classes, then images, then subjects."""
 
     monitor = "dice"
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, network: SegmentationNetwork, loss: Loss, augment: Policy, store: FrameStore) -> None:
         super().__init__()
         self.network, self.loss, self.augment = network, loss, augment
         self.classes = store.classes
         self._subjects = store.index["subject"]
-        self.register_buffer("mean", torch.as_tensor(store.mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.as_tensor(store.std, dtype=torch.float32).view(1, -1, 1, 1))
+        self.normalise = Normalise(store.mean, store.std)
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """The loss on the augmented batch."""
@@ -81,5 +79,5 @@ class Segmentation(Task):
         return Predictions(every, np.concatenate(masks), np.concatenate(scores), loss)
 
     def _logits(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network((images - self.mean) / self.std)
+        logits: Tensor = self.network(self.normalise(images))
         return logits

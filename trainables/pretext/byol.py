@@ -16,8 +16,9 @@ from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
 from trainables.loop import Task
 from trainables.networks.backbones import Backbone
+from trainables.networks.normalise import Normalise
 from trainables.pretext.collapse import indicators
-from trainables.pretext.method import Method, Normalise, mean_over, pooled
+from trainables.pretext.method import Method, mean_over, pooled
 from trainables.pretext.projection import mlp
 
 
@@ -58,7 +59,7 @@ class BYOLTask(Task):
     def __init__(self, settings: BYOL, backbone: Backbone, augment: Policy, store: FrameStore) -> None:
         super().__init__()
         self.settings, self.augment = settings, augment
-        self.normalise, self.backbone = Normalise(store), backbone
+        self.normalise, self.backbone = Normalise(store.mean, store.std), backbone
         self.projector = mlp(backbone.feature_channels, settings.hidden, settings.projection, output_norm=False)
         self.predictor = mlp(settings.projection, settings.hidden, settings.projection, output_norm=False)
         self.target = nn.ModuleList([copy.deepcopy(self.backbone), copy.deepcopy(self.projector)])

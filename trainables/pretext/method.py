@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.augment.policy import Policy
 from trainables.data.frames import FrameStore
@@ -34,22 +34,6 @@ class Method(ABC):
             augment: the study's policy.
             store: whose train split gives the normalisation.
         """
-
-
-class Normalise(nn.Module):
-    """Images in [0, 1] to zero mean and unit variance of the train split, by channel."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, store: FrameStore) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(store.mean).float().view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(store.std).float().clamp_min(1e-6).view(1, -1, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """`(B, C, H, W)` to the same."""
-        return (images - self.mean) / self.std
 
 
 def pooled(features: Tensor) -> Tensor:

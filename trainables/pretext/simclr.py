@@ -14,9 +14,10 @@ from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
 from trainables.loop import Task
 from trainables.networks.backbones import Backbone
+from trainables.networks.normalise import Normalise
 from trainables.pretext.collapse import indicators
 from trainables.pretext.gather import first_row, gather
-from trainables.pretext.method import Method, Normalise, mean_over, pooled
+from trainables.pretext.method import Method, mean_over, pooled
 from trainables.pretext.projection import mlp
 
 
@@ -51,7 +52,7 @@ class SimCLRTask(Task):
     def __init__(self, settings: SimCLR, backbone: Backbone, augment: Policy, store: FrameStore) -> None:
         super().__init__()
         self.settings, self.augment = settings, augment
-        self.normalise, self.backbone = Normalise(store), backbone
+        self.normalise, self.backbone = Normalise(store.mean, store.std), backbone
         width = backbone.feature_channels
         self.projector = mlp(width, settings.hidden or width, settings.projection, output_norm=True)
 
