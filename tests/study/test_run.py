@@ -35,12 +35,15 @@ def finished(folder: StudyFolder) -> list[dict[str, object]]:
 
 
 def final_metrics(folder: StudyFolder) -> dict[str, object]:
-    """What the table is made of: every replicate's outcome and per-image test scores."""
+    """What the table is made of: every replicate's outcome and per-image test scores.
+
+    Subjects are left out: their hashes are keyed, and every workspace has its own key.
+    """
     return {
         str(event["job"]): (
             event["params"],
             event["metrics"]["test/dice"],
-            folder.job(str(event["job"])).test.read_text(),
+            pd.read_csv(folder.job(str(event["job"])).test).drop(columns="subject").to_csv(),
         )
         for event in finished(folder)
         if event["kind"] == "replicate"
