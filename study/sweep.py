@@ -66,10 +66,7 @@ class Sweep:
         scratch = self.folder.root / "ray"
         shutil.rmtree(scratch, ignore_errors=True)
         tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(_trial, folder=str(self.folder.root), artifacts=str(self.artifacts.root)),
-                _resources,
-            ),
+            tune.with_resources(_trial, _resources),
             tune_config=tune.TuneConfig(
                 search_alg=_Searcher(self),
                 scheduler=_Scheduler(self),
@@ -145,7 +142,11 @@ class _Searcher(Searcher):
         job = self._sweep.next_job()
         if job is not None:
             self._jobs[trial_id] = job.id
-            return {"job": job.plain()}
+            return {
+                "job": job.plain(),
+                "study": str(self._sweep.folder.root),
+                "artifacts": str(self._sweep.artifacts.root),
+            }
         return Searcher.FINISHED if self._sweep.agenda.done else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -179,10 +180,10 @@ def _resources(config: dict[str, Any]) -> _Factory:
     return PlacementGroupFactory([{"CPU": need.cpus} | ({"GPU": need.gpus} if need.gpus else {})])
 
 
-def _trial(config: dict[str, Any], folder: str, artifacts: str) -> None:
+def _trial(config: dict[str, Any]) -> None:
     """What runs in a trial's process: a single-worker job itself, or the head of a worker group."""
-    job, study, store = Job.from_plain(config["job"]), StudyFolder(Path(folder)), ArtifactStore(Path(artifacts))
-    place = study.job(job.id)
+    job, study = Job.from_plain(config["job"]), StudyFolder(Path(config["study"]))
+    place, store = study.job(job.id), ArtifactStore(Path(config["artifacts"]))
     if job.need.workers > 1:
         from study.workers import execute_with_workers  # Ray Train is slow to import, and seldom needed
 

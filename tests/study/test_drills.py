@@ -43,7 +43,9 @@ def test_two_workers_pretrain_as_one_does(uninterrupted, tmp_path):
 
 
 def test_a_study_survives_the_death_of_its_workers(uninterrupted, tmp_path):
-    driver = subprocess.Popen(command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    driver = subprocess.Popen(
+        command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     killed = 0
     while driver.poll() is None and killed < 2:
         time.sleep(0.2)
@@ -56,7 +58,8 @@ def test_a_study_survives_the_death_of_its_workers(uninterrupted, tmp_path):
                     break
             except psutil.NoSuchProcess:
                 continue
-    assert driver.wait(timeout=300) == 0, driver.stderr.read() if driver.stderr else ""
+    _, message = driver.communicate(timeout=300)
+    assert driver.returncode == 0, message
     assert killed == 2
     check_complete(tmp_path)
     assert final_metrics(Workspace(tmp_path).study("tiny")) == final_metrics(Workspace(uninterrupted).study("tiny"))
