@@ -25,6 +25,10 @@ STORE = 200 * 2**20
 """Bytes of Ray's object store on this machine, which holds next to nothing: frames are memory-mapped files."""
 
 
+class ClusterLost(Exception):
+    """The cluster under a running study is gone."""
+
+
 @contextlib.contextmanager
 def ray_session(address: str | None) -> Iterator[dict[str, float]]:
     """Connect to the cluster at `address`, or start one on this machine; gives its resources.

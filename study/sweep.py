@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ray.tune.search import Searcher
 
 from study.agenda import Agenda
 from study.artifacts import ArtifactStore
+from study.cluster import ClusterLost
 from study.jobs import Job, Need, Outcome
 from study.progress import Progress
 from study.stages import MetricsLog, execute, read_outcome
@@ -37,6 +39,10 @@ TRIAL_MEMORY = 2**26
 
 MAX_DEATHS = 2
 """How often a job whose process died is started again."""
+
+
+PATIENCE = 45.0
+"""Seconds for which a cluster may have no node at all."""
 
 
 class Sweep:
@@ -56,6 +62,7 @@ class Sweep:
         self.agenda, self.folder, self.artifacts = agenda, folder, artifacts
         self.tracker, self.progress = tracker, progress
         self._stopping: set[str] = set()
+        self.lost_since: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher and scheduler for a restore that never comes."""
@@ -76,6 +83,7 @@ class Sweep:
             ),
             run_config=tune.RunConfig(
                 name="sweep",
+                callbacks=[_Watch(self)],
                 storage_path=str(scratch.absolute()),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
@@ -83,6 +91,10 @@ class Sweep:
         )
         try:
             tuner.fit()
+        except Exception as error:
+            if self.lost_since is not None:
+                raise ClusterLost("the Ray cluster has no node left; run the same command again to go on") from error
+            raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -120,6 +132,19 @@ class Sweep:
             return Outcome("stopped", metrics, int(last.get("epoch", 0)), float(last.get("time_total_s", 0.0)))
         reason = "its process died again and again" if error else "it ended without an outcome"
         return Outcome("failed", {}, 0, 0.0, f"{reason}; see Ray's logs of this launch")
+
+    def look_for_nodes(self) -> None:
+        """Note since when the cluster has had no node; Tune would wait for one for ever.
+
+        Raises:
+            ClusterLost: for longer than `PATIENCE`.
+        """
+        if any(node["Alive"] for node in ray.nodes()):
+            self.lost_since = None
+        elif self.lost_since is None:
+            self.lost_since = time.monotonic()
+        elif time.monotonic() - self.lost_since > PATIENCE:
+            raise ClusterLost
 
     def _free(self) -> Need:
         total = ray.cluster_resources()
@@ -171,6 +196,20 @@ class _Scheduler(FIFOScheduler):
         stop = self._sweep.report(trial.config["job"]["id"], int(result.get("epoch", 0)), metrics)
         decision: str = TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
         return decision
+
+
+class _Watch(tune.Callback):
+    """Looks after the cluster at each of Tune's steps."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        super().__init__()
+        self._sweep, self._looked = sweep, 0.0
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Every few seconds, see whether there are nodes."""
+        if time.monotonic() - self._looked > 5:
+            self._looked = time.monotonic()
+            self._sweep.look_for_nodes()
 
 
 def _resources(config: dict[str, Any]) -> _Factory:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from study.cluster import ClusterLost
 from study.lock import StudyLocked
 from study.workspace import Workspace, default_root
 from trainables.errors import UserError
@@ -64,7 +65,7 @@ def guarded(command: Callable[[], int | None]) -> int:
         return int(command() or Exit.OK)
     except UserError as error:
         return _fail(str(error), Exit.USAGE)
-    except StudyLocked as error:
+    except (StudyLocked, ClusterLost) as error:
         return _fail(str(error), Exit.INFRASTRUCTURE)
     except typer.Exit as error:
         return error.exit_code

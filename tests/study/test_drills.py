@@ -48,21 +48,41 @@ def test_a_study_survives_the_death_of_its_workers(uninterrupted, tmp_path):
     )
     killed = 0
     while driver.poll() is None and killed < 2:
-        time.sleep(0.2)
-        for child in psutil.Process(driver.pid).children(recursive=True):
-            try:
-                name = " ".join(child.cmdline())
-                if name.startswith("ray::") and "IDLE" not in name and len(finished_jobs(tmp_path)) >= 3 * (killed + 1):
-                    child.kill()
-                    killed += 1
-                    break
-            except psutil.NoSuchProcess:
-                continue
+        time.sleep(0.1)
+        if len(finished_jobs(tmp_path)) >= 3 * (killed + 1):
+            killed += kill_one(driver.pid, "ImplicitFunc")
     _, message = driver.communicate(timeout=300)
     assert driver.returncode == 0, message
     assert killed == 2
     check_complete(tmp_path)
     assert final_metrics(Workspace(tmp_path).study("tiny")) == final_metrics(Workspace(uninterrupted).study("tiny"))
+
+
+def test_a_study_whose_cluster_is_gone_ends_instead_of_waiting_for_ever(uninterrupted, tmp_path):
+    driver = subprocess.Popen(
+        command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while driver.poll() is None and len(finished_jobs(tmp_path)) < 4:
+        time.sleep(0.1)
+    assert kill_one(driver.pid, "raylet/raylet")
+    driver.communicate(timeout=200)
+    assert driver.returncode != 0
+    resumed = study(tmp_path, "run", str(TINY))
+    assert resumed.returncode == 0, resumed.stderr
+    check_complete(tmp_path)
+    assert final_metrics(Workspace(tmp_path).study("tiny")) == final_metrics(Workspace(uninterrupted).study("tiny"))
+
+
+def kill_one(driver: int, name: str) -> bool:
+    """Kill -9 the first process below the driver whose command line has `name` in it."""
+    for child in psutil.Process(driver).children(recursive=True):
+        try:
+            if name in " ".join(child.cmdline()):
+                child.kill()
+                return True
+        except psutil.NoSuchProcess:
+            continue
+    return False
 
 
 def test_control_c_stops_cleanly_and_the_same_command_goes_on(uninterrupted, tmp_path):
