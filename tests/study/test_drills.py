@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from test_run import TINY, check_complete, command, final_metrics, finished, study
+from whole_studies import TINY, check_complete, command, final_metrics, finished, study
 
 from study.workspace import StudyFolder, Workspace
 
@@ -50,7 +51,7 @@ def test_a_study_survives_the_death_of_its_workers(uninterrupted, tmp_path):
     while driver.poll() is None and killed < 2:
         time.sleep(0.1)
         if len(finished_jobs(tmp_path)) >= 3 * (killed + 1):
-            killed += kill_one(driver.pid, "ImplicitFunc")
+            killed += kill_one(driver.pid, lambda words: "ImplicitFunc" in words[0])
     _, message = driver.communicate(timeout=300)
     assert driver.returncode == 0, message
     assert killed == 2
@@ -64,7 +65,7 @@ def test_a_study_whose_cluster_is_gone_ends_instead_of_waiting_for_ever(uninterr
     )
     while driver.poll() is None and len(finished_jobs(tmp_path)) < 4:
         time.sleep(0.1)
-    assert kill_one(driver.pid, "raylet/raylet")
+    assert kill_one(driver.pid, lambda words: words[0].endswith("/raylet"))
     driver.communicate(timeout=200)
     assert driver.returncode != 0
     resumed = study(tmp_path, "run", str(TINY))
@@ -73,11 +74,11 @@ def test_a_study_whose_cluster_is_gone_ends_instead_of_waiting_for_ever(uninterr
     assert final_metrics(Workspace(tmp_path).study("tiny")) == final_metrics(Workspace(uninterrupted).study("tiny"))
 
 
-def kill_one(driver: int, name: str) -> bool:
-    """Kill -9 the first process below the driver whose command line has `name` in it."""
+def kill_one(driver: int, wanted: Callable[[list[str]], bool]) -> bool:
+    """Kill -9 the first process below the driver whose command line is `wanted`."""
     for child in psutil.Process(driver).children(recursive=True):
         try:
-            if name in " ".join(child.cmdline()):
+            if wanted(child.cmdline() or [""]):
                 child.kill()
                 return True
         except psutil.NoSuchProcess:
