@@ -63,11 +63,12 @@ def test_a_study_whose_cluster_is_gone_ends_instead_of_waiting_for_ever(uninterr
     driver = subprocess.Popen(
         command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    while driver.poll() is None and len(finished_jobs(tmp_path)) < 4:
-        time.sleep(0.1)
+    while driver.poll() is None and len(finished_jobs(tmp_path)) < 1:
+        time.sleep(0.05)
     assert kill_one(driver.pid, lambda words: words[0].endswith("/raylet"))
-    driver.communicate(timeout=200)
-    assert driver.returncode != 0
+    _, message = driver.communicate(timeout=200)
+    assert driver.returncode in (0, 4), message  # 0 when the workers that are left need nothing more of the node
+    assert driver.returncode == 0 or "no node left" in message
     resumed = study(tmp_path, "run", str(TINY))
     assert resumed.returncode == 0, resumed.stderr
     check_complete(tmp_path)
