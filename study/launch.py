@@ -21,6 +21,7 @@ from study.lock import driver_lock
 from study.plan import Dataset, Plan, datasets_of, same_study
 from study.progress import Progress
 from study.settings import canonical, plain
+from study.spec import ImageNetStart
 from study.sweep import Sweep
 from study.tracking import Tracker
 from study.workspace import JobFolder, StudyFolder, Workspace
@@ -57,6 +58,7 @@ def run(study: Study, workspace: Workspace, progress: Progress, address: str | N
     folder = workspace.study(study.spec.name)
     with driver_lock(folder.lock):
         _refuse_changes(folder, study)
+        _check_starts(Plan(study))
         if address is None:
             preflight(Plan(study).needs(), local_resources())
         datasets = prepare_datasets(study, workspace, progress)
@@ -116,6 +118,20 @@ def _refuse_changes(folder: StudyFolder, study: Study) -> None:
             f"study '{folder.name}' was begun with another study file; it differs in\n  {shown}\n"
             f"give this one another name (--name), or remove {folder.root}"
         )
+
+
+def _check_starts(plan: Plan) -> None:
+    """ImageNet's weights must be at hand before anything trains."""
+    for cell in plan.cells:
+        start = plan.resolve(cell.key, {}).pretext.method
+        if not isinstance(start, ImageNetStart) or start.download:
+            continue
+        if start.weights is None or not Path(start.weights).expanduser().is_file():
+            found = "no file is given" if start.weights is None else f"there is no file {start.weights}"
+            raise UserError(
+                f"pretext.method of {cell.key}: imagenet, but {found}; give torchvision's weights "
+                "({name: imagenet, weights: PATH}) or allow fetching them (download: true)"
+            )
 
 
 def _compared(document: Mapping[str, Any]) -> dict[str, Any]:

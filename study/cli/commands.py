@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from study.catalog import available
-from study.cli.main import As, Data, Exit, Name, Profile, Root, RunName, Sets, app, err, out, workspace
+from study.cli.app import As, Data, Exit, Name, Profile, Root, RunName, Sets, app, err, out, workspace
 from study.definition import Study, load_study
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from study.cli.main import app, guarded
+from study.cli.commands import app
+from study.cli.main import guarded
 from study.workspace import Workspace
 from trainables.data.phantom import PhantomSettings, write_echonet
 
@@ -12,8 +13,6 @@ TINY = str(Path(__file__).parent.parent / "tiny.yaml")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    import study.cli.commands  # noqa: F401 - registers the commands
-
     code = guarded(lambda: app(list(arguments), standalone_mode=False))
     return code, capsys.readouterr().err
 
@@ -65,6 +64,13 @@ def test_an_unreadable_video(capsys, tmp_path):
 )
 def test_resources_that_can_never_be_had(capsys, tmp_path, asked, told):
     assert told in refused(capsys, tmp_path, "--set", f"resources.downstream.{asked}")
+
+
+def test_imagenet_weights_that_are_not_there(capsys, tmp_path):
+    sets = ("--set", "factors={pretext.method: [imagenet]}", "--set", "network.backbone={name: resnet18}")
+    assert "no file is given" in refused(capsys, tmp_path, *sets)
+    named = "factors={pretext.method: [{name: imagenet, weights: /nowhere/resnet18.pth}]}"
+    assert "/nowhere/resnet18.pth" in refused(capsys, tmp_path, "--set", named, *sets[2:])
 
 
 def test_an_unknown_study_and_an_unknown_run(capsys, tmp_path):
