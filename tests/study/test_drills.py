@@ -22,14 +22,6 @@ def pretext_metrics(folder: StudyFolder) -> dict[str, float]:
     return metrics
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("whole")
-    ran = study(root, "run", str(TINY))
-    assert ran.returncode == 0, ran.stderr
-    return root
-
-
 def test_two_workers_pretrain_as_one_does(uninterrupted, tmp_path):
     """Through Ray Train, from inside a Tune trial, while the rest of the study runs beside."""
     exact = ("--set", "pretext.fit.precision=float32", "--name", "tiny")

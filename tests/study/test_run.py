@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,14 +13,6 @@ from whole_studies import TINY, check_complete, command, final_metrics, finished
 from study.workspace import Workspace
 
 pytestmark = pytest.mark.ray
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("whole")
-    ran = study(root, "run", str(TINY))
-    assert ran.returncode == 0, ran.stderr
-    return root
 
 
 def test_a_study_runs_as_planned(uninterrupted):
