@@ -145,3 +145,11 @@ def test_every_row_comes_once_an_epoch_in_an_order_of_its_own():
     full = Batches(store, store.rows("train"), 3, seed=2, keep_tail=False)
     assert [len(batch.rows) for batch in full.epoch()] == [3, 3]
     assert len(full) == 2
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(7, [8]), (4, [4, 4]), (3, [3, 3, 2]), (5, [5, 3]), (20, [8])])
+def test_no_batch_of_a_single_row_is_left_over(size, sizes):
+    store = toy_store()
+    batches = Batches(store, store.rows("train"), size, seed=2)
+    assert [len(batch.rows) for batch in batches.epoch()] == sizes
+    assert len(batches) == len(sizes)

@@ -49,7 +49,8 @@ class Batches:
         seed: names the order and the augmentation.
         masks: whether the batches carry masks; every row must then have one.
         shuffle: off for evaluation.
-        keep_tail: whether the last, smaller batch is given. Contrastive losses want full batches; a set smaller than
+        keep_tail: whether the last, smaller batch is given; one left-over row joins the batch before it, as batch
+            normalisation cannot be trained on a single image. Contrastive losses want full batches; a set smaller than
             one batch is given as one batch all the same.
     """
 
@@ -74,9 +75,8 @@ class Batches:
 
     def __len__(self) -> int:
         """Logical batches in an epoch."""
-        count = len(self.rows(0))
-        full, tail = divmod(count, self.batch_size)
-        return full + (1 if tail and (self._keep_tail or full == 0) else 0)
+        full, tail = divmod(len(self.rows(0)), self.batch_size)
+        return full + (1 if tail and (full == 0 or (self._keep_tail and tail > 1)) else 0)
 
     def epoch(
         self, epoch: int = 0, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"
@@ -85,12 +85,14 @@ class Batches:
         rows = self.rows(epoch)
         if self._shuffle:
             rows = rows[numpy_generator(self.seed, "order", epoch).permutation(len(rows))]
-        for index in range(len(self)):
-            logical = rows[index * self.batch_size : (index + 1) * self.batch_size]
-            first, last = (len(logical) * rank) // world_size, (len(logical) * (rank + 1)) // world_size
+        count = len(self)
+        for index in range(count):
+            last = index == count - 1 and self._keep_tail
+            logical = rows[index * self.batch_size : None if last else (index + 1) * self.batch_size]
+            first, end = (len(logical) * rank) // world_size, (len(logical) * (rank + 1)) // world_size
             seed = derive(self.seed, "augment", epoch, index)
-            draw = Draw(seed, len(logical), first, last - first, device)
-            yield self._gather(logical[first:last], draw)
+            draw = Draw(seed, len(logical), first, end - first, device)
+            yield self._gather(logical[first:end], draw)
 
     def _gather(self, rows: np.ndarray, draw: Draw) -> Batch:
         images = torch.from_numpy(self.store.images[rows])

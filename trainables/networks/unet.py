@@ -107,5 +107,9 @@ def _pair(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         bias = norm == "none"
-        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=bias), _NORMS[norm](outputs), nn.ReLU()]
+        conv = nn.Conv2d(channels, outputs, 3, padding=1, bias=bias)
+        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # the paper's section 3: deviation sqrt(2 / fan-in)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
+        layers += [conv, _NORMS[norm](outputs), nn.ReLU()]
     return nn.Sequential(*layers)

@@ -97,3 +97,10 @@ def test_every_registered_backbone_gives_the_channels_it_announces():
         maps = backbone.features(torch.randn(2, 1, 32, 32))
         assert tuple(m.shape[1] for m in maps) == backbone.channels
         assert backbone.feature_channels == maps[-1].shape[1]
+
+
+def test_the_original_unet_keeps_the_scale_of_its_activations():
+    torch.manual_seed(0)
+    encoder = UNetEncoder(width=16, depth=4, norm="none").build(1)
+    deepest = encoder(torch.randn(4, 1, 64, 64))
+    assert 0.3 < float(deepest.std()) < 3
