@@ -17,7 +17,7 @@ from study.settings import canonical, plain
 from study.spec import StudySpec
 from trainables.data import LAYOUTS
 from trainables.data.frames import INDEX_DTYPE, FrameStore
-from trainables.data.records import SPLITS, Split
+from trainables.data.records import SPLITS, Clip, Split
 from trainables.data.settings import DataSettings
 from trainables.downstream.finetune import finetune
 from trainables.loop import FitSettings
@@ -26,6 +26,10 @@ from trainables.runtime import LocalRuntime
 
 EVALUATION = 1 / 3
 """Cost of judging an image, as a share of training on it: the forward pass alone."""
+
+
+SYSTOLE = 0.3
+"""Share of a phantom's frames that lie between end-diastole and end-systole, roughly."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sequences and labelled frames in the train and val splits of a dataset."""
+    """Sequences, labelled frames and all frames that a store keeps, in each split of a dataset."""
 
     sequences: Mapping[Split, float]
     labelled: Mapping[Split, float]
+    frames: Mapping[Split, float]
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -72,8 +77,10 @@ def estimate(plan: Plan) -> Estimate:
 
 
 def _pretext_images(spec: StudySpec) -> float:
-    sizes = dataset_sizes(spec.pretext_data or spec.data)
-    return spec.pretext.fit.epochs * (sizes.sequences["train"] + EVALUATION * sizes.sequences["val"])
+    sizes, settings = dataset_sizes(spec.pretext_data or spec.data), spec.pretext
+    images = sizes.frames if settings.frames == "all" else sizes.sequences
+    evaluations = math.ceil(settings.fit.epochs / settings.fit.evaluate_every)
+    return settings.fit.epochs * images["train"] + evaluations * EVALUATION * images["val"]
 
 
 def _downstream_images(spec: StudySpec) -> float:
@@ -96,16 +103,25 @@ def dataset_sizes(settings: DataSettings) -> Sizes:
     if settings.phantom is not None:
         total, fractions = float(settings.phantom.subjects), settings.phantom.fractions
         shares = {split: total * share / sum(fractions) for split, share in zip(SPLITS, fractions, strict=True)}
-        return Sizes(shares, {split: 2 * count for split, count in shares.items()})
+        between = SYSTOLE * settings.phantom.frames / settings.stride if settings.stride else 0.0
+        labelled = {split: 2 * count for split, count in shares.items()}
+        return Sizes(shares, labelled, {split: (2 + between) * count for split, count in shares.items()})
     clips = LAYOUTS[settings.layout].scan(Path(settings.path or "").expanduser()).clips
     official = settings.split == "official" or (settings.split == "auto" and {c.split for c in clips} >= set(SPLITS))
-    sequences, labelled = {}, {}
+    sequences, labelled, frames = {}, {}, {}
     for split, share in zip(SPLITS, settings.fractions, strict=True):
         chosen = [clip for clip in clips if clip.split == split] if official else clips
         weight = 1.0 if official else share / sum(settings.fractions)
         sequences[split] = weight * len(chosen)
         labelled[split] = weight * sum(len(clip.labelled) for clip in chosen)
-    return Sizes(sequences, labelled)
+        frames[split] = labelled[split] + weight * sum(_between(clip, settings.stride) for clip in chosen)
+    return Sizes(sequences, labelled, frames)
+
+
+def _between(clip: Clip, stride: int) -> float:
+    """Unlabelled frames that a store keeps of a sequence: those between its labelled ends, or all."""
+    span = max(clip.labelled) - min(clip.labelled) if len(clip.labelled) > 1 else clip.frames or 0
+    return span / stride if stride else 0.0
 
 
 def _rate(stage: str, spec: StudySpec, known: dict[str, float]) -> float:

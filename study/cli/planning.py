@@ -36,6 +36,9 @@ def show_plan(study: Study, out: Console, *, as_json: bool) -> None:
         f"{planned['pretext']} pretrainings shared by {shared} cells, {planned['trial']} trials, "
         f"{planned['replicate']} replicates"
     )
+    searched = [path for path in plan.spec.search.space if path.startswith(("pretext.", "network.backbone"))]
+    if searched:
+        out.print(f"and a pretraining for each further value that is tried of {', '.join(searched)}", soft_wrap=True)
     if cost is None:
         out.print(f"hours: unknown without the data ({unknown})", markup=False)
         return
