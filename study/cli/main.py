@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import typer
 
-from study.cli import commands
-from study.cli.app import Exit, err
+from study.cli import commands  # noqa: F401 - registers the commands
+from study.cli.app import Exit, app, err
 from study.cluster import ClusterLost
 from study.lock import StudyLocked
 from trainables.errors import UserError
@@ -17,7 +17,7 @@ from trainables.errors import UserError
 
 def main() -> None:
     """Run the command line; bad input ends with one message and code 2."""
-    sys.exit(guarded(lambda: commands.app(standalone_mode=False)))
+    sys.exit(guarded(lambda: app(standalone_mode=False)))
 
 
 def guarded(command: Callable[[], int | None]) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from study.cli.commands import app
+from study.cli.app import app
 from study.cli.main import guarded
 from study.workspace import Workspace
 from trainables.data.phantom import PhantomSettings, write_echonet
