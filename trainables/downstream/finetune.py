@@ -17,7 +17,7 @@ from trainables.data.splits import label_subset
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.segmentation import Predictions, Segmentation
 from trainables.downstream.transfer import load_backbone
-from trainables.errors import DataError
+from trainables.errors import DataError, UserError
 from trainables.loop import FitResult, FitSettings, autocast_dtype, fit
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
@@ -94,11 +94,18 @@ def finetune(
         test: whether the kept weights are then judged on the test split.
     """
     subjects = labelled_subjects(settings, store, seed)
-    train = _batches(store, "train", settings.fit, seed, subjects=subjects)
-    val = _batches(store, "val", settings.fit, seed)
+    if settings.fit.batch_size % runtime.world_size:
+        raise UserError(
+            f"downstream.fit.batch_size is {settings.fit.batch_size}, "
+            f"expected a multiple of its {runtime.world_size} workers"
+        )
+    rows = _labelled_rows(store, "train", subjects)
+    alone = runtime.world_size == 1  # workers must have equal shares of a batch, so a smaller last one is left out
+    train = Batches(store, rows, settings.fit.batch_size, seed, masks=True, keep_tail=alone)
+    val = _to_judge(store, "val", settings.fit)
     task = Segmentation(_build(network, start, store, seed), settings.loss, settings.augment, store)
     fitted = fit(task, train, val, settings.fit, runtime, seed)
-    predictions = _predict(task, _batches(store, "test", settings.fit, seed), settings.fit, runtime) if test else None
+    predictions = _predict(task, _to_judge(store, "test", settings.fit), settings.fit, runtime) if test else None
     state = {name: value.detach().cpu().clone() for name, value in task.network.state_dict().items()}
     return Finetuned(state, fitted, len(subjects), predictions)
 
@@ -112,13 +119,15 @@ def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int
     return label_subset(candidates, fraction, settings.labels, derive(seed, "labels"))
 
 
-def _batches(
-    store: FrameStore, split: Split, settings: FitSettings, seed: int, subjects: np.ndarray | None = None
-) -> Batches:
+def _labelled_rows(store: FrameStore, split: Split, subjects: np.ndarray | None = None) -> np.ndarray:
     rows = store.rows(split, labelled=True, subjects=subjects)
     if len(rows) == 0:
         raise DataError(f"the dataset has no labelled frame in its {split} split")
-    return Batches(store, rows, settings.batch_size, seed, masks=True, shuffle=split == "train")
+    return rows
+
+
+def _to_judge(store: FrameStore, split: Split, settings: FitSettings) -> Batches:
+    return Batches(store, _labelled_rows(store, split), settings.batch_size, masks=True, shuffle=False)
 
 
 def _build(network: NetworkSettings, start: Start, store: FrameStore, seed: int) -> SegmentationNetwork:

@@ -6,7 +6,7 @@ from toys import toy_store
 from trainables.augment.policy import Policy
 from trainables.downstream.finetune import DownstreamSettings, finetune, labelled_subjects
 from trainables.downstream.transfer import load_backbone
-from trainables.errors import CheckpointError
+from trainables.errors import CheckpointError, UserError
 from trainables.loop import FitSettings
 from trainables.networks import UNet, UNetEncoder
 from trainables.optim.optimizers import Adam
@@ -74,3 +74,10 @@ def test_bad_settings_are_refused():
         settings(label_fraction=1.5)
     with pytest.raises(ValueError, match="labels is 0"):
         settings(labels=0)
+
+
+def test_a_batch_that_workers_cannot_share_evenly_is_refused():
+    runtime = LocalRuntime()
+    runtime.world_size = 3
+    with pytest.raises(UserError, match=r"batch_size is 8, expected a multiple of its 3 workers"):
+        finetune(settings(), NETWORK, None, STORE, runtime, seed=0)
