@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -36,22 +37,35 @@ def write_camus(root: Path, settings: PhantomSettings, progress: Progress | None
 def write_view(folder: Path, name: str, view: str, cine: Cine) -> None:
     """Write one view: its half cycle from end-diastole to end-systole, both ends alone, their masks, and the cfg."""
     folder.mkdir(parents=True, exist_ok=True)
-    size = cine.images.shape[-1]
-    height = round(size * 0.9)  # the published images are wider than deep
-    step = 1 if cine.end_systole > cine.end_diastole else -1
-    frames = list(range(cine.end_diastole, cine.end_systole + step, step))
-    images = np.stack([cine.images[frame, :height] for frame in frames])
-    masks = np.stack([truth(cine, frame)[:height] for frame in frames])
-    spacing = cine.millimetres / size
+    images, masks = half_cycle(cine)
+    spacing = cine.millimetres / cine.images.shape[-1]
     for kind, values in (("", images), ("_gt", masks)):
         for phase, chosen in (("half_sequence", values), ("ED", values[0]), ("ES", values[-1])):
             upright = chosen.astype(np.float32)
             affine = np.diag([-spacing, -spacing, 1.0, 1.0])
             image = nib.Nifti1Image(upright.T, affine)  # type: ignore[no-untyped-call]
             nib.save(image, folder / f"{name}_{view}_{phase}{kind}.nii.gz")
-    lines = {"ED": 1, "ES": len(frames), "NbFrame": len(frames), "Sex": "F", "Age": 60, "ImageQuality": "Good"}
-    lines |= {"EF": round(cine.ejection_fraction), "FrameRate": 50.0}
-    (folder / f"Info_{view}.cfg").write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
+    lines = info(len(images), 1, len(images)) | {"EF": round(cine.ejection_fraction), "FrameRate": 50.0}
+    write_info(folder / f"Info_{view}.cfg", lines)
+
+
+def half_cycle(cine: Cine) -> tuple[np.ndarray, np.ndarray]:
+    """Images and class indices from end-diastole to end-systole, each uint8 `(T, height, width)`."""
+    height = round(cine.images.shape[-1] * 0.9)  # the published images are wider than deep
+    step = 1 if cine.end_systole > cine.end_diastole else -1
+    frames = list(range(cine.end_diastole, cine.end_systole + step, step))
+    images = np.stack([cine.images[frame, :height] for frame in frames])
+    return images, np.stack([truth(cine, frame)[:height] for frame in frames])
+
+
+def info(frames: int, diastole: int, systole: int) -> dict[str, object]:
+    """What a cfg says of a sequence; the ends of the cycle are counted from 1."""
+    return {"ED": diastole, "ES": systole, "NbFrame": frames, "Sex": "F", "Age": 60, "ImageQuality": "Good"}
+
+
+def write_info(path: Path, lines: Mapping[str, object]) -> None:
+    """Write a cfg of `key: value` lines."""
+    path.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
 
 
 def truth(cine: Cine, frame: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -17,7 +18,7 @@ from trainables.data.splits import split_subjects
 
 FRAME_RATE = 50
 _INSET = 0.3  # pixels
-_QUALITY = "2"  # of the MJPG encoder, best of 2..31
+_QUALITY = "2"  # of the encoder, best of 2..31
 
 
 def write_echonet(root: Path, settings: PhantomSettings, progress: Progress | None = None) -> None:
@@ -63,14 +64,19 @@ def trace(cine: Cine, frame: int) -> np.ndarray:
 
 def write_avi(path: Path, images: np.ndarray) -> None:
     """Write uint8 `(T, H, W)` as a Motion JPEG video."""
+    write_video(path, images, "mjpeg", "yuvj420p")
+
+
+def write_video(path: Path, images: np.ndarray, codec: Literal["mjpeg", "mpeg4"], pixels: str) -> None:
+    """Write uint8 `(T, H, W)` with a codec and pixel format of FFmpeg's, in the container that the suffix names."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mjpeg", rate=Fraction(FRAME_RATE))
+        stream = container.add_stream(codec, rate=Fraction(FRAME_RATE))
         stream.height, stream.width = images.shape[1:]
-        stream.pix_fmt = "yuvj420p"
+        stream.pix_fmt = pixels
         stream.options = {"qmin": _QUALITY, "qmax": _QUALITY}
         for image in images:
             frame = av.VideoFrame.from_ndarray(image, format="gray")
-            for packet in stream.encode(frame.reformat(format="yuvj420p")):
+            for packet in stream.encode(frame.reformat(format=pixels)):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PhantomSettings:
-    """A generated echocardiography dataset.
+    """A generated dataset.
 
     Attributes:
         subjects: number of patients, from 1 up.
         frames: in each video, from 8 up; they span one to one and a half heartbeats.
         size: side of the images in pixels, from 32 up (112 as EchoNet-Dynamic).
+        slices: of a volume, from 4 up.
         seed: names everything random; the same seed gives the same files.
-        fractions: of the subjects in train, val and test.
+        fractions: of the subjects in train, val and test, where the layout comes with a split.
     """
 
     subjects: int = 300
     frames: int = 24
     size: int = 112
+    slices: int = 8
     seed: int = 0
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
 
@@ -30,5 +32,7 @@ class PhantomSettings:
             raise ValueError(f"frames {self.frames}: expected a whole number from 8 up")
         if self.size < 32:
             raise ValueError(f"size {self.size}: expected a whole number from 32 up")
+        if self.slices < 4:
+            raise ValueError(f"slices {self.slices}: expected a whole number from 4 up")
         if min(self.fractions) < 0 or sum(self.fractions) <= 0:
             raise ValueError(f"fractions {self.fractions}: expected three numbers from 0 up, not all zero")
