@@ -7,7 +7,7 @@ from pathlib import Path
 
 from study.documents import Document
 from study.problems import Problem, SpecError
-from trainables.data import LAYOUTS
+from trainables.data import LAYOUTS, layout_name
 from trainables.data.settings import DataSettings
 from trainables.errors import did_you_mean
 
@@ -54,7 +54,9 @@ def _meant(document: Document, layout: str) -> list[str]:
 
 
 def _layout(document: Document, part: str) -> object:
-    return _settings(document, part).get("layout", DataSettings().layout)
+    """The layout's name, which may stand alone or among the layout's settings."""
+    layout = _settings(document, part).get("layout", layout_name(DataSettings().layout))
+    return layout.get("name") if isinstance(layout, Mapping) else layout
 
 
 def _phantom(document: Document, part: str) -> bool:

@@ -15,7 +15,7 @@ from study.jobs import Kind
 from study.plan import Plan
 from study.settings import canonical, plain
 from study.spec import StudySpec
-from trainables.data import LAYOUTS
+from trainables.data.build import assign
 from trainables.data.frames import INDEX_DTYPE, FrameStore
 from trainables.data.records import SPLITS, Clip, Split
 from trainables.data.settings import DataSettings
@@ -106,22 +106,24 @@ def dataset_sizes(settings: DataSettings) -> Sizes:
         between = SYSTOLE * settings.phantom.frames / settings.stride if settings.stride else 0.0
         labelled = {split: 2 * count for split, count in shares.items()}
         return Sizes(shares, labelled, {split: (2 + between) * count for split, count in shares.items()})
-    clips = LAYOUTS[settings.layout].scan(Path(settings.path or "").expanduser()).clips
-    official = settings.split == "official" or (settings.split == "auto" and {c.split for c in clips} >= set(SPLITS))
+    root = Path(settings.path or "").expanduser()
+    clips = settings.layout.scan(root).clips
+    parts, _ = assign(root, clips, settings, [])
     sequences, labelled, frames = {}, {}, {}
-    for split, share in zip(SPLITS, settings.fractions, strict=True):
-        chosen = [clip for clip in clips if clip.split == split] if official else clips
-        weight = 1.0 if official else share / sum(settings.fractions)
-        sequences[split] = weight * len(chosen)
-        labelled[split] = weight * sum(len(clip.labelled) for clip in chosen)
-        frames[split] = labelled[split] + weight * sum(_between(clip, settings.stride) for clip in chosen)
+    for split in SPLITS:
+        chosen = [clip for clip in clips if parts.get(clip.subject) == split]
+        sequences[split] = float(len(chosen))
+        labelled[split] = float(sum(len(clip.labelled) for clip in chosen))
+        frames[split] = labelled[split] + sum(_between(clip, settings.stride) for clip in chosen)
     return Sizes(sequences, labelled, frames)
 
 
 def _between(clip: Clip, stride: int) -> float:
-    """Unlabelled frames that a store keeps of a sequence: those between its labelled ends, or all."""
-    span = max(clip.labelled) - min(clip.labelled) if len(clip.labelled) > 1 else clip.frames or 0
-    return span / stride if stride else 0.0
+    """Unlabelled frames that a store keeps of a sequence: those between its labelled ends, or all the others."""
+    ends = [frame for frame, phase in clip.labelled.items() if phase]
+    cycle = len({clip.labelled[frame] for frame in ends}) > 1
+    span = max(ends) - min(ends) - 1 if cycle else (clip.frames or 0) - len(clip.labelled)
+    return max(0, span) / stride if stride else 0.0
 
 
 def _rate(stage: str, spec: StudySpec, known: dict[str, float]) -> float:
@@ -138,8 +140,7 @@ def _rate(stage: str, spec: StudySpec, known: dict[str, float]) -> float:
 
 def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: int) -> list[dict[str, float]]:
     short = replace(fit, epochs=2, batch_size=batch)
-    layout = LAYOUTS[(spec.pretext_data or spec.data).layout if stage == "pretext" else spec.data.layout]
-    store = _made_up_store(2 * batch, size, layout.classes)
+    store = _made_up_store(2 * batch, size)
     if stage == "pretext":
         settings = replace(spec.pretext, fit=short)
         return pretrain(settings, spec.network.backbone, store, LocalRuntime(), spec.seed).fitted.history
@@ -147,8 +148,9 @@ def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: in
     return finetune(downstream, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history
 
 
-def _made_up_store(frames: int, size: int, classes: tuple[str, ...]) -> FrameStore:
+def _made_up_store(frames: int, size: int) -> FrameStore:
     """A store in memory with `frames` training frames of noise and a few to validate."""
+    classes = ("background", "one", "two", "three")
     total = frames + 4
     index = np.zeros(total, INDEX_DTYPE)
     for column in ("subject", "sequence", "mask"):

@@ -82,7 +82,7 @@ def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> 
     key = workspace.subject_key()
     found: dict[str, Dataset] = {}
     for settings in datasets_of(study):
-        with progress.phase(f"{settings.layout}: preparing frames") as advance:
+        with progress.phase(f"{settings.layout.title}: preparing frames") as advance:
             store = prepare(settings, None, workspace.data, key, progress=advance)
         found[canonical(plain(settings))] = Dataset(str(store.folder), store.fingerprint)
     return found

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from trainables.data import LAYOUTS
+from trainables.data.records import Layout
 from trainables.data.settings import DataSettings
 from trainables.downstream import LOSSES
 from trainables.downstream.finetune import DownstreamSettings
@@ -289,6 +291,7 @@ class StudySpec:
 
 
 COMPONENTS: Components = {
+    Layout: (LAYOUTS,),
     Method: (METHODS, STARTS),
     NetworkSettings: (NETWORKS,),
     BackboneSettings: (BACKBONES,),

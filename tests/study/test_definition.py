@@ -8,6 +8,7 @@ from study.definition import Study, load_study
 from study.problems import SpecError
 from study.settings import canonical, parse, plain
 from study.spec import StudySpec
+from trainables.data.camus import Camus
 
 FILE = """\
 title: A study for tests
@@ -136,7 +137,7 @@ def test_the_name_says_what_is_run(path, options, name):
 
 def test_real_data_takes_the_place_of_the_phantom(path):
     data = load_study(str(path), data=["camus=/c"]).spec.data
-    assert (data.layout, data.path, data.phantom) == ("camus", "/c", None)
+    assert (data.layout, data.path, data.phantom) == (Camus(), "/c", None)
 
 
 def test_every_problem_of_a_file_is_told_at_once_with_its_line(path):

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from trainables.data import layout_name
 from trainables.data.decode import Decoded, Decoder, decode_all
-from trainables.data.frames import CLINICAL, IMAGES, INDEX, INDEX_DTYPE, MASKS, META, STORE_VERSION
 from trainables.data.integrity import Tolerance, judge, lost_sequences, summary
-from trainables.data.records import PHASES, SPLITS, Clip, Fault, Layout, Progress, Split
+from trainables.data.records import SPLITS, Clip, Fault, Progress, Scan, Split
 from trainables.data.settings import DataSettings
 from trainables.data.splits import split_subjects
+from trainables.data.store_writer import StoreWriter
 from trainables.errors import DataError, did_you_mean
-from trainables.files import atomic_writer, write_json
 
 
 def build_store(
-    layout: Layout,
     root: Path,
     settings: DataSettings,
     key: bytes,
@@ -32,11 +27,12 @@ def build_store(
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> None:
-    """Decode the dataset at `root` into a frame store in `folder`, which must be there and empty.
+    """Decode the dataset at `root` into a frame store in `folder`, going on with what a killed process left there.
 
     Raises:
         DataError: the dataset is damaged, or loses more than its settings tolerate.
     """
+    layout = settings.layout
     scan = layout.scan(root)
     faults = list(scan.faults)
     tolerance = Tolerance(settings.tolerance, settings.unreadable)
@@ -44,22 +40,69 @@ def build_store(
     judge(root, faults, listed, tolerance)  # before the long work, and again after it
 
     clips = _ordered(_of_views(root, scan.clips, settings.views))
-    parts, split_by = _assign(root, clips, settings, faults)
+    parts, split_by = assign(root, clips, settings, faults)
     clips = [clip for clip in clips if clip.subject in parts]
-    writer = _StoreWriter(folder, settings.image_size)
-    decoder = Decoder(layout, root, settings.image_size, settings.stride)
-    for clip, decoded in _decoded(decoder, clips, workers, progress):
-        faults.extend(decoded.faults)
-        if decoded.frames:
-            faults.extend(writer.add(clip, decoded, SPLITS.index(parts[clip.subject])))
-    writer.close()
+    classes, structures = _structures(root, scan, settings.structures)
+    writer = StoreWriter(folder, len(scan.channels), settings.image_size)
+    decoder = Decoder(layout, root, settings.image_size, settings.stride, settings.pixel_mm, structures)
+    try:
+        for number, (clip, decoded) in enumerate(_decoded(writer, decoder, clips, workers, progress)):
+            checked = _of_channels(clip, decoded, len(scan.channels))
+            faults.extend(checked.faults)
+            writer.add(clip, checked, SPLITS.index(parts[clip.subject]), kept=number < writer.clips_kept)
+    finally:
+        writer.close()  # also of an interrupted build: the next one goes on here
     judge(root, faults, listed, tolerance)
-    if not writer.index:
+    if not writer.frames:
         raise DataError(f"{root}: no frame left to store; lower `stride` from 0, or check `views`")
     subjects = [hmac.new(key, name.encode(), "sha256").hexdigest()[:12] for name in writer.subjects]
     if len(set(subjects)) != len(subjects):
         raise DataError(f"{root}: two subjects have the same keyed hash; choose another key")
-    writer.finish(layout, subjects, summary(faults), split_by)
+    writer.finish(layout_name(layout), scan, classes, subjects, faults=summary(faults), split_by=split_by)
+
+
+def assign(
+    root: Path, clips: Sequence[Clip], settings: DataSettings, faults: list[Fault]
+) -> tuple[Mapping[str, Split], str]:
+    """The part of every subject that is in one, and whether the dataset's own split or the fractions decided.
+
+    Args:
+        root: of the dataset, for messages.
+        clips: its sequences.
+        settings: how to split.
+        faults: added to.
+
+    Raises:
+        DataError: the official split is asked for, and leaves a part empty.
+    """
+    official = {clip.subject: clip.split for clip in clips if clip.split is not None}
+    empty = [split for split in SPLITS if split not in official.values()]
+    if settings.split == "official" and empty:
+        raise DataError(f"{root}: the official split leaves {', '.join(empty)} empty; set `split: fractions`")
+    train, val, _ = settings.fractions
+    if settings.split == "auto" and empty == ["val"] and train > 0:
+        text = "the official split has no val; the training subjects are divided by fractions"
+        faults.append(Fault("", "", "no official val split", text))
+        labelled = {clip.subject for clip in clips if clip.labelled}
+        training = [name for name, split in official.items() if split == "train" and name in labelled]
+        return official | split_subjects(training, (train, val, 0), settings.split_seed), "official, val by fractions"
+    if settings.split == "fractions" or empty:
+        if settings.split == "auto" and official:
+            text = f"the official split leaves {', '.join(empty)} empty; subjects are split by fractions"
+            faults.append(Fault("", "", "no complete official split", text))
+        return _by_fractions(clips, settings), "fractions"
+    for subject in sorted({clip.subject for clip in clips} - official.keys()):
+        text = f"subject '{subject}' is in no part of the official split"
+        faults.append(Fault("", "", "subject in no split", text, "loss", "sequence"))
+    return official, "official"
+
+
+def _by_fractions(clips: Sequence[Clip], settings: DataSettings) -> Mapping[str, Split]:
+    """Labelled subjects by fractions; those without a label train pretexts, unless nobody has one."""
+    everyone = {clip.subject for clip in clips}
+    labelled = {clip.subject for clip in clips if clip.labelled} or everyone
+    rest: dict[str, Split] = dict.fromkeys(sorted(everyone - labelled), "train")
+    return rest | split_subjects(sorted(labelled), settings.fractions, settings.split_seed)
 
 
 def _of_views(root: Path, clips: Sequence[Clip], views: tuple[str, ...] | None) -> list[Clip]:
@@ -74,154 +117,36 @@ def _ordered(clips: Sequence[Clip]) -> list[Clip]:
     return sorted(clips, key=lambda clip: (clip.subject, clip.view, clip.sequence))
 
 
-def _assign(
-    root: Path, clips: Sequence[Clip], settings: DataSettings, faults: list[Fault]
-) -> tuple[Mapping[str, Split], str]:
-    """The part of every subject that is in one, and whether the dataset's own split or the fractions decided."""
-    official = {clip.subject: clip.split for clip in clips if clip.split is not None}
-    empty = [split for split in SPLITS if split not in official.values()]
-    if settings.split == "official" and empty:
-        raise DataError(f"{root}: the official split leaves {', '.join(empty)} empty; set `split: fractions`")
-    if settings.split == "fractions" or empty:
-        if settings.split == "auto":
-            text = f"the official split leaves {', '.join(empty)} empty; subjects are split by fractions"
-            faults.append(Fault("", "", "no complete official split", text))
-        return split_subjects([clip.subject for clip in clips], settings.fractions, settings.split_seed), "fractions"
-    for subject in sorted({clip.subject for clip in clips} - official.keys()):
-        text = f"subject '{subject}' is in no part of the official split"
-        faults.append(Fault("", "", "subject in no split", text, "loss", "sequence"))
-    return official, "official"
+def _structures(
+    root: Path, scan: Scan, wanted: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
+    """The stored masks' classes, and which of the dataset's they are."""
+    if wanted is None:
+        return scan.classes, None
+    for name in wanted:
+        if name not in scan.classes:
+            raise DataError(f"{root}: the masks have no structure '{name}'{did_you_mean(name, scan.classes[1:])}")
+    return ("background", *wanted), tuple(scan.classes.index(name) for name in wanted)
+
+
+def _of_channels(clip: Clip, decoded: Decoded, channels: int) -> Decoded:
+    """A clip with another number of channels than the dataset has is left out, with a fault."""
+    if not decoded.frames or decoded.images.shape[1] == channels:
+        return decoded
+    text = f"{decoded.images.shape[1]} channels, but the dataset has {channels}"
+    fault = Fault(next(iter(clip.files.values()), ""), "", "channels differ", text, "loss", "sequence")
+    return replace(decoded, images=decoded.images[:0, :channels], frames=(), masks=None, faults=(fault,))
 
 
 def _decoded(
-    decoder: Decoder, clips: Sequence[Clip], workers: int | None, progress: Progress | None
+    writer: StoreWriter, decoder: Decoder, clips: Sequence[Clip], workers: int | None, progress: Progress | None
 ) -> Iterator[tuple[Clip, Decoded]]:
-    for done, (clip, decoded) in enumerate(zip(clips, decode_all(decoder, clips, workers), strict=True), 1):
+    kept = (
+        replace(decoded, faults=decoder(clip).faults) if number in writer.faulty else decoded
+        for number, (clip, decoded) in enumerate(zip(clips, writer.kept, strict=False))
+    )
+    rest = decode_all(decoder, clips[writer.clips_kept :], workers)
+    for done, (clip, decoded) in enumerate(zip(clips, chain(kept, rest), strict=True), 1):
         yield clip, decoded
         if progress is not None:
             progress("decoding", done, len(clips))
-
-
-class _NpyWriter:
-    """A `.npy` file that grows by whole items, digested as it is written."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-        self._shape: tuple[int, ...] | None = None
-        self.count = 0
-        self.digest = hashlib.sha256()
-
-    def append(self, items: np.ndarray) -> None:
-        """Add uint8 items `(n, ...)`; all have the first one's shape."""
-        if self._shape is None:
-            self._shape = items.shape[1:]
-            self._header()
-        data = np.ascontiguousarray(items)
-        self._file.write(data.data)
-        self.digest.update(data.data)
-        self.count += len(items)
-
-    def close(self, shape: tuple[int, ...]) -> None:
-        """Write the final header; `shape` is an item's, for a file that nothing was added to."""
-        self._shape = self._shape or shape
-        self._file.seek(0)
-        self._header()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-
-    def _header(self) -> None:
-        # The format pads the header for the first axis to grow, so the final one is as long as the first.
-        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *(self._shape or ()))}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-
-class _StoreWriter:
-    """Writes a store's files from decoded clips, in the order in which they come."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        self._folder, self._size = folder, size
-        self._images, self._masks = _NpyWriter(folder / IMAGES), _NpyWriter(folder / MASKS)
-        self._channels: int | None = None
-        self._levels: np.ndarray | None = None
-        self._sequences: list[Clip] = []
-        self._views: list[str] = []
-        self.subjects: list[str] = []
-        self.index: list[tuple[Any, ...]] = []
-
-    def add(self, clip: Clip, decoded: Decoded, split: int) -> tuple[Fault, ...]:
-        """Append a sequence; gives the fault when it does not fit those before it."""
-        channels = decoded.images.shape[1]
-        if self._levels is None:
-            self._channels, self._levels = channels, np.zeros((channels, 256), np.int64)
-        if channels != self._channels:
-            text = f"{channels} channels, but the sequences before it have {self._channels}"
-            file = next(iter(clip.files.values()), "")
-            return (Fault(file, "", "channels differ", text, "loss", "sequence"),)
-        if not self.subjects or self.subjects[-1] != clip.subject:
-            self.subjects.append(clip.subject)
-        if clip.view not in self._views:
-            self._views.append(clip.view)
-        spacing = _stored_spacing(clip, decoded.shape, self._size)
-        for frame in decoded.frames:
-            mask = -1
-            if frame in decoded.masks:
-                mask = self._masks.count
-                self._masks.append(decoded.masks[frame][None])
-            phase = PHASES.index(clip.labelled.get(frame, ""))
-            place = (len(self.subjects) - 1, split, self._views.index(clip.view), len(self._sequences))
-            self.index.append((*place, frame, phase, mask, spacing))
-        self._images.append(decoded.images)
-        self._sequences.append(clip)
-        if SPLITS[split] == "train":
-            for channel, plane in enumerate(np.moveaxis(decoded.images, 1, 0)):
-                self._levels[channel] += np.bincount(plane.ravel(), minlength=256)
-        return ()
-
-    def close(self) -> None:
-        """Finish the two large files."""
-        self._images.close((self._channels or 1, self._size, self._size))
-        self._masks.close((self._size, self._size))
-
-    def finish(self, layout: Layout, subjects: Sequence[str], faults: Mapping[str, int], split_by: str) -> None:
-        """Write the index, the clinical values and, last, what makes the folder a store."""
-        index = np.array(self.index, INDEX_DTYPE)
-        names = sorted({name for clip in self._sequences for name in clip.clinical})
-        table = [[clip.clinical.get(name, np.nan) for name in names] for clip in self._sequences]
-        clinical = np.array(table, np.float64).reshape(len(self._sequences), len(names))
-        for name, values in ((INDEX, index), (CLINICAL, clinical)):
-            with atomic_writer(self._folder / name) as file:
-                np.save(file, values)
-        mean, std = _moments(self._levels)
-        meta = {
-            "classes": list(layout.classes),
-            "views": self._views,
-            "clinical": names,
-            "mean": mean,
-            "std": std,
-        }
-        state = hashlib.sha256(json.dumps([STORE_VERSION, layout.name, meta], sort_keys=True).encode())
-        for digest in (self._images.digest, self._masks.digest):
-            state.update(digest.digest())
-        state.update(index.tobytes())
-        state.update(clinical.tobytes())
-        meta |= {"version": STORE_VERSION, "fingerprint": state.hexdigest(), "subjects": list(subjects)}
-        meta |= {"faults": dict(faults), "split_by": split_by}
-        write_json(self._folder / META, meta)
-
-
-def _stored_spacing(clip: Clip, shape: tuple[int, int], size: int) -> tuple[float, float]:
-    if clip.spacing is None:
-        return (np.nan, np.nan)
-    return (clip.spacing[0] * shape[0] / size, clip.spacing[1] * shape[1] / size)
-
-
-def _moments(levels: np.ndarray | None) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel in 0..1 from its histogram `(C, 256)` of grey levels."""
-    if levels is None:
-        return [], []
-    grey = np.arange(256) / 255
-    weights = levels / np.maximum(levels.sum(axis=1, keepdims=True), 1)
-    mean = weights @ grey
-    std = np.sqrt(np.maximum(weights @ grey**2 - mean**2, 0))
-    return mean.tolist(), std.tolist()

@@ -1,4 +1,4 @@
-"""CAMUS, NIfTI release: apical two- and four-chamber half cycles, annotated at end-diastole and end-systole.
+"""CAMUS: apical two- and four-chamber half cycles, annotated at end-diastole and end-systole.
 
 Leclerc et al., Deep learning for segmentation using an open large-scale dataset in 2D echocardiography, IEEE TMI 38
 (2019).
@@ -7,58 +7,73 @@ Leclerc et al., Deep learning for segmentation using an open large-scale dataset
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-import nibabel as nib
 import numpy as np
 
-from trainables.data.records import Clip, Fault, Phase, Pixels, Scan, Split
+from trainables.data import metaimage, nifti
+from trainables.data.grey import published
+from trainables.data.labels import to_classes
+from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
+from trainables.data.splits import split_subjects
 from trainables.data.tables import number, read_pairs, whole
-from trainables.errors import DataError
+from trainables.errors import DataError, did_you_mean
 
 FOLDER = "database_nifti"
 VIEWS = ("2CH", "4CH")
-_SPLIT_FILES: dict[Split, str] = {
-    "train": "database_split/subgroup_training.txt",
-    "val": "database_split/subgroup_validation.txt",
-    "test": "database_split/subgroup_testing.txt",
-}
-_CLINICAL = {"EF": "ef", "LVedv": "edv", "LVesv": "esv"}
+CLASSES = ("background", "lv", "myocardium", "la")
+LABELS = {"lv": 1, "myocardium": 2, "la": 3}
+FOLDS = 10
+_SUBSETS: dict[Split, str] = {"train": "training", "val": "validation", "test": "testing"}
+_SAEED2022 = (300, 50, 50)
+_CLINICAL = {"EF": "ef", "LVef": "ef", "LVedv": "edv", "LVesv": "esv"}
+_PARTITIONS = ("official", *(f"fold{fold}" for fold in range(1, FOLDS + 1)), "saeed2022")
 
 
 @dataclass(frozen=True)
-class Camus:
-    """`database_nifti/patientXXXX/patientXXXX_{2CH,4CH}_{ED,ES,half_sequence}[_gt].nii.gz` (or `.nii`).
+class Camus(Layout):
+    """`<folder>/patientXXXX/patientXXXX_{2CH,4CH}_{ED,ES,half_sequence}[_gt]` and `Info_{2CH,4CH}.cfg`.
 
-    A sequence is a patient's view: the frames of the half sequence where it is there, else end-diastole and end-systole
-    alone. Only those two have masks that an expert drew.
+    The NIfTI release (`.nii.gz` or `.nii`) has the patients in `database_nifti`, the older one (`.mhd` with `.raw`) in
+    a folder of any name, or in several. A sequence is a patient's view: the frames of the half sequence where it is
+    there, else end-diastole and end-systole alone. Only those two have masks that an expert drew.
+
+    Attributes:
+        partition: "official" is the published 400/50/50 split; "fold1" to "fold10" are the ten published folds, whose
+            test parts cover all patients; "saeed2022" divides the 400 training patients into 300/50/50 by name, as many
+            as Saeed et al. (2022, section 3.4) had.
     """
 
-    name: str = "camus"
-    classes: tuple[str, ...] = ("background", "lv", "myocardium", "la")
+    title: ClassVar[str] = "CAMUS"
+    partition: str = "official"
+
+    def __post_init__(self) -> None:
+        if self.partition not in _PARTITIONS:
+            raise ValueError(f"unknown partition '{self.partition}'{did_you_mean(self.partition, _PARTITIONS)}")
 
     def scan(self, root: Path) -> Scan:
         """List the views of every patient's folder.
 
         Raises:
-            DataError: there is no `database_nifti` folder with patients in it.
+            DataError: there is no folder with patients in it.
         """
-        folders = sorted(path for path in (root / FOLDER).glob("patient*") if path.is_dir())
+        folders = sorted(path for path in root.glob("*/patient*") if path.is_dir()) or sorted(
+            path for path in root.glob("patient*") if path.is_dir()
+        )
         if not folders:
-            raise DataError(f"{root}: no patients in {FOLDER}/, expected CAMUS ({FOLDER}/patient0001/...)")
+            raise DataError(f"{root}: no patients, expected CAMUS ({FOLDER}/patient0001/...)")
         faults: list[Fault] = []
-        splits = _official_split(root, {folder.name for folder in folders}, faults)
+        splits = self._splits(root, {folder.name for folder in folders}, faults)
         clips = []
         for folder in folders:
             for view in VIEWS:
                 clip = _clip(root, folder, view, splits.get(folder.name), faults)
                 if clip is not None:
                     clips.append(clip)
-        return Scan(tuple(clips), tuple(faults))
+        return Scan(tuple(clips), CLASSES, tuple(faults))
 
     def read(self, root: Path, clip: Clip) -> Pixels:
         """Decode a view, transposed from the files' (lateral, depth) to (depth, lateral).
@@ -80,25 +95,28 @@ class Camus:
                 raise DataError(f"{root / clip.files['ES']}: {text}")
             images = np.stack(planes)
         masks = {}
+        meaning = {label: CLASSES.index(name) for name, label in LABELS.items()}
         for frame, phase in clip.labelled.items():
-            mask = self._mask(root, clip.files[f"{phase}_gt"], images.shape[1:], faults)
+            file = clip.files[f"{phase}_gt"]
+            labels = np.rint(_plane(root / file)).astype(np.int64)
+            mask, fault = to_classes(labels, images.shape[1:], meaning, file)
+            faults.extend([fault] if fault else [])
             if mask is not None:
                 masks[frame] = mask
-        return Pixels(_to_uint8(images)[:, None], masks, tuple(faults))
+        return Pixels(published(images)[:, None], masks, faults=tuple(faults))
 
-    def _mask(self, root: Path, file: str, shape: tuple[int, ...], faults: list[Fault]) -> np.ndarray | None:
-        labels: np.ndarray = np.rint(_plane(root / file)).astype(np.int64)
-        found = np.unique(labels)
-        if labels.shape != shape:
-            text, kind = f"mask is {labels.shape}, its image {shape}", "mask size differs from the image"
-        elif found[0] < 0 or found[-1] >= len(self.classes):
-            text, kind = f"labels {found.tolist()}, expected 0..{len(self.classes) - 1}", "unknown label"
-        elif len(found) == 1 and found[0] == 0:
-            text, kind = "the mask is background only", "empty mask"
-        else:
-            return labels.astype(np.uint8)
-        faults.append(Fault(file, "", kind, text, "loss", "mask"))
-        return None
+    def _splits(self, root: Path, present: set[str], faults: list[Fault]) -> dict[str, Split]:
+        """The part of each patient, empty when the dataset comes without the lists."""
+        pattern = "database_split/subgroup_{}.txt"
+        if self.partition.startswith("fold"):
+            pattern = f"listSubGroups/subGroup{self.partition.removeprefix('fold')}_{{}}.txt"
+        elif not any((root / pattern.format(stem)).is_file() for stem in _SUBSETS.values()):
+            pattern = "listSubGroups/subGroup5_{}.txt"  # the fold that the later release made its official split
+        splits = _listed(root, pattern, present, faults)
+        if self.partition != "saeed2022":
+            return splits
+        training = [patient for patient, split in splits.items() if split == "train"]
+        return split_subjects(training, tuple(map(float, _SAEED2022)), seed=0)  # type: ignore[arg-type]  # three of them
 
 
 def _clip(root: Path, folder: Path, view: str, split: Split | None, faults: list[Fault]) -> Clip | None:
@@ -108,9 +126,10 @@ def _clip(root: Path, folder: Path, view: str, split: Split | None, faults: list
         ("ES", "ES"),
         ("ED_gt", "ED_gt"),
         ("ES_gt", "ES_gt"),
+        ("sequence", "sequence"),  # as the older release calls it
         ("sequence", "half_sequence"),
     ):
-        path = _find(folder / f"{folder.name}_{view}_{stem}.nii")
+        path = _find(folder / f"{folder.name}_{view}_{stem}")
         if path is not None:
             files[role] = path.relative_to(root).as_posix()
     if not files:
@@ -124,7 +143,8 @@ def _clip(root: Path, folder: Path, view: str, split: Split | None, faults: list
     try:
         count, spacing = _header(root / image)
     except DataError as error:
-        faults.append(Fault(image, "", "unreadable image", str(error), "damage", "sequence"))
+        text = str(error).removeprefix(f"{root / image}: ")
+        faults.append(Fault(image, "", "unreadable header", text, "damage", "sequence"))
         return None
     if spacing is None:
         faults.append(Fault(image, "", "spacing missing", "the header gives no pixel spacing"))
@@ -141,7 +161,9 @@ def _clip(root: Path, folder: Path, view: str, split: Split | None, faults: list
             faults.append(Fault(place, f"{view} {phase}", "missing mask", f"{phase} has no mask file", "loss", "mask"))
             del labelled[frame]
     clinical = {new: value for old, new in _CLINICAL.items() if (value := number(info.get(old, ""))) is not None}
-    return Clip(folder.name, f"{folder.name}_{view}", view, split, count, labelled, spacing, clinical, files)
+    return Clip(
+        folder.name, f"{folder.name}_{view}", view, split, count, labelled, spacing, clinical=clinical, files=files
+    )
 
 
 def _ends(count: int, info: Mapping[str, str]) -> dict[int, Phase]:
@@ -156,10 +178,11 @@ def _info(folder: Path, view: str) -> dict[str, str]:
     return read_pairs(path) if path.is_file() else {}
 
 
-def _official_split(root: Path, present: set[str], faults: list[Fault]) -> dict[str, Split]:
-    """The published split of the patients, empty when the dataset comes without one."""
+def _listed(root: Path, pattern: str, present: set[str], faults: list[Fault]) -> dict[str, Split]:
+    """The part of every patient that the three lists name."""
     splits: dict[str, Split] = {}
-    for split, file in reversed(_SPLIT_FILES.items()):  # a patient in two keeps the one that is never trained on
+    for split, stem in reversed(_SUBSETS.items()):  # a patient in two keeps the one that is never trained on
+        file = pattern.format(stem)
         path = root / file
         if not path.is_file():
             continue
@@ -184,36 +207,26 @@ def _official_split(root: Path, present: set[str], faults: list[Fault]) -> dict[
 
 
 def _find(path: Path) -> Path | None:
-    return next((found for found in (path.with_name(path.name + ".gz"), path) if found.is_file()), None)
+    """The image with this name, of either release."""
+    old = path.with_name(path.name + ".mhd")
+    return nifti.find(path) or (old if old.is_file() else None)
 
 
 def _header(path: Path) -> tuple[int, tuple[float, float] | None]:
     """Number of frames, and (row, column) spacing in mm after transposing."""
-    image = _open(path)
-    zooms = [float(zoom) for zoom in image.header.get_zooms()]
-    spacing = (zooms[1], zooms[0]) if min(zooms[:2]) > 0 else None
-    return (int(image.shape[2]) if len(image.shape) > 2 else 1), spacing
-
-
-def _open(path: Path) -> Any:
-    try:
-        image: Any = nib.load(path)
-    except (OSError, nib.filebasedimages.ImageFileError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: not a readable NIfTI image ({error})") from None
-    if not 2 <= len(image.shape) <= 4 or min(image.shape) < 1:
-        raise DataError(f"{path}: shape {image.shape}, expected two or three axes")
-    return image
+    if path.suffix != ".mhd":
+        header = nifti.read_header(path)
+        return header.slices, header.spacing
+    meta = metaimage.read_header(path)
+    known = meta.spacing is not None and min(meta.spacing[:2]) > 0
+    spacing = (meta.spacing[1], meta.spacing[0]) if meta.spacing is not None and known else None
+    return (meta.size[2] if len(meta.size) > 2 else 1), spacing
 
 
 def _array(path: Path) -> np.ndarray:
-    try:
-        array = np.asarray(_open(path).dataobj)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{path}: not a readable NIfTI image ({error})") from None
-    while array.ndim > 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.ndim > 3 or not np.isfinite(array).all():
-        raise DataError(f"{path}: shape {array.shape} with non-finite values or too many axes")
+    array = metaimage.read(path).array if path.suffix == ".mhd" else nifti.read(path)[0]
+    if array.ndim > 3:
+        raise DataError(f"{path}: shape {array.shape}, expected two or three axes")
     return array
 
 
@@ -225,11 +238,3 @@ def _plane(path: Path) -> np.ndarray:
     if array.ndim != 2:
         raise DataError(f"{path}: shape {array.shape}, expected one image (lateral, depth)")
     return array.T
-
-
-def _to_uint8(images: np.ndarray) -> np.ndarray:
-    values = images.astype(np.float32)
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 255:
-        values = (values - low) * (255.0 / max(high - low, 1e-12))
-    return np.rint(values).astype(np.uint8)

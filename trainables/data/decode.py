@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import numpy as np
 
 from trainables.data.integrity import unreadable_fault
 from trainables.data.records import Clip, Fault, Layout, Phase
+from trainables.data.resize import Grid
 from trainables.errors import DataError
 
 _CLIPS_PER_WORKER = 200  # starting a process costs about as much as decoding so many small videos
+_AHEAD = 8  # clips decoded ahead of the writer, for each process
 
 
 @dataclass(frozen=True)
@@ -27,42 +30,72 @@ class Decoded:
         images: uint8 `(n, C, S, S)`.
         frames: their places in the sequence.
         masks: uint8 `(S, S)` by frame.
-        shape: (H, W) before resizing.
+        spacing: (row, column) mm of a stored pixel, or None.
+        planes: float64 `(n, 3, 3)` of the stored frames as in `Pixels`, or None.
         faults: found while reading; with a fault that skips the sequence, `frames` is empty.
     """
 
     images: np.ndarray
-    frames: tuple[int, ...]
-    masks: Mapping[int, np.ndarray]
-    shape: tuple[int, int]
+    frames: tuple[int, ...] = ()
+    masks: Mapping[int, np.ndarray] | None = None
+    spacing: tuple[float, float] | None = None
+    planes: np.ndarray | None = None
     faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Reads a clip of a dataset, keeps the wanted frames, and resizes them."""
+    """Reads a clip of a dataset, keeps the wanted frames, and resizes them.
+
+    Attributes:
+        layout: of the dataset.
+        root: its folder.
+        image_size: side of the stored frames in pixels.
+        stride: as in `kept_frames`.
+        pixel_mm: of the stored pixels; None stretches every image to the stored square.
+        structures: class indices to keep, numbered anew from 1 in this order; None keeps all as they are.
+    """
 
     layout: Layout
     root: Path
     image_size: int
     stride: int
+    pixel_mm: float | None = None
+    structures: tuple[int, ...] | None = None
 
     def __call__(self, clip: Clip) -> Decoded:
         """Decode a clip; one that cannot be read comes back empty, with its fault."""
         try:
             pixels = self.layout.read(self.root, clip)
         except DataError as error:
-            nothing = np.zeros((0, 1, self.image_size, self.image_size), np.uint8)
-            return Decoded(nothing, (), {}, (0, 0), (unreadable_fault(self.root, clip, error),))
+            return self._nothing(unreadable_fault(self.root, clip, error))
+        shape = (pixels.images.shape[2], pixels.images.shape[3])
+        if self.pixel_mm is None:
+            grid = Grid.stretched(shape, self.image_size)
+        elif clip.spacing is None:
+            file, text = next(iter(clip.files.values()), ""), "`pixel_mm` is set, but the spacing is unknown"
+            return self._nothing(Fault(file, "", "cannot be resampled without spacing", text, "loss", "sequence"))
+        else:
+            grid = Grid.centred(shape, self.image_size, clip.spacing, self.pixel_mm)
         frames = kept_frames(len(pixels.images), clip.labelled, sorted(pixels.masks), self.stride)
-        height, width = pixels.images.shape[2:]
         return Decoded(
-            resize_images(pixels.images[list(frames)], self.image_size),
+            grid.images(pixels.images[list(frames)]),
             frames,
-            {frame: resize_mask(mask, self.image_size) for frame, mask in pixels.masks.items()},
-            (height, width),
+            {frame: grid.mask(self._chosen(mask)) for frame, mask in pixels.masks.items()},
+            grid.spacing(clip.spacing) if clip.spacing is not None else None,
+            grid.planes(pixels.planes[list(frames)]) if pixels.planes is not None else None,
             pixels.faults,
         )
+
+    def _nothing(self, fault: Fault) -> Decoded:
+        return Decoded(np.zeros((0, 1, self.image_size, self.image_size), np.uint8), faults=(fault,))
+
+    def _chosen(self, mask: np.ndarray) -> np.ndarray:
+        if self.structures is None:
+            return mask
+        table = np.zeros(256, np.uint8)
+        table[list(self.structures)] = np.arange(1, len(self.structures) + 1)
+        return np.asarray(table[mask])
 
 
 def kept_frames(count: int, phases: Mapping[int, Phase], masked: Sequence[int], stride: int) -> tuple[int, ...]:
@@ -78,28 +111,10 @@ def kept_frames(count: int, phases: Mapping[int, Phase], masked: Sequence[int], 
     kept = set(masked)
     if stride:
         ends = sorted(frame for frame, phase in phases.items() if phase and frame < count)
-        low, high = (ends[0], ends[-1]) if len(ends) > 1 else (-1, count)
+        cycle = len({phases[frame] for frame in ends}) > 1
+        low, high = (ends[0], ends[-1]) if cycle else (-1, count)
         kept.update(frame for frame in range(low + stride, high, stride) if frame not in phases)
     return tuple(sorted(kept))
-
-
-def resize_images(images: np.ndarray, size: int) -> np.ndarray:
-    """Uint8 `(n, C, H, W)` to `(n, C, size, size)`: area averaging when a side shrinks, else bilinear."""
-    count, channels, height, width = images.shape
-    if (height, width) == (size, size):
-        return images
-    method = cv2.INTER_AREA if max(height, width) > size else cv2.INTER_LINEAR
-    resized = np.empty((count, channels, size, size), np.uint8)
-    for target, source in zip(resized.reshape(-1, size, size), images.reshape(-1, height, width), strict=True):
-        cv2.resize(source, (size, size), dst=target, interpolation=method)
-    return resized
-
-
-def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """Uint8 `(H, W)` to `(size, size)`, each pixel from the nearest one by its centre."""
-    if mask.shape == (size, size):
-        return mask
-    return np.asarray(cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
 def decode_all(decoder: Decoder, clips: Sequence[Clip], workers: int | None) -> Iterator[Decoded]:
@@ -117,4 +132,13 @@ def decode_all(decoder: Decoder, clips: Sequence[Clip], workers: int | None) -> 
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from pool.map(decoder, clips, chunksize=8)
+        ahead: deque[Future[Decoded]] = deque()
+        try:
+            for clip in clips:
+                ahead.append(pool.submit(decoder, clip))
+                if len(ahead) > _AHEAD * workers:  # what is decoded waits in memory for the writer
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

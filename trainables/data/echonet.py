@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from trainables.data.records import Clip, Fault, Phase, Pixels, Scan, Split
+from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
 from trainables.data.tables import is_file, is_inside, number, read_rows, whole
 from trainables.data.tracing import fill_polygon, polygon_area
 from trainables.data.video import read_grey
@@ -20,6 +21,7 @@ FILE_LIST = "FileList.csv"
 FILE_LIST_COLUMNS = ("FileName", "EF", "ESV", "EDV", "FrameHeight", "FrameWidth", "FPS", "NumberOfFrames", "Split")
 TRACINGS = "VolumeTracings.csv"
 TRACINGS_COLUMNS = ("FileName", "X1", "Y1", "X2", "Y2", "Frame")
+CLASSES = ("background", "lv")
 TRACED_ROWS = 21
 _FARTHEST = 1e5  # pixels: no image is larger, and sums of products stay exact
 _SPLITS: dict[str, Split] = {"TRAIN": "train", "VAL": "val", "TEST": "test"}
@@ -32,11 +34,16 @@ class _Chord:
 
 
 @dataclass(frozen=True)
-class EchoNetDynamic:
-    """`FileList.csv`, `VolumeTracings.csv` and `Videos/*.avi`; a video's name is its subject."""
+class EchoNetDynamic(Layout):
+    """`FileList.csv`, `VolumeTracings.csv` and `Videos/*.avi`; a video's name is its subject.
 
-    name: str = "echonet"
-    classes: tuple[str, ...] = ("background", "lv")
+    Attributes:
+        untraced: whether videos without a tracing, whose end-diastole and end-systole are unknown, are unlabelled data;
+            else they are left out, as Saeed et al. (2022) did.
+    """
+
+    title: ClassVar[str] = "EchoNet-Dynamic"
+    untraced: bool = True
 
     def scan(self, root: Path) -> Scan:
         """List the videos of `FileList.csv` with their tracings.
@@ -56,14 +63,16 @@ class EchoNetDynamic:
             if fault is not None:
                 faults.append(fault)
                 continue
-            clips[name] = _clip(row, name, cells, traced.get(name, {}), faults)
+            clip = _clip(row, name, cells, traced.get(name, {}), faults)
+            if clip.outlines or self.untraced:
+                clips[name] = clip
         listed = {cells[0].removesuffix(".avi") for _, cells in rows}
         for name in traced:
             if name not in listed:
                 row = next(iter(traced[name].values()))[0].row
                 text = f"'{name}' is traced but is not in {FILE_LIST}"
                 faults.append(Fault(TRACINGS, f"row {row}", "traced video not listed", text))
-        return Scan(tuple(clips.values()), tuple(faults))
+        return Scan(tuple(clips.values()), CLASSES, tuple(faults))
 
     def read(self, root: Path, clip: Clip) -> Pixels:
         """Decode a video and draw the masks of its traced frames.
@@ -77,6 +86,10 @@ class EchoNetDynamic:
         if clip.frames is not None and clip.frames != len(images):
             text = f"{len(images)} frames decoded, {FILE_LIST} says {clip.frames}"
             faults.append(Fault(video, "", "frame count differs from the table", text))
+        if clip.shape is not None and clip.shape != images.shape[1:]:
+            found, said = (f"{rows}x{columns}" for rows, columns in (images.shape[1:], clip.shape))
+            text = f"frames of {found} pixels, {FILE_LIST} says {said}"
+            faults.append(Fault(video, "", "frame size differs from the table", text))
         masks: dict[int, np.ndarray] = {}
         for frame, outline in clip.outlines.items():
             place, shape = f"frame {frame}", images.shape[1:]
@@ -93,7 +106,7 @@ class EchoNetDynamic:
                 text = f"the tracing reaches outside the {shape[0]}x{shape[1]} image and is cut at its border"
                 faults.append(Fault(video, place, "tracing outside the image", text))
             masks[frame] = mask.astype(np.uint8)
-        return Pixels(images[:, None], masks, tuple(faults))
+        return Pixels(images[:, None], masks, faults=tuple(faults))
 
 
 def _refusal(root: Path, row: int, name: str, split: str, clips: dict[str, Clip]) -> Fault | None:
@@ -122,7 +135,7 @@ def _clip(row: int, name: str, cells: list[str], traced: dict[int, list[_Chord]]
             faults.append(Fault(FILE_LIST, f"row {row}", "clinical value missing", message))
         else:
             clinical[key] = value
-    frames = whole(cells[7])
+    frames, height, width = whole(cells[7]), whole(cells[4]), whole(cells[5])
     if frames is None:
         text = f"NumberOfFrames is '{cells[7]}', expected a whole number"
         faults.append(Fault(FILE_LIST, f"row {row}", "frame count missing", text))
@@ -137,6 +150,7 @@ def _clip(row: int, name: str, cells: list[str], traced: dict[int, list[_Chord]]
         view="4CH",
         split=_SPLITS[cells[8].upper()],
         frames=frames,
+        shape=(height, width) if height and width else None,
         labelled=_phases(outlines),
         clinical=clinical,
         files={"video": f"Videos/{name}.avi"},

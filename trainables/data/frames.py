@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from trainables.data.records import SPLITS, Split
+from trainables.data.records import GREY, SPLITS, Split
 from trainables.errors import DataError
 from trainables.seeds import numpy_generator
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 IMAGES, MASKS, INDEX, CLINICAL, META = "images.npy", "masks.npy", "index.npy", "clinical.npy", "meta.json"
 
 INDEX_DTYPE = np.dtype(
@@ -26,7 +26,9 @@ INDEX_DTYPE = np.dtype(
         ("frame", np.int32),
         ("phase", np.int8),
         ("mask", np.int64),
+        ("stack", np.uint8),
         ("spacing", np.float32, (2,)),
+        ("plane", np.float32, (3, 3)),
     ]
 )
 
@@ -41,7 +43,10 @@ class FrameStore:
         masks: uint8 class indices `(M, S, S)`.
         index: structured `(N,)`, a row a frame, frames of a sequence in order: `subject` (into `subjects`), `split`
             (into SPLITS), `view` (into `views`), `sequence`, `frame` (0-based in its sequence), `phase` (into PHASES),
-            `mask` (row of `masks`, or -1), `spacing` ((row, column) mm of the stored pixel; NaN when unknown).
+            `mask` (row of `masks`, or -1), `stack` (1 where the sequence's frames are slices of one volume), `spacing`
+            ((row, column) mm of the stored pixel; NaN when unknown), `plane` (where the frame lies in the patient, in
+            mm along DICOM's axes: the centre of its first stored pixel, the step of a row down, the step of a column to
+            the right; NaN when unknown).
         clinical: values `(sequences,)` by name, NaN when unknown: `ef` in percent, `edv` and `esv` in mL.
         subjects: keyed hashes, in the order of the dataset's own identifiers.
         classes: names of the class indices; the first is "background".
@@ -50,7 +55,8 @@ class FrameStore:
         std: likewise.
         fingerprint: SHA-256 of the content; the same wherever the dataset lies and whatever key hashed its subjects.
         faults: how many of each kind were met.
-        split_by: "official" or "fractions".
+        split_by: "official", "official, val by fractions" or "fractions".
+        channel_names: of the images' channels.
     """
 
     folder: Path
@@ -66,6 +72,7 @@ class FrameStore:
     fingerprint: str
     faults: Mapping[str, int]
     split_by: str
+    channel_names: tuple[str, ...] = GREY
 
     @classmethod
     def open(cls, folder: Path) -> FrameStore:

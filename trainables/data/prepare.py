@@ -8,18 +8,19 @@ import fcntl
 import hashlib
 import hmac
 import json
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from trainables.data import LAYOUTS
+from trainables.data import layout_name
 from trainables.data.build import build_store
 from trainables.data.frames import STORE_VERSION, FrameStore
-from trainables.data.phantom import PHANTOMS
+from trainables.data.phantom import PHANTOMS, phantom_form
 from trainables.data.records import Progress
 from trainables.data.settings import DataSettings
-from trainables.errors import DataError
+from trainables.errors import DataError, UserError
 
 
 def prepare(
@@ -46,10 +47,9 @@ def prepare(
     """
     root = dataset_root(settings, root, storage, progress)
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder, expected a dataset in the '{settings.layout}' layout")
-    folder = storage / "frames" / f"{settings.layout}-{_digest(settings, root, key)}"
-    layout = LAYOUTS[settings.layout]
-    _once(folder, lambda part: build_store(layout, root, settings, key, part, progress=progress, workers=workers))
+        raise DataError(f"{root}: no such folder, expected {settings.layout.title}")
+    folder = storage / "frames" / f"{layout_name(settings.layout)}-{_digest(settings, root, key)}"
+    _once(folder, lambda part: build_store(root, settings, key, part, progress=progress, workers=workers))
     return FrameStore.open(folder)
 
 
@@ -64,11 +64,12 @@ def dataset_root(settings: DataSettings, root: Path | None, storage: Path, progr
     if settings.path is not None:
         return Path(settings.path).expanduser()
     if settings.phantom is None:
-        raise DataError(f"dataset '{settings.layout}': no folder given; set its path, or a phantom to generate")
-    phantom, write = settings.phantom, PHANTOMS[settings.layout]
+        raise DataError(f"dataset '{settings.layout.title}': no folder given; set its path, or a phantom to generate")
+    phantom = settings.phantom
+    form = phantom_form(settings.layout, phantom.form)
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(phantom), sort_keys=True).encode()).hexdigest()[:12]
-    folder = storage / "phantom" / f"{settings.layout}-{digest}"
-    _once(folder, lambda part: write(part, phantom, progress))
+    folder = storage / "phantom" / f"{form}-{digest}"
+    _once(folder, lambda part: PHANTOMS[form].write(part, phantom, progress), resume=False)
     return folder
 
 
@@ -77,6 +78,7 @@ def _digest(settings: DataSettings, root: Path, key: bytes) -> str:
     chosen = dataclasses.asdict(settings)
     for where in ("path", "phantom"):
         del chosen[where]
+    chosen["layout"] = [layout_name(settings.layout), chosen["layout"]]
     state = hashlib.sha256(json.dumps([STORE_VERSION, chosen], sort_keys=True).encode())
     state.update(hmac.digest(key, b"frame store", "sha256"))
     for name, size, changed in sorted(_files(root)):
@@ -94,21 +96,28 @@ def _files(root: Path) -> Iterator[tuple[str, int, int]]:
                 yield os.path.relpath(path, root), status.st_size, status.st_mtime_ns
 
 
-def _once(folder: Path, make: Callable[[Path], None]) -> None:
-    """Have `make` fill `folder`, unless it exists; another process that wants it too waits for the first."""
+def _once(folder: Path, make: Callable[[Path], None], *, resume: bool = True) -> None:
+    """Have `make` fill `folder`, unless it exists; another process that wants it too waits for the first.
+
+    A `make` that can resume is given what a killed one left.
+    """
     if folder.exists():
         return
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A decoding process that runs its parent's script anew would wait here for ever, for its parent.
+        raise RuntimeError('a script that prepares data has to do so under `if __name__ == "__main__":`')
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
             return
         part = folder.parent / f".{folder.name}.part"
-        shutil.rmtree(part, ignore_errors=True)  # of a process that was killed: whoever holds the lock is alone here
-        part.mkdir()
+        if not resume:
+            shutil.rmtree(part, ignore_errors=True)  # whoever holds the lock is alone here
+        part.mkdir(exist_ok=True)
         try:
             make(part)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
+        except UserError:
+            shutil.rmtree(part, ignore_errors=True)  # it would come to the same end again
             raise
         part.rename(folder)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -19,10 +20,12 @@ PHASES: tuple[Phase, ...] = ("", "ED", "ES")
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, steps done, steps in all)."""
 
+GREY = ("grey",)
+
 
 @dataclass(frozen=True)
 class Clip:
-    """One image sequence as its layout lists it; nothing of it is decoded yet.
+    """One image sequence as its layout lists it, moments of a cycle or slices of a volume; nothing is decoded yet.
 
     Attributes:
         subject: the dataset's own identifier of the patient. It never leaves the machine's memory: what is stored
@@ -34,8 +37,11 @@ class Clip:
         labelled: the frames (0-based) that have a mask, with their phase of the cycle ("" when unknown).
         spacing: (row, column) distance of pixels in mm, or None when unknown.
         clinical: measured values by name: `ef` in percent, `edv` and `esv` in mL.
+        moment: which of the moments in its file a volume is, from 0.
+        stack: whether the frames are slices of one volume, which is then judged as a whole.
         files: the sequence's files by role, each a path relative to the dataset's root.
         outlines: traced contours of frames whose masks are not files: float64 `(points, 2)`, columns x and y in pixels.
+        shape: (rows, columns) of its images where the layout tells, else None.
     """
 
     subject: str
@@ -46,8 +52,11 @@ class Clip:
     labelled: Mapping[int, Phase] = field(default_factory=dict)
     spacing: tuple[float, float] | None = None
     clinical: Mapping[str, float] = field(default_factory=dict)
+    moment: int = 0
+    stack: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
     outlines: Mapping[int, np.ndarray] = field(default_factory=dict)
+    shape: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,47 +92,57 @@ class Pixels:
     Attributes:
         images: uint8 `(T, C, H, W)`.
         masks: uint8 `(H, W)` class indices by frame.
+        planes: float64 `(T, 3, 3)` where each image lies in the patient, in mm along DICOM's axes (left, posterior,
+            head): the centre of its first pixel, the step of a row down, the step of a column to the right; None when
+            unknown.
         faults: what was found while reading, for a sequence that could be read all the same.
     """
 
     images: np.ndarray
     masks: Mapping[int, np.ndarray] = field(default_factory=dict)
+    planes: np.ndarray | None = None
     faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a dataset holds: its sequences, and the faults that listing them turned up."""
+    """What a dataset holds.
+
+    Attributes:
+        clips: its sequences.
+        classes: names of the masks' class indices; the first is "background".
+        channels: names of the images' channels.
+        faults: what listing the sequences turned up.
+    """
 
     clips: tuple[Clip, ...]
+    classes: tuple[str, ...]
     faults: tuple[Fault, ...] = ()
+    channels: tuple[str, ...] = GREY
 
 
-class Layout(Protocol):
-    """A dataset's published form on disk."""
+@dataclass(frozen=True)
+class Layout(ABC):
+    """A dataset's published form on disk.
 
-    @property
-    def name(self) -> str:
-        """As the study file calls it."""
-        ...
+    Attributes:
+        title: what people call it.
+    """
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the mask's class indices; the first is "background"."""
-        ...
+    title: ClassVar[str]
 
+    @abstractmethod
     def scan(self, root: Path) -> Scan:
         """List the sequences without decoding them.
 
         Raises:
             DataError: `root` does not hold this layout.
         """
-        ...
 
+    @abstractmethod
     def read(self, root: Path, clip: Clip) -> Pixels:
         """Decode one sequence.
 
         Raises:
             DataError: one of its files is missing, damaged, or not what it should be; the message names the file.
         """
-        ...

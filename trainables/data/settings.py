@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from trainables.data.phantom.settings import PhantomSettings
+from trainables.data.echonet import EchoNetDynamic
+from trainables.data.phantom import PhantomSettings, phantom_form
+from trainables.data.records import Layout
+from trainables.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -13,28 +16,33 @@ class DataSettings:
     """A dataset and its decoded form.
 
     Attributes:
-        layout: its published form on disk, by name ("echonet", "camus").
+        layout: its published form on disk.
         path: the dataset's folder; None where it is given at run time or where `phantom` is set.
         phantom: generate a dataset in this layout instead of reading one from `path`; None for real data.
         image_size: side of the stored square frames in pixels, from 8 up. Images are shrunk by area averaging (a
             bilinear filter as wide as the pixel, so free of aliasing) and enlarged bilinearly; masks take the nearest
             pixel. The aspect ratio is not kept; the stored spacing says so.
+        pixel_mm: width of the stored pixels in mm: images are resampled to it, then cut or padded about their centre to
+            `image_size`; None stretches every whole image to the stored square.
         stride: of the frames without a mask, every k-th is kept of those strictly between end-diastole and end-systole,
             or of the whole sequence where these are unknown; 0 keeps frames with masks only.
+        structures: names of the mask's classes to keep, the others becoming background; None for all.
         views: names of the views to keep; None for all.
         split: "official" is the dataset's own; "fractions" divides the subjects by `fractions`; "auto" is the official
-            one unless it is missing or leaves train, val or test empty.
-        fractions: of the subjects in train, val and test.
+            one, its training subjects being divided where it has no val, and `fractions` where it has no train or test.
+        fractions: of the labelled subjects in train, val and test; those without any label are training data.
         split_seed: names the division by fractions.
         tolerance: share of the listed sequences that may lose something before the dataset is refused, in [0, 1].
         unreadable: a file that cannot be decoded stops the study ("stop") or is left out as a loss ("skip").
     """
 
-    layout: str = "echonet"
+    layout: Layout = field(default_factory=EchoNetDynamic)
     path: str | None = None
     phantom: PhantomSettings | None = None
     image_size: int = 112
+    pixel_mm: float | None = None
     stride: int = 1
+    structures: tuple[str, ...] | None = None
     views: tuple[str, ...] | None = None
     split: Literal["auto", "official", "fractions"] = "auto"
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
@@ -43,10 +51,19 @@ class DataSettings:
     unreadable: Literal["stop", "skip"] = "stop"
 
     def __post_init__(self) -> None:
+        if self.phantom is not None:
+            try:
+                phantom_form(self.layout, self.phantom.form)
+            except UserError as error:
+                raise ValueError(str(error)) from None
         if self.path is not None and self.phantom is not None:
             raise ValueError("give either path or phantom, not both")
         if self.image_size < 8:
             raise ValueError(f"image_size {self.image_size}: expected a whole number from 8 up")
+        if self.pixel_mm is not None and not self.pixel_mm > 0:
+            raise ValueError(f"pixel_mm {self.pixel_mm}: expected a number above 0")
+        if self.structures is not None and len(set(self.structures) - {"background"}) != len(self.structures):
+            raise ValueError(f"structures {self.structures}: expected different names, background not among them")
         if self.stride < 0:
             raise ValueError(f"stride {self.stride}: expected a whole number from 0 up")
         if not 0 <= self.tolerance <= 1:

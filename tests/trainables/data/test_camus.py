@@ -140,7 +140,7 @@ PLANTED = {
         (f"{FOLDER}/patient0001_2CH_ES_gt.nii.gz", "", "mask"),
     ),
     "missing mask": (lambda root: patient(root, "patient0001_2CH_ES_gt.nii.gz").unlink(), (FOLDER, "2CH ES", "mask")),
-    "unreadable image": (
+    "unreadable header": (
         lambda root: patient(root, "patient0001_4CH_half_sequence.nii.gz").write_bytes(b"nothing"),
         (f"{FOLDER}/patient0001_4CH_half_sequence.nii.gz", "", "sequence"),
     ),
@@ -183,7 +183,7 @@ def test_a_torn_image_is_an_error_that_names_it(root):
 
 
 def test_another_folder_is_one_clear_error(tmp_path):
-    with pytest.raises(DataError, match="no patients in database_nifti"):
+    with pytest.raises(DataError, match="no patients, expected CAMUS"):
         LAYOUT.scan(tmp_path)
 
 

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from trainables.data.camus import Camus
 from trainables.data.echonet import EchoNetDynamic
 from trainables.data.phantom import PhantomSettings
 from trainables.data.prepare import prepare
 from trainables.data.settings import DataSettings
-from trainables.errors import DataError, UserError
+from trainables.errors import DataError
 
 SETTINGS = DataSettings(image_size=40, stride=2)
 KEY = b"secret"
@@ -120,7 +121,74 @@ def test_two_processes_at_once_build_one_store(echonet_root, tmp_path):
     assert [path.name.startswith(".") for path in (tmp_path / "frames").iterdir()].count(False) == 1
 
 
-def test_what_a_killed_process_left_is_cleared_away(echonet_root, tmp_path):
+class _Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 3, 7])
+def test_a_killed_preparation_goes_on_where_it_was(root, tmp_path, at, monkeypatch):
+    torn = sorted((root / "Videos").iterdir())[2]
+    torn.write_bytes(torn.read_bytes()[:5000])
+    settings = dataclasses.replace(SETTINGS, unreadable="skip", tolerance=0.5)
+    store = prepare(settings, root, tmp_path / "whole", KEY)
+
+    def killed(what: str, done: int, total: int) -> None:
+        if done == at:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        prepare(settings, root, tmp_path / "s", KEY, killed)
+    for path in (tmp_path / "s").rglob("*.npy"):
+        with path.open("ab") as file:
+            file.write(b"torn")  # what a process may write without having it synced
+    read: list[str] = []
+    reader = EchoNetDynamic.read
+    monkeypatch.setattr(
+        EchoNetDynamic, "read", lambda self, root, clip: read.append(clip.subject) or reader(self, root, clip)
+    )
+    resumed = prepare(settings, root, tmp_path / "s", KEY)
+    assert len(read) == 8 - at + (at > 2)  # a sequence with a fault is read again for what to say of it
+    assert resumed.fingerprint == store.fingerprint
+    assert resumed.faults == store.faults == {"unreadable sequence": 1}
+    assert (resumed.mean, resumed.std) == (store.mean, store.std)
+    np.testing.assert_array_equal(resumed.images, store.images)
+
+
+def test_structures_are_chosen_by_name(camus_root, tmp_path):
+    every = prepare(DataSettings(layout=Camus(), image_size=32), camus_root, tmp_path, KEY)
+    some = prepare(DataSettings(layout=Camus(), image_size=32, structures=("la", "lv")), camus_root, tmp_path, KEY)
+    assert some.classes == ("background", "la", "lv")
+    np.testing.assert_array_equal(some.masks == 1, every.masks == 3)
+    np.testing.assert_array_equal(some.masks == 2, every.masks == 1)
+
+
+def test_pixels_of_a_given_width(camus_root, tmp_path):
+    settings = DataSettings(layout=Camus(), image_size=32, pixel_mm=2.5)
+    store = prepare(settings, camus_root, tmp_path, KEY)
+    np.testing.assert_allclose(store.index["spacing"], 2.5, rtol=0.02)
+
+
+def test_pixels_of_a_given_width_need_the_spacing(echonet_root, tmp_path):
+    with pytest.raises(DataError, match=r"8 losses in 8 sequences.*\n.*`pixel_mm` is set, but the spacing is unknown"):
+        prepare(dataclasses.replace(SETTINGS, pixel_mm=1.0), echonet_root, tmp_path, KEY)
+
+
+def test_a_split_without_val_has_its_training_subjects_divided(camus_root, tmp_path):
+    root = tmp_path / "camus"
+    shutil.copytree(camus_root, root)
+    lists = root / "database_split"
+    training, validation = lists / "subgroup_training.txt", lists / "subgroup_validation.txt"
+    training.write_text(training.read_text() + validation.read_text())
+    validation.write_text("")
+    before = prepare(DataSettings(layout=Camus(), image_size=32), camus_root, tmp_path / "s", KEY)
+    store = prepare(DataSettings(layout=Camus(), image_size=32), root, tmp_path / "s", KEY)
+    assert store.split_by == "official, val by fractions"
+    assert [len(store.split_subjects(split)) for split in ("train", "val", "test")] == [2, 1, 1]
+    names = [{store.subjects[i] for i in chosen.split_subjects("test")} for chosen in (before, store)]
+    assert names[0] == names[1]
+
+
+def test_what_a_killed_process_left_half_written_is_not_trusted(echonet_root, tmp_path):
     store = prepare(SETTINGS, echonet_root, tmp_path, KEY)
     part = store.folder.with_name(f".{store.folder.name}.part")
     shutil.rmtree(store.folder)
@@ -150,12 +218,12 @@ def test_losses_above_the_tolerance_stop(root, tmp_path):
 
 
 def test_missing_dataset_and_unknown_names_are_clear(echonet_root, tmp_path):
-    with pytest.raises(DataError, match="nowhere: no such folder, expected a dataset in the 'echonet' layout"):
+    with pytest.raises(DataError, match="nowhere: no such folder, expected EchoNet-Dynamic"):
         prepare(SETTINGS, tmp_path / "nowhere", tmp_path, KEY)
     with pytest.raises(DataError, match="no folder given"):
         prepare(SETTINGS, None, tmp_path, KEY)
-    with pytest.raises(UserError, match="unknown dataset layout 'echonett'; did you mean 'echonet'"):
-        prepare(DataSettings(layout="echonett"), echonet_root, tmp_path, KEY)
+    with pytest.raises(DataError, match=r"the masks have no structure 'la'.* 'lv'"):
+        prepare(dataclasses.replace(SETTINGS, structures=("la",)), echonet_root, tmp_path, KEY)
     with pytest.raises(DataError, match="no sequence of view '2CH'"):
         prepare(dataclasses.replace(SETTINGS, views=("2CH",)), echonet_root, tmp_path, KEY)
 
@@ -163,7 +231,7 @@ def test_missing_dataset_and_unknown_names_are_clear(echonet_root, tmp_path):
 def test_a_phantom_is_generated_once_in_its_layout(tmp_path):
     phantom = PhantomSettings(subjects=4, frames=8, size=48, fractions=(0.5, 0.25, 0.25))
     steps: list[str] = []
-    settings = DataSettings(layout="camus", phantom=phantom, image_size=24, views=("4CH",))
+    settings = DataSettings(layout=Camus(), phantom=phantom, image_size=24, views=("4CH",))
     store = prepare(settings, None, tmp_path, KEY, lambda what, done, total: steps.append(what))
     assert (store.views, store.classes) == (("4CH",), ("background", "lv", "myocardium", "la"))
     assert steps == ["generating phantom"] * 4 + ["decoding"] * 4
@@ -175,7 +243,7 @@ def test_a_phantom_is_generated_once_in_its_layout(tmp_path):
 
 
 def test_the_real_sample_is_split_by_fractions_and_says_so(real_camus, tmp_path):
-    store = prepare(DataSettings(layout="camus", image_size=64), real_camus, tmp_path, KEY)
+    store = prepare(DataSettings(layout=Camus(), image_size=64), real_camus, tmp_path, KEY)
     assert store.split_by == "fractions"
     assert store.faults["no complete official split"] == 1
     assert [len(store.split_subjects(split)) for split in ("train", "val", "test")] == [1, 1, 1]
@@ -185,4 +253,4 @@ def test_the_real_sample_is_split_by_fractions_and_says_so(real_camus, tmp_path)
     expected = 0.308 * np.array([size["row"], size["column"]]).T / 64
     np.testing.assert_allclose(store.index["spacing"][::2], expected, rtol=1e-5)
     with pytest.raises(DataError, match="official split leaves test empty; set `split: fractions`"):
-        prepare(DataSettings(layout="camus", image_size=64, split="official"), real_camus, tmp_path, KEY)
+        prepare(DataSettings(layout=Camus(), image_size=64, split="official"), real_camus, tmp_path, KEY)

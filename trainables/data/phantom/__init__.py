@@ -1,5 +1,14 @@
-"""Generated patients: hearts, pelves and abdomens, imaged, and written to disk as real datasets are published."""
+"""Generated examinations: anatomy that moves, imaged, and written to disk as real datasets are published."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.data.camus import Camus
+from trainables.data.chaos import Chaos
+from trainables.data.decathlon import Decathlon
+from trainables.data.echonet import EchoNetDynamic
+from trainables.data.manifest import Manifest
 from trainables.data.phantom.camus_mhd_writer import write_camus_mhd
 from trainables.data.phantom.camus_writer import write_camus
 from trainables.data.phantom.chaos_writer import write_chaos
@@ -8,20 +17,56 @@ from trainables.data.phantom.echonet_writer import write_echonet
 from trainables.data.phantom.manifest_writer import write_manifest
 from trainables.data.phantom.settings import PhantomSettings
 from trainables.data.phantom.ted_writer import write_ted
+from trainables.data.records import Layout, Progress
+from trainables.data.ted import Ted
+from trainables.errors import UserError, did_you_mean
 from trainables.registry import Registry
 
-PHANTOMS = Registry(
-    "phantom layout",
+
+@dataclass(frozen=True)
+class Phantom:
+    """A kind of generated dataset.
+
+    Attributes:
+        layout: that reads it.
+        write: puts it below a folder.
+    """
+
+    layout: type[Layout]
+    write: Callable[[Path, PhantomSettings, Progress | None], None]
+
+
+PHANTOMS: Registry[Phantom] = Registry(
+    "phantom",
     {
-        "echonet": write_echonet,
-        "camus": write_camus,
-        "camus_mhd": write_camus_mhd,
-        "chaos": write_chaos,
-        "decathlon_liver": write_liver,
-        "decathlon_prostate": write_prostate,
-        "manifest": write_manifest,
-        "ted": write_ted,
+        "echonet": Phantom(EchoNetDynamic, write_echonet),
+        "camus": Phantom(Camus, write_camus),
+        "camus_mhd": Phantom(Camus, write_camus_mhd),
+        "ted": Phantom(Ted, write_ted),
+        "decathlon_prostate": Phantom(Decathlon, write_prostate),
+        "decathlon_liver": Phantom(Decathlon, write_liver),
+        "chaos": Phantom(Chaos, write_chaos),
+        "manifest": Phantom(Manifest, write_manifest),
     },
 )
 
-__all__ = ["PHANTOMS", "PhantomSettings", "write_camus", "write_echonet"]
+
+def phantom_form(layout: Layout, form: str | None) -> str:
+    """The name of the phantom that is written in a layout.
+
+    Args:
+        layout: that has to read it.
+        form: the one that is wanted; None for the layout's first.
+
+    Raises:
+        UserError: the layout has no phantom, or none of this name.
+    """
+    forms = [name for name, phantom in PHANTOMS.items() if phantom.layout is type(layout)]
+    if not forms:
+        raise UserError(f"there is no phantom of {layout.title}; give the path of a real dataset")
+    if form is not None and form not in forms:
+        raise UserError(f"{layout.title} has no phantom '{form}'{did_you_mean(form, forms)}")
+    return form or forms[0]
+
+
+__all__ = ["PHANTOMS", "Phantom", "PhantomSettings", "phantom_form", "write_camus", "write_echonet"]

@@ -1,15 +1,4 @@
-"""The phantom as one's own data: files of any kind, listed in `manifest.csv`, with their classes in `classes.csv`.
-
-A row of the manifest is one image file, or one frame of a file that holds several. Columns:
-
-- `subject`: identifier of the patient.
-- `split`: train, val or test.
-- `image`: file relative to the manifest.
-- `mask`: file of class indices relative to the manifest; empty where nobody drew one.
-- `view`: name of the view.
-- `frame`: from 0. In a file with several frames, the one that the mask is of; for single images, their place in the
-  sequence of the subject's view; empty where the mask has the frames of its image.
-"""
+"""The phantom as one's own data: files of any kind, listed in `manifest.csv`, with their classes in `classes.csv`."""
 
 from __future__ import annotations
 
@@ -24,8 +13,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
-from trainables.data import metaimage
-from trainables.data.camus import Camus
+from trainables.data import camus, metaimage
 from trainables.data.phantom.camus_writer import half_cycle, truth
 from trainables.data.phantom.cine import Cine, draw_cine
 from trainables.data.phantom.dicom_file import uid, write_dicom
@@ -55,7 +43,7 @@ def write_manifest(root: Path, settings: PhantomSettings, progress: Progress | N
     names = [f"subject{number:03d}" for number in range(1, settings.subjects + 1)]
     splits = split_subjects(names, settings.fractions, settings.seed)
     root.mkdir(parents=True, exist_ok=True)
-    _write_table(root / CLASSES, ("value", "name"), [[str(i), name] for i, name in enumerate(Camus().classes)])
+    _write_table(root / CLASSES, ("value", "name"), [[str(i), name] for i, name in enumerate(camus.CLASSES)])
     kinds = [*KINDS.values()]
     rows = []
     for number, name in enumerate(names):

@@ -16,6 +16,7 @@ class PhantomSettings:
         slices: of a volume, from 4 up.
         seed: names everything random; the same seed gives the same files.
         fractions: of the subjects in train, val and test, where the layout comes with a split.
+        form: which of the layout's phantoms ("decathlon_liver"); None for its first.
     """
 
     subjects: int = 300
@@ -24,6 +25,7 @@ class PhantomSettings:
     slices: int = 8
     seed: int = 0
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    form: str | None = None
 
     def __post_init__(self) -> None:
         if self.subjects < 1:

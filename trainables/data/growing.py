@@ -1,0 +1,78 @@
+"""A `.npy` file that grows by whole items, and can go on growing after its writer was killed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+
+class GrowingArray:
+    """Uint8 items `(n, *item)` in a `.npy` file, digested as they are added.
+
+    Args:
+        path: of the file; what it holds beyond `kept` items is cut off.
+        item: shape of one.
+        kept: items that are there already; each has to be passed to `digested` before others are added.
+
+    Attributes:
+        count: items added, those kept included.
+        digest: SHA-256 of the items' bytes.
+    """
+
+    def __init__(self, path: Path, item: tuple[int, ...], kept: int = 0) -> None:
+        self.path, self._item = path, item
+        self.count = 0
+        self.digest = hashlib.sha256()
+        self._file: IO[bytes] = path.open("r+b" if kept else "wb")
+        self._header()
+        if kept:
+            self._file.truncate(self._file.tell() + kept * int(np.prod(item)))
+            self._file.seek(0, os.SEEK_END)
+
+    def append(self, items: np.ndarray) -> None:
+        """Add items to the file."""
+        self._file.write(np.ascontiguousarray(items).data)
+        self.digested(items)
+
+    def digested(self, items: np.ndarray) -> None:
+        """Count items that the file holds already."""
+        self.digest.update(np.ascontiguousarray(items).data)
+        self.count += len(items)
+
+    def sync(self) -> None:
+        """Have the disk hold what was added."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Write the final header."""
+        self._file.seek(0)
+        self._header()
+        self.sync()
+        self._file.close()
+
+    def _header(self) -> None:
+        # The format pads the header for the first axis to grow, so the final one is as long as the first.
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self._item)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def stored_items(path: Path, item: tuple[int, ...], count: int) -> np.ndarray | None:
+    """The first `count` items of a file that was not closed, memory-mapped; None where it holds fewer."""
+    size = int(np.prod(item))
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            start = file.tell()
+        if path.stat().st_size < start + count * size:
+            return None
+    except (OSError, ValueError):
+        return None
+    if count == 0:
+        return np.zeros((0, *item), np.uint8)
+    return np.memmap(path, np.uint8, "r", start, (count, *item))
