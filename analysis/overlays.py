@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 
 from analysis.grid import Grid
 from analysis.load import StudyResults
+from analysis.outlines import outline, show_frame
 from analysis.style import Look, looks, new_figure, styled
 from trainables.data.frames import FrameStore
 from trainables.errors import DataError
@@ -101,27 +102,10 @@ def _scores(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
 
 
 def _panel(axes: Axes, store: FrameStore, row: int, predicted: np.ndarray, look: Look) -> None:
-    image = np.asarray(store.images[row])
-    if len(image) == 3:
-        axes.imshow(image.transpose(1, 2, 0))
-    else:
-        axes.imshow(image[0], cmap="gray", vmin=0, vmax=255)
-    _outline(axes, np.asarray(store.masks[store.index["mask"][row]]), len(store.classes), TRUTH, "-")
-    _outline(axes, predicted, len(store.classes), look.tint, look.dash)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-
-
-def _outline(axes: Axes, mask: np.ndarray, classes: int, colour: str, dash: object) -> None:
-    """The border of every foreground class; a mask that touches the image's edge is closed there."""
-    for label in range(1, classes):
-        area = np.pad((mask == label).astype(np.float64), 1)
-        if area.any():
-            places = np.arange(-1, mask.shape[0] + 1), np.arange(-1, mask.shape[1] + 1)
-            axes.contour(places[1], places[0], area, levels=[0.5], colors=[colour], linestyles=[dash], linewidths=1.5)
-    axes.set_xlim(-0.5, mask.shape[1] - 0.5)
-    axes.set_ylim(mask.shape[0] - 0.5, -0.5)
+    show_frame(axes, np.asarray(store.images[row]))
+    structures = len(store.classes) - 1
+    outline(axes, np.asarray(store.masks[store.index["mask"][row]]), [TRUTH] * structures)
+    outline(axes, predicted, [look.tint] * structures, look.dash)
 
 
 def _legend(figure: Figure, methods: list[str], style: Mapping[str, Look]) -> None:

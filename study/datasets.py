@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from study.documents import Document
+from study.documents import Document, with_sets
 from study.problems import Problem, SpecError
+from study.settings import parse
 from trainables.data import LAYOUTS, layout_name
 from trainables.data.settings import DataSettings
 from trainables.errors import did_you_mean
@@ -30,11 +31,7 @@ def with_data(document: Document, options: Sequence[str]) -> tuple[Document, lis
     """
     changed: list[str] = []
     for option in options:
-        layout, _, path = option.partition("=")
-        if not path or not layout:
-            raise _refused(f"found '{option}', expected LAYOUT=PATH")
-        if layout not in LAYOUTS:
-            raise _refused(f"unknown dataset layout '{layout}'{did_you_mean(layout, LAYOUTS)}")
+        layout, path = _split(option)
         where = f"--data {layout}"
         for part in _meant(document, layout):
             if _layout(document, part) != layout or _phantom(document, part):
@@ -42,6 +39,31 @@ def with_data(document: Document, options: Sequence[str]) -> tuple[Document, lis
                 document = document.set(f"{part}.layout", layout, where).set(f"{part}.phantom", None, where)
             document = document.set(f"{part}.path", str(Path(path).expanduser().absolute()), where)
     return document, list(dict.fromkeys(changed))
+
+
+def named_dataset(option: str, sets: Sequence[str] = ()) -> DataSettings:
+    """The settings of a dataset that is named outside any study.
+
+    Args:
+        option: "LAYOUT=PATH".
+        sets: "dotted.path=value" each, settings of the dataset ("image_size=64", "layout.partition=fold3").
+
+    Raises:
+        SpecError: with everything that is wrong.
+    """
+    layout, path = _split(option)
+    start = Document({"layout": {"name": layout}, "path": str(Path(path).expanduser().absolute())}, {})
+    document = with_sets(start, sets)
+    return parse(DataSettings, document.values, where=document.where)
+
+
+def _split(option: str) -> tuple[str, str]:
+    layout, _, path = option.partition("=")
+    if not path or not layout:
+        raise _refused(f"found '{option}', expected LAYOUT=PATH")
+    if layout not in LAYOUTS:
+        raise _refused(f"unknown dataset layout '{layout}'{did_you_mean(layout, LAYOUTS)}")
+    return layout, path
 
 
 def _meant(document: Document, layout: str) -> list[str]:

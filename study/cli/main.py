@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from study.cli import commands  # noqa: F401 - registers the commands
+from study.cli import commands, datasets  # noqa: F401 - register the commands
 from study.cli.app import Exit, app, err
 from study.cluster import ClusterLost
 from study.lock import StudyLocked

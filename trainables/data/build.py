@@ -9,8 +9,9 @@ from itertools import chain
 from pathlib import Path
 
 from trainables.data import layout_name
-from trainables.data.decode import Decoded, Decoder, decode_all
+from trainables.data.decode import Decoded, Decoder
 from trainables.data.integrity import Tolerance, judge, lost_sequences, summary
+from trainables.data.pool import in_order
 from trainables.data.records import SPLITS, Clip, Fault, Progress, Scan, Split
 from trainables.data.settings import DataSettings
 from trainables.data.splits import split_subjects
@@ -145,7 +146,7 @@ def _decoded(
         replace(decoded, faults=decoder(clip).faults) if number in writer.faulty else decoded
         for number, (clip, decoded) in enumerate(zip(clips, writer.kept, strict=False))
     )
-    rest = decode_all(decoder, clips[writer.clips_kept :], workers)
+    rest = in_order(decoder, clips[writer.clips_kept :], workers)
     for done, (clip, decoded) in enumerate(zip(clips, chain(kept, rest), strict=True), 1):
         yield clip, decoded
         if progress is not None:

@@ -1,25 +1,17 @@
-"""Decoding one sequence to the frames that a store keeps, in this process or in others."""
+"""Decoding one sequence to the frames that a store keeps."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from trainables.data.integrity import unreadable_fault
 from trainables.data.records import Clip, Fault, Layout, Phase
 from trainables.data.resize import Grid
 from trainables.errors import DataError
-
-_CLIPS_PER_WORKER = 200  # starting a process costs about as much as decoding so many small videos
-_AHEAD = 8  # clips decoded ahead of the writer, for each process
 
 
 @dataclass(frozen=True)
@@ -115,30 +107,3 @@ def kept_frames(count: int, phases: Mapping[int, Phase], masked: Sequence[int], 
         low, high = (ends[0], ends[-1]) if cycle else (-1, count)
         kept.update(frame for frame in range(low + stride, high, stride) if frame not in phases)
     return tuple(sorted(kept))
-
-
-def decode_all(decoder: Decoder, clips: Sequence[Clip], workers: int | None) -> Iterator[Decoded]:
-    """Decode clips in order.
-
-    Args:
-        decoder: what to do with each.
-        clips: in the order wanted.
-        workers: processes; None takes as many as there are cores and work for, and 1 decodes in this process.
-    """
-    if workers is None:
-        workers = min(os.cpu_count() or 1, len(clips) // _CLIPS_PER_WORKER)
-    if workers <= 1:
-        yield from map(decoder, clips)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        ahead: deque[Future[Decoded]] = deque()
-        try:
-            for clip in clips:
-                ahead.append(pool.submit(decoder, clip))
-                if len(ahead) > _AHEAD * workers:  # what is decoded waits in memory for the writer
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)

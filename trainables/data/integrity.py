@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trainables.data.records import Clip, Fault, Layout, Progress
+from trainables.data.records import Clip, Fault
 from trainables.errors import DataError
 
 Unreadable = Literal["stop", "skip"]
@@ -26,37 +26,6 @@ class Tolerance:
 
     losses: float = 0.02
     unreadable: Unreadable = "stop"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a check of a whole dataset found.
-
-    Attributes:
-        clips: sequences listed, readable or not.
-        faults: all of them, in the order of the dataset.
-    """
-
-    clips: int
-    faults: tuple[Fault, ...]
-
-
-def check(layout: Layout, root: Path, progress: Progress | None = None) -> Report:
-    """List every fault of a dataset, reading every file of it.
-
-    Raises:
-        DataError: `root` does not hold the layout at all.
-    """
-    scan = layout.scan(root)
-    faults = list(scan.faults)
-    for done, clip in enumerate(scan.clips, 1):
-        try:
-            faults.extend(layout.read(root, clip).faults)
-        except DataError as error:
-            faults.append(unreadable_fault(root, clip, error))
-        if progress is not None:
-            progress("checking", done, len(scan.clips))
-    return Report(len(scan.clips) + lost_sequences(scan.faults), tuple(faults))
 
 
 def unreadable_fault(root: Path, clip: Clip, error: DataError) -> Fault:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from trainables.data.decode import Decoder, decode_all, kept_frames
+from trainables.data.decode import Decoder, kept_frames
 from trainables.data.echonet import EchoNetDynamic
+from trainables.data.pool import in_order
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,6 @@ def test_kept_frames(count, phases, masked, stride, expected):
 def test_processes_decode_the_same_in_the_same_order(echonet_root):
     layout = EchoNetDynamic()
     clips, decoder = layout.scan(echonet_root).clips, Decoder(layout, echonet_root, 32, 2)
-    for here, there in zip(decode_all(decoder, clips, 1), decode_all(decoder, clips, 2), strict=True):
+    for here, there in zip(in_order(decoder, clips, 1), in_order(decoder, clips, 2), strict=True):
         assert here.frames == there.frames
         np.testing.assert_array_equal(here.images, there.images)

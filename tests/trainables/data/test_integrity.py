@@ -1,9 +1,6 @@
-import shutil
-
 import pytest
 
-from trainables.data.echonet import EchoNetDynamic
-from trainables.data.integrity import Tolerance, check, judge, listing, summary
+from trainables.data.integrity import Tolerance, judge, listing, summary
 from trainables.data.records import Fault
 from trainables.errors import DataError
 
@@ -36,20 +33,3 @@ def test_summary_counts_kinds_and_carries_no_names():
 def test_listing_shows_the_first_and_counts_the_rest():
     assert listing([LOSS] * 8).splitlines()[-1] == "  ... and 3 more"
     assert len(listing([LOSS] * 3).splitlines()) == 3
-
-
-def test_check_reads_every_file(echonet_root, tmp_path):
-    root = tmp_path / "copy"
-    shutil.copytree(echonet_root, root)
-    missing, torn, *_ = sorted((root / "Videos").iterdir())
-    missing.unlink()
-    torn.write_bytes(torn.read_bytes()[:5000])
-    seen = []
-    report = check(EchoNetDynamic(), root, lambda *step: seen.append(step))
-    assert report.clips == 8
-    assert {(fault.file, fault.kind) for fault in report.faults} == {
-        ("FileList.csv", "missing video"),
-        (f"Videos/{torn.name}", "unreadable sequence"),
-    }
-    assert str(root) not in str(report.faults[1])
-    assert seen[-1] == ("checking", 7, 7)

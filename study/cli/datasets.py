@@ -1,0 +1,191 @@
+"""`study data`: prepare, check and look at datasets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from study.cli.app import Data, Exit, Profile, Root, Sets, app, err, out, workspace
+from study.datasets import named_dataset
+from study.definition import load_study
+from study.plan import datasets_of
+from study.progress import Progress
+
+if TYPE_CHECKING:
+    from trainables.data.check import Report
+    from trainables.data.settings import DataSettings
+
+data = typer.Typer(help="Prepare, check and look at datasets.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Target = Annotated[
+    str, typer.Argument(help="A dataset as LAYOUT=PATH, or a study's name or file for all datasets of it.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@data.command()
+def check(
+    target: Target,
+    profile: Profile = None,
+    sets: Sets = None,
+    paths: Data = None,
+    root: Root = None,
+    as_json: Json = False,
+) -> int:
+    """Read every file of a dataset and list every fault, with what would be left out.
+
+    The exit code is 2 when a study would refuse the dataset: a damaged file, or more losses than its settings tolerate.
+    """
+    from trainables.data.check import check as check_dataset
+
+    code, found = Exit.OK, []
+    for settings in _datasets(target, profile, sets, paths):
+        with Progress(err) as progress, progress.phase(f"{settings.layout.title}: checking") as advance:
+            folder = _folder(settings, root, advance)
+            report = check_dataset(settings, folder, advance)
+        if report.refusal:
+            code = Exit.USAGE
+        found.append(_plain(settings, report))
+        if not as_json:
+            _show(settings, report)
+    if as_json:
+        out.print_json(json.dumps(found))
+    return code
+
+
+@data.command()
+def prepare(
+    target: Target,
+    profile: Profile = None,
+    sets: Sets = None,
+    paths: Data = None,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Decode a dataset once into the frames that training reads; `study run` does so too, where it is not done."""
+    found = []
+    for settings, store in _stores(target, profile, sets, paths, root):
+        frames = {split: len(store.rows(split)) for split in ("train", "val", "test")}
+        labelled = {split: len(store.rows(split, labelled=True)) for split in ("train", "val", "test")}
+        found.append(
+            {
+                "layout": settings.layout.title,
+                "folder": str(store.folder),
+                "fingerprint": store.fingerprint,
+                "subjects": len(store.subjects),
+                "frames": frames,
+                "labelled_frames": labelled,
+                "views": list(store.views),
+                "classes": list(store.classes),
+                "channels": list(store.channel_names),
+                "split_by": store.split_by,
+                "faults": dict(store.faults),
+            }
+        )
+    if as_json:
+        out.print_json(json.dumps(found))
+        return
+    for one in found:
+        out.print(f"[bold]{one['layout']}[/]: {one['folder']}", highlight=False, soft_wrap=True)
+        for name, value in one.items():
+            if name not in ("layout", "folder") and value:
+                out.print(f"  {name.replace('_', ' ')}: {_brief(value)}", highlight=False, soft_wrap=True)
+
+
+@data.command()
+def show(
+    target: Target,
+    profile: Profile = None,
+    sets: Sets = None,
+    paths: Data = None,
+    root: Root = None,
+    output: Annotated[
+        Path | None, typer.Option("--out", help="The picture's file (PNG; a PDF comes beside it). [./LAYOUT.png]")
+    ] = None,
+    count: Annotated[int, typer.Option(help="Frames on the sheet, at most.", min=1, max=200)] = 24,
+) -> None:
+    """Draw a contact sheet: frames as training reads them, masks outlined, subjects as keyed hashes."""
+    from analysis.contact_sheet import contact_sheet
+    from analysis.style import save
+    from trainables.data import layout_name
+
+    for number, (settings, store) in enumerate(_stores(target, profile, sets, paths, root)):
+        file = output or Path(f"{layout_name(settings.layout)}.png")
+        file = file if number == 0 else file.with_stem(f"{file.stem}-{number + 1}")
+        file.absolute().parent.mkdir(parents=True, exist_ok=True)
+        for written in save(contact_sheet(store, count), file.absolute()):
+            out.print(str(written), highlight=False, soft_wrap=True)
+
+
+def _datasets(target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None) -> list[Any]:
+    """The datasets that a target means."""
+    if "=" in target:
+        return [named_dataset(target, sets or [])]
+    return datasets_of(load_study(target, profile=profile, sets=sets or [], data=paths or []))
+
+
+def _folder(settings: DataSettings, root: Path | None, advance: Callable[[str, int, int], None]) -> Path:
+    from trainables.data.prepare import dataset_root
+
+    return dataset_root(settings, None, workspace(root).data, advance)
+
+
+def _stores(
+    target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None, root: Path | None
+) -> list[tuple[DataSettings, Any]]:
+    """The datasets of a target, prepared."""
+    from trainables.data.prepare import prepare as prepare_store
+
+    place = workspace(root)
+    stores = []
+    for settings in _datasets(target, profile, sets, paths):
+        with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:
+            stores.append((settings, prepare_store(settings, None, place.data, place.subject_key(), advance)))
+    return stores
+
+
+def _plain(settings: DataSettings, report: Report) -> dict[str, Any]:
+    subjects = {split: {"all": counts[0], "labelled": counts[1]} for split, counts in report.subjects.items()}
+    return {
+        "layout": settings.layout.title,
+        "root": str(report.root),
+        "sequences": report.sequences,
+        "subjects": subjects,
+        "faults": [vars(fault) for fault in report.faults],
+        "accepted": not report.refusal,
+        "refusal": report.refusal,
+    }
+
+
+def _show(settings: DataSettings, report: Report) -> None:
+    """Every fault on a line of its own, then how many there are of each kind, then the verdict."""
+    from trainables.data.integrity import summary
+
+    for fault in report.faults:
+        out.print(f"{fault.severity}: {fault}", markup=False, highlight=False, soft_wrap=True)
+    if report.faults:
+        table = Table("faults", "kind", "left out", box=None, pad_edge=False)
+        for kind, number in summary(report.faults).items():
+            skipped = sorted({fault.skipped for fault in report.faults if fault.kind == kind and fault.skipped})
+            table.add_row(str(number), kind, ", ".join(skipped) or "nothing")
+        out.print(table)
+    parts = [f"{split} {every} ({labelled} labelled)" for split, (every, labelled) in report.subjects.items()]
+    summed = f"{settings.layout.title}: {report.sequences} sequences; subjects: {', '.join(parts)}"
+    out.print(summed, markup=False, highlight=False, soft_wrap=True)
+    if report.refusal:
+        err.print("[bold red]refused:[/]", end=" ")
+        err.print(report.refusal, markup=False, highlight=False, soft_wrap=True)
+    else:
+        out.print("accepted")
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
+    return ", ".join(value) if isinstance(value, list) else str(value)
