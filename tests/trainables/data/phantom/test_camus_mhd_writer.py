@@ -12,7 +12,7 @@ SETTINGS = PhantomSettings(subjects=20, frames=8, size=32, seed=4)
 @pytest.fixture(scope="module")
 def camus(tmp_path_factory):
     root = tmp_path_factory.mktemp("camus_mhd")
-    PHANTOMS["camus_mhd"](root, SETTINGS)
+    PHANTOMS["camus_mhd"].write(root, SETTINGS, None)
     return root
 
 
@@ -32,7 +32,7 @@ def test_ten_splits_whose_test_parts_cover_everyone_once(camus):
 
 
 def test_the_fifth_split_is_the_later_release(camus, tmp_path):
-    PHANTOMS["camus"](tmp_path, SETTINGS)
+    PHANTOMS["camus"].write(tmp_path, SETTINGS, None)
     for part in ("training", "validation", "testing"):
         listed = set((tmp_path / "database_split" / f"subgroup_{part}.txt").read_text().split())
         assert group(camus, 5, part) == listed

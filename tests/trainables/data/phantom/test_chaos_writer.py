@@ -13,7 +13,7 @@ LEVELS = {63: 1, 126: 2, 189: 3, 252: 4}  # published grey levels, and the phant
 @pytest.fixture(scope="module")
 def chaos(tmp_path_factory):
     root = tmp_path_factory.mktemp("chaos")
-    PHANTOMS["chaos"](root, SETTINGS)
+    PHANTOMS["chaos"].write(root, SETTINGS, None)
     return root
 
 

@@ -13,7 +13,7 @@ SETTINGS = PhantomSettings(subjects=6, size=48, slices=6, seed=1)
 @pytest.fixture(scope="module")
 def prostate(tmp_path_factory):
     root = tmp_path_factory.mktemp("prostate")
-    PHANTOMS["decathlon_prostate"](root, SETTINGS)
+    PHANTOMS["decathlon_prostate"].write(root, SETTINGS, None)
     return root
 
 
@@ -48,7 +48,7 @@ def test_images_have_two_channels_and_labels_their_geometry(prostate):
 
 
 def test_the_liver_task_has_one_channel_and_one_class(tmp_path):
-    PHANTOMS["decathlon_liver"](tmp_path, SETTINGS)
+    PHANTOMS["decathlon_liver"].write(tmp_path, SETTINGS, None)
     content = json.loads((tmp_path / "dataset.json").read_text())
     assert content["tensorImageSize"] == "3D"
     assert content["labels"] == {"0": "background", "1": "liver"}

@@ -18,7 +18,7 @@ SETTINGS = PhantomSettings(subjects=8, frames=9, size=48, fractions=(0.5, 0.25, 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("manifest")
-    PHANTOMS["manifest"](folder, SETTINGS)
+    PHANTOMS["manifest"].write(folder, SETTINGS, None)
     return folder
 
 
@@ -39,7 +39,7 @@ def grey(path):
 
 
 def test_tables(root, rows):
-    assert (root / "manifest.csv").read_text().splitlines()[0] == "subject,split,image,mask,view,frame"
+    assert (root / "manifest.csv").read_text().splitlines()[0] == "subject,split,image,mask,view,frame,row_mm,column_mm"
     assert (root / "classes.csv").read_text() == "value,name\n0,background\n1,lv\n2,myocardium\n3,la\n"
     splits = {row["subject"]: row["split"] for row in rows}
     assert sorted(splits.values()) == ["test"] * 2 + ["train"] * 4 + ["val"] * 2
@@ -63,6 +63,7 @@ def test_png_subjects_have_a_row_for_each_frame(root, rows):
         own, cine = [row for row in rows if row["subject"] == subject], draw_cine(SETTINGS, subject)
         assert [int(row["frame"]) for row in own] == list(range(len(own)))
         assert [bool(row["mask"]) for row in own] == [True] + [False] * (len(own) - 2) + [True]
+        assert float(own[0]["row_mm"]) == pytest.approx(cine.millimetres / 48, abs=1e-6)
         np.testing.assert_array_equal(grey(root / own[0]["image"]), cine.images[cine.end_diastole, :43])
         np.testing.assert_array_equal(grey(root / own[-1]["mask"]), truth(cine, cine.end_systole)[:43])
 

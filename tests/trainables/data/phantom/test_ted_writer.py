@@ -12,7 +12,7 @@ SETTINGS = PhantomSettings(subjects=2, frames=10, size=48)
 @pytest.fixture(scope="module")
 def ted(tmp_path_factory):
     root = tmp_path_factory.mktemp("ted")
-    PHANTOMS["ted"](root, SETTINGS)
+    PHANTOMS["ted"].write(root, SETTINGS, None)
     return root / "database"
 
 
