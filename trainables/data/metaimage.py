@@ -166,8 +166,7 @@ def _header(path: Path) -> tuple[Header, int]:
     except OSError as error:
         raise DataError(f"{path}: not readable ({error.strerror or error})") from None
     tags, length = _tags(path, start)
-    kind = tags.get("ObjectType", "Image")
-    if kind != "Image":
+    if (kind := tags.get("ObjectType", "Image")) != "Image":
         raise DataError(f"{path}: ObjectType {kind[:40]}, expected Image")
     if not _flag(path, tags, "BinaryData", True):
         raise DataError(f"{path}: BinaryData = False: pixels written as text, expected binary ones")
@@ -178,7 +177,6 @@ def _header(path: Path) -> tuple[Header, int]:
     if spacing is not None and min(spacing) <= 0:
         raise DataError(f"{path}: ElementSpacing {spacing}, expected numbers above 0")
     matrix = _numbers(path, tags, ("TransformMatrix", "Rotation", "Orientation"), axes * axes)
-    direction = tuple(matrix[axis * axes : (axis + 1) * axes] for axis in range(axes)) if matrix else None
     header = Header(
         size=_counts(path, tags, "DimSize", axes, 1),
         channels=_counts(path, tags, "ElementNumberOfChannels", 1, 1)[0] if "ElementNumberOfChannels" in tags else 1,
@@ -186,7 +184,7 @@ def _header(path: Path) -> tuple[Header, int]:
         compressed=_flag(path, tags, "CompressedData", False),
         spacing=spacing,
         offset=_numbers(path, tags, ("Offset", "Position", "Origin"), axes),
-        direction=direction,
+        direction=tuple(matrix[axis * axes : (axis + 1) * axes] for axis in range(axes)) if matrix else None,
         file=tags["ElementDataFile"],
         skip=_counts(path, tags, "HeaderSize", 1, -1)[0] if "HeaderSize" in tags else 0,
     )
@@ -268,12 +266,12 @@ def _beside(path: Path, name: str) -> Path:
 def _contents(path: Path, pixels: Path, header: Header, skip: int) -> bytes:
     """The bytes of the pixels as stored."""
     try:
-        found = pixels.stat().st_size
-        if skip < 0:
-            skip = 0 if header.compressed else max(found - header.nbytes, 0)
-        if not header.compressed and found - skip != header.nbytes:
-            raise DataError(_mismatch(path, pixels, header, str(max(found - skip, 0))))
         with pixels.open("rb") as file:
+            found = os.fstat(file.fileno()).st_size
+            if skip < 0:
+                skip = 0 if header.compressed else max(found - header.nbytes, 0)
+            if not header.compressed and found - skip != header.nbytes:
+                raise DataError(_mismatch(path, pixels, header, str(max(found - skip, 0))))
             file.seek(min(skip, found))
             return file.read()
     except OSError as error:
@@ -293,7 +291,7 @@ def _inflated(path: Path, pixels: Path, header: Header, stored: bytes) -> bytes:
         more = "more than " if len(data) > header.nbytes else ""
         raise DataError(_mismatch(path, pixels, header, f"{more}{min(len(data), header.nbytes)} uncompressed"))
     if not inflater.eof:
-        raise DataError(f"{path}: its compressed pixels in {pixels.name} are cut short (no checksum at their end)")
+        raise DataError(f"{path}: its compressed pixels in {pixels.name} are cut short")
     return data
 
 

@@ -65,7 +65,7 @@ def draw_abdomen(settings: PhantomSettings, name: str, sequence: Sequence) -> Vo
     extent = (EXTENT[0], EXTENT[1], EXTENT[2] * rng.uniform(0.92, 1.08))
     space = bent_space((settings.size, settings.size, settings.slices), extent, rng.uniform(2.5, 5.5), rng)
     hold = numpy_generator(settings.seed, "abdomen", name, sequence)
-    space = dataclasses.replace(space, z=space.z + np.float32(hold.normal(0, 4)))
+    space = dataclasses.replace(space, z=space.z + np.float32(hold.normal(0, 3)))
     steatosis = float(rng.uniform(0, 0.06) if rng.random() < 0.7 else rng.uniform(0.06, 0.3))
     body = _organs(space, rng)
     images = _dual(space, body, steatosis, hold) if sequence == "T1DUAL" else _spir(space, body, hold)

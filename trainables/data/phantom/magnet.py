@@ -54,8 +54,8 @@ def sensitivity(space: Space, scan: Scan, rng: np.random.Generator) -> np.ndarra
 
 
 def blurred(space: Space, signal: np.ndarray, millimetres: float) -> np.ndarray:
-    """The signal as far as the scanner resolves it in the slice."""
-    sigma = [max(millimetres / step, 0.35) for step in space.spacing[:2]]
+    """The signal as far as the scanner resolves it in the slice: never better than its voxels."""
+    sigma = [max(millimetres / step, 0.5) for step in space.spacing[:2]]
     return np.asarray(ndimage.gaussian_filter(signal, [*sigma, 0.25]))
 
 

@@ -23,8 +23,10 @@ from trainables.data.records import Progress
 from trainables.data.splits import split_subjects
 
 MANIFEST, CLASSES = "manifest.csv", "classes.csv"
-COLUMNS = ("subject", "split", "image", "mask", "view", "frame")
+COLUMNS = ("subject", "split", "image", "mask", "view", "frame", "row_mm", "column_mm")
 VIEW = "4CH"
+_SILENT = (".png", ".avi", ".mp4")
+"""Kinds of files that cannot tell how far apart their pixels are."""
 
 
 class Listed(NamedTuple):
@@ -49,8 +51,11 @@ def write_manifest(root: Path, settings: PhantomSettings, progress: Progress | N
     for number, name in enumerate(names):
         write = kinds[number] if number < len(kinds) else write_png
         (root / name).mkdir(exist_ok=True)
-        for image, mask, frame in write(root / name, draw_cine(settings, name, VIEW)):
-            rows.append([name, splits[name], f"{name}/{image}", mask and f"{name}/{mask}", VIEW, str(frame)])
+        cine = draw_cine(settings, name, VIEW)
+        for image, mask, frame in write(root / name, cine):
+            files = [f"{name}/{image}", mask and f"{name}/{mask}"]
+            spacing = f"{cine.millimetres / settings.size:.6f}" if image.endswith(_SILENT) else ""
+            rows.append([name, splits[name], *files, VIEW, str(frame), spacing, spacing])
         if progress is not None:
             progress("generating phantom", number + 1, settings.subjects)
     _write_table(root / MANIFEST, COLUMNS, rows)
