@@ -14,7 +14,7 @@ import pytest
 
 from study.ledger import Ledger
 from study.workspace import StudyFolder, Workspace
-from trainables.data.frames import INDEX_DTYPE
+from trainables.data.frames import INDEX_DTYPE, STORE_VERSION
 
 SIZE = 64
 SKILL = {"random": 1.0, "simclr": 0.55, "byol": 0.8}
@@ -170,7 +170,7 @@ def write_frames(folder: Path, subjects: int) -> np.ndarray:
     np.save(folder / "index.npy", index)
     np.save(folder / "clinical.npy", np.full((subjects, 1), np.nan))
     meta = {
-        "version": 1,
+        "version": STORE_VERSION,
         "subjects": [f"{number:04d}e5" for number in range(subjects)],
         "classes": ["background", "lv"],
         "views": ["4CH"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import nibabel as nib
 import numpy as np
 
 from trainables.errors import DataError
+
+logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # what it warns of is a fault of the dataset here
 
 SUFFIXES = (".nii.gz", ".nii")
 _TO_LPS = np.array([-1.0, -1.0, 1.0])  # NIfTI's world axes are right, anterior, head; DICOM's left, posterior, head
@@ -132,10 +135,19 @@ def _open(path: Path) -> Any:
     return image
 
 
+def _says_zooms(image: Any) -> bool:
+    """Whether the file itself gives the pixels' distance: nibabel turns a missing one, 0, into 1."""
+    if tuple(image.header.get_zooms()[:2]) != (1.0, 1.0):
+        return True
+    with nib.openers.Opener(image.get_filename(), "rb") as file:
+        raw = type(image.header).from_fileobj(file, check=False)
+    return bool((np.abs(raw["pixdim"][1:3]) > 0).all())
+
+
 def _header(image: Any) -> Header:
     zooms = [float(zoom) for zoom in image.header.get_zooms()[:3]]
     zooms += [1.0] * (3 - len(zooms))
-    known = min(zooms[:2]) > 0 and bool(np.isfinite(zooms).all())
+    known = min(zooms[:2]) > 0 and bool(np.isfinite(zooms).all()) and _says_zooms(image)
     coded = int(image.header.get("sform_code", 0)) > 0 or int(image.header.get("qform_code", 0)) > 0
     affine = np.asarray(image.affine, float)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
