@@ -4,21 +4,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.data.acdc import Acdc
 from trainables.data.camus import Camus
+from trainables.data.cardiac_dicom import CardiacDicom
 from trainables.data.chaos import Chaos
 from trainables.data.decathlon import Decathlon
 from trainables.data.echonet import EchoNetDynamic
 from trainables.data.manifest import Manifest
+from trainables.data.mnms import Mnms, Mnms2
+from trainables.data.phantom.acdc_writer import write_acdc
 from trainables.data.phantom.camus_mhd_writer import write_camus_mhd
 from trainables.data.phantom.camus_writer import write_camus
+from trainables.data.phantom.cardiac_dicom_writer import write_cardiac_dicom
 from trainables.data.phantom.chaos_writer import write_chaos
 from trainables.data.phantom.decathlon_writer import write_liver, write_prostate
 from trainables.data.phantom.echonet_writer import write_echonet
 from trainables.data.phantom.manifest_writer import write_manifest
+from trainables.data.phantom.mnms_writer import write_mnms, write_mnms2
 from trainables.data.phantom.settings import PhantomSettings
 from trainables.data.phantom.ted_writer import write_ted
+from trainables.data.phantom.ukbb_writer import write_ukbb
 from trainables.data.records import Layout, Progress
 from trainables.data.ted import Ted
+from trainables.data.ukbb import UkBiobank
 from trainables.errors import UserError, did_you_mean
 from trainables.registry import Registry
 
@@ -43,6 +51,11 @@ PHANTOMS: Registry[Phantom] = Registry(
         "camus": Phantom(Camus, write_camus),
         "camus_mhd": Phantom(Camus, write_camus_mhd),
         "ted": Phantom(Ted, write_ted),
+        "acdc": Phantom(Acdc, write_acdc),
+        "mnms": Phantom(Mnms, write_mnms),
+        "mnms2": Phantom(Mnms2, write_mnms2),
+        "ukbb": Phantom(UkBiobank, write_ukbb),
+        "cardiac_dicom": Phantom(CardiacDicom, write_cardiac_dicom),
         "decathlon_prostate": Phantom(Decathlon, write_prostate),
         "decathlon_liver": Phantom(Decathlon, write_liver),
         "chaos": Phantom(Chaos, write_chaos),

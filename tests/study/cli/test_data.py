@@ -1,0 +1,95 @@
+"""`study data`: what a user sees of a dataset before any study."""
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+
+from study.cli.app import app
+from study.cli.main import guarded
+from trainables.data.phantom import PhantomSettings, write_echonet
+
+TINY = str(Path(__file__).parent.parent / "tiny.yaml")
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    write_echonet(tmp_path / "data", PhantomSettings(subjects=6, frames=8, size=32, fractions=(0.5, 0.25, 0.25)))
+    return tmp_path / "data"
+
+
+def run(capsys, tmp_path, *arguments: str) -> tuple[int, str, str]:
+    code = guarded(lambda: app(["data", *arguments, "--workspace", str(tmp_path / "ws")], standalone_mode=False))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_clean_dataset_is_accepted(capsys, tmp_path, root):
+    code, out, _ = run(capsys, tmp_path, "check", f"echonet={root}")
+    assert code == 0
+    assert "6 sequences; subjects: train 3 (3 labelled)" in out
+    assert out.strip().endswith("accepted")
+
+
+def test_each_fault_is_listed_and_too_many_refuse(capsys, tmp_path, root):
+    gone, torn, *_ = sorted((root / "Videos").iterdir())
+    gone.unlink()
+    torn.write_bytes(torn.read_bytes()[:3000])
+    code, out, err = run(capsys, tmp_path, "check", f"echonet={root}")
+    assert code == 2
+    assert f": Videos/{gone.name} is listed but is not there (skipped: sequence)" in out
+    assert "loss: FileList.csv, row " in out
+    assert f"damage: Videos/{torn.name}: cannot be decoded" in out
+    assert "refused:" in err
+    assert "unreadable: skip" in err
+    lenient = ("--set", "unreadable=skip", "--set", "tolerance=0.5")
+    assert run(capsys, tmp_path, "check", f"echonet={root}", *lenient)[0] == 0
+    code, out, _ = run(capsys, tmp_path, "check", f"echonet={root}", "--json")
+    (found,) = json.loads(out)
+    assert code == 2
+    assert found["accepted"] is False
+    assert {fault["kind"] for fault in found["faults"]} == {"missing video", "unreadable sequence"}
+
+
+def test_prepare_decodes_once_and_says_what_there_is(capsys, tmp_path, root):
+    command = ("prepare", f"echonet={root}", "--set", "image_size=24", "--json")
+    (first,) = json.loads(run(capsys, tmp_path, *command)[1])
+    assert sum(first["labelled_frames"].values()) == 12
+    assert first["classes"] == ["background", "lv"]
+    changed = (Path(first["folder"]) / "images.npy").stat().st_mtime_ns
+    (second,) = json.loads(run(capsys, tmp_path, *command)[1])
+    assert second == first
+    assert (Path(second["folder"]) / "images.npy").stat().st_mtime_ns == changed
+
+
+def test_show_draws_a_sheet_without_identifiers_in_its_name(capsys, tmp_path, root):
+    code, out, _ = run(capsys, tmp_path, "show", f"echonet={root}", "--out", str(tmp_path / "s.png"), "--count", "4")
+    assert code == 0
+    assert [Path(line).name for line in out.split()] == ["s.png", "s.pdf"]
+    picture = cv2.imread(str(tmp_path / "s.png"))
+    red, green, blue = (picture[..., channel].astype(int) for channel in (2, 1, 0))
+    assert ((red - green > 100) & (red - blue > 100)).sum() > 100  # outlines
+
+
+def test_the_datasets_of_a_study(capsys, tmp_path):
+    code, out, _ = run(capsys, tmp_path, "check", TINY)
+    assert code == 0
+    assert "EchoNet-Dynamic: " in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("check", "ecconet=/x"), "did you mean 'echonet'"),
+        (("check", "echonet=/no/such/folder"), "no such folder"),
+        (("show", "echonet=/x", "--set", "image_sise=3"), "did you mean 'image_size'"),
+        (("prepare", "camus=/x", "--set", "layout.partition=folds"), "unknown partition 'folds'"),
+        (("check", "no_such_study"), "no_such_study"),
+    ],
+)
+def test_mistakes_are_one_message(capsys, tmp_path, arguments, text):
+    code, _, err = run(capsys, tmp_path, *arguments)
+    assert code == 2
+    assert text in err
+    assert "Traceback" not in err
