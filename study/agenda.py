@@ -117,17 +117,30 @@ class Agenda:
                     continue
                 if job.start is None or self._has_artifact(job.start):
                     ready.append(job)
-                elif job.start not in missing:
-                    missing[job.start] = self.plan.pretext_of(job)
+                else:
+                    pretext = self._next_pretext(job)
+                    missing[pretext.digest] = pretext
         yield from (job for job in missing.values() if job.id not in self.running)
         yield from sorted(ready, key=lambda job: (job.kind != "trial", job.index))
+
+    def _next_pretext(self, job: Job) -> Job:
+        """The first pretraining that `job` waits for."""
+        chain = self.plan.pretexts_of(job)
+        return next(pretext for pretext in chain if not self._has_artifact(pretext.digest))
+
+    def _failed_start(self, job: Job) -> str | None:
+        """Why a pretraining that `job` waits for failed, if one did."""
+        if not self._failed_pretext or job.start is None:
+            return None
+        failed = (self._failed_pretext.get(pretext.digest) for pretext in self.plan.pretexts_of(job))
+        return next((reason for reason in failed if reason is not None), None)
 
     def _open(self, cell: _Cell) -> list[Job]:
         """The cell's jobs that wait only for resources or for a pretraining, running ones included."""
         while cell.open_jobs is None:
             cell.open_jobs = self._next_trial(cell) if cell.chosen is None else self._replicates(cell, cell.chosen)
             for job in cell.open_jobs:
-                reason = self._failed_pretext.get(job.start or "")
+                reason = self._failed_start(job)
                 if reason is not None:
                     self._end(job, Outcome("failed", {}, 0, 0.0, f"its pretraining failed: {reason}"))
                 elif job.kind == "trial" and self._should_stop(cell, job):

@@ -21,7 +21,7 @@ from trainables.data.records import SPLITS, Clip, Split
 from trainables.data.settings import DataSettings
 from trainables.downstream.finetune import finetune
 from trainables.loop import FitSettings
-from trainables.pretext.pretrain import pretrain
+from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.runtime import LocalRuntime
 
 EVALUATION = 1 / 3
@@ -64,10 +64,14 @@ def estimate(plan: Plan) -> Estimate:
     pretexts: set[str] = set()
     for cell in plan.cells:
         spec = plan.resolve(cell.key, {})
-        pretext = plan.pretext(cell.key, {})
-        if pretext is not None and pretext.digest not in pretexts:
-            pretexts.add(pretext.digest)
-            hours["pretext"] += _pretext_images(spec) / _rate("pretext", spec, rates) / 3600
+        stage: PretextSettings | None = spec.pretext
+        for pretext in reversed(plan.pretexts(cell.key, {})):
+            assert stage is not None
+            if pretext.digest not in pretexts:
+                pretexts.add(pretext.digest)
+                one = replace(spec, pretext=stage)
+                hours["pretext"] += _pretext_images(one) / _rate("pretext", one, rates) / 3600
+            stage = stage.first
         seconds = _downstream_images(spec) / _rate("downstream", spec, rates)
         counts: dict[Kind, int] = {"trial": plan.trials, "replicate": plan.spec.replicates}
         for kind, count in counts.items():
@@ -143,7 +147,7 @@ def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: in
     store = _made_up_store(2 * batch, size)
     if stage == "pretext":
         settings = replace(spec.pretext, fit=short)
-        return pretrain(settings, spec.network.backbone, store, LocalRuntime(), spec.seed).fitted.history
+        return pretrain(settings, spec.network, store, LocalRuntime(), spec.seed).fitted.history
     downstream = replace(spec.downstream, fit=short, label_fraction=1.0, labels=None)
     return finetune(downstream, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from study.artifacts import digest
@@ -14,9 +14,11 @@ from study.jobs import Job, Kind, Need
 from study.settings import canonical, component_name, plain
 from study.spec import StageResources, Start, StudySpec
 from trainables.data.settings import DataSettings
+from trainables.pretext.method import NetworkMethod
+from trainables.pretext.pretrain import PretextSettings
 from trainables.seeds import derive
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of what the stages compute from a config; raising it makes every older artifact another's."""
 
 
@@ -57,43 +59,56 @@ class Plan:
         """Trials of each cell's search; none when nothing is searched."""
         return self.spec.search.trials if self.spec.search.space else 0
 
-    def pretext(self, cell: str, params: Mapping[str, Any]) -> Job | None:
-        """The pretraining that a configuration of `cell` starts from; None for random and ImageNet starts."""
+    def pretexts(self, cell: str, params: Mapping[str, Any]) -> list[Job]:
+        """The pretrainings that a configuration of `cell` starts from, each from the one before; the last is its start.
+
+        There are none for random and ImageNet starts.
+        """
         spec = self.resolve(cell, params)
-        method = spec.pretext.method
-        if isinstance(method, Start):
-            return None
-        data = self._datasets(spec.pretext_data or spec.data)
+        if isinstance(spec.pretext.method, Start):
+            return []
+        stages: list[PretextSettings] = []
+        stage: PretextSettings | None = spec.pretext
+        while stage is not None:
+            stages.insert(0, stage)
+            stage = stage.first
+        jobs: list[Job] = []
+        for stage in stages:
+            jobs.append(self._pretext(spec, stage, jobs[-1].digest if jobs else None))
+        return jobs
+
+    def _pretext(self, spec: StudySpec, stage: PretextSettings, start: str | None) -> Job:
+        data, name = self._datasets(spec.pretext_data or spec.data), str(component_name(type(stage.method)))
+        whole = isinstance(stage.method, NetworkMethod)
         config = {
             "schema": SCHEMA,
             "stage": "pretext",
             "data": data.fingerprint,
-            "pretext": plain(spec.pretext),
-            "backbone": plain(spec.network.backbone),
+            "pretext": plain(replace(stage, first=None)) if start is None else plain(stage),
+            **({"network": plain(spec.network)} if whole else {"backbone": plain(spec.network.backbone)}),
+            "start": start,
             "seed": derive(spec.seed, "pretext"),
         }
         address = digest(config)
         return Job(
-            id=f"pretext-{component_name(type(method))}-{address[:12]}",
+            id=f"pretext-{name}-{address[:12]}",
             kind="pretext",
             stage="pretext",
             cell=None,
-            levels={"method": str(component_name(type(method)))},
+            levels={"method": name},
             index=0,
             params={},
             config=config,
             digest=address,
-            start=None,
+            start=start,
             frames=data.folder,
-            epochs=spec.pretext.fit.epochs,
+            epochs=stage.fit.epochs,
             need=_need(spec.resources.pretext),
         )
 
-    def pretext_of(self, job: Job) -> Job:
-        """The pretraining that a downstream job starts from."""
-        pretext = self.pretext(job.cell or "", job.params)
-        assert pretext is not None
-        return pretext
+    def pretexts_of(self, job: Job) -> list[Job]:
+        """The pretrainings that a downstream job starts from, the first one first."""
+        return self.pretexts(job.cell or "", job.params) if job.start is not None else []
 
     def trial(self, cell: str, index: int, params: Mapping[str, Any]) -> Job:
         """Trial `index` of a cell's search. All trials of a study share weights' seed and labelled subset."""
@@ -105,7 +120,7 @@ class Plan:
 
     def planned(self) -> dict[str, int]:
         """How many jobs of each kind a finished study has; pretrainings that depend on searched settings excepted."""
-        keys = {job.digest for cell in self.cells if (job := self.pretext(cell.key, {})) is not None}
+        keys = {job.digest for cell in self.cells for job in self.pretexts(cell.key, {})}
         return {
             "pretext": len(keys),
             "trial": self.trials * len(self.cells),
@@ -128,15 +143,14 @@ class Plan:
         """What one job of each stage asks of the cluster, by stage; stages that no cell runs are left out."""
         needs: dict[tuple[str, Need], None] = {}
         for cell in self.cells:
-            pretext = self.pretext(cell.key, {})
-            if pretext is not None:
+            for pretext in self.pretexts(cell.key, {}):
                 needs["pretext", pretext.need] = None
             needs["downstream", _need(self.resolve(cell.key, {}).resources.downstream)] = None
         return list(needs)
 
     def _downstream(self, kind: Kind, cell: str, index: int, params: Mapping[str, Any], seed: int) -> Job:
         spec = self.resolve(cell, params)
-        pretext = self.pretext(cell, params)
+        pretext = next(reversed(self.pretexts(cell, params)), None)
         data = self._datasets(spec.data)
         config = {
             "schema": SCHEMA,

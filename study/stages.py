@@ -114,11 +114,15 @@ def _pretext(
     job: Job, store: FrameStore, artifacts: ArtifactStore, runtime: Runtime
 ) -> tuple[FitResult, dict[str, float]]:
     settings = parse(PretextSettings, job.config["pretext"])
-    backbone = parse(BackboneSettings, job.config["backbone"])
-    pretrained = pretrain(settings, backbone, store, runtime, job.config["seed"])
+    whole = "network" in job.config
+    network: NetworkSettings | BackboneSettings = (
+        parse(NetworkSettings, job.config["network"]) if whole else parse(BackboneSettings, job.config["backbone"])
+    )
+    start = artifacts.weights(job.start) if job.start is not None else None
+    pretrained = pretrain(settings, network, store, runtime, job.config["seed"], start)
     if runtime.rank == 0:
         about = {"stage": "pretext", "config": job.config, "metrics": pretrained.fitted.metrics, "job": job.id}
-        artifacts.put(job.digest, pretrained.backbone, about)
+        artifacts.put(job.digest, pretrained.weights, about)
     return pretrained.fitted, dict(pretrained.fitted.metrics)
 
 

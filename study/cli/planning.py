@@ -31,7 +31,7 @@ def show_plan(study: Study, out: Console, *, as_json: bool) -> None:
     out.print(f"[bold]{study.spec.name}[/]: {study.spec.title}")
     out.print(_cells(plan))
     planned = plan.planned()
-    shared = len(plan.cells) - sum(plan.pretext(cell.key, {}) is None for cell in plan.cells)
+    shared = len(plan.cells) - sum(not plan.pretexts(cell.key, {}) for cell in plan.cells)
     out.print(
         f"{planned['pretext']} pretrainings shared by {shared} cells, {planned['trial']} trials, "
         f"{planned['replicate']} replicates"
@@ -64,8 +64,8 @@ def _duration(hours: float) -> str:
 
 
 def _start(plan: Plan, cell: str) -> str:
-    pretext = plan.pretext(cell, {})
-    return pretext.id if pretext else str(component_name(type(plan.resolve(cell, {}).pretext.method)))
+    pretexts = plan.pretexts(cell, {})
+    return " > ".join(job.id for job in pretexts) or str(component_name(type(plan.resolve(cell, {}).pretext.method)))
 
 
 def _described(plan: Plan, cost: Estimate | None) -> dict[str, Any]:

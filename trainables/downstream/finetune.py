@@ -16,16 +16,16 @@ from trainables.data.records import Split
 from trainables.data.splits import label_subset
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.segmentation import Predictions, Segmentation
-from trainables.downstream.transfer import load_backbone
 from trainables.errors import DataError, UserError
 from trainables.loop import FitResult, FitSettings, autocast_dtype, fit
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
+from trainables.networks.weights import load_weights
 from trainables.runtime import Runtime
 from trainables.seeds import derive
 
 Start = Mapping[str, Tensor] | ImageNetWeights | None
-"""A pretrained backbone's state, ImageNet's weights, or None for random weights."""
+"""Pretrained weights (keys "backbone...." and perhaps "decoder...."), ImageNet's, or None for random weights."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _build(network: NetworkSettings, start: Start, store: FrameStore, seed: int)
     if isinstance(start, ImageNetWeights):
         load_imagenet(built.backbone, start)
     elif start is not None:
-        load_backbone(built.backbone, start)
+        load_weights(built, start, partly=True)
     return built
 
 

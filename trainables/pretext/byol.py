@@ -18,12 +18,12 @@ from trainables.loop import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
 from trainables.pretext.collapse import indicators
-from trainables.pretext.method import Method, mean_over, pooled
+from trainables.pretext.method import BackboneMethod, mean_over, pooled
 from trainables.pretext.projection import mlp
 
 
 @dataclass(frozen=True)
-class BYOL(Method):
+class BYOL(BackboneMethod):
     """BYOL.
 
     Attributes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.augment.policy import Policy
 from trainables.data.frames import FrameStore
@@ -16,14 +17,27 @@ from trainables.networks.backbones import Backbone
 
 
 @dataclass(frozen=True)
-class Method(ABC):
-    """Settings of a pretext method, which builds the task that trains a backbone.
+class Method:
+    """Settings of a pretext method, which builds the task that trains a backbone or a whole network.
 
     Attributes:
-        trains: which part of the segmentation network the method pretrains.
+        continues: whether the method trains what an earlier pretext stage left, and cannot begin from random weights.
     """
 
-    trains: ClassVar[Literal["backbone", "network"]] = "backbone"
+    continues: ClassVar[bool] = False
+
+    def rows(self, store: FrameStore, rows: np.ndarray) -> np.ndarray:
+        """Those of a split's rows that the method can use.
+
+        Raises:
+            DataError: the dataset lacks what the method needs.
+        """
+        return rows
+
+
+@dataclass(frozen=True)
+class BackboneMethod(Method, ABC):
+    """A method that trains the backbone alone: any decoder may be put on it afterwards."""
 
     @abstractmethod
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> Task:
@@ -31,6 +45,22 @@ class Method(ABC):
 
         Args:
             backbone: to be trained in place.
+            augment: the study's policy.
+            store: whose train split gives the normalisation.
+        """
+
+
+@dataclass(frozen=True)
+class NetworkMethod(Method, ABC):
+    """A method that trains backbone and decoder; the head on them is its own."""
+
+    @abstractmethod
+    def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> Task:
+        """The task.
+
+        Args:
+            backbone: to be trained in place.
+            decoder: from the backbone's features to pixel features, `decoder.channels` wide; trained in place.
             augment: the study's policy.
             store: whose train split gives the normalisation.
         """

@@ -17,12 +17,12 @@ from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
 from trainables.pretext.collapse import indicators
 from trainables.pretext.gather import first_row, gather
-from trainables.pretext.method import Method, mean_over, pooled
+from trainables.pretext.method import BackboneMethod, mean_over, pooled
 from trainables.pretext.projection import mlp
 
 
 @dataclass(frozen=True)
-class SimCLR(Method):
+class SimCLR(BackboneMethod):
     """SimCLR.
 
     Attributes:

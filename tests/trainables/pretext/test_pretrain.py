@@ -7,10 +7,11 @@ from trainables.augment.intensity import Jitter
 from trainables.augment.policy import Policy
 from trainables.errors import UserError
 from trainables.loop import FitSettings
-from trainables.networks import UNetEncoder
+from trainables.networks import UNet, UNetEncoder
 from trainables.optim.optimizers import Adam
 from trainables.pretext import METHODS
 from trainables.pretext.byol import BYOL
+from trainables.pretext.denoise import Denoise
 from trainables.pretext.method import Method
 from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.pretext.simclr import SimCLR
@@ -18,6 +19,7 @@ from trainables.runtime import LocalRuntime
 
 STORE = toy_store(48, size=16)
 BACKBONE = UNetEncoder(width=4, depth=2)
+NETWORK = UNet(BACKBONE)
 SMALL: list[Method] = [SimCLR(temperature=0.5, projection=8), BYOL(hidden=16, projection=8, momentum=0.9)]
 
 
@@ -46,10 +48,10 @@ def test_a_killed_pretraining_ends_bitwise_like_an_uninterrupted_one(tmp_path, m
         if epoch == 2:
             raise Killed
 
-    whole = pretrain(settings(method), BACKBONE, STORE, LocalRuntime(), seed=3).backbone
+    whole = pretrain(settings(method), BACKBONE, STORE, LocalRuntime(), seed=3).weights
     with pytest.raises(Killed):
         pretrain(settings(method), BACKBONE, STORE, LocalRuntime(tmp_path, kill, save_every=0), seed=3)
-    resumed = pretrain(settings(method), BACKBONE, STORE, LocalRuntime(tmp_path, save_every=0), seed=3).backbone
+    resumed = pretrain(settings(method), BACKBONE, STORE, LocalRuntime(tmp_path, save_every=0), seed=3).weights
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
@@ -70,3 +72,24 @@ def test_a_batch_that_workers_cannot_share_evenly_is_refused():
 
 def test_the_methods_of_the_papers_are_there_by_name():
     assert {"simclr", "byol"} <= set(METHODS)
+
+
+def test_a_method_for_networks_leaves_backbone_and_decoder_and_one_for_backbones_only_that():
+    done = pretrain(settings(Denoise()), NETWORK, STORE, LocalRuntime(), seed=0)
+    assert {name.partition(".")[0] for name in done.weights} == {"backbone", "decoder"}
+    assert set(NETWORK.build(1, 5).state_dict()) - done.weights.keys() == {"head.weight", "head.bias"}
+    alone = pretrain(settings(SMALL[0]), NETWORK, STORE, LocalRuntime(), seed=0)
+    same = pretrain(settings(SMALL[0]), BACKBONE, STORE, LocalRuntime(), seed=0)
+    assert {name.partition(".")[0] for name in alone.weights} == {"backbone"}
+    assert all(torch.equal(alone.weights[name], same.weights[name]) for name in alone.weights)
+    with pytest.raises(UserError, match="Denoise trains a whole network"):
+        pretrain(settings(Denoise()), BACKBONE, STORE, LocalRuntime(), seed=0)
+
+
+def test_a_stage_goes_on_from_the_weights_of_another():
+    slow = PretextSettings(Denoise(), FitSettings(1, 8, Adam(lr=1e-12), precision="float32"))
+    first = pretrain(settings(SMALL[0]), BACKBONE, STORE, LocalRuntime(), seed=0).weights
+    done = pretrain(slow, NETWORK, STORE, LocalRuntime(), seed=1, start=first)
+    for name, value in first.items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(done.weights[name], value)

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+from toys import toy_store
+
+from trainables.augment.draw import Draw
+from trainables.augment.policy import Policy
+from trainables.loop import FitSettings
+from trainables.networks import UNet, UNetEncoder
+from trainables.optim.optimizers import Adam
+from trainables.pretext.denoise import Denoise, corrupted, masked_l1
+from trainables.pretext.pretrain import PretextSettings, pretrain
+from trainables.runtime import LocalRuntime
+
+
+def test_the_share_of_replaced_pixels_and_what_replaces_them():
+    images = torch.full((8, 2, 64, 64), 5.0)
+    noisy, replaced = corrupted(images, Denoise(share=0.3, sigma=2.0), Draw(1, 8, 0, 8))
+    assert replaced.shape == (8, 1, 64, 64)
+    assert replaced.float().mean().item() == pytest.approx(0.3, abs=0.01)
+    everywhere = replaced.expand_as(images)
+    assert (noisy[~everywhere] == 5.0).all()
+    assert noisy[everywhere].mean().item() == pytest.approx(0.0, abs=0.05)
+    assert noisy[everywhere].std().item() == pytest.approx(2.0, abs=0.05)
+    again, _ = corrupted(images, Denoise(share=0.3, sigma=2.0), Draw(1, 8, 0, 8))
+    assert torch.equal(noisy, again)
+
+
+def test_the_loss_is_the_mean_error_of_the_replaced_pixels_alone():
+    rng = np.random.default_rng(0)
+    predicted, images = rng.normal(size=(2, 3, 5, 4)), rng.normal(size=(2, 3, 5, 4))
+    replaced = rng.random((2, 1, 5, 4)) < 0.4
+    total, count = 0.0, 0
+    for sample, channel, row, column in np.ndindex(*images.shape):
+        if replaced[sample, 0, row, column]:
+            total += abs(predicted[sample, channel, row, column] - images[sample, channel, row, column])
+            count += 1
+    guess = torch.tensor(predicted, requires_grad=True)
+    loss = masked_l1(guess, torch.tensor(images), torch.tensor(replaced))
+    assert loss.item() == pytest.approx(total / count, abs=1e-12)
+    loss.backward()
+    kept = np.broadcast_to(~replaced, images.shape)
+    assert (guess.grad.numpy()[kept] == 0).all()
+    assert (guess.grad.numpy()[~kept] != 0).all()
+
+
+def test_the_network_learns_what_the_noise_hid():
+    store = toy_store(48, size=16)
+    fit = FitSettings(30, 8, Adam(lr=3e-3), precision="float32")
+    plain = Policy(crop=None, flip=None, jitter=None, blur=None)
+    settings = PretextSettings(Denoise(share=0.2), fit, plain, frames="all")
+    network = UNet(UNetEncoder(width=8, depth=2))
+    history = pretrain(settings, network, store, LocalRuntime(), seed=0).fitted.history
+    assert history[-1]["val/loss"] < 0.6 * history[-1]["val/untouched"]
+    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+
+
+@pytest.mark.parametrize("bad", [{"share": 0}, {"share": 1}, {"sigma": 0}])
+def test_settings_out_of_range_are_refused(bad):
+    with pytest.raises(ValueError, match="expected a share in"):
+        Denoise(**bad)

@@ -1,0 +1,83 @@
+"""Masked-noise regression (Umapathy et al. 2022, section II.B): the whole network learns to undo local noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainables.augment.draw import Draw
+from trainables.augment.policy import Policy
+from trainables.data.batches import Batch
+from trainables.data.frames import FrameStore
+from trainables.loop import Task
+from trainables.networks.backbones import Backbone
+from trainables.networks.network import SegmentationNetwork
+from trainables.networks.normalise import Normalise
+from trainables.pretext.method import NetworkMethod, mean_over
+
+
+@dataclass(frozen=True)
+class Denoise(NetworkMethod):
+    """Masked-noise regression.
+
+    Attributes:
+        share: of the pixels that are replaced by noise, in (0, 1).
+        sigma: standard deviation of the noise, in those of the normalised image, above 0.
+    """
+
+    share: float = 0.2
+    sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1 or not self.sigma > 0:
+            raise ValueError(f"share {self.share}, sigma {self.sigma}: expected a share in (0, 1) and a sigma above 0")
+
+    def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> DenoiseTask:
+        """The task."""
+        return DenoiseTask(self, backbone, decoder, augment, store)
+
+
+class DenoiseTask(Task):
+    """Trains backbone, decoder and a head that gives the image back, by L1 on the replaced pixels."""
+
+    def __init__(
+        self, settings: Denoise, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore
+    ) -> None:
+        super().__init__()
+        self.settings, self.augment = settings, augment
+        self.normalise = Normalise(store.mean, store.std)
+        self.network = SegmentationNetwork(backbone, decoder, store.channels)
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """The mean absolute error over the replaced pixels."""
+        images = self.normalise(self.augment.apply(batch.images, None, batch.draw)[0])
+        noisy, replaced = corrupted(images, self.settings, batch.draw.fork("noise"))
+        return {"loss": masked_l1(self.network(noisy), images, replaced)}
+
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """The same on frames that are not trained on, and the error of leaving the noise where it is."""
+        found = []
+        for batch in batches:
+            images = self.normalise(batch.images.float() / 255)
+            noisy, replaced = corrupted(images, self.settings, batch.draw.fork("noise"))
+            loss = masked_l1(self.network(noisy), images, replaced)
+            found.append({"loss": loss, "untouched": masked_l1(noisy, images, replaced)})
+        return mean_over(found)
+
+
+def corrupted(images: Tensor, settings: Denoise, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Images `(B, C, H, W)` with a share of their pixels replaced by Gaussian noise, and where: bool `(B, 1, H, W)`."""
+    threshold = torch.special.ndtri(torch.tensor(settings.share)).item()
+    replaced = draw.fork("where").field(1, *images.shape[2:]) < threshold
+    noise = settings.sigma * draw.fork("what").field(*images.shape[1:])
+    return torch.where(replaced, noise.to(images.dtype), images), replaced
+
+
+def masked_l1(predicted: Tensor, images: Tensor, replaced: Tensor) -> Tensor:
+    """Mean absolute error over the replaced pixels and their channels, in float32 or wider."""
+    wide = torch.float64 if predicted.dtype == torch.float64 else torch.float32
+    error = (predicted.to(wide) - images.to(wide)).abs() * replaced
+    return error.sum() / (replaced.sum() * images.shape[1]).clamp_min(1)
