@@ -59,16 +59,20 @@ class LocalNCC(Similarity):
             raise ValueError(f"window is {self.window}, expected an odd number from 3 up")
 
     def value(self, fixed: Tensor, moved: Tensor) -> Tensor:
-        """The mean over pixels and channels; constant windows count as 0."""
-        centred = [image - image.mean((2, 3), keepdim=True) for image in (fixed, moved)]  # less cancellation below
-        means = [self._mean(image) for image in centred]
-        covariance = self._mean(centred[0] * centred[1]) - means[0] * means[1]
+        """The mean over pixels and channels; constant windows count as 0.
+
+        Window sums are taken in float64: in float32 a dark window's variance would be a difference of rounding errors.
+        """
+        images = fixed.double(), moved.double()
+        means = [self._mean(image) for image in images]
+        covariance = self._mean(images[0] * images[1]) - means[0] * means[1]
         variances = [
-            (self._mean(image.square()) - mean.square()).clamp_min(0)
-            for image, mean in zip(centred, means, strict=True)
+            (self._mean(image.square()) - mean.square()).clamp_min(0) for image, mean in zip(images, means, strict=True)
         ]
         deviations = [(variance + FLAT_WINDOW).sqrt() for variance in variances]
-        return (covariance / (deviations[0] * deviations[1])).mean((1, 2, 3))
+        return (covariance / (deviations[0] * deviations[1])).mean((1, 2, 3)).to(fixed.dtype)
 
     def _mean(self, images: Tensor) -> Tensor:
-        return F.avg_pool2d(images, self.window, stride=1, padding=self.window // 2, count_include_pad=False)
+        side, half = self.window, self.window // 2
+        down = F.avg_pool2d(images, (side, 1), stride=1, padding=(half, 0), count_include_pad=False)
+        return F.avg_pool2d(down, (1, side), stride=1, padding=(0, half), count_include_pad=False)
