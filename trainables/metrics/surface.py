@@ -57,6 +57,8 @@ def surface_distances(
     """
     if predicted.shape != truth.shape or predicted.ndim != 3:
         raise ValueError(f"masks of {predicted.shape} and {truth.shape}, expected the same (images, rows, columns)")
+    if predicted.dtype == bool and truth.dtype == bool:
+        predicted, truth = predicted.view(np.uint8), truth.view(np.uint8)  # comparing bool with int makes int64 copies
     steps = np.broadcast_to(np.asarray(spacing, np.float64), (len(predicted), 2))
     found = np.full((4, len(predicted), classes - 1), np.nan)
     for image, step in enumerate(steps):
@@ -68,7 +70,7 @@ def surface_distances(
 def _of_image(predicted: np.ndarray, truth: np.ndarray, classes: int, step: np.ndarray, empty: Empty) -> np.ndarray:
     """The four metrics of every foreground class, `(4, K - 1)`."""
     diagonal = float(np.hypot(*(step * predicted.shape)))
-    box = _box((predicted > 0) | (truth > 0))
+    box = _box((predicted | truth) != 0)
     predicted, truth = predicted[box], truth[box]
     return np.stack(
         [_of_class(predicted == label, truth == label, step, diagonal, empty) for label in range(1, classes)], axis=1
@@ -81,7 +83,7 @@ def _of_class(predicted: np.ndarray, truth: np.ndarray, step: np.ndarray, diagon
         penalty = 0.0 if len(one) == len(two) else diagonal
         return np.full(4, penalty if empty == "penalty" else np.nan)
     there, back = (np.asarray(cKDTree(target).query(source)[0]) for source, target in ((one, two), (two, one)))
-    percentile = max(np.percentile(there, 95), np.percentile(back, 95))
+    percentile = max(_percentile(there, 0.95), _percentile(back, 0.95))
     pooled = (there.sum() + back.sum()) / (len(there) + len(back))
     return np.array([max(there.max(), back.max()), percentile, pooled, (there.mean() + back.mean()) / 2])
 
@@ -89,11 +91,21 @@ def _of_class(predicted: np.ndarray, truth: np.ndarray, step: np.ndarray, diagon
 def outline(mask: np.ndarray) -> np.ndarray:
     """(row, column) of the outline pixels of a bool mask `(H, W)`, int64 `(P, 2)`."""
     pixels = np.ascontiguousarray(mask).view(np.uint8)
-    if not pixels.any():
+    if pixels.size == 0:
         return np.zeros((0, 2), np.int64)
     inner = np.asarray(cv2.erode(pixels, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,)), np.uint8)
     places = cv2.findNonZero(pixels - inner)
+    if places is None:
+        return np.zeros((0, 2), np.int64)
     return np.asarray(places, np.int64).reshape(-1, 2)[:, ::-1]
+
+
+def _percentile(values: np.ndarray, share: float) -> float:
+    """What numpy's own gives by default, in a third of its time."""
+    place = share * (len(values) - 1)
+    around = [int(place), min(int(place) + 1, len(values) - 1)]
+    low, high = np.partition(values, around)[around]
+    return float(low + (high - low) * (place - around[0]))
 
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:
