@@ -94,7 +94,7 @@ def outline(mask: np.ndarray) -> np.ndarray:
     if pixels.size == 0:
         return np.zeros((0, 2), np.int64)
     inner = np.asarray(cv2.erode(pixels, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,)), np.uint8)
-    places = cv2.findNonZero(pixels - inner)
+    places: np.ndarray | None = cv2.findNonZero(pixels - inner)
     if places is None:
         return np.zeros((0, 2), np.int64)
     return np.asarray(places, np.int64).reshape(-1, 2)[:, ::-1]
