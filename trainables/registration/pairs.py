@@ -59,8 +59,9 @@ def labelled_ends(store: FrameStore, split: Split) -> np.ndarray:
 
 
 def _sequences(store: FrameStore, split: Split) -> list[np.ndarray]:
-    """The rows of each sequence, frames in order."""
+    """The rows of each sequence, frames in order; slices of a volume are no moments of one."""
     rows = store.rows(split)
+    rows = rows[store.index["stack"][rows] == 0]
     rows = rows[np.argsort(store.index["sequence"][rows], kind="stable")]
     _, first = np.unique(store.index["sequence"][rows], return_index=True)
     return np.split(rows, first[1:]) if len(rows) else []

@@ -56,13 +56,18 @@ def sequences() -> FrameStore:
             phase = {0: "ED", count - 1: "ES"}.get(frame, "")
             mask = len(masks) if phase else -1
             masks += [discs.masks[frame]] if phase else []
-            index.append((subject, subject % 3, 0, subject, frame, PHASES.index(phase), mask, (0.5, 0.5)))
+            index.append((subject, subject % 3, subject, frame, PHASES.index(phase), mask))
         frames.append(discs.frames)
+    rows = np.zeros(len(index), INDEX_DTYPE)
+    names = ("subject", "split", "sequence", "frame", "phase", "mask")
+    for name, values in zip(names, np.transpose(index), strict=True):
+        rows[name] = values
+    rows["spacing"] = 0.5
     return FrameStore(
         folder=Path(),
         images=np.concatenate(frames),
         masks=np.stack(masks),
-        index=np.array(index, INDEX_DTYPE),
+        index=rows,
         clinical={},
         subjects=tuple(map(str, range(9))),
         classes=("background", "disc", "ring"),

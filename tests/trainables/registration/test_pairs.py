@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from trainables.registration.pairs import every_pair, labelled_ends, one_pair_per_sequence
@@ -36,3 +38,11 @@ def test_labelled_ends_are_systole_and_diastole(sequences):
     phases = sequences.index["phase"][labelled_ends(sequences, "val")]
     assert phases.tolist() == [[2, 1]] * 3
     assert len(labelled_ends(sequences, "train")) == 2
+
+
+def test_slices_of_a_volume_are_not_paired(sequences):
+    volumes = replace(sequences, index=sequences.index.copy())
+    volumes.index["stack"] = 1
+    assert every_pair(volumes, "train").shape == (0, 2)
+    assert labelled_ends(volumes, "val").shape == (0, 2)
+    assert one_pair_per_sequence(volumes, "train", seed=0)(0).shape == (0, 2)
