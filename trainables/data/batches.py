@@ -44,7 +44,8 @@ class Batches:
 
     Args:
         store: the decoded frames.
-        rows: rows of the store, or a function of the epoch that gives them (one random frame a video, say).
+        rows: rows of the store, or a function of the epoch that gives them (one random frame a video, say); pairs of
+            rows `(N, 2)` give batches whose images and masks have a second axis of two.
         batch_size: of the logical batch, over all workers.
         seed: names the order and the augmentation.
         masks: whether the batches carry masks; every row must then have one.

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 BothEmpty = Literal["one", "nan"]
 
@@ -21,7 +20,7 @@ def dice(predicted: Tensor, truth: Tensor, classes: int, both_empty: BothEmpty =
     """Dice of each image and foreground class.
 
     Args:
-        predicted: class indices, int64 `(B, H, W)`.
+        predicted: class indices `(B, H, W)` of any integer type or bool, all less than `classes`.
         truth: likewise.
         classes: number of classes K, background included.
         both_empty: the score of a class that is in neither mask.
@@ -29,8 +28,7 @@ def dice(predicted: Tensor, truth: Tensor, classes: int, both_empty: BothEmpty =
     Returns:
         Float64 `(B, K - 1)`: 2 |P and T| / (|P| + |T|).
     """
-    p, t = _one_hot(predicted, classes), _one_hot(truth, classes)
-    overlap, sizes = (p & t).sum((2, 3)).double(), (p.sum((2, 3)) + t.sum((2, 3))).double()
+    overlap, sizes = _counts(predicted, truth, classes)
     neither = torch.full_like(sizes, 1.0 if both_empty == "one" else torch.nan)
     return torch.where(sizes > 0, 2 * overlap / sizes.clamp_min(1), neither)
 
@@ -40,8 +38,7 @@ def pooled_dice(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
 
     The variant of Ouyang et al. (2020) and Saeed et al. (2022); large structures weigh more in it than small ones.
     """
-    p, t = _one_hot(predicted, classes), _one_hot(truth, classes)
-    overlap, sizes = (p & t).sum((0, 2, 3)).double(), (p.sum((0, 2, 3)) + t.sum((0, 2, 3))).double()
+    overlap, sizes = (counts.sum(0) for counts in _counts(predicted, truth, classes))
     return 2 * overlap / torch.where(sizes > 0, sizes, torch.nan)
 
 
@@ -65,6 +62,10 @@ def subject_means(scores: np.ndarray, subjects: np.ndarray) -> np.ndarray:
     return means
 
 
-def _one_hot(masks: Tensor, classes: int) -> Tensor:
-    """Foreground classes as bool `(B, K - 1, H, W)`."""
-    return F.one_hot(masks, classes).movedim(-1, 1)[:, 1:].bool()
+def _counts(predicted: Tensor, truth: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Pixels that both masks, and that either mask, give to each foreground class, float64 `(B, K - 1)` each."""
+    small = torch.uint8 if classes <= 16 else torch.int64  # the pairs of classes are counted several times faster so
+    pairs = (predicted.to(small) * classes + truth.to(small)).flatten(1)
+    joint = torch.stack([torch.bincount(image, minlength=classes**2) for image in pairs]).view(-1, classes, classes)
+    overlap, sizes = joint.diagonal(dim1=1, dim2=2), joint.sum(1) + joint.sum(2)
+    return overlap[:, 1:].double(), sizes[:, 1:].double()

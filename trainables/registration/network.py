@@ -1,0 +1,127 @@
+"""The registration network of DLIR (de Vos et al. 2019): two frames in, displacements of control points out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainables.registration.bspline import BSpline
+from trainables.registration.cascade import Step, after
+from trainables.registration.warp import warp
+
+RINGS = 2
+"""Rings of control points around those in the middle of the image's cells."""
+
+
+@dataclass(frozen=True)
+class DLIR:
+    """Settings of the network.
+
+    Each stage halves its input by average pooling until one feature vector is left for each cell of its grid.
+
+    Attributes:
+        grid_spacing: of the last stage's control points in pixels, a power of two from 2 up.
+        stages: from coarse to fine; each has half the spacing of the one before and looks at images twice the size.
+        kernels: of each convolution.
+        kernel_size: of the convolutions in pixels, odd.
+    """
+
+    grid_spacing: int = 32
+    stages: int = 1
+    kernels: int = 32
+    kernel_size: int = 3
+
+    def __post_init__(self) -> None:
+        if self.grid_spacing < 2 or self.grid_spacing & (self.grid_spacing - 1):
+            raise ValueError(f"grid_spacing is {self.grid_spacing}, expected a power of two from 2 up")
+        if self.stages < 1 or self.kernels < 1:
+            raise ValueError(f"stages {self.stages}, kernels {self.kernels}: expected whole numbers from 1 up")
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {self.kernel_size}, expected an odd number from 1 up")
+
+    def build(self, channels: int, size: tuple[int, int]) -> RegistrationNetwork:
+        """The network, at the start of training the identity.
+
+        Args:
+            channels: of the images.
+            size: (rows, columns) of the images in pixels.
+        """
+        return RegistrationNetwork(self, channels, size)
+
+
+class RegistrationNetwork(nn.Module):
+    """Gives the deformation that makes the moving image look like the fixed one."""
+
+    def __init__(self, settings: DLIR, channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        shrinks = [2**level for level in reversed(range(settings.stages))]
+        self.splines = [BSpline(size, settings.grid_spacing * shrink) for shrink in shrinks]
+        self.stages = nn.ModuleList(Stage(settings, channels, shrink) for shrink in shrinks)
+
+    def forward(self, fixed: Tensor, moving: Tensor) -> list[Step]:
+        """The stages' steps, of which the last holds the whole displacement.
+
+        No gradient flows from a stage to those before it: each learns to do its own best from what it is given.
+
+        Args:
+            fixed: float `(B, C, H, W)` in [0, 1].
+            moving: likewise.
+        """
+        steps: list[Step] = []
+        for spline, stage in zip(self.splines, self.stages, strict=True):
+            before = steps[-1].displacement.detach() if steps else None
+            moved = moving if before is None else warp(moving, before)
+            steps.append(after(before, spline, stage(fixed, moved)))
+        return steps
+
+    def displacement(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """The whole displacement `(B, 2, H, W)` in pixels, rows first: fixed(p) is like moving(p + u(p))."""
+        return self(fixed, moving)[-1].displacement  # type: ignore[no-any-return]
+
+
+class Stage(nn.Module):
+    """One network of the cascade.
+
+    Convolutions and average pooling down to the grid, two more convolutions there over the padded grid, and two dense
+    layers at every control point, all with batch normalisation and ELU.
+    """
+
+    def __init__(self, settings: DLIR, channels: int, shrink: int) -> None:
+        super().__init__()
+        width, kernel = settings.kernels, settings.kernel_size
+        halvings = settings.grid_spacing.bit_length() - 1
+        inputs = [2 * channels] + [width] * (halvings - 1)
+        self.shrink, self.cell = shrink, settings.grid_spacing
+        self.encoder = nn.Sequential(*(nn.Sequential(_block(i, width, kernel), nn.AvgPool2d(2)) for i in inputs))
+        self.grid = nn.Sequential(*(_block(width, width, size) for size in (kernel, kernel, 1, 1)))
+        self.head = nn.Conv2d(width, 2, kernel_size=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, fixed: Tensor, moved: Tensor) -> Tensor:
+        """Displacements `(B, 2, rows, columns)` of the control points in pixels, in the weights' precision."""
+        images = torch.cat([fixed, moved], 1)
+        if self.shrink > 1:
+            images = F.avg_pool2d(images, self.shrink, ceil_mode=True)
+        features = self.encoder(_padded(images, self.cell))
+        features = self.grid(F.pad(features, (RINGS,) * 4, mode="replicate"))
+        with torch.autocast(features.device.type, enabled=False):  # half precision would round to tenths of a pixel
+            return self.head(features.to(self.head.weight.dtype))  # type: ignore[no-any-return]
+
+
+def _padded(images: Tensor, multiple: int) -> Tensor:
+    """Images grown on all sides alike by their border to a whole number of cells."""
+    missing = [math.ceil(pixels / multiple) * multiple - pixels for pixels in images.shape[-2:]]
+    if not any(missing):
+        return images
+    top, left = missing[0] // 2, missing[1] // 2
+    return F.pad(images, (left, missing[1] - left, top, missing[0] - top), mode="replicate")
+
+
+def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ELU())
