@@ -163,7 +163,7 @@ def _test_table(test: Predictions, store: FrameStore) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subject", "row", "phase", "dice", *(f"dice/{name}" for name in store.classes[1:])])
-    for row, scores in zip(test.rows, test.dice, strict=True):
+    for row, scores in zip(test.cases, test.dice, strict=True):
         record = store.index[row]
         mean = float(np.nanmean(scores)) if not np.isnan(scores).all() else float("nan")
         subject, phase = store.subjects[int(record["subject"])], PHASES[int(record["phase"])]
@@ -172,8 +172,8 @@ def _test_table(test: Predictions, store: FrameStore) -> str:
 
 
 def _test_metrics(test: Predictions, store: FrameStore) -> dict[str, float]:
-    """Dice as validation has it: the mean over subjects of the mean over their images."""
-    per_subject = subject_means(test.dice, store.index["subject"][test.rows])
+    """Dice as validation has it: the mean over subjects of the mean over their cases."""
+    per_subject = subject_means(test.dice, store.index["subject"][test.cases])
     classes = zip(store.classes[1:], np.nanmean(per_subject, axis=0), strict=True)
     return {
         "test/dice": float(np.nanmean(per_subject)),

@@ -14,7 +14,7 @@ from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
 from trainables.downstream.losses import Loss
 from trainables.loop import Task
-from trainables.metrics.overlap import dice, subject_means
+from trainables.metrics.overlap import counts, dice_of, subject_means
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 
@@ -26,18 +26,22 @@ class Predictions:
     Attributes:
         rows: int64 `(N,)`, rows of the frame store.
         masks: uint8 class indices `(N, S, S)`.
-        dice: float64 `(N, K)`, per foreground class; nan where the rule for empty masks leaves a case out.
+        cases: int64 `(M,)`, a row of the frame store for each case: a frame, or of a volume the slice with the
+            largest true structures.
+        dice: float64 `(M, K)` of each case and foreground class, a volume's over all its slices at once; nan where the
+            rule for empty masks leaves a case out.
         loss: mean over the frames.
     """
 
     rows: np.ndarray
     masks: np.ndarray
+    cases: np.ndarray
     dice: np.ndarray
     loss: float
 
 
 class Segmentation(Task):
-    """Trains a segmentation network; judged by Dice averaged over classes, then images, then subjects."""
+    """Trains a segmentation network; judged by Dice averaged over classes, then cases, then subjects."""
 
     monitor = "dice"
 
@@ -45,7 +49,7 @@ class Segmentation(Task):
         super().__init__()
         self.network, self.loss, self.augment = network, loss, augment
         self.classes = store.classes
-        self._subjects = store.index["subject"]
+        self._index = store.index
         self.normalise = Normalise(store.mean, store.std)
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -56,27 +60,49 @@ class Segmentation(Task):
         return {"loss": self.loss(self._logits(images), masks.long())}
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """`dice`, `dice/<class>` and `loss`; Dice is the mean over subjects of the mean over their images."""
+        """`dice`, `dice/<class>` and `loss`; Dice is the mean over subjects of the mean over their cases."""
         found = self.predict(batches)
-        per_subject = subject_means(found.dice, self._subjects[found.rows])
+        per_subject = subject_means(found.dice, self._index["subject"][found.cases])
         classes = np.nanmean(per_subject, axis=0)
         named = {f"dice/{name}": float(value) for name, value in zip(self.classes[1:], classes, strict=True)}
         return {"dice": float(np.nanmean(per_subject)), "loss": found.loss, **named}
 
     def predict(self, batches: Iterable[Batch]) -> Predictions:
         """Segment labelled frames as they are."""
-        rows, masks, scores, losses = [], [], [], []
+        rows, masks, overlaps, sizes, areas, losses = [], [], [], [], [], []
         for batch in batches:
             assert batch.masks is not None
             logits = self._logits(batch.images.float() / 255)
             predicted = logits.argmax(1)
-            scores.append(dice(predicted, batch.masks.long(), classes=len(self.classes)).cpu().numpy())
+            overlap, size = counts(predicted, batch.masks, classes=len(self.classes))
+            overlaps.append(overlap)
+            sizes.append(size)
+            areas.append((batch.masks > 0).sum((1, 2)))
             losses.append(self.loss(logits, batch.masks.long()) * len(batch.rows))
-            rows.append(batch.rows.cpu().numpy())
-            masks.append(predicted.to(torch.uint8).cpu().numpy())
-        every = np.concatenate(rows)
+            rows.append(batch.rows)
+            masks.append(predicted.to(torch.uint8))
+        every = torch.cat(rows).cpu().numpy()
         loss = float(torch.stack(losses).sum()) / len(every)
-        return Predictions(every, np.concatenate(masks), np.concatenate(scores), loss)
+        cases, dice = self._cases(
+            every, torch.cat(areas).cpu().numpy(), torch.cat(overlaps).cpu(), torch.cat(sizes).cpu()
+        )
+        return Predictions(every, torch.cat(masks).cpu().numpy(), cases, dice, loss)
+
+    def _cases(
+        self, rows: np.ndarray, areas: np.ndarray, overlap: Tensor, sizes: Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The cases among rows, and their Dice from the counts of each row; `areas` are of the true structures."""
+        entries = self._index[rows]
+        key = np.where(entries["stack"] == 1, -1 - entries["sequence"].astype(np.int64), rows)
+        _, first, case = np.unique(key, return_index=True, return_inverse=True)
+        shape = (len(first), sizes.shape[1])
+        place = torch.from_numpy(case)
+        summed = [torch.zeros(shape, dtype=part.dtype).index_add_(0, place, part) for part in (overlap, sizes)]
+        largest = first.copy()
+        for number in np.argsort(areas, kind="stable"):  # the last of a case is its largest
+            largest[case[number]] = number
+        order = np.argsort(first)
+        return rows[largest][order], dice_of(summed[0], summed[1]).numpy()[order]
 
     def _logits(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(self.normalise(images))

@@ -28,7 +28,11 @@ def dice(predicted: Tensor, truth: Tensor, classes: int, both_empty: BothEmpty =
     Returns:
         Float64 `(B, K - 1)`: 2 |P and T| / (|P| + |T|).
     """
-    overlap, sizes = _counts(predicted, truth, classes)
+    return dice_of(*counts(predicted, truth, classes), both_empty)
+
+
+def dice_of(overlap: Tensor, sizes: Tensor, both_empty: BothEmpty = "one") -> Tensor:
+    """Dice from counts `(..., K - 1)` as `counts` gives them, summed over the images of a volume or not."""
     neither = torch.full_like(sizes, 1.0 if both_empty == "one" else torch.nan)
     return torch.where(sizes > 0, 2 * overlap / sizes.clamp_min(1), neither)
 
@@ -38,7 +42,7 @@ def pooled_dice(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
 
     The variant of Ouyang et al. (2020) and Saeed et al. (2022); large structures weigh more in it than small ones.
     """
-    overlap, sizes = (counts.sum(0) for counts in _counts(predicted, truth, classes))
+    overlap, sizes = (found.sum(0) for found in counts(predicted, truth, classes))
     return 2 * overlap / torch.where(sizes > 0, sizes, torch.nan)
 
 
@@ -62,7 +66,7 @@ def subject_means(scores: np.ndarray, subjects: np.ndarray) -> np.ndarray:
     return means
 
 
-def _counts(predicted: Tensor, truth: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+def counts(predicted: Tensor, truth: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Pixels that both masks, and that either mask, give to each foreground class, float64 `(B, K - 1)` each."""
     small = torch.uint8 if classes <= 16 else torch.int64  # the pairs of classes are counted several times faster so
     pairs = (predicted.to(small) * classes + truth.to(small)).flatten(1)

@@ -33,7 +33,8 @@ class PretextSettings:
         fit: how long and how to train.
         augment: of the views.
         frames: "one_per_sequence" takes one random unlabelled frame of every sequence in each epoch, as Saeed et al.
-            (2022); "all" takes all frames that the store keeps. A method that can use only some frames takes all of these.
+            (2022); "all" takes all frames that the store keeps. A method that can
+            use only some frames takes all of these.
         first: an earlier pretext stage whose weights this one goes on from; None begins from random weights.
     """
 

@@ -91,6 +91,8 @@ def worker(rank: int, images: Tensor, folder: str) -> None:
         torch.save(
             {"loss": mean / 2, "gradients": state, "buffers": dict(model.module.named_buffers())}, f"{folder}/out.pt"
         )
+    del model, loss, views
+    dist.barrier()  # a group torn down while the other worker still uses it can wait for ever
     dist.destroy_process_group()
 
 
