@@ -116,7 +116,8 @@ def _nifti(path: Path, labels: bool) -> Picture:
     if array.ndim > 3:
         raise DataError(f"{path}: shape {array.shape}, expected one image or one volume")
     upright = header.upright(array if array.ndim == 3 else array[..., None])
-    return Picture(_values(upright, labels, windowed), header.spacing, header.planes(), upright.shape[0] > 1)
+    grey = published if array.dtype == np.uint8 else windowed  # 8 bits were made to be looked at
+    return Picture(_values(upright, labels, grey), header.spacing, header.planes(), upright.shape[0] > 1)
 
 
 def _metaimage(path: Path, labels: bool) -> Picture:
