@@ -131,6 +131,7 @@ PLANTED = {
     "clinical value missing": (listing(set_cell(1, 1, "n/a")), ("FileList.csv", "row 2", "")),
     "frame count missing": (listing(set_cell(1, 7, "")), ("FileList.csv", "row 2", "")),
     "frame count differs from the table": (listing(set_cell(1, 7, "99")), (None, "", "")),
+    "frame size differs from the table": (listing(set_cell(1, 4, "768")), (None, "", "")),
     "traced video not listed": (
         tracings(lambda rows: [*rows, ["0XNO.avi", *rows[1][1:]]]),
         ("VolumeTracings.csv", "row 338", ""),
