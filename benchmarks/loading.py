@@ -34,12 +34,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from trainables.data.batches import Batches
-from trainables.data.echonet import FILE_LIST, TRACINGS
 from trainables.data.frames import CLINICAL, IMAGES, INDEX, INDEX_DTYPE, MASKS, META, STORE_VERSION, FrameStore
+from trainables.data.layouts.echonet import FILE_LIST, TRACINGS
+from trainables.data.layouts.tracing import fill_polygon
 from trainables.data.phantom import PhantomSettings, write_echonet
 from trainables.data.prepare import prepare
 from trainables.data.settings import DataSettings
-from trainables.data.tracing import fill_polygon
 from trainables.files import write_json
 
 BATCH = 32

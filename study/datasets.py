@@ -8,7 +8,7 @@ from pathlib import Path
 from study.documents import Document, with_sets
 from study.problems import Problem, SpecError
 from study.settings import parse
-from trainables.data import LAYOUTS, layout_name
+from trainables.data.layouts import LAYOUTS, layout_name
 from trainables.data.settings import DataSettings
 from trainables.errors import did_you_mean
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from trainables.data import LAYOUTS
+from trainables.data.layouts import LAYOUTS
 from trainables.data.records import Layout
 from trainables.data.settings import DataSettings
 from trainables.downstream import LOSSES

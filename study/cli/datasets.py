@@ -113,7 +113,7 @@ def show(
     """Draw a contact sheet: frames as training reads them, masks outlined, subjects as keyed hashes."""
     from analysis.contact_sheet import contact_sheet
     from analysis.style import save
-    from trainables.data import layout_name
+    from trainables.data.layouts import layout_name
 
     for number, (settings, store) in enumerate(_stores(target, profile, sets, paths, root)):
         file = output or Path(f"{layout_name(settings.layout)}.png")

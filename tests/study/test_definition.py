@@ -8,7 +8,7 @@ from study.definition import Study, load_study
 from study.problems import SpecError
 from study.settings import canonical, parse, plain
 from study.spec import StudySpec
-from trainables.data.camus import Camus
+from trainables.data.layouts.camus import Camus
 
 FILE = """\
 title: A study for tests

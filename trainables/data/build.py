@@ -8,9 +8,9 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from trainables.data import layout_name
 from trainables.data.decode import Decoded, Decoder
 from trainables.data.integrity import Tolerance, judge, lost_sequences, summary
+from trainables.data.layouts import layout_name
 from trainables.data.pool import in_order
 from trainables.data.records import SPLITS, Clip, Fault, Progress, Scan, Split
 from trainables.data.settings import DataSettings

@@ -14,9 +14,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from trainables.data import layout_name
 from trainables.data.build import build_store
 from trainables.data.frames import STORE_VERSION, FrameStore
+from trainables.data.layouts import layout_name
 from trainables.data.phantom import PHANTOMS, phantom_form
 from trainables.data.records import Progress
 from trainables.data.settings import DataSettings

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trainables.data.decode import Decoder, kept_frames
-from trainables.data.echonet import EchoNetDynamic
+from trainables.data.layouts.echonet import EchoNetDynamic
 from trainables.data.pool import in_order
 
 

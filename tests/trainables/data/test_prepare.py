@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from trainables.data.camus import Camus
-from trainables.data.echonet import EchoNetDynamic
+from trainables.data.layouts.camus import Camus
+from trainables.data.layouts.echonet import EchoNetDynamic
 from trainables.data.phantom import PhantomSettings
 from trainables.data.prepare import prepare
 from trainables.data.settings import DataSettings

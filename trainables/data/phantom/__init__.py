@@ -4,14 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.data.acdc import Acdc
-from trainables.data.camus import Camus
-from trainables.data.cardiac_dicom import CardiacDicom
-from trainables.data.chaos import Chaos
-from trainables.data.decathlon import Decathlon
-from trainables.data.echonet import EchoNetDynamic
-from trainables.data.manifest import Manifest
-from trainables.data.mnms import Mnms, Mnms2
+from trainables.data.layouts.acdc import Acdc
+from trainables.data.layouts.camus import Camus
+from trainables.data.layouts.cardiac_dicom import CardiacDicom
+from trainables.data.layouts.chaos import Chaos
+from trainables.data.layouts.decathlon import Decathlon
+from trainables.data.layouts.echonet import EchoNetDynamic
+from trainables.data.layouts.manifest import Manifest
+from trainables.data.layouts.mnms import Mnms, Mnms2
+from trainables.data.layouts.ted import Ted
+from trainables.data.layouts.ukbb import UkBiobank
 from trainables.data.phantom.acdc_writer import write_acdc
 from trainables.data.phantom.camus_mhd_writer import write_camus_mhd
 from trainables.data.phantom.camus_writer import write_camus
@@ -25,8 +27,6 @@ from trainables.data.phantom.settings import PhantomSettings
 from trainables.data.phantom.ted_writer import write_ted
 from trainables.data.phantom.ukbb_writer import write_ukbb
 from trainables.data.records import Layout, Progress
-from trainables.data.ted import Ted
-from trainables.data.ukbb import UkBiobank
 from trainables.errors import UserError, did_you_mean
 from trainables.registry import Registry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainables.data.acdc import LABELS
+from trainables.data.layouts.acdc import LABELS
 from trainables.data.phantom.camus_writer import write_info
 from trainables.data.phantom.cardiac_mr import draw_examination
 from trainables.data.phantom.cardiac_nifti import save_images, save_labels

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from trainables.data import metaimage
-from trainables.data.camus import VIEWS
+from trainables.data.formats import metaimage
+from trainables.data.layouts.camus import VIEWS
 from trainables.data.phantom.camus_writer import half_cycle, info, write_info
 from trainables.data.phantom.cine import Cine, draw_cine
 from trainables.data.phantom.settings import PhantomSettings

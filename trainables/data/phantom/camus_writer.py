@@ -9,7 +9,7 @@ import cv2
 import nibabel as nib
 import numpy as np
 
-from trainables.data.camus import FOLDER, VIEWS
+from trainables.data.layouts.camus import FOLDER, VIEWS
 from trainables.data.phantom.cine import Cine, draw_cine
 from trainables.data.phantom.settings import PhantomSettings
 from trainables.data.records import Progress

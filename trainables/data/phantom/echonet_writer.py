@@ -10,7 +10,7 @@ from typing import Literal
 import av
 import numpy as np
 
-from trainables.data.echonet import FILE_LIST, FILE_LIST_COLUMNS, TRACED_ROWS, TRACINGS, TRACINGS_COLUMNS
+from trainables.data.layouts.echonet import FILE_LIST, FILE_LIST_COLUMNS, TRACED_ROWS, TRACINGS, TRACINGS_COLUMNS
 from trainables.data.phantom.cine import Cine, draw_cine, subject_name
 from trainables.data.phantom.settings import PhantomSettings
 from trainables.data.records import Progress

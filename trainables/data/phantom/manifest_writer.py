@@ -13,7 +13,8 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
-from trainables.data import camus, metaimage
+from trainables.data.formats import metaimage
+from trainables.data.layouts import camus
 from trainables.data.phantom.camus_writer import half_cycle, truth
 from trainables.data.phantom.cine import Cine, draw_cine
 from trainables.data.phantom.dicom_file import uid, write_dicom

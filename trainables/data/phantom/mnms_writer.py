@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from trainables.data.mnms import LABELS
+from trainables.data.layouts.mnms import LABELS
 from trainables.data.phantom.cardiac_mr import draw_examination
 from trainables.data.phantom.cardiac_nifti import save_images, save_labels
 from trainables.data.phantom.settings import PhantomSettings

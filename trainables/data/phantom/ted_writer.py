@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data import metaimage
+from trainables.data.formats import metaimage
 from trainables.data.phantom.camus_writer import info, truth, write_info
 from trainables.data.phantom.cine import draw_cine
 from trainables.data.phantom.settings import PhantomSettings

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trainables.data.layouts.ukbb import LABELS, STEMS
 from trainables.data.phantom.cardiac_mr import draw_examination
 from trainables.data.phantom.cardiac_nifti import save_images, save_labels
 from trainables.data.phantom.settings import PhantomSettings
 from trainables.data.records import Progress
-from trainables.data.ukbb import LABELS, STEMS
 
 _LABELLED = ("SA", "4CH")
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from trainables.data import metaimage
+from trainables.data.formats import metaimage
+from trainables.data.formats.tables import read_pairs
 from trainables.data.phantom import PHANTOMS, PhantomSettings
 from trainables.data.phantom.cine import draw_cine
-from trainables.data.tables import read_pairs
 
 SETTINGS = PhantomSettings(subjects=20, frames=8, size=32, seed=4)
 

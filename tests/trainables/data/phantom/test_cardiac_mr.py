@@ -5,11 +5,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from trainables.data.acdc import Acdc
-from trainables.data.cardiac_dicom import CardiacDicom
+from trainables.data.layouts.acdc import Acdc
+from trainables.data.layouts.cardiac_dicom import CardiacDicom
+from trainables.data.layouts.ukbb import CLASSES, UkBiobank
 from trainables.data.phantom import PHANTOMS, PhantomSettings
 from trainables.data.phantom.cardiac_mr import draw_examination
-from trainables.data.ukbb import CLASSES, UkBiobank
 
 SETTINGS = PhantomSettings(subjects=2, frames=8, size=96, slices=10, seed=4)
 

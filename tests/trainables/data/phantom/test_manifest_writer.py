@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from trainables.data import metaimage
+from trainables.data.formats import metaimage
 from trainables.data.phantom import PHANTOMS, PhantomSettings
 from trainables.data.phantom.camus_writer import truth
 from trainables.data.phantom.cine import draw_cine

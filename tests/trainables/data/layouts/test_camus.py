@@ -1,0 +1,218 @@
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from trainables.data.layouts.camus import Camus
+from trainables.data.phantom import PhantomSettings
+from trainables.data.phantom.camus_writer import truth
+from trainables.data.phantom.cine import draw_cine
+from trainables.errors import DataError
+
+LAYOUT = Camus()
+
+
+@pytest.fixture
+def root(camus_root, tmp_path) -> Path:
+    copy = tmp_path / "camus"
+    shutil.copytree(camus_root, copy)
+    return copy
+
+
+def patient(root: Path, file: str) -> Path:
+    return root / "database_nifti" / "patient0001" / file
+
+
+def faults(root: Path) -> dict[str, tuple[str, str, str]]:
+    scan = LAYOUT.scan(root)
+    found = list(scan.faults)
+    for clip in scan.clips:
+        found.extend(LAYOUT.read(root, clip).faults)
+    return {fault.kind: (fault.file, fault.place, fault.skipped) for fault in found}
+
+
+def test_a_clean_dataset_has_no_faults(camus_root):
+    assert faults(camus_root) == {}
+
+
+def test_sequences_come_back_as_the_phantom_drew_them(camus_root):
+    settings = PhantomSettings(subjects=4, frames=12, seed=5, fractions=(0.5, 0.25, 0.25))
+    clips = LAYOUT.scan(camus_root).clips
+    assert [clip.sequence for clip in clips] == [
+        f"patient{n:04d}_{view}" for n in range(1, 5) for view in ("2CH", "4CH")
+    ]
+    for clip in clips:
+        cine, pixels = draw_cine(settings, clip.subject, clip.view), LAYOUT.read(camus_root, clip)
+        step = 1 if cine.end_systole > cine.end_diastole else -1
+        expected = cine.images[cine.end_diastole : (cine.end_systole + step) % 13 or None : step][:, :101]
+        if cine.end_systole + step < 0:
+            expected = cine.images[cine.end_diastole :: -1][:, :101]
+        np.testing.assert_array_equal(pixels.images[:, 0], expected)
+        assert clip.labelled == {0: "ED", len(expected) - 1: "ES"}
+        for frame, source in ((0, cine.end_diastole), (len(expected) - 1, cine.end_systole)):
+            np.testing.assert_array_equal(pixels.masks[frame], truth(cine, source)[:101])
+        assert clip.spacing == pytest.approx([cine.millimetres / 112] * 2)
+        assert clip.clinical["ef"] == round(cine.ejection_fraction)
+
+
+def test_a_cfg_with_end_diastole_last_turns_the_phases_round(root):
+    cfg = patient(root, "Info_4CH.cfg")
+    lines = [line for line in cfg.read_text().splitlines() if not line.startswith(("ED", "ES"))]
+    cfg.write_text("\n".join(["ED: 9", "ES: 1", *lines]))
+    clip = next(clip for clip in LAYOUT.scan(root).clips if clip.sequence == "patient0001_4CH")
+    assert clip.frames is not None
+    assert clip.labelled == {0: "ES", clip.frames - 1: "ED"}
+
+
+def test_without_half_sequences_the_two_stills_are_the_sequence(root):
+    for path in root.rglob("*half_sequence*"):
+        path.unlink()
+    for clip in LAYOUT.scan(root).clips:
+        pixels = LAYOUT.read(root, clip)
+        assert clip.labelled == {0: "ED", 1: "ES"}
+        assert pixels.images.shape == (2, 1, 101, 112)
+        assert sorted(pixels.masks) == [0, 1]
+
+
+def test_the_official_split_is_read_and_its_absence_is_none(root):
+    lists = {
+        stem: (root / "database_split" / f"subgroup_{stem}.txt").read_text().split() for stem in ("training", "testing")
+    }
+    splits = {clip.subject: clip.split for clip in LAYOUT.scan(root).clips}
+    assert {name for name, split in splits.items() if split == "train"} == set(lists["training"])
+    assert {name for name, split in splits.items() if split == "test"} == set(lists["testing"])
+    shutil.rmtree(root / "database_split")
+    assert {clip.split for clip in LAYOUT.scan(root).clips} == {None}
+
+
+def test_grey_values_outside_a_byte_are_stretched(root):
+    for path in patient(root, "").glob("*_4CH_half_sequence.nii.gz"):
+        values = np.asarray(nib.load(path).dataobj)
+        nib.save(nib.Nifti1Image(values * 16 - 100, np.eye(4)), path)
+        clip = next(clip for clip in LAYOUT.scan(root).clips if clip.sequence == "patient0001_4CH")
+        scaled = LAYOUT.read(root, clip).images[:, 0].transpose(2, 1, 0)
+        expected = (values - values.min()) / (values.max() - values.min()) * 255
+        np.testing.assert_allclose(scaled, expected, atol=0.51)
+
+
+def overwrite(file: str, change):
+    def plant(root: Path) -> None:
+        path = patient(root, file)
+        values = np.asarray(nib.load(path).dataobj)
+        nib.save(nib.Nifti1Image(change(values), np.eye(4)), path)
+
+    return plant
+
+
+def append(file: str, line: str):
+    def plant(root: Path) -> None:
+        with (root / "database_split" / file).open("a") as lines:
+            lines.write(line)
+
+    return plant
+
+
+def in_two_splits(root: Path) -> None:
+    name = (root / "database_split" / "subgroup_testing.txt").read_text().split()[0]
+    append("subgroup_training.txt", f"{name}\n")(root)
+
+
+def without_stills(root: Path) -> None:
+    for path in patient(root, "").glob("*_2CH_*"):
+        if not path.name.endswith("_2CH_ED.nii.gz"):
+            path.unlink()
+
+
+FOLDER = "database_nifti/patient0001"
+PLANTED = {
+    "unknown label": (
+        overwrite("patient0001_4CH_ED_gt.nii.gz", lambda a: a + 2),
+        (f"{FOLDER}/patient0001_4CH_ED_gt.nii.gz", "", "mask"),
+    ),
+    "empty mask": (
+        overwrite("patient0001_4CH_ED_gt.nii.gz", lambda a: a * 0),
+        (f"{FOLDER}/patient0001_4CH_ED_gt.nii.gz", "", "mask"),
+    ),
+    "mask size differs from the image": (
+        overwrite("patient0001_2CH_ES_gt.nii.gz", lambda a: a[:-3]),
+        (f"{FOLDER}/patient0001_2CH_ES_gt.nii.gz", "", "mask"),
+    ),
+    "missing mask": (lambda root: patient(root, "patient0001_2CH_ES_gt.nii.gz").unlink(), (FOLDER, "2CH ES", "mask")),
+    "unreadable header": (
+        lambda root: patient(root, "patient0001_4CH_half_sequence.nii.gz").write_bytes(b"nothing"),
+        (f"{FOLDER}/patient0001_4CH_half_sequence.nii.gz", "", "sequence"),
+    ),
+    "incomplete view": (without_stills, (FOLDER, "2CH", "sequence")),
+    "frame count differs from the cfg": (
+        lambda root: patient(root, "Info_4CH.cfg").write_text("ED: 1\nES: 99\nNbFrame: 99\n"),
+        (FOLDER, "Info_4CH.cfg", ""),
+    ),
+    "subject in two splits": (in_two_splits, ("database_split/subgroup_training.txt", "row 3", "row")),
+    "unreadable split row": (
+        append("subgroup_training.txt", "../x\n"),
+        ("database_split/subgroup_training.txt", "row 3", "row"),
+    ),
+    "listed patients absent": (
+        append("subgroup_testing.txt", "patient0499\n"),
+        ("database_split/subgroup_testing.txt", "", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_each_planted_fault_is_reported_with_its_file_and_place(kind, root):
+    plant, expected = PLANTED[kind]
+    plant(root)
+    assert faults(root)[kind] == expected
+
+
+def test_a_subject_in_two_splits_is_never_trained_on(root):
+    in_two_splits(root)
+    name = (root / "database_split" / "subgroup_testing.txt").read_text().split()[0]
+    assert {clip.split for clip in LAYOUT.scan(root).clips if clip.subject == name} == {"test"}
+
+
+def test_a_torn_image_is_an_error_that_names_it(root):
+    path = patient(root, "patient0001_4CH_ED_gt.nii.gz")
+    path.write_bytes(path.read_bytes()[:-60])
+    clip = next(clip for clip in LAYOUT.scan(root).clips if clip.sequence == "patient0001_4CH")
+    with pytest.raises(DataError, match=r"patient0001_4CH_ED_gt\.nii\.gz: not a readable NIfTI image"):
+        LAYOUT.read(root, clip)
+
+
+def test_another_folder_is_one_clear_error(tmp_path):
+    with pytest.raises(DataError, match="no patients, expected CAMUS"):
+        LAYOUT.scan(tmp_path)
+
+
+def test_the_real_sample_reads_with_its_published_sizes_spacing_and_labels(real_camus):
+    scan = LAYOUT.scan(real_camus)
+    sizes = {"patient0001": (389, 549), "patient0166": (292, 355), "patient0233": (584, 708)}
+    assert {clip.subject: clip.split for clip in scan.clips} == {
+        "patient0001": "train",
+        "patient0166": "train",
+        "patient0233": "val",
+    }
+    assert {fault.kind for fault in scan.faults} == {"listed patients absent"}
+    for clip in scan.clips:
+        pixels = LAYOUT.read(real_camus, clip)
+        assert clip.view == "4CH"
+        assert pixels.images.shape == (2, 1, *sizes[clip.subject])
+        assert clip.spacing == pytest.approx((0.308, 0.308), rel=1e-5)
+        assert pixels.faults == ()
+        for mask in pixels.masks.values():
+            assert set(np.unique(mask)) == {0, 1, 2, 3}
+    assert scan.clips[2].clinical == {"ef": 63.0}
+
+
+def test_the_real_sample_is_upright(real_camus):
+    for clip in LAYOUT.scan(real_camus).clips:
+        pixels = LAYOUT.read(real_camus, clip)
+        areas = {phase: (pixels.masks[frame] == 1).sum() for frame, phase in clip.labelled.items()}
+        assert areas["ED"] > areas["ES"]
+        rows = [np.nonzero(pixels.masks[0] == label)[0].mean() for label in (1, 3)]
+        assert rows[0] < rows[1]  # the atrium lies deeper than the ventricle
+        lit = pixels.images[0, 0] > 10
+        assert lit[: len(lit) // 10].sum() < lit[len(lit) // 2 : len(lit) // 2 + len(lit) // 10].sum() / 2  # tip on top

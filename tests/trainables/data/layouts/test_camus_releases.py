@@ -1,0 +1,92 @@
+"""The two releases of CAMUS, its folds, and how many images Saeed et al. (2022) had of it."""
+
+import numpy as np
+import pytest
+
+from trainables.data.layouts.camus import Camus
+from trainables.data.phantom import PHANTOMS, PhantomSettings
+from trainables.data.settings import DataSettings
+
+SETTINGS = PhantomSettings(subjects=20, frames=8, size=32, seed=7, fractions=(0.8, 0.1, 0.1))
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory):
+    root = tmp_path_factory.mktemp("older")
+    PHANTOMS["camus_mhd"].write(root, SETTINGS, None)
+    return root
+
+
+def parts(root, partition):
+    found = {"train": set(), "val": set(), "test": set()}
+    for clip in Camus(partition).scan(root).clips:
+        found[clip.split].add(clip.subject)
+    return found
+
+
+def test_both_releases_read_alike(older, tmp_path):
+    PHANTOMS["camus"].write(tmp_path, SETTINGS, None)
+    old, new = Camus().scan(older), Camus().scan(tmp_path)
+    old_clips = {clip.sequence: clip for clip in old.clips}
+    assert old_clips.keys() == {clip.sequence for clip in new.clips}
+    for clip in new.clips[:6]:
+        other = old_clips[clip.sequence]
+        assert (other.split, other.labelled) == (clip.split, clip.labelled)
+        assert other.spacing == pytest.approx((clip.spacing[0] / 2, clip.spacing[1]))  # rows half as far apart
+        here, there = Camus().read(tmp_path, clip), Camus().read(older, other)
+        np.testing.assert_array_equal(there.images.shape, np.array(here.images.shape) * (1, 1, 2, 1))
+        for frame, mask in here.masks.items():
+            np.testing.assert_array_equal(there.masks[frame], np.repeat(mask, 2, axis=0))
+        assert {"ef", "edv", "esv"} <= other.clinical.keys()
+
+
+def test_ten_folds_test_everyone_once_and_the_fifth_is_the_official_split(older):
+    folds = [parts(older, f"fold{fold}") for fold in range(1, 11)]
+    for fold in folds:
+        assert set.isdisjoint(fold["train"], fold["val"] | fold["test"])
+    tested = sorted(subject for fold in folds for subject in fold["test"])
+    assert tested == sorted(f"patient{number:04d}" for number in range(1, 21))
+    assert folds[4] == parts(older, "official")
+
+
+def _empty_release(root, patients):
+    """The published lists over patients' folders with a header but hardly a pixel."""
+    import nibabel as nib
+
+    image = nib.Nifti1Image(np.zeros((2, 2), np.uint8), np.diag([0.308, 0.308, 1, 1]))
+    nib.save(image, root / "one.nii")
+    content = (root / "one.nii").read_bytes()
+    for patient in patients:
+        folder = root / "database_nifti" / patient
+        folder.mkdir(parents=True)
+        for stem in ("ED", "ES", "ED_gt", "ES_gt"):
+            (folder / f"{patient}_4CH_{stem}.nii").write_bytes(content)
+
+
+def test_the_official_split_and_that_of_saeed_2022_have_the_published_sizes(tmp_path):
+    patients = [f"patient{number:04d}" for number in range(1, 501)]
+    _empty_release(tmp_path, patients)
+    lists = tmp_path / "database_split"
+    lists.mkdir()
+    for stem, low, high in (("training", 0, 400), ("validation", 400, 450), ("testing", 450, 500)):
+        (lists / f"subgroup_{stem}.txt").write_text("\n".join(patients[low:high]))
+    images = dict.fromkeys(("train", "val", "test"), 0)
+    for clip in Camus("saeed2022").scan(tmp_path).clips:
+        if clip.split is not None:
+            images[clip.split] += len(clip.labelled)
+    assert images == {"train": 600, "val": 100, "test": 100}  # section 3.4
+    official, saeed = parts_sizes(Camus(), tmp_path), parts_sizes(Camus("saeed2022"), tmp_path)
+    assert official == {"train": 400, "val": 50, "test": 50}
+    assert saeed == {"train": 300, "val": 50, "test": 50, None: 100}
+
+
+def parts_sizes(layout, root):
+    counts: dict[str | None, int] = {}
+    for clip in layout.scan(root).clips:
+        counts[clip.split] = counts.get(clip.split, 0) + 1
+    return counts
+
+
+def test_an_unknown_partition_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"unknown partition 'fold11'.*fold1"):
+        DataSettings(layout=Camus("fold11"))

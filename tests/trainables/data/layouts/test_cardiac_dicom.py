@@ -1,0 +1,144 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom import examples
+
+from trainables.data.check import check
+from trainables.data.formats.dicom import read_frames, read_header
+from trainables.data.formats.pictures import read_picture
+from trainables.data.layouts.cardiac_dicom import CardiacDicom
+from trainables.data.phantom import PHANTOMS, PhantomSettings
+from trainables.data.settings import DataSettings
+from trainables.errors import DataError
+
+REALDATA = Path(os.environ.get("STUDY_REALDATA", Path(__file__).resolve().parents[5] / "shared" / "realdata"))
+REAL = REALDATA / "cardiac_mr_dicom"
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real cardiac MR sample is not at {REAL}")
+
+
+@pytest.fixture
+def root(tmp_path):
+    PHANTOMS["cardiac_dicom"].write(tmp_path, PhantomSettings(subjects=1, frames=8, size=32, slices=4), None)
+    return tmp_path
+
+
+def rewrite(folder, change):
+    for path in folder.glob("*.dcm"):
+        header = pydicom.dcmread(path)
+        change(header)
+        header.save_as(path)
+
+
+def views(root, **settings):
+    found: dict[str, list[int]] = {}
+    for clip in CardiacDicom(**settings).scan(root).clips:
+        found.setdefault(clip.view, []).append(int(clip.sequence.rsplit("_", 1)[1]))
+    return {view: sorted(series) for view, series in found.items()}
+
+
+def faults(root, **settings):
+    report = check(DataSettings(layout=CardiacDicom(**settings)), root)
+    return {fault.kind: (fault.file, fault.place, fault.skipped) for fault in report.faults}
+
+
+def test_views_by_description_and_by_parallel_planes(root):
+    assert views(root) == {"SA": [1, 2, 3, 4], "2CH": [5], "4CH": [6]}
+
+
+def test_moments_come_in_the_order_of_their_times_whatever_the_files_names(root):
+    folder = root / "subject001" / "Se6"
+    times = {}
+    for path in folder.glob("*.dcm"):
+        header = pydicom.dcmread(path)
+        times[float(header.TriggerTime)] = header.pixel_array
+    for number, path in enumerate(sorted(folder.glob("*.dcm"), reverse=True)):
+        path.rename(folder / f"x{number}.dcm")
+    (clip,) = (clip for clip in CardiacDicom().scan(root).clips if clip.view == "4CH")
+    images = CardiacDicom().read(root, clip).images[:, 0]
+    for image, (_, pixels) in zip(images, sorted(times.items()), strict=True):
+        assert np.corrcoef(image.ravel(), pixels.ravel())[0, 1] > 0.99
+
+
+def test_a_series_may_be_told_or_left_out_by_its_number(root):
+    assert views(root, series=("6=2CH", "5="))["2CH"] == [6]
+    with pytest.raises(ValueError, match="series '6=5CH': expected NUMBER=VIEW"):
+        CardiacDicom(series=("6=5CH",))
+
+
+def test_a_description_that_the_geometry_contradicts_is_not_believed(root):
+    rewrite(root / "subject001" / "Se2", lambda header: setattr(header, "SeriesDescription", "cine 4CH"))
+    assert views(root)["4CH"] == [6]
+    assert faults(root)["view uncertain"][1:] == ("series 2", "series")
+
+
+def test_planted_faults_are_named(root):
+    rewrite(root / "subject001" / "Se5", lambda header: delattr(header, "ImagePositionPatient"))
+    rewrite(root / "subject001" / "Se6", lambda header: setattr(header, "SeriesDescription", "other"))
+    broken = root / "subject001" / "Se1" / "0001.dcm"
+    broken.write_bytes(broken.read_bytes()[:400])
+    found = faults(root)
+    assert found["geometry missing"][2] == "image"
+    assert found["view unknown"][1:] == ("series 6", "series")
+    assert {"unreadable header", "unreadable sequence"} & found.keys()
+
+
+def test_a_subject_without_a_stack(root):
+    for number in (1, 2):
+        for path in (root / "subject001" / f"Se{number}").glob("*"):
+            path.unlink()
+    assert views(root) == {"2CH": [5], "4CH": [6]}
+    assert faults(root)["view missing"][0] == "subject001"
+
+
+def test_a_file_with_other_pixels_than_its_header_says(root):
+    path = root / "subject001" / "Se6" / "0003.dcm"
+    path.write_bytes(path.read_bytes()[:-300])
+    assert faults(root)["unreadable sequence"] == ("subject001/Se6/0003.dcm", "", "sequence")
+
+
+def test_another_folder_is_one_clear_error(tmp_path):
+    with pytest.raises(DataError, match="no cine series"):
+        CardiacDicom().scan(tmp_path)
+    (tmp_path / "text.dcm").write_text("hello")
+    with pytest.raises(DataError, match=r"text\.dcm: not a readable DICOM file"):
+        read_header(tmp_path / "text.dcm")
+
+
+@needs_real
+def test_the_views_of_the_real_sample():
+    scan = CardiacDicom().scan(REAL)
+    assert views(REAL) == {
+        "SA": [7001, 8001, 9001, 10001, 11001, 12001],
+        "2CH": [17001],
+        "4CH": [14001],
+        "RVOT": [22001],
+    }
+    doubted = {fault.place for fault in scan.faults if fault.kind == "view uncertain"}
+    assert doubted == {"series 16001", "series 19001"}  # a 3CH called 4CH, and the right heart's 2CH
+    stack = [clip for clip in scan.clips if clip.view == "SA"]
+    origins, shapes = [], set()
+    for clip in scan.clips:
+        pixels = CardiacDicom().read(REAL, clip)
+        assert (len(pixels.images), clip.spacing) == (5, (1.40625, 1.40625))
+        shapes.add(pixels.images.shape[2:])
+        if clip in stack:
+            plane = pixels.planes[0]
+            normal = np.cross(plane[1], plane[2])
+            origins.append(plane[0] @ normal / np.linalg.norm(normal))
+    assert shapes == {(208, 256), (256, 208)}
+    np.testing.assert_allclose(np.abs(np.diff(origins)), 17.7, atol=0.1)
+
+
+def test_an_echo_cine_of_any_maker_is_grey_and_calibrated():
+    path = Path(examples.get_path("ybr_color"))
+    frames = read_frames(path)
+    assert frames.shape == (30, 240, 320)
+    colour = pydicom.dcmread(path).pixel_array
+    expected = colour.astype(float) @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(frames, expected, atol=1e-3)
+    picture = read_picture(path)
+    assert (picture.images.shape, picture.slices) == ((30, 240, 320), False)
+    assert picture.spacing == pytest.approx((0.510497, 0.510497), abs=1e-5)

@@ -1,0 +1,169 @@
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trainables.data.check import check
+from trainables.data.formats.grey import windowed
+from trainables.data.layouts.decathlon import Decathlon, read_task
+from trainables.data.phantom import PHANTOMS, PhantomSettings
+from trainables.data.settings import DataSettings
+from trainables.errors import DataError
+
+REALDATA = Path(os.environ.get("STUDY_REALDATA", Path(__file__).resolve().parents[5] / "shared" / "realdata"))
+REAL = REALDATA / "msd_prostate" / "Task05_Prostate"
+PHANTOM = PhantomSettings(subjects=6, size=40, slices=5, seed=2)
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    PHANTOMS["decathlon_prostate"].write(tmp_path, PHANTOM, None)
+    return tmp_path
+
+
+def change(root: Path, **parts) -> None:
+    path = root / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | parts))
+
+
+def faults(root: Path, layout: Decathlon | None = None) -> dict[str, tuple[str, str, str]]:
+    report = check(DataSettings(layout=layout or Decathlon()), root)
+    return {fault.kind: (fault.file, fault.place, fault.skipped) for fault in report.faults}
+
+
+def test_volumes_channels_and_labels_as_the_json_says(root):
+    document = json.loads((root / "dataset.json").read_text())
+    scan = Decathlon().scan(root)
+    assert (scan.classes, scan.channels) == (("background", "PZ", "TZ"), ("T2", "ADC"))
+    assert sum(bool(clip.labelled) for clip in scan.clips) == len(document["training"])
+    assert len(scan.clips) == len(document["training"]) + len(document["test"])
+    for clip, entry in zip(scan.clips, document["training"], strict=False):
+        image = nib.load(root / entry["image"])
+        values, labels = image.get_fdata(), np.asarray(nib.load(root / entry["label"]).dataobj)
+        pixels = Decathlon().read(root, clip)
+        flips = [slice(None, None, -1 if image.affine[axis, axis] > 0 else 1) for axis in (0, 1)]  # left is shown right
+        for channel in (0, 1):
+            shown = values[flips[0], flips[1], :, channel].transpose(2, 1, 0)
+            np.testing.assert_array_equal(pixels.images[:, channel], windowed(shown))
+        masks = np.stack([pixels.masks[slice_] for slice_ in range(len(pixels.images))])
+        np.testing.assert_array_equal(masks, labels[flips[0], flips[1]].transpose(2, 1, 0))
+        assert clip.spacing == pytest.approx(tuple(image.header.get_zooms()[1::-1]))
+        assert clip.stack
+
+
+def test_a_choice_of_channels_in_the_order_asked(root):
+    clip = Decathlon().scan(root).clips[0]
+    both, one = Decathlon().read(root, clip), Decathlon(channels=("ADC",)).read(root, clip)
+    np.testing.assert_array_equal(one.images[:, 0], both.images[:, 1])
+    turned = Decathlon(channels=("ADC", "T2")).read(root, clip)
+    np.testing.assert_array_equal(turned.images, both.images[:, ::-1])
+    with pytest.raises(DataError, match=r"no modality 'T3'.* 'T2'"):
+        Decathlon(channels=("T3",)).scan(root)
+
+
+def test_planted_faults_are_named_with_their_place(root):
+    document = json.loads((root / "dataset.json").read_text())
+    first, second = document["training"][:2]
+    (root / first["label"]).unlink()
+    (root / second["image"]).unlink()
+    label = root / document["training"][2]["label"]
+    image = nib.load(label)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj) + 5, image.affine), label)
+    third = nib.load(root / document["test"][0])
+    flat = nib.Nifti1Image(np.asarray(third.dataobj)[..., 0], third.affine)
+    nib.save(flat, third.get_filename())
+    change(
+        root,
+        training=[*document["training"], document["training"][2], {"image": "../x.nii.gz", "label": "y.nii.gz"}, 7],
+    )
+    found = faults(root)
+    assert found["missing mask"][1:] == ("training[0]", "mask")
+    assert found["missing image"][1:] == ("training[1]", "sequence")
+    assert found["unknown label"][0] == document["training"][2]["label"].removeprefix("./")
+    assert found["listed twice"][1:] == ("training[4]", "sequence")
+    assert found["path outside the dataset"] == ("dataset.json", "training[5]", "sequence")
+    assert found["unreadable entry"] == ("dataset.json", "training[6]", "sequence")
+    assert found["channels differ"][2] == "sequence"
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "..\\x.nii", "C:\\x.nii", "a/../../x.nii", "x\0.nii"])
+def test_no_path_leaves_the_folder(root, path):
+    change(root, training=[{"image": path, "label": path}])
+    scan = Decathlon().scan(root)
+    assert {fault.kind for fault in scan.faults} <= {"path outside the dataset", "missing image"}
+    assert all(not clip.labelled for clip in scan.clips)
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ({"labels": {}}, "labels: found"),
+        ({"labels": {"0": "background"}}, "expected a name of its own"),
+        ({"labels": {"0": "b", "1": "x", "2": "x"}}, "expected a name of its own"),
+        ({"labels": {"one": "x"}}, "'one: x'"),
+        ({"modality": []}, "modality: found"),
+        ({"training": {}}, "training: a dict"),
+    ],
+)
+def test_a_json_without_its_parts_is_one_clear_error(root, parts, text):
+    change(root, **parts)
+    with pytest.raises(DataError, match=text):
+        Decathlon().scan(root)
+
+
+FUZZ = settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 300) | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["0", "1", "image", "label", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@FUZZ
+@given(labels=JSON, modality=JSON, training=JSON, test=JSON, raw=st.one_of(st.none(), st.binary(max_size=30)))
+def test_no_json_makes_the_reader_crash(tmp_path, labels, modality, training, test, raw):
+    document = {"labels": labels, "modality": modality, "training": training, "test": test}
+    (tmp_path / "dataset.json").write_bytes(raw if raw is not None else json.dumps(document).encode())
+    with contextlib.suppress(DataError):
+        Decathlon().scan(tmp_path)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real prostate sample is not at {REAL}")
+def test_the_real_sample(tmp_path):
+    task = read_task(REAL)
+    assert task.channels == ("T2", "ADC")
+    assert dict(task.classes) == {1: "PZ", 2: "TZ"}
+    assert (sum("mask" in files for _, files in task.entries), len(task.entries)) == (32, 48)
+    for name, shape, step in (("prostate_37", (15, 256, 256), 0.75), ("prostate_41", (18, 256, 256), 0.75)):
+        label = nib.load(REAL / "labelsTr" / f"{name}.nii")
+        root = tmp_path / name
+        for folder in ("imagesTr", "labelsTr"):
+            (root / folder).mkdir(parents=True)
+        nib.save(label, root / "labelsTr" / f"{name}.nii")
+        grid = np.random.default_rng(0).integers(0, 400, (*label.shape, 2)).astype(np.int16)
+        nib.save(nib.Nifti1Image(grid, label.affine), root / "imagesTr" / f"{name}.nii")  # its images are not shared
+        document = json.loads((REAL / "dataset.json").read_text())
+        files = {"image": f"/imagesTr/{name}.nii", "label": f"/labelsTr/{name}.nii"}
+        (root / "dataset.json").write_text(json.dumps(document | {"training": [files], "test": []}))
+        (clip,) = Decathlon().scan(root).clips
+        pixels = Decathlon().read(root, clip)
+        masks = np.stack([pixels.masks[slice_] for slice_ in range(shape[0])])
+        assert (masks.shape, clip.spacing) == (shape, pytest.approx((step, step)))
+        counts = [int((np.asarray(label.dataobj) == number).sum()) for number in (1, 2)]
+        assert [int((masks == number).sum()) for number in (1, 2)] == counts
+        peripheral, transition = (np.argwhere(masks == number).mean(axis=0) for number in (1, 2))
+        assert peripheral[1] > transition[1]  # the peripheral zone lies behind: lower in the picture
+        place = pixels.planes[3, 0] + 10 * pixels.planes[3, 1] + 20 * pixels.planes[3, 2]
+        voxel = np.linalg.inv(label.affine) @ [-place[0], -place[1], place[2], 1]
+        np.testing.assert_allclose(voxel[:3], [255 - 20, 255 - 10, 3], atol=1e-3)

@@ -1,0 +1,110 @@
+import contextlib
+import csv
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trainables.data.check import check
+from trainables.data.layouts.mnms import CLASSES, Mnms, Mnms2
+from trainables.data.phantom import PHANTOMS, PhantomSettings
+from trainables.data.phantom.mnms_writer import TABLE
+from trainables.data.settings import DataSettings
+from trainables.errors import DataError
+
+PHANTOM = PhantomSettings(subjects=5, frames=8, size=32, slices=4, seed=3, fractions=(0.6, 0.2, 0.2))
+
+
+@pytest.fixture
+def root(tmp_path):
+    PHANTOMS["mnms"].write(tmp_path, PHANTOM, None)
+    return tmp_path
+
+
+@pytest.fixture
+def second(tmp_path):
+    PHANTOMS["mnms2"].write(tmp_path, PHANTOM, None)
+    return tmp_path
+
+
+def faults(layout, root):
+    return {fault.kind: (fault.file, fault.skipped) for fault in check(DataSettings(layout=layout), root).faults}
+
+
+def test_phases_come_from_the_table_and_labels_by_their_names(root):
+    rows = {row["External code"]: row for row in csv.DictReader((root / TABLE).open())}
+    scan = Mnms(every=3).scan(root)
+    assert {clip.split for clip in scan.clips} == {"train", "val", "test"}
+    for clip in scan.clips:
+        if not clip.labelled:
+            continue
+        moment = int(rows[clip.subject][clip.sequence[-2:]])
+        assert clip.moment == moment
+        (path,) = root.rglob(f"{clip.subject}_sa_gt.nii.gz")
+        labels = np.asarray(nib.load(path).dataobj)[..., moment].transpose(2, 1, 0)
+        pixels = Mnms().read(root, clip)
+        masks = np.stack([pixels.masks[slice_] for slice_ in range(4)])
+        counts = [int((labels == number).sum()) for number in (1, 2, 3)]  # as Campello et al. number them
+        assert [int((masks == CLASSES.index(name)).sum()) for name in ("lv", "myocardium", "rv")] == counts
+    cine = {clip.moment for clip in scan.clips if not clip.labelled}
+    assert cine <= {1, 4, 7}
+
+
+def test_the_views_and_the_split_of_the_second_challenge(second):
+    scan = Mnms2(every=0).scan(second)
+    assert {clip.view for clip in scan.clips} == {"SA", "LA"}
+    for clip in scan.clips:
+        number = int(clip.subject)
+        assert clip.split == ("train" if number <= 160 else "val" if number <= 200 else "test")
+        assert clip.frames == (4 if clip.view == "SA" else 1)
+        assert set(np.unique(list(Mnms2().read(second, clip).masks.values()))) <= {0, 1, 2, 3}
+
+
+def test_planted_faults_are_named(root):
+    table = root / TABLE
+    lines = table.read_text().splitlines()
+    code = lines[1].split(",")[0]
+    lines[1] = ",".join([code, "phantom", "A", "1", "x", "y"])
+    other = lines[2].split(",")[0]
+    lines[2] = ",".join([other, "phantom", "A", "1", "0", "99"])
+    table.write_text("\n".join(lines))
+    third = lines[3].split(",")[0]
+    (path,) = root.rglob(f"{third}_sa.nii.gz")
+    path.unlink()
+    kinds = {}
+    for fault in check(DataSettings(layout=Mnms()), root).faults:
+        kinds.setdefault(fault.kind, []).append((fault.file, fault.place, fault.skipped))
+    assert (TABLE, "row 2", "") in kinds["phases missing"]
+    assert any(file.endswith(code) and skipped == "mask" for file, _, skipped in kinds["phases missing"])
+    assert kinds["moment past the end"][0][2] == "sequence"
+    assert kinds["missing image"][0][0].endswith(third)
+
+
+def test_a_subject_in_two_parts_is_taken_once(root):
+    first = sorted((root / "Training/Labeled").iterdir())[0]
+    (root / "Testing" / first.name).mkdir(parents=True)
+    assert faults(Mnms(), root)["subject in two splits"] == (f"Testing/{first.name}", "sequence")
+
+
+def test_a_folder_without_the_table_and_one_without_subjects(root, tmp_path_factory):
+    (root / TABLE).unlink()
+    with pytest.raises(DataError, match="no CSV file with the columns External code"):
+        Mnms().scan(root)
+    with pytest.raises(DataError, match="no subjects, expected M&Ms-2"):
+        Mnms2().scan(tmp_path_factory.mktemp("empty"))
+
+
+@settings(
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(content=st.binary(max_size=80) | st.lists(st.lists(st.text(max_size=4), max_size=4), max_size=3))
+def test_no_table_makes_the_reader_crash(root, content):
+    if isinstance(content, bytes):
+        (root / TABLE).write_bytes(content)
+    else:
+        with (root / TABLE).open("w", newline="", errors="replace") as file:
+            csv.writer(file).writerows([("External code", "ED", "ES"), *content])
+    with contextlib.suppress(DataError):
+        Mnms().scan(root)

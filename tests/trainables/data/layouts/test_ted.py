@@ -1,0 +1,80 @@
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trainables.data.check import check
+from trainables.data.formats import metaimage
+from trainables.data.layouts.ted import Ted
+from trainables.data.phantom import PHANTOMS, PhantomSettings
+from trainables.data.phantom.camus_writer import truth
+from trainables.data.phantom.cine import draw_cine
+from trainables.data.settings import DataSettings
+from trainables.errors import DataError
+
+PHANTOM = PhantomSettings(subjects=3, frames=8, size=40, seed=6)
+
+
+@pytest.fixture
+def root(tmp_path):
+    PHANTOMS["ted"].write(tmp_path, PHANTOM, None)
+    return tmp_path
+
+
+def faults(root):
+    report = check(DataSettings(layout=Ted()), root)
+    return {fault.kind: (fault.file, fault.skipped) for fault in report.faults}
+
+
+def test_every_frame_has_its_mask_and_the_cycle_its_ends(root):
+    for clip in Ted().scan(root).clips:
+        cine, pixels = draw_cine(PHANTOM, clip.subject, "4CH"), Ted().read(root, clip)
+        np.testing.assert_array_equal(pixels.images[:, 0], cine.images)
+        assert len(pixels.masks) == clip.frames == 8
+        for frame, mask in pixels.masks.items():
+            expected = truth(cine, frame)
+            np.testing.assert_array_equal(mask, np.where(expected > 2, 0, expected))
+        ends = {frame: phase for frame, phase in clip.labelled.items() if phase}
+        assert ends == {cine.end_diastole: "ED", cine.end_systole: "ES"}
+        assert clip.spacing == pytest.approx((cine.millimetres / 40,) * 2, rel=1e-5)
+        assert clip.clinical == {"ef": round(cine.ejection_fraction)}
+
+
+def test_planted_faults_are_named(root):
+    one, two, three = (root / "database" / f"patient00{number}" for number in (1, 2, 3))
+    (one / "patient001_4CH_sequence_gt.mhd").unlink()
+    raw = two / "patient002_4CH_sequence.raw"
+    raw.write_bytes(raw.read_bytes()[:-100])
+    metaimage.write(three / "patient003_4CH_sequence_gt.mhd", np.full((40, 40, 8), 3, np.uint8), (1, 1, 1))
+    (three / "patient003_4CH_info.cfg").write_text("ED: 0\nES: 99\n")
+    found = faults(root)
+    assert found["missing mask"] == ("database/patient001/patient001_4CH_sequence.mhd", "mask")
+    assert found["unreadable sequence"] == ("database/patient002/patient002_4CH_sequence.mhd", "sequence")
+    assert found["unknown label"] == ("database/patient003/patient003_4CH_sequence_gt.mhd", "mask")
+    assert found["phases missing"] == ("database/patient003/patient003_4CH_info.cfg", "")
+    (two / "patient002_4CH_sequence.mhd").write_text("DimSize = no")
+    assert faults(root)["unreadable header"] == ("database/patient002/patient002_4CH_sequence.mhd", "sequence")
+    (two / "patient002_4CH_sequence.mhd").unlink()
+    assert faults(root)["missing image"] == ("database/patient002/patient002_4CH_sequence.mhd", "sequence")
+
+
+def test_masks_of_another_length(root):
+    path = root / "database/patient001/patient001_4CH_sequence_gt.mhd"
+    metaimage.write(path, np.ones((40, 40, 5), np.uint8), (1, 1, 1))
+    assert faults(root)["mask size differs from the image"][1] == "mask"
+
+
+@settings(
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    content=st.one_of(st.binary(max_size=60), st.lists(st.tuples(st.sampled_from(["ED", "EF"]), st.text(max_size=5))))
+)
+def test_no_cfg_makes_the_reader_crash(root, content):
+    path = root / "database/patient001/patient001_4CH_info.cfg"
+    lines = content if isinstance(content, bytes) else "".join(f"{key}: {value}\n" for key, value in content).encode()
+    path.write_bytes(lines)
+    with contextlib.suppress(DataError):
+        assert len(Ted().scan(root).clips) == 3

@@ -1,0 +1,240 @@
+"""CAMUS: apical two- and four-chamber half cycles, annotated at end-diastole and end-systole.
+
+Leclerc et al., Deep learning for segmentation using an open large-scale dataset in 2D echocardiography, IEEE TMI 38
+(2019).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from trainables.data.formats import metaimage, nifti
+from trainables.data.formats.grey import published
+from trainables.data.formats.tables import number, read_pairs, whole
+from trainables.data.layouts.labels import to_classes
+from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
+from trainables.data.splits import split_subjects
+from trainables.errors import DataError, did_you_mean
+
+FOLDER = "database_nifti"
+VIEWS = ("2CH", "4CH")
+CLASSES = ("background", "lv", "myocardium", "la")
+LABELS = {"lv": 1, "myocardium": 2, "la": 3}
+FOLDS = 10
+_SUBSETS: dict[Split, str] = {"train": "training", "val": "validation", "test": "testing"}
+_SAEED2022 = (300, 50, 50)
+_CLINICAL = {"EF": "ef", "LVef": "ef", "LVedv": "edv", "LVesv": "esv"}
+_PARTITIONS = ("official", *(f"fold{fold}" for fold in range(1, FOLDS + 1)), "saeed2022")
+
+
+@dataclass(frozen=True)
+class Camus(Layout):
+    """`<folder>/patientXXXX/patientXXXX_{2CH,4CH}_{ED,ES,half_sequence}[_gt]` and `Info_{2CH,4CH}.cfg`.
+
+    The NIfTI release (`.nii.gz` or `.nii`) has the patients in `database_nifti`, the older one (`.mhd` with `.raw`) in
+    a folder of any name, or in several. A sequence is a patient's view: the frames of the half sequence where it is
+    there, else end-diastole and end-systole alone. Only those two have masks that an expert drew.
+
+    Attributes:
+        partition: "official" is the published 400/50/50 split; "fold1" to "fold10" are the ten published folds, whose
+            test parts cover all patients; "saeed2022" divides the 400 training patients into 300/50/50 by name, as many
+            as Saeed et al. (2022, section 3.4) had.
+    """
+
+    title: ClassVar[str] = "CAMUS"
+    partition: str = "official"
+
+    def __post_init__(self) -> None:
+        if self.partition not in _PARTITIONS:
+            raise ValueError(f"unknown partition '{self.partition}'{did_you_mean(self.partition, _PARTITIONS)}")
+
+    def scan(self, root: Path) -> Scan:
+        """List the views of every patient's folder.
+
+        Raises:
+            DataError: there is no folder with patients in it.
+        """
+        folders = sorted(path for path in root.glob("*/patient*") if path.is_dir()) or sorted(
+            path for path in root.glob("patient*") if path.is_dir()
+        )
+        if not folders:
+            raise DataError(f"{root}: no patients, expected CAMUS ({FOLDER}/patient0001/...)")
+        faults: list[Fault] = []
+        splits = self._splits(root, {folder.name for folder in folders}, faults)
+        clips = []
+        for folder in folders:
+            for view in VIEWS:
+                clip = _clip(root, folder, view, splits.get(folder.name), faults)
+                if clip is not None:
+                    clips.append(clip)
+        return Scan(tuple(clips), CLASSES, tuple(faults))
+
+    def read(self, root: Path, clip: Clip) -> Pixels:
+        """Decode a view, transposed from the files' (lateral, depth) to (depth, lateral).
+
+        Grey values already within 0..255, as published, are rounded and kept; others are stretched from the sequence's
+        own minimum and maximum.
+
+        Raises:
+            DataError: an image is unreadable, or its frames differ in size.
+        """
+        faults: list[Fault] = []
+        if "sequence" in clip.files:
+            volume = _array(root / clip.files["sequence"])
+            images = np.transpose(volume if volume.ndim == 3 else volume[..., None], (2, 1, 0))
+        else:
+            planes = [_plane(root / clip.files[phase]) for phase in ("ED", "ES")]
+            if planes[0].shape != planes[1].shape:
+                text = f"size {planes[1].shape}, but end-diastole is {planes[0].shape}"
+                raise DataError(f"{root / clip.files['ES']}: {text}")
+            images = np.stack(planes)
+        masks = {}
+        meaning = {label: CLASSES.index(name) for name, label in LABELS.items()}
+        for frame, phase in clip.labelled.items():
+            file = clip.files[f"{phase}_gt"]
+            labels = np.rint(_plane(root / file)).astype(np.int64)
+            mask, fault = to_classes(labels, images.shape[1:], meaning, file)
+            faults.extend([fault] if fault else [])
+            if mask is not None:
+                masks[frame] = mask
+        return Pixels(published(images)[:, None], masks, faults=tuple(faults))
+
+    def _splits(self, root: Path, present: set[str], faults: list[Fault]) -> dict[str, Split]:
+        """The part of each patient, empty when the dataset comes without the lists."""
+        pattern = "database_split/subgroup_{}.txt"
+        if self.partition.startswith("fold"):
+            pattern = f"listSubGroups/subGroup{self.partition.removeprefix('fold')}_{{}}.txt"
+        elif not any((root / pattern.format(stem)).is_file() for stem in _SUBSETS.values()):
+            pattern = "listSubGroups/subGroup5_{}.txt"  # the fold that the later release made its official split
+        splits = _listed(root, pattern, present, faults)
+        if self.partition != "saeed2022":
+            return splits
+        training = [patient for patient, split in splits.items() if split == "train"]
+        return split_subjects(training, tuple(map(float, _SAEED2022)), seed=0)  # type: ignore[arg-type]  # three of them
+
+
+def _clip(root: Path, folder: Path, view: str, split: Split | None, faults: list[Fault]) -> Clip | None:
+    files = {}
+    for role, stem in (
+        ("ED", "ED"),
+        ("ES", "ES"),
+        ("ED_gt", "ED_gt"),
+        ("ES_gt", "ES_gt"),
+        ("sequence", "sequence"),  # as the older release calls it
+        ("sequence", "half_sequence"),
+    ):
+        path = _find(folder / f"{folder.name}_{view}_{stem}")
+        if path is not None:
+            files[role] = path.relative_to(root).as_posix()
+    if not files:
+        return None  # a view that was not acquired, or not shared
+    place = folder.relative_to(root).as_posix()
+    if "sequence" not in files and not {"ED", "ES"} <= files.keys():
+        text = f"{view} has {', '.join(sorted(files))}, expected ED and ES or half_sequence"
+        faults.append(Fault(place, view, "incomplete view", text, "loss", "sequence"))
+        return None
+    image = files.get("sequence") or files["ED"]
+    try:
+        count, spacing = _header(root / image)
+    except DataError as error:
+        text = str(error).removeprefix(f"{root / image}: ")
+        faults.append(Fault(image, "", "unreadable header", text, "damage", "sequence"))
+        return None
+    if spacing is None:
+        faults.append(Fault(image, "", "spacing missing", "the header gives no pixel spacing"))
+    info = _info(folder, view)
+    if "sequence" in files:
+        labelled = _ends(count, info)
+        if info.get("NbFrame", str(count)) != str(count):
+            text = f"Info_{view}.cfg says NbFrame {info['NbFrame']}, the half sequence has {count} frames"
+            faults.append(Fault(place, f"Info_{view}.cfg", "frame count differs from the cfg", text))
+    else:
+        count, labelled = 2, {0: "ED", 1: "ES"}
+    for frame, phase in list(labelled.items()):
+        if f"{phase}_gt" not in files:
+            faults.append(Fault(place, f"{view} {phase}", "missing mask", f"{phase} has no mask file", "loss", "mask"))
+            del labelled[frame]
+    clinical = {new: value for old, new in _CLINICAL.items() if (value := number(info.get(old, ""))) is not None}
+    return Clip(
+        folder.name, f"{folder.name}_{view}", view, split, count, labelled, spacing, clinical=clinical, files=files
+    )
+
+
+def _ends(count: int, info: Mapping[str, str]) -> dict[int, Phase]:
+    """The half sequence's first and last frame, from end-diastole to end-systole unless the cfg has them reversed."""
+    diastole, systole = whole(info.get("ED", "")), whole(info.get("ES", ""))
+    backwards = diastole is not None and systole is not None and diastole > systole
+    return {0: "ES", count - 1: "ED"} if backwards else {0: "ED", count - 1: "ES"}
+
+
+def _info(folder: Path, view: str) -> dict[str, str]:
+    path = folder / f"Info_{view}.cfg"
+    return read_pairs(path) if path.is_file() else {}
+
+
+def _listed(root: Path, pattern: str, present: set[str], faults: list[Fault]) -> dict[str, Split]:
+    """The part of every patient that the three lists name."""
+    splits: dict[str, Split] = {}
+    for split, stem in reversed(_SUBSETS.items()):  # a patient in two keeps the one that is never trained on
+        file = pattern.format(stem)
+        path = root / file
+        if not path.is_file():
+            continue
+        absent = 0
+        for row, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+            subject = line.strip()
+            if not subject:
+                continue
+            if not re.fullmatch(r"\w+", subject):
+                text = f"'{subject[:80]}' is not a patient's name"
+                faults.append(Fault(file, f"row {row}", "unreadable split row", text, "loss", "row"))
+            elif splits.get(subject, split) != split:
+                text = f"{subject} is in the {splits[subject]} split too, and stays there"
+                faults.append(Fault(file, f"row {row}", "subject in two splits", text, "loss", "row"))
+            else:
+                splits[subject] = split
+                absent += subject not in present
+        if absent:
+            text = f"{absent} of the patients that it lists are not on disk"
+            faults.append(Fault(file, "", "listed patients absent", text))
+    return splits
+
+
+def _find(path: Path) -> Path | None:
+    """The image with this name, of either release."""
+    old = path.with_name(path.name + ".mhd")
+    return nifti.find(path) or (old if old.is_file() else None)
+
+
+def _header(path: Path) -> tuple[int, tuple[float, float] | None]:
+    """Number of frames, and (row, column) spacing in mm after transposing."""
+    if path.suffix != ".mhd":
+        header = nifti.read_header(path)
+        return header.slices, header.spacing
+    meta = metaimage.read_header(path)
+    known = meta.spacing is not None and min(meta.spacing[:2]) > 0
+    spacing = (meta.spacing[1], meta.spacing[0]) if meta.spacing is not None and known else None
+    return (meta.size[2] if len(meta.size) > 2 else 1), spacing
+
+
+def _array(path: Path) -> np.ndarray:
+    array = metaimage.read(path).array if path.suffix == ".mhd" else nifti.read(path)[0]
+    if array.ndim > 3:
+        raise DataError(f"{path}: shape {array.shape}, expected two or three axes")
+    return array
+
+
+def _plane(path: Path) -> np.ndarray:
+    """A single image, transposed to (depth, lateral)."""
+    array = _array(path)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim != 2:
+        raise DataError(f"{path}: shape {array.shape}, expected one image (lateral, depth)")
+    return array.T

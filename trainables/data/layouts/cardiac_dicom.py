@@ -1,0 +1,232 @@
+"""Cine cardiac MR as scanners export it: DICOM series, sorted into views by what they say and by their geometry."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from trainables.data.formats.dicom import Header, is_dicom, read_header
+from trainables.data.formats.grey import windowed
+from trainables.data.layouts.chaos import stacked
+from trainables.data.records import Clip, Fault, Layout, Pixels, Scan
+from trainables.errors import DataError
+
+VIEWS = ("SA", "2CH", "3CH", "4CH", "RVOT")
+_DESCRIBED = {
+    "2CH": r"2\s*-?_?(ch|chamber)",
+    "3CH": r"3\s*-?_?(ch|chamber)|lvot",
+    "4CH": r"4\s*-?_?(ch|chamber)",
+    "RVOT": r"rvot",
+    "SA": r"(^|[^a-z])(sax?|short[ _-]?axis)([^a-z]|$)",
+}
+_PARALLEL = np.cos(np.deg2rad(5))
+_STACK = 3  # parallel planes that make a short-axis stack
+_ACROSS = np.sin(np.deg2rad(25))  # a long-axis plane's normal leans at most so far towards the heart's long axis
+
+
+@dataclass(frozen=True)
+class CardiacDicom(Layout):
+    """A folder a subject, anywhere below it DICOM files of cine series.
+
+    The short axis is the stack of parallel planes. A long-axis view is the one that its description names and whose
+    plane stands across the stack; of several that claim the same view the one that passes closest to the stack's centre
+    line and best agrees with it is taken, and the others are reported. Nothing of the header but geometry is kept.
+
+    Attributes:
+        series: the view of a series by its number, where description and geometry mislead: "6=4CH"; "7=" leaves a
+            series out.
+    """
+
+    title: ClassVar[str] = "cardiac MR (DICOM)"
+    series: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for entry in self.series:
+            number, _, view = entry.partition("=")
+            if not number.strip().isdigit() or view.strip() not in ("", *VIEWS):
+                raise ValueError(
+                    f"series '{entry}': expected NUMBER=VIEW with a view of {', '.join(VIEWS)}, or NUMBER="
+                )
+
+    def scan(self, root: Path) -> Scan:
+        """List the views of every subject's folder.
+
+        Raises:
+            DataError: no DICOM image is found in the subjects' folders.
+        """
+        faults: list[Fault] = []
+        clips: list[Clip] = []
+        told = {int(entry.partition("=")[0]): entry.partition("=")[2].strip() for entry in self.series}
+        for folder in sorted(path for path in root.glob("*") if path.is_dir()):
+            series = _series(root, folder, faults)
+            for view, members in _views(folder.name, series, told, faults).items():
+                clips.extend(_clip(root, folder.name, view, member, faults) for member in members)
+        if not clips:
+            raise DataError(f"{root}: no cine series, expected a folder of DICOM files for each subject")
+        return Scan(tuple(clips), ("background",), tuple(faults))
+
+    def read(self, root: Path, clip: Clip) -> Pixels:
+        """Decode a cine of one plane, moments in the order of their trigger times.
+
+        Raises:
+            DataError: a file is unreadable, or the moments differ in size.
+        """
+        paths = [root / file for _, file in sorted(clip.files.items())]
+        headers = [read_header(path) for path in paths]
+        places = [header.plane for header in headers if header.plane is not None]
+        planes = np.stack(places) if len(places) == len(headers) else None
+        return Pixels(windowed(stacked(paths, headers))[:, None], {}, planes)
+
+
+@dataclass(frozen=True)
+class Series:
+    """The images of one plane.
+
+    Attributes:
+        number: of the series.
+        description: what the scanner's operator called it.
+        plane: where it lies, `(3, 3)` as `Pixels.planes`.
+        centre: of the image, in mm.
+        files: relative to the root, in the order of time.
+        header: of the first.
+    """
+
+    number: int
+    description: str
+    plane: np.ndarray
+    centre: np.ndarray
+    files: tuple[str, ...]
+    header: Header
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Of length one; its sign has no meaning."""
+        normal = np.cross(self.plane[2], self.plane[1])
+        return np.asarray(normal / np.linalg.norm(normal))
+
+
+def _series(root: Path, folder: Path, faults: list[Fault]) -> list[Series]:
+    """The series of a folder, one for each plane."""
+    members: dict[tuple[str, int, tuple[float, ...]], list[tuple[Header, str]]] = defaultdict(list)
+    for path in _dicoms(folder):
+        file = path.relative_to(root).as_posix()
+        try:
+            header = read_header(path)
+        except DataError as error:
+            text = str(error).removeprefix(f"{path}: ")
+            faults.append(Fault(file, "", "unreadable header", text, "damage", "image"))
+            continue
+        if header.plane is None:
+            text = "no ImagePositionPatient, ImageOrientationPatient or PixelSpacing"
+            faults.append(Fault(file, "", "geometry missing", text, "loss", "image"))
+            continue
+        where = tuple(np.round(header.plane.ravel(), 2).tolist())
+        members[(header.series, header.number, where)].append((header, file))
+    return [_one(found) for _, found in sorted(members.items(), key=lambda item: (item[0][1], item[0][2]))]
+
+
+def _one(members: Sequence[tuple[Header, str]]) -> Series:
+    ordered = sorted(members, key=lambda member: (member[0].time or 0.0, member[0].instance, member[1]))
+    header = ordered[0][0]
+    assert header.plane is not None
+    rows, columns = header.shape
+    centre = header.plane[0] + (rows - 1) / 2 * header.plane[1] + (columns - 1) / 2 * header.plane[2]
+    files = tuple(file for _, file in ordered)
+    return Series(header.number, header.description, header.plane, centre, files, header)
+
+
+def _dicoms(folder: Path) -> Iterator[Path]:
+    for below, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            path = Path(below) / name
+            if is_dicom(path):
+                yield path
+
+
+def _views(
+    subject: str, series: Sequence[Series], told: Mapping[int, str], faults: list[Fault]
+) -> dict[str, list[Series]]:
+    """The series of each view: many planes for the short axis, one for each long-axis view."""
+    found: dict[str, list[Series]] = defaultdict(list)
+    undecided = []
+    for one in series:
+        if one.number in told:
+            found[told[one.number]].append(one)
+        else:
+            undecided.append(one)
+    found.pop("", None)
+    if "SA" not in found:
+        stack = _stack([one for one in undecided if _said(one) in (None, "SA")])
+        if stack:
+            found["SA"] = stack
+            undecided = [one for one in undecided if one not in stack]
+    axis, middle = _axis(found.get("SA", []))
+    for view in VIEWS[1:]:
+        claims = [one for one in undecided if _said(one) == view]
+        if view in found or not claims:
+            continue
+        fitting = [one for one in claims if axis is None or view == "RVOT" or abs(one.normal @ axis) <= _ACROSS]
+        if middle is not None:
+            fitting.sort(key=lambda one: _off(one, middle))
+        if fitting:
+            found[view] = fitting[:1]
+        for one in claims:
+            if one not in found.get(view, []):
+                text = f"described as {view}, but its plane does not fit as well as another's"
+                faults.append(Fault(one.files[0], f"series {one.number}", "view uncertain", text, "note", "series"))
+    for one in undecided:
+        if _said(one) is None:
+            text = "neither its description nor its geometry tells the view; name it by the layout's `series`"
+            faults.append(Fault(one.files[0], f"series {one.number}", "view unknown", text, "note", "series"))
+    if "SA" not in found:
+        faults.append(Fault(subject, "", "view missing", "no stack of parallel short-axis planes"))
+    return found
+
+
+def _said(one: Series) -> str | None:
+    text = one.description.lower()
+    return next((view for view, pattern in _DESCRIBED.items() if re.search(pattern, text)), None)
+
+
+def _stack(series: Sequence[Series]) -> list[Series]:
+    """The largest set of parallel planes, in spatial order; empty when there is none of three or more."""
+    best: list[Series] = []
+    for one in series:
+        parallel = [other for other in series if abs(other.normal @ one.normal) >= _PARALLEL]
+        if len(parallel) > len(best):
+            best = parallel
+    if len(best) < _STACK:
+        return []
+    return sorted(best, key=lambda one: float(one.plane[0] @ best[0].normal))
+
+
+def _axis(stack: Sequence[Series]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The stack's normal, and the centre of its middle plane."""
+    if not stack:
+        return None, None
+    return stack[0].normal, np.mean([one.centre for one in stack], axis=0)
+
+
+def _off(one: Series, middle: np.ndarray) -> float:
+    """Distance in mm of a plane from a point."""
+    return float(abs((middle - one.plane[0]) @ one.normal))
+
+
+def _clip(root: Path, subject: str, view: str, one: Series, faults: list[Fault]) -> Clip:
+    if one.header.spacing is None:
+        faults.append(Fault(one.files[0], "", "spacing missing", "the header gives no pixel spacing"))
+    return Clip(
+        subject=subject,
+        sequence=f"{subject}_{view}_{one.number}",
+        view=view,
+        frames=len(one.files),
+        spacing=one.header.spacing,
+        files={f"{moment:05d}": file for moment, file in enumerate(one.files)},
+    )

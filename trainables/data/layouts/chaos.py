@@ -1,0 +1,139 @@
+"""CHAOS: abdominal MR in three contrasts; liver, kidneys and spleen labelled.
+
+Kavur et al., CHAOS challenge: combined (CT-MR) healthy abdominal organ segmentation, Medical Image Analysis 69 (2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from trainables.data.formats.dicom import Header, is_dicom, read_frames, read_header
+from trainables.data.formats.grey import windowed
+from trainables.data.layouts.labels import to_classes
+from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
+from trainables.errors import DataError
+
+PARTS: dict[str, Split | None] = {"Train_Sets": None, "Test_Sets": None}
+CONTRASTS = {
+    "T1-in": ("T1DUAL", "DICOM_anon/InPhase"),
+    "T1-out": ("T1DUAL", "DICOM_anon/OutPhase"),
+    "T2-SPIR": ("T2SPIR", "DICOM_anon"),
+}
+LEVELS = {"liver": (55, 70), "right kidney": (110, 135), "left kidney": (175, 200), "spleen": (240, 255)}
+CLASSES = ("background", *LEVELS)
+_MEANING = {level: CLASSES.index(name) for name, (low, high) in LEVELS.items() for level in range(low, high + 1)}
+
+
+@dataclass(frozen=True)
+class Chaos(Layout):
+    """`{Train_Sets,Test_Sets}/MR/<id>/{T1DUAL,T2SPIR}/DICOM_anon[/InPhase,/OutPhase]` and `Ground/*.png`.
+
+    A sequence is a patient's volume in one contrast, which is its view. The masks of `Test_Sets` are not published, so
+    these are unlabelled training data; there is no official split.
+    """
+
+    title: ClassVar[str] = "CHAOS (MR)"
+
+    def scan(self, root: Path) -> Scan:
+        """List the volumes of every patient.
+
+        Raises:
+            DataError: there is no patient's folder.
+        """
+        faults: list[Fault] = []
+        clips: list[Clip] = []
+        patients = [path for part in PARTS for path in sorted((root / part / "MR").glob("*")) if path.is_dir()]
+        if not patients:
+            raise DataError(f"{root}: no patients, expected CHAOS (Train_Sets/MR/1/T2SPIR/DICOM_anon/...)")
+        for patient in patients:
+            for view, (sequence, below) in CONTRASTS.items():
+                clip = _clip(root, patient, view, patient / sequence / below, patient / sequence / "Ground", faults)
+                if clip is not None:
+                    clips.append(clip)
+        return Scan(tuple(clips), CLASSES, tuple(faults))
+
+    def read(self, root: Path, clip: Clip) -> Pixels:
+        """Decode a volume, slices in the order of their files' names, as the masks are.
+
+        Raises:
+            DataError: a slice or a mask is unreadable.
+        """
+        paths = _slices(root / clip.files["image"])
+        headers = [read_header(path) for path in paths]
+        volume = stacked(paths, headers)
+        places = [header.plane for header in headers if header.plane is not None]
+        planes = np.stack(places) if len(places) == len(headers) else None
+        if "mask" not in clip.files:
+            return Pixels(windowed(volume)[:, None], {}, planes)
+        names = sorted((root / clip.files["mask"]).glob("*.png"))
+        labels = np.stack([read_levels(path) for path in names]) if names else np.zeros((0, 0, 0), np.int64)
+        mask, fault = to_classes(labels, volume.shape, _MEANING, clip.files["mask"])
+        masks = dict(enumerate(mask)) if mask is not None else {}
+        return Pixels(windowed(volume)[:, None], masks, planes, (fault,) if fault else ())
+
+
+def _clip(root: Path, patient: Path, view: str, folder: Path, ground: Path, faults: list[Fault]) -> Clip | None:
+    place = folder.relative_to(root).as_posix()
+    slices = _slices(folder)
+    if not slices:
+        faults.append(Fault(place, "", "missing image", f"no DICOM slices of {view}", "loss", "sequence"))
+        return None
+    try:
+        header = read_header(slices[0])
+    except DataError as error:
+        text = str(error).removeprefix(f"{slices[0]}: ")
+        file = slices[0].relative_to(root).as_posix()
+        faults.append(Fault(file, "", "unreadable header", text, "damage", "sequence"))
+        return None
+    if header.spacing is None:
+        faults.append(Fault(place, slices[0].name, "spacing missing", "the header gives no pixel spacing"))
+    files, labelled = {"image": place}, dict[int, Phase]()
+    if ground.is_dir():
+        files["mask"] = ground.relative_to(root).as_posix()
+        labelled = dict.fromkeys(range(len(slices)), "")
+    return Clip(
+        subject=f"{patient.parents[1].name}/{patient.name}",
+        sequence=f"{patient.parents[1].name}/{patient.name}/{view}",
+        view=view,
+        frames=len(slices),
+        labelled=labelled,
+        spacing=header.spacing,
+        stack=True,
+        files=files,
+    )
+
+
+def _slices(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_file() and is_dicom(path))
+
+
+def stacked(paths: list[Path], headers: list[Header]) -> np.ndarray:
+    """Single-frame files as one array `(len(paths), H, W)`.
+
+    Raises:
+        DataError: one is unreadable, or differs in size from the first.
+    """
+    planes = []
+    for path, header in zip(paths, headers, strict=True):
+        if header.shape != headers[0].shape or header.frames != 1:
+            found = f"{header.frames} frames of {header.shape[0]}x{header.shape[1]}"
+            raise DataError(f"{path}: {found}, expected one of {headers[0].shape[0]}x{headers[0].shape[1]}")
+        planes.append(read_frames(path)[0])
+    return np.stack(planes)
+
+
+def read_levels(path: Path) -> np.ndarray:
+    """The grey levels of an 8-bit picture, int64 `(H, W)`.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise DataError(f"{path}: not a readable picture")
+    return image.astype(np.int64)
