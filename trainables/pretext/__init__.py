@@ -1,9 +1,22 @@
 """Pretext methods, by name: each is one file with one class, and one line here."""
 
+from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
 from trainables.pretext.denoise import Denoise
 from trainables.pretext.method import Method
+from trainables.pretext.moco import MoCo
 from trainables.pretext.simclr import SimCLR
+from trainables.pretext.vicreg import VICReg
 from trainables.registry import Registry
 
-METHODS: Registry[type[Method]] = Registry("pretext method", {"simclr": SimCLR, "byol": BYOL, "denoise": Denoise})
+METHODS: Registry[type[Method]] = Registry(
+    "pretext method",
+    {
+        "simclr": SimCLR,
+        "byol": BYOL,
+        "moco": MoCo,
+        "vicreg": VICReg,
+        "barlow": BarlowTwins,
+        "denoise": Denoise,
+    },
+)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
-from trainables.loop import Task
 from trainables.networks.backbones import Backbone
-from trainables.networks.normalise import Normalise
-from trainables.pretext.collapse import indicators
+from trainables.pretext.embedding import EmbeddingTask, widened
 from trainables.pretext.gather import first_row, gather
-from trainables.pretext.method import BackboneMethod, mean_over, pooled
+from trainables.pretext.method import BackboneMethod
 from trainables.pretext.projection import mlp
 
 
@@ -43,39 +39,24 @@ class SimCLR(BackboneMethod):
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> SimCLRTask:
         """The task."""
-        return SimCLRTask(self, backbone, augment, store)
+        width = backbone.feature_channels
+        projector = mlp(width, self.hidden or width, self.projection, output_norm=True)
+        return SimCLRTask(backbone, projector, augment, store, self.temperature)
 
 
-class SimCLRTask(Task):
+class SimCLRTask(EmbeddingTask):
     """Trains a backbone and a projection head by NT-Xent over two augmented views."""
 
-    def __init__(self, settings: SimCLR, backbone: Backbone, augment: Policy, store: FrameStore) -> None:
-        super().__init__()
-        self.settings, self.augment = settings, augment
-        self.normalise, self.backbone = Normalise(store.mean, store.std), backbone
-        width = backbone.feature_channels
-        self.projector = mlp(width, settings.hidden or width, settings.projection, output_norm=True)
+    def __init__(
+        self, backbone: Backbone, projector: nn.Module, augment: Policy, store: FrameStore, temperature: float
+    ) -> None:
+        super().__init__(backbone, projector, augment, store)
+        self.temperature = temperature
 
-    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+    def compare(self, one: Tensor, two: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
         """NT-Xent and the share of views whose partner is the nearest of all."""
-        one, two = self._embed(batch).chunk(2)
-        loss, accuracy = nt_xent(one, two, self.settings.temperature)
+        loss, accuracy = nt_xent(one, two, self.temperature, alone=alone)
         return {"loss": loss, "contrastive_accuracy": accuracy}
-
-    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The same on frames that are not trained on, and the signs of collapse."""
-        found = []
-        for batch in batches:
-            one, two = self._embed(batch).chunk(2)
-            loss, accuracy = nt_xent(one, two, self.settings.temperature, alone=True)
-            found.append({"loss": loss, "contrastive_accuracy": accuracy, **indicators(one, two)})
-        return mean_over(found)
-
-    def _embed(self, batch: Batch) -> Tensor:
-        """Embeddings `(2 B, D)` of both views, the first view's first."""
-        views = [self.augment.apply(batch.images, None, batch.draw.fork("view", view))[0] for view in (0, 1)]
-        embeddings: Tensor = self.projector(pooled(self.backbone(self.normalise(torch.cat(views)))))
-        return embeddings
 
 
 def nt_xent(one: Tensor, two: Tensor, temperature: float, *, alone: bool = False) -> tuple[Tensor, Tensor]:
@@ -94,8 +75,7 @@ def nt_xent(one: Tensor, two: Tensor, temperature: float, *, alone: bool = False
         The mean over this worker's 2 B views, in float32 or wider, and the share whose partner is the most similar.
     """
     with torch.autocast(one.device.type, enabled=False):
-        wide = one.dtype if one.dtype == torch.float64 else torch.float32
-        one, two = F.normalize(one.to(wide), dim=1), F.normalize(two.to(wide), dim=1)
+        one, two = (F.normalize(z, dim=1) for z in widened(one, two))
         every_one, every_two = (one, two) if alone else (gather(one), gather(two))
         every = torch.cat([every_one, every_two])
         images = len(every_one)

@@ -10,17 +10,26 @@ from trainables.loop import FitSettings
 from trainables.networks import UNet, UNetEncoder
 from trainables.optim.optimizers import Adam
 from trainables.pretext import METHODS
+from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
 from trainables.pretext.denoise import Denoise
 from trainables.pretext.method import Method
+from trainables.pretext.moco import MoCo
 from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.pretext.simclr import SimCLR
+from trainables.pretext.vicreg import VICReg
 from trainables.runtime import LocalRuntime
 
 STORE = toy_store(48, size=16)
 BACKBONE = UNetEncoder(width=4, depth=2)
 NETWORK = UNet(BACKBONE)
-SMALL: list[Method] = [SimCLR(temperature=0.5, projection=8), BYOL(hidden=16, projection=8, momentum=0.9)]
+SMALL: list[Method] = [
+    SimCLR(temperature=0.5, projection=8),
+    BYOL(hidden=16, projection=8, momentum=0.9),
+    MoCo(hidden=16, projection=8, momentum=0.9),
+    VICReg(projection=8),
+    BarlowTwins(projection=8),
+]
 
 
 def settings(method: Method, epochs: int = 4, size: int = 8) -> PretextSettings:

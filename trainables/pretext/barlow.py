@@ -1,0 +1,72 @@
+"""Barlow Twins (Zbontar et al. 2021): the two views' dimensions correlate one to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainables.augment.policy import Policy
+from trainables.data.frames import FrameStore
+from trainables.networks.backbones import Backbone
+from trainables.pretext.embedding import EmbeddingTask, widened
+from trainables.pretext.gather import gather
+from trainables.pretext.method import BackboneMethod
+from trainables.pretext.projection import mlp
+
+
+@dataclass(frozen=True)
+class BarlowTwins(BackboneMethod):
+    """Barlow Twins.
+
+    Attributes:
+        redundancy: weight lambda of the correlations between different dimensions, from 0 up; 0.005 in the paper.
+        projection: width of the projector and of the embeddings, from 2 up; 8192 in the paper.
+    """
+
+    redundancy: float = 5e-3
+    projection: int = 2048
+
+    def __post_init__(self) -> None:
+        if self.redundancy < 0 or self.projection < 2:
+            raise ValueError(
+                f"redundancy {self.redundancy}, projection {self.projection}: expected at least 0 and at least 2"
+            )
+
+    def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> BarlowTask:
+        """The task."""
+        projector = mlp(backbone.feature_channels, self.projection, self.projection, output_norm=False)
+        return BarlowTask(backbone, projector, augment, store, self.redundancy)
+
+
+class BarlowTask(EmbeddingTask):
+    """Trains a backbone and a projector until the views' cross-correlation is the identity."""
+
+    def __init__(
+        self, backbone: Backbone, projector: nn.Module, augment: Policy, store: FrameStore, redundancy: float
+    ) -> None:
+        super().__init__(backbone, projector, augment, store)
+        self.redundancy = redundancy
+
+    def compare(self, one: Tensor, two: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+        """The loss."""
+        return {"loss": barlow_loss(one, two, self.redundancy, alone=alone)}
+
+
+def barlow_loss(one: Tensor, two: Tensor, redundancy: float, *, alone: bool = False) -> Tensor:
+    """Squared distance of the cross-correlation over the whole logical batch from the identity (equation 1).
+
+    Args:
+        one: embeddings `(B, D)` of this worker's first views.
+        two: of its second views.
+        redundancy: lambda.
+        alone: use this worker's views only.
+    """
+    with torch.autocast(one.device.type, enabled=False):
+        wide = widened(one, two)
+        views = wide if alone else [gather(view) for view in wide]
+        scaled = [(view - view.mean(0)) / (view.std(0, correction=0) + 1e-9) for view in views]
+        correlation = scaled[0].T @ scaled[1] / len(scaled[0])
+        diagonal = correlation.diagonal()
+        return (1 - diagonal).square().sum() + redundancy * (correlation.square().sum() - diagonal.square().sum())

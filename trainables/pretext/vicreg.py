@@ -1,0 +1,89 @@
+"""VICReg (Bardes, Ponce and LeCun 2022): agreeing views, spread-out and uncorrelated dimensions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainables.augment.policy import Policy
+from trainables.data.frames import FrameStore
+from trainables.networks.backbones import Backbone
+from trainables.pretext.embedding import EmbeddingTask, widened
+from trainables.pretext.gather import gather
+from trainables.pretext.method import BackboneMethod
+from trainables.pretext.projection import mlp
+
+_EPSILON = 1e-4
+
+
+@dataclass(frozen=True)
+class VICReg(BackboneMethod):
+    """VICReg.
+
+    Attributes:
+        invariance: weight of the distance between the two views; 25 in the paper.
+        variance: weight of the hinge on each dimension's standard deviation; 25 in the paper.
+        covariance: weight of the squared covariances between dimensions; 1 in the paper.
+        projection: width of the expander and of the embeddings, from 2 up; 8192 in the paper.
+    """
+
+    invariance: float = 25.0
+    variance: float = 25.0
+    covariance: float = 1.0
+    projection: int = 2048
+
+    def __post_init__(self) -> None:
+        if min(self.invariance, self.variance, self.covariance) < 0:
+            raise ValueError(f"weights {self.invariance}, {self.variance}, {self.covariance}: expected none below 0")
+        if self.projection < 2:
+            raise ValueError(f"projection is {self.projection}, expected at least 2")
+
+    def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> VICRegTask:
+        """The task."""
+        expander = mlp(backbone.feature_channels, self.projection, self.projection, output_norm=False)
+        return VICRegTask(self, backbone, expander, augment, store)
+
+
+class VICRegTask(EmbeddingTask):
+    """Trains a backbone and an expander by the three terms."""
+
+    def __init__(
+        self, settings: VICReg, backbone: Backbone, expander: nn.Module, augment: Policy, store: FrameStore
+    ) -> None:
+        super().__init__(backbone, expander, augment, store)
+        self.settings = settings
+
+    def compare(self, one: Tensor, two: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+        """The weighted sum, and the three terms."""
+        terms = vicreg_terms(one, two, alone=alone)
+        weights = (self.settings.invariance, self.settings.variance, self.settings.covariance)
+        total = torch.stack([weight * term for weight, term in zip(weights, terms.values(), strict=True)]).sum()
+        return {"loss": total, **{name: term.detach() for name, term in terms.items()}}
+
+
+def vicreg_terms(one: Tensor, two: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+    """The terms of the loss over the whole logical batch (Bardes et al. 2022, equations 1 to 6).
+
+    Args:
+        one: embeddings `(B, D)` of this worker's first views, at least two over all workers.
+        two: of its second views.
+        alone: use this worker's views only.
+    """
+    with torch.autocast(one.device.type, enabled=False):
+        wide = widened(one, two)
+        views = wide if alone else [gather(view) for view in wide]
+        spread, mixed = [], []
+        for view in views:
+            centred = view - view.mean(0)
+            covariance = centred.T @ centred / (len(view) - 1)
+            diagonal = covariance.diagonal()
+            spread.append(F.relu(1 - torch.sqrt(diagonal + _EPSILON)).mean())
+            mixed.append((covariance.square().sum() - diagonal.square().sum()) / view.shape[1])
+        return {
+            "invariance": (views[0] - views[1]).square().mean(),
+            "variance": torch.stack(spread).sum() / 2,
+            "covariance": torch.stack(mixed).sum(),
+        }
