@@ -64,6 +64,9 @@ class Task(nn.Module, ABC):
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Metrics over an epoch of evaluation batches, with the task in evaluation mode and no gradients."""
 
+    def before_epoch(self, epoch: int) -> None:
+        """Called before each training epoch, counted from 0; an interrupted run calls it for those still to come."""
+
     def after_step(self, progress: float) -> None:
         """Called after each optimizer step that was taken; `progress` is the share of all steps done, in (0, 1]."""
 
@@ -142,6 +145,7 @@ class _Run:
         return FitResult(self.history[kept - 1], kept, self.history)
 
     def _train_epoch(self) -> dict[str, float]:
+        self.task.before_epoch(self.epoch)
         self.task.train()
         started, images = time.perf_counter(), 0
         sums: dict[str, Tensor] = {}

@@ -16,11 +16,12 @@ from trainables.data.records import Split
 from trainables.data.splits import label_subset
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.segmentation import Predictions, Segmentation
+from trainables.downstream.transfer import Transfer
 from trainables.errors import DataError, UserError
 from trainables.loop import FitResult, FitSettings, autocast_dtype, fit
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
-from trainables.networks.weights import load_weights
+from trainables.networks.weights import load_weights, part_of
 from trainables.runtime import Runtime
 from trainables.seeds import derive
 
@@ -35,6 +36,7 @@ class DownstreamSettings:
     Attributes:
         label_fraction: share of the labelled training subjects that is used, in (0, 1].
         labels: number of labelled training subjects instead of a share, at least 1.
+        transfer: what is loaded from the start, and what is trained.
         loss: minimised.
         fit: how long and how to train.
         augment: of images and masks.
@@ -42,6 +44,7 @@ class DownstreamSettings:
 
     label_fraction: float = 1.0
     labels: int | None = None
+    transfer: Transfer = field(default_factory=Transfer)
     loss: Loss = field(default_factory=DiceCrossEntropy)
     fit: FitSettings = field(default_factory=FitSettings)
     augment: Policy = field(default_factory=Policy.mild)
@@ -99,11 +102,15 @@ def finetune(
             f"downstream.fit.batch_size is {settings.fit.batch_size}, "
             f"expected a multiple of its {runtime.world_size} workers"
         )
+    if settings.transfer.freeze_epochs and runtime.world_size > 1:
+        text = "set resources.downstream.workers to 1"
+        raise UserError(f"downstream.transfer.freeze_epochs needs a single worker: {text}")
     rows = _labelled_rows(store, "train", subjects)
     alone = runtime.world_size == 1  # workers must have equal shares of a batch, so a smaller last one is left out
     train = Batches(store, rows, settings.fit.batch_size, seed, masks=True, keep_tail=alone)
     val = _to_judge(store, "val", settings.fit)
-    task = Segmentation(_build(network, start, store, seed), settings.loss, settings.augment, store)
+    built = _build(settings.transfer, network, start, store, seed)
+    task = Segmentation(built, settings.loss, settings.augment, store, settings.transfer)
     fitted = fit(task, train, val, settings.fit, runtime, seed)
     predictions = _predict(task, _to_judge(store, "test", settings.fit), settings.fit, runtime) if test else None
     state = {name: value.detach().cpu().clone() for name, value in task.network.state_dict().items()}
@@ -115,6 +122,9 @@ def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int
     candidates = np.unique(store.index["subject"][store.rows("train", labelled=True)])
     if len(candidates) == 0:
         raise DataError("the dataset has no labelled subject in its training split")
+    if settings.labels is not None and settings.labels > len(candidates):
+        text = f"downstream.labels is {settings.labels}, the training split has {len(candidates)} labelled subjects"
+        raise UserError(text)
     fraction = None if settings.labels is not None else settings.label_fraction
     return label_subset(candidates, fraction, settings.labels, derive(seed, "labels"))
 
@@ -130,13 +140,21 @@ def _to_judge(store: FrameStore, split: Split, settings: FitSettings) -> Batches
     return Batches(store, _labelled_rows(store, split), settings.batch_size, masks=True, shuffle=False)
 
 
-def _build(network: NetworkSettings, start: Start, store: FrameStore, seed: int) -> SegmentationNetwork:
+def _build(
+    transfer: Transfer, network: NetworkSettings, start: Start, store: FrameStore, seed: int
+) -> SegmentationNetwork:
     torch.manual_seed(derive(seed, "init"))
     built = network.build(store.channels, len(store.classes))
     if isinstance(start, ImageNetWeights):
         load_imagenet(built.backbone, start)
     elif start is not None:
-        load_weights(built, start, partly=True)
+        wanted = dict(start)
+        if transfer.load == "backbone":
+            wanted = {key: value for key, value in wanted.items() if key.startswith("backbone.")}
+        elif not part_of(start, "decoder"):
+            text = "downstream.transfer.load is 'network', but the pretext trained a backbone only"
+            raise UserError(f"{text}; choose a pretext method that trains the whole network, or load: backbone")
+        load_weights(built, wanted, partly=True)
     return built
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
 from trainables.downstream.losses import Loss
+from trainables.downstream.transfer import Transfer, freeze, parameter_groups
 from trainables.loop import Task
 from trainables.metrics.overlap import counts, dice_of, subject_means
 from trainables.networks.network import SegmentationNetwork
@@ -45,12 +47,38 @@ class Segmentation(Task):
 
     monitor = "dice"
 
-    def __init__(self, network: SegmentationNetwork, loss: Loss, augment: Policy, store: FrameStore) -> None:
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        loss: Loss,
+        augment: Policy,
+        store: FrameStore,
+        transfer: Transfer | None = None,
+    ) -> None:
         super().__init__()
+        self.transfer = transfer or Transfer()
+        self.frozen = self.transfer.frozen(0)
+        freeze(network.backbone, self.transfer.train == "decoder")
         self.network, self.loss, self.augment = network, loss, augment
         self.classes = store.classes
         self._index = store.index
         self.normalise = Normalise(store.mean, store.std)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """As the transfer says."""
+        return parameter_groups(self.network, self.transfer)
+
+    def before_epoch(self, epoch: int) -> None:
+        """Freeze the backbone, or let it go."""
+        self.frozen = self.transfer.frozen(epoch)
+        freeze(self.network.backbone, self.frozen)
+
+    def train(self, mode: bool = True) -> Segmentation:
+        """As every module, but a frozen backbone's batch norm keeps its statistics."""
+        super().train(mode)
+        if self.frozen:
+            self.network.backbone.eval()
+        return self
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """The loss on the augmented batch."""

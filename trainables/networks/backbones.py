@@ -23,6 +23,10 @@ class Backbone(nn.Module, ABC):
         return self.channels[-1]
 
     @abstractmethod
+    def stages(self) -> list[nn.Module]:
+        """The backbone's parts from shallow to deep, which together hold all its parameters."""
+
+    @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:
         """Feature maps of float images `(B, C, H, W)`, each `(B, channels[i], h_i, w_i)`, shallow to deep."""
 

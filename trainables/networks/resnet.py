@@ -32,6 +32,11 @@ class ResNet(Backbone):
             nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.channels = tuple(_width(layer) for layer in (self.layer1, self.layer2, self.layer3, self.layer4))
 
+    def stages(self) -> list[nn.Module]:
+        """The first convolution, and the four residual stages."""
+        stem = nn.ModuleList([self.conv1, self.bn1])
+        return [stem, self.layer1, self.layer2, self.layer3, self.layer4]
+
     def features(self, images: Tensor) -> list[Tensor]:
         """The outputs of the four stages, at strides 4, 8, 16 and 32, or 4, 8, 8 and 8 when dilated."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
@@ -99,6 +104,10 @@ class TinyBackbone(Backbone):
         self.stage2 = _Block(width, 2 * width, stride=2)
         self.stage3 = _Block(2 * width, 4 * width, stride=2)
         self.stage4 = _Block(4 * width, 4 * width, dilation=2)
+
+    def stages(self) -> list[nn.Module]:
+        """The first convolution, and the four residual stages."""
+        return [self.stem, self.stage1, self.stage2, self.stage3, self.stage4]
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The outputs of the four stages."""

@@ -74,6 +74,10 @@ class Encoder(Backbone):
         inputs = (in_channels, *widths[:-1])
         self.levels = nn.ModuleList(_pair(i, o, norm) for i, o in zip(inputs, widths, strict=True))
 
+    def stages(self) -> list[nn.Module]:
+        """The levels."""
+        return list(self.levels)
+
     def features(self, images: Tensor) -> list[Tensor]:
         """The outputs of the levels, from stride 1 to 2**depth."""
         found: list[Tensor] = []

@@ -1,0 +1,114 @@
+import pytest
+import torch
+from toys import toy_store
+
+from trainables.augment.policy import Policy
+from trainables.downstream.finetune import DownstreamSettings, finetune
+from trainables.downstream.losses import DiceCrossEntropy
+from trainables.downstream.transfer import Transfer, parameter_groups
+from trainables.errors import UserError
+from trainables.loop import FitSettings
+from trainables.networks import BACKBONES, DeepLabV3, TinyResNet, UNet, UNetEncoder
+from trainables.optim.optimizers import Adam
+from trainables.runtime import LocalRuntime
+
+STORE = toy_store(36, size=16)
+NETWORK = UNet(UNetEncoder(width=4, depth=2))
+
+
+def start(*parts):
+    torch.manual_seed(5)
+    state = NETWORK.build(1, 2).state_dict()
+    return {key: value.clone() for key, value in state.items() if key.partition(".")[0] in parts}
+
+
+def settings(transfer, epochs=2):
+    plain = Policy(crop=None, flip=None, jitter=None, blur=None)
+    fit = FitSettings(epochs, 4, Adam(lr=1e-2), precision="float32")
+    return DownstreamSettings(1.0, None, transfer, DiceCrossEntropy(), fit, plain)
+
+
+def changed(before, after):
+    return {key for key, value in before.items() if not torch.equal(after[key], value)}
+
+
+def test_all_weights_and_statistics_change():
+    begun = start("backbone")
+    done = finetune(settings(Transfer()), NETWORK, begun, STORE, LocalRuntime(), seed=0)
+    assert changed(begun, done.state) == begun.keys()
+
+
+def test_a_decoder_alone_leaves_every_tensor_of_the_backbone():
+    begun = start("backbone")
+    done = finetune(settings(Transfer(train="decoder")), NETWORK, begun, STORE, LocalRuntime(), seed=0)
+    assert changed(begun, done.state) == set()
+    fresh = finetune(settings(Transfer(train="decoder"), epochs=1), NETWORK, begun, STORE, LocalRuntime(), seed=0)
+    assert changed({k: v for k, v in fresh.state.items() if k.startswith("decoder.")}, done.state)
+
+
+def test_the_backbone_is_let_go_after_its_epochs():
+    begun = start("backbone")
+    for epochs, free in ((2, False), (3, True)):
+        done = finetune(settings(Transfer(freeze_epochs=2), epochs), NETWORK, begun, STORE, LocalRuntime(), seed=0)
+        last = done.fitted.epoch == epochs
+        assert bool(changed(begun, done.state)) == (free and last)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_ends_bitwise_like_an_uninterrupted_one(tmp_path):
+    def kill(epoch, metrics):
+        if epoch == 2:
+            raise Killed
+
+    wanted = settings(Transfer(freeze_epochs=3, layer_decay=0.5), epochs=5)
+    whole = finetune(wanted, NETWORK, start("backbone"), STORE, LocalRuntime(), seed=2)
+    with pytest.raises(Killed):
+        finetune(wanted, NETWORK, start("backbone"), STORE, LocalRuntime(tmp_path, kill, save_every=0), seed=2)
+    resumed = finetune(wanted, NETWORK, start("backbone"), STORE, LocalRuntime(tmp_path, save_every=0), seed=2)
+    assert not changed(whole.state, resumed.state)
+
+
+def test_a_whole_network_is_loaded_where_asked_and_there():
+    fit = FitSettings(1, 4, Adam(lr=1e-12), precision="float32")
+    slow = DownstreamSettings(transfer=Transfer(load="network"), fit=fit)
+    begun = start("backbone", "decoder")
+    done = finetune(slow, NETWORK, begun, STORE, LocalRuntime(), seed=0)
+    for key, value in begun.items():
+        if "running" not in key and "num_batches" not in key:
+            torch.testing.assert_close(done.state[key], value)
+    other = finetune(DownstreamSettings(fit=fit), NETWORK, begun, STORE, LocalRuntime(), seed=0)
+    weights = {k: v for k, v in begun.items() if k.startswith("decoder.levels") and k.endswith("weight")}
+    assert changed(weights, other.state)
+    with pytest.raises(UserError, match="the pretext trained a backbone only"):
+        finetune(slow, NETWORK, start("backbone"), STORE, LocalRuntime(), seed=0)
+
+
+@pytest.mark.parametrize("network", [NETWORK, DeepLabV3(TinyResNet(width=4), rates=(1, 2, 3), width=8)])
+def test_the_rate_falls_from_stage_to_stage_towards_the_image(network):
+    built = network.build(1, 2)
+    groups = parameter_groups(built, Transfer(layer_decay=0.5))
+    stages = len(built.backbone.stages())
+    assert [group.get("lr_scale", 1.0) for group in groups] == [0.5 ** (stages - k) for k in range(stages)] + [1.0]
+    grouped = [id(p) for group in groups for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in built.parameters())
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_the_stages_hold_every_parameter_once(name):
+    backbone = BACKBONES[name]().build(1)
+    held = [id(p) for stage in backbone.stages() for p in stage.parameters()]
+    assert sorted(held) == sorted(id(p) for p in backbone.parameters())
+
+
+def test_more_labelled_subjects_than_there_are_is_an_error():
+    with pytest.raises(UserError, match=r"downstream.labels is 50, the training split has 12 labelled subjects"):
+        finetune(DownstreamSettings(labels=50), NETWORK, None, STORE, LocalRuntime(), seed=0)
+
+
+@pytest.mark.parametrize("bad", [{"layer_decay": 0}, {"layer_decay": 1.5}, {"freeze_epochs": -1}])
+def test_settings_out_of_range_are_refused(bad):
+    with pytest.raises(ValueError, match="expected"):
+        Transfer(**bad)

@@ -1,0 +1,58 @@
+"""What of a pretrained network is loaded, and what of it is trained further."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from trainables.networks.network import SegmentationNetwork
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How a downstream network goes on from its start (Bai et al. 2019, section 2.3).
+
+    Attributes:
+        train: "all" trains every weight; "decoder" leaves the backbone as it was loaded, its batch-norm statistics too.
+        load: "backbone" takes over the backbone alone; "network" the decoder as well, which the pretext must have
+            trained.
+        layer_decay: learning rate of each of the backbone's stages relative to the next deeper part, in (0, 1].
+        freeze_epochs: for so many epochs at first the backbone is left as it was loaded, from 0 up.
+    """
+
+    train: Literal["all", "decoder"] = "all"
+    load: Literal["backbone", "network"] = "backbone"
+    layer_decay: float = 1.0
+    freeze_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay is {self.layer_decay}, expected a number in (0, 1]")
+        if self.freeze_epochs < 0:
+            raise ValueError(f"freeze_epochs is {self.freeze_epochs}, expected a whole number from 0 up")
+
+    def frozen(self, epoch: int) -> bool:
+        """Whether the backbone is left alone in an epoch, counted from 0."""
+        return self.train == "decoder" or epoch < self.freeze_epochs
+
+
+def parameter_groups(network: SegmentationNetwork, transfer: Transfer) -> list[dict[str, Any]]:
+    """Optimizer groups: the backbone's stages from shallow to deep, then the rest, with their share of the rate."""
+    rest = [p for part in (network.decoder, network.head) for p in part.parameters()]
+    if transfer.train == "decoder":
+        return [{"params": rest}]
+    stages = network.backbone.stages()
+    if transfer.layer_decay == 1.0:
+        return [{"params": [*network.backbone.parameters(), *rest]}]
+    groups = [
+        {"params": list(stage.parameters()), "lr_scale": transfer.layer_decay ** (len(stages) - depth)}
+        for depth, stage in enumerate(stages)
+    ]
+    return [*groups, {"params": rest}]
+
+
+def freeze(backbone: nn.Module, frozen: bool) -> None:
+    """Stop or resume the training of a backbone's weights."""
+    backbone.requires_grad_(not frozen)
