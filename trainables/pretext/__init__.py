@@ -5,6 +5,7 @@ from trainables.pretext.byol import BYOL
 from trainables.pretext.denoise import Denoise
 from trainables.pretext.method import Method
 from trainables.pretext.moco import MoCo
+from trainables.pretext.position import PositionPrediction
 from trainables.pretext.simclr import SimCLR
 from trainables.pretext.vicreg import VICReg
 from trainables.registry import Registry
@@ -18,5 +19,6 @@ METHODS: Registry[type[Method]] = Registry(
         "vicreg": VICReg,
         "barlow": BarlowTwins,
         "denoise": Denoise,
+        "position": PositionPrediction,
     },
 )
