@@ -3,6 +3,7 @@
 from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
 from trainables.pretext.denoise import Denoise
+from trainables.pretext.masked import MaskedModelling
 from trainables.pretext.method import Method
 from trainables.pretext.moco import MoCo
 from trainables.pretext.position import PositionPrediction
@@ -19,6 +20,7 @@ METHODS: Registry[type[Method]] = Registry(
         "vicreg": VICReg,
         "barlow": BarlowTwins,
         "denoise": Denoise,
+        "masked": MaskedModelling,
         "position": PositionPrediction,
     },
 )

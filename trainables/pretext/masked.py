@@ -1,0 +1,131 @@
+"""Masked image modelling for convolutional networks, in the manner of SparK (Tian et al. 2023).
+
+A convolution smears what it sees into the masked patches; so after each of the encoder's levels the features there are
+set to zero again, as if the convolutions were sparse. The decoder fills the gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainables.augment.draw import Draw
+from trainables.augment.policy import Policy
+from trainables.data.batches import Batch
+from trainables.data.frames import FrameStore
+from trainables.loop import Task
+from trainables.networks.backbones import Backbone
+from trainables.networks.network import SegmentationNetwork
+from trainables.networks.normalise import Normalise
+from trainables.pretext.method import NetworkMethod, mean_over
+
+
+@dataclass(frozen=True)
+class MaskedModelling(NetworkMethod):
+    """Masked image modelling.
+
+    Attributes:
+        share: of the patches that are masked, in (0, 1); 0.6 in SparK.
+        patch: side of the square patches in pixels, from 2 up; the image's side should be a multiple of it.
+    """
+
+    share: float = 0.6
+    patch: int = 16
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1 or self.patch < 2:
+            raise ValueError(f"share {self.share}, patch {self.patch}: expected a share in (0, 1) and at least 2")
+
+    def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> MaskedTask:
+        """The task."""
+        return MaskedTask(self, backbone, decoder, augment, store)
+
+
+class MaskedTask(Task):
+    """Trains backbone, decoder and a head that gives the masked patches back, each normalised by itself."""
+
+    def __init__(
+        self, settings: MaskedModelling, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore
+    ) -> None:
+        super().__init__()
+        self.settings, self.augment = settings, augment
+        self.normalise = Normalise(store.mean, store.std)
+        self.network = SegmentationNetwork(backbone, decoder, store.channels)
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """The mean squared error over the masked patches."""
+        return {"loss": self._loss(self.augment.apply(batch.images, None, batch.draw)[0], batch.draw)}
+
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """The same on frames that are not trained on, without augmentation."""
+        return mean_over([{"loss": self._loss(batch.images.float() / 255, batch.draw)} for batch in batches])
+
+    def _loss(self, images: Tensor, draw: Draw) -> Tensor:
+        images = self.normalise(images)
+        masked = patch_mask(images, self.settings, draw.fork("patches"))
+        features = seen_features(self.network.backbone, images, masked)
+        predicted = self.network.head(self.network.decoder(features))
+        if predicted.shape[-2:] != images.shape[-2:]:
+            predicted = F.interpolate(predicted, images.shape[-2:], mode="bilinear", align_corners=False)
+        return masked_error(predicted, images, masked, self.settings.patch)
+
+
+def patch_mask(images: Tensor, settings: MaskedModelling, draw: Draw) -> Tensor:
+    """Which patches are masked: bool `(B, 1, rows, columns)` of patches, the same number in every image, at least 1."""
+    rows, columns = (-(-side // settings.patch) for side in images.shape[2:])
+    count = min(max(1, round(settings.share * rows * columns)), rows * columns - 1)
+    order = draw.uniform(0, 1, rows * columns).argsort(1)
+    masked = torch.zeros(len(images), rows * columns, dtype=torch.bool, device=images.device)
+    return masked.scatter_(1, order[:, :count], value=True).view(-1, 1, rows, columns)
+
+
+def seen_features(backbone: Backbone, images: Tensor, masked: Tensor) -> list[Tensor]:
+    """The backbone's feature maps with nothing in masked patches, and nothing from them: zeroed after every stage."""
+    handles = []
+
+    def hide(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        return output * ~spread(masked, output.shape[-2:])
+
+    try:
+        for stage in backbone.stages():
+            last = stage if not isinstance(stage, nn.ModuleList) else stage[-1]
+            handles.append(last.register_forward_hook(hide))
+        return backbone.features(images * ~spread(masked, images.shape[-2:]))
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def spread(masked: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
+    """A mask of patches `(B, 1, rows, columns)` over a grid of another size, bool `(B, 1, *size)`."""
+    return F.interpolate(masked.float(), tuple(size), mode="nearest-exact") > 0.5
+
+
+def masked_error(predicted: Tensor, images: Tensor, masked: Tensor, patch: int) -> Tensor:
+    """Mean squared error over the masked patches, each patch's target having mean 0 and variance 1 over its pixels.
+
+    Args:
+        predicted: `(B, C, H, W)`.
+        images: likewise.
+        masked: of patches, bool `(B, 1, ceil(H / patch), ceil(W / patch))`.
+        patch: side of the patches; what is left at the lower and right border counts as a smaller patch.
+    """
+    wide = torch.float64 if predicted.dtype == torch.float64 else torch.float32
+    with torch.autocast(images.device.type, enabled=False):
+        images, predicted = images.to(wide), predicted.to(wide)
+        padding = [(-side) % patch for side in images.shape[2:]]
+        there = F.pad(torch.ones_like(images), (0, padding[1], 0, padding[0]))
+        padded = F.pad(images, (0, padding[1], 0, padding[0]))
+        share = F.avg_pool2d(there, patch)
+        mean = F.avg_pool2d(padded, patch) / share
+        variance = F.avg_pool2d(padded.square(), patch) / share - mean.square()
+        scale = torch.rsqrt(variance.clamp_min(0) + 1e-6)
+        mean, scale = (F.interpolate(each, scale_factor=patch, mode="nearest") for each in (mean, scale))
+        height, width = images.shape[2:]
+        target = (images - mean[..., :height, :width]) * scale[..., :height, :width]
+        hidden = F.interpolate(masked.to(wide), scale_factor=patch, mode="nearest")[..., :height, :width]
+        return ((predicted - target).square() * hidden).sum() / (hidden.sum() * images.shape[1])
