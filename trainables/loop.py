@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -149,12 +150,14 @@ class _Run:
         self.task.train()
         started, images = time.perf_counter(), 0
         sums: dict[str, Tensor] = {}
+        steps: Counter[str] = Counter()
         for batch in self.train.epoch(self.epoch, self.runtime.rank, self.runtime.world_size, self.runtime.device):
             for name, value in self._train_step(batch).items():
                 sums[name] = sums.get(name, torch.zeros((), device=self.runtime.device)) + value
+                steps[name] += 1
             images += batch.draw.total
         totals = self.runtime.mean(torch.stack([value.float() for value in sums.values()])).tolist()
-        means = {name: total / len(self.train) for name, total in zip(sums, totals, strict=True)}
+        means = {name: total / steps[name] for name, total in zip(sums, totals, strict=True)}
         if not math.isfinite(means["loss"]):
             raise TrainingFailed(f"the loss is {means['loss']} in epoch {self.epoch + 1}: lower the learning rate")
         means["learning_rate"] = self.optimizer.param_groups[0]["lr"]

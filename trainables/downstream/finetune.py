@@ -15,13 +15,15 @@ from trainables.data.frames import FrameStore
 from trainables.data.records import Split
 from trainables.data.splits import label_subset
 from trainables.downstream.losses import DiceCrossEntropy, Loss
+from trainables.downstream.multitask import Alternating, MultiTask
 from trainables.downstream.segmentation import Predictions, Segmentation
 from trainables.downstream.transfer import Transfer
 from trainables.errors import DataError, UserError
-from trainables.loop import FitResult, FitSettings, autocast_dtype, fit
+from trainables.loop import FitResult, FitSettings, Task, autocast_dtype, fit
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
 from trainables.networks.weights import load_weights, part_of
+from trainables.pretext.method import NetworkMethod
 from trainables.runtime import Runtime
 from trainables.seeds import derive
 
@@ -102,19 +104,35 @@ def finetune(
             f"downstream.fit.batch_size is {settings.fit.batch_size}, "
             f"expected a multiple of its {runtime.world_size} workers"
         )
-    if settings.transfer.freeze_epochs and runtime.world_size > 1:
+    transfer = settings.transfer
+    if (transfer.freeze_epochs or transfer.method) and runtime.world_size > 1:
         text = "set resources.downstream.workers to 1"
-        raise UserError(f"downstream.transfer.freeze_epochs needs a single worker: {text}")
+        raise UserError(f"downstream.transfer: freeze_epochs and multitask need a single worker; {text}")
     rows = _labelled_rows(store, "train", subjects)
     alone = runtime.world_size == 1  # workers must have equal shares of a batch, so a smaller last one is left out
     train = Batches(store, rows, settings.fit.batch_size, seed, masks=True, keep_tail=alone)
     val = _to_judge(store, "val", settings.fit)
-    built = _build(settings.transfer, network, start, store, seed)
-    task = Segmentation(built, settings.loss, settings.augment, store, settings.transfer)
-    fitted = fit(task, train, val, settings.fit, runtime, seed)
+    built = _build(transfer, network, start, store, seed)
+    task = Segmentation(built, settings.loss, settings.augment, store, transfer)
+    whole, batches = _beside(task, train, settings, store, seed)
+    fitted = fit(whole, batches, val, settings.fit, runtime, seed)
     predictions = _predict(task, _to_judge(store, "test", settings.fit), settings.fit, runtime) if test else None
     state = {name: value.detach().cpu().clone() for name, value in task.network.state_dict().items()}
     return Finetuned(state, fitted, len(subjects), predictions)
+
+
+def _beside(
+    task: Segmentation, train: Batches, settings: DownstreamSettings, store: FrameStore, seed: int
+) -> tuple[Task, Batches]:
+    """The task and its batches, alternating with a pretext task's where the transfer has one."""
+    method = settings.transfer.method
+    if method is None:
+        return task, train
+    assert isinstance(method, NetworkMethod)
+    rows = method.rows(store, store.rows("train"))
+    pretext = method.build(task.network.backbone, task.network.decoder, settings.augment, store)
+    others = Batches(store, rows, settings.fit.batch_size, derive(seed, "pretext"), keep_tail=False)
+    return MultiTask(task, pretext), Alternating(train, others, settings.transfer.beta)
 
 
 def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from trainables.networks.network import SegmentationNetwork
+from trainables.pretext.method import Method, NetworkMethod
 
 
 @dataclass(frozen=True)
@@ -15,21 +16,32 @@ class Transfer:
     """How a downstream network goes on from its start (Bai et al. 2019, section 2.3).
 
     Attributes:
-        train: "all" trains every weight; "decoder" leaves the backbone as it was loaded, its batch-norm statistics too.
+        train: "all" trains every weight; "decoder" leaves the backbone as it was loaded, its batch-norm statistics too;
+            "multitask" trains every weight and goes on with a pretext task beside it.
         load: "backbone" takes over the backbone alone; "network" the decoder as well, which the pretext must have
             trained.
         layer_decay: learning rate of each of the backbone's stages relative to the next deeper part, in (0, 1].
+        method: the pretext task of "multitask", one that trains the whole network.
+        beta: steps of segmentation for one of that task, from 1 up; 10 in the paper.
         freeze_epochs: for so many epochs at first the backbone is left as it was loaded, from 0 up.
     """
 
-    train: Literal["all", "decoder"] = "all"
+    train: Literal["all", "decoder", "multitask"] = "all"
     load: Literal["backbone", "network"] = "backbone"
     layer_decay: float = 1.0
+    method: Method | None = None
+    beta: int = 10
     freeze_epochs: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay is {self.layer_decay}, expected a number in (0, 1]")
+        if (self.train == "multitask") != (self.method is not None):
+            raise ValueError("method: expected one where train is 'multitask', and only there")
+        if self.method is not None and not isinstance(self.method, NetworkMethod):
+            raise ValueError(f"method {type(self.method).__name__}: expected one that trains the whole network")
+        if self.beta < 1:
+            raise ValueError(f"beta is {self.beta}, expected a whole number from 1 up")
         if self.freeze_epochs < 0:
             raise ValueError(f"freeze_epochs is {self.freeze_epochs}, expected a whole number from 0 up")
 

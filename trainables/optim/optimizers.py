@@ -106,9 +106,9 @@ class SGD(Optimizer):
             raise ValueError("nesterov is true while momentum is 0, expected a momentum in (0, 1)")
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
-        """Torch's SGD, in its fused form."""
+        """Torch's SGD; its fused form fails where a weight gets its first gradient after others have theirs."""
         return torch.optim.SGD(
-            groups, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov, fused=True
+            groups, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov, foreach=True
         )
 
 

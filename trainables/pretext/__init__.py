@@ -3,6 +3,8 @@
 from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
 from trainables.pretext.denoise import Denoise
+from trainables.pretext.global_contrastive import GlobalContrastive
+from trainables.pretext.local_contrastive import LocalContrastive
 from trainables.pretext.masked import MaskedModelling
 from trainables.pretext.method import Method
 from trainables.pretext.moco import MoCo
@@ -21,6 +23,8 @@ METHODS: Registry[type[Method]] = Registry(
         "barlow": BarlowTwins,
         "denoise": Denoise,
         "masked": MaskedModelling,
+        "global_contrastive": GlobalContrastive,
+        "local_contrastive": LocalContrastive,
         "position": PositionPrediction,
     },
 )

@@ -49,7 +49,7 @@ class BarlowTask(EmbeddingTask):
         super().__init__(backbone, projector, augment, store)
         self.redundancy = redundancy
 
-    def compare(self, one: Tensor, two: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
         """The loss."""
         return {"loss": barlow_loss(one, two, self.redundancy, alone=alone)}
 

@@ -27,23 +27,24 @@ class EmbeddingTask(Task):
         self.normalise, self.backbone, self.projector = Normalise(store.mean, store.std), backbone, projector
 
     @abstractmethod
-    def compare(self, one: Tensor, two: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
         """The `loss` of embeddings `(B, D)` of this worker's first and second views, and what else is worth knowing.
 
-        In a group of workers it is that of the whole logical batch, unless `alone`.
+        `rows` are the images' in the frame store. In a group of workers it is that of the whole logical batch, unless
+        `alone`.
         """
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of the batch."""
         one, two = self.embed(batch).chunk(2)
-        return self.compare(one, two)
+        return self.compare(one, two, batch.rows)
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """The same on frames that are not trained on, and the signs of collapse."""
         found = []
         for batch in batches:
             one, two = self.embed(batch).chunk(2)
-            found.append({**self.compare(one, two, alone=True), **indicators(one, two)})
+            found.append({**self.compare(one, two, batch.rows, alone=True), **indicators(one, two)})
         return mean_over(found)
 
     def embed(self, batch: Batch) -> Tensor:

@@ -53,7 +53,7 @@ class SimCLRTask(EmbeddingTask):
         super().__init__(backbone, projector, augment, store)
         self.temperature = temperature
 
-    def compare(self, one: Tensor, two: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
         """NT-Xent and the share of views whose partner is the nearest of all."""
         loss, accuracy = nt_xent(one, two, self.temperature, alone=alone)
         return {"loss": loss, "contrastive_accuracy": accuracy}

@@ -56,7 +56,7 @@ class VICRegTask(EmbeddingTask):
         super().__init__(backbone, expander, augment, store)
         self.settings = settings
 
-    def compare(self, one: Tensor, two: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
         """The weighted sum, and the three terms."""
         terms = vicreg_terms(one, two, alone=alone)
         weights = (self.settings.invariance, self.settings.variance, self.settings.covariance)

@@ -1,0 +1,107 @@
+"""Segmentation beside a pretext task on the same network, so that what the pretext taught is not forgotten.
+
+Bai et al. (2019), section 2: L = L_pretext + beta L_segmentation, approximated by one step of the pretext task before
+every beta steps of segmentation, as the two have different data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.data.batches import Batch, Batches
+from trainables.downstream.segmentation import Segmentation
+from trainables.loop import Task
+
+
+class MultiTask(Task):
+    """Trains one network by two tasks, each with a head of its own; judged by segmentation.
+
+    Args:
+        segmentation: takes the batches with masks.
+        pretext: takes those without; it stands on the same backbone and decoder.
+    """
+
+    monitor = "dice"
+
+    def __init__(self, segmentation: Segmentation, pretext: Task) -> None:
+        super().__init__()
+        self.segmentation, self.pretext = segmentation, pretext
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss of the task that the batch is for."""
+        if batch.masks is not None:
+            return self.segmentation.training_step(batch)
+        losses = self.pretext.training_step(batch)
+        return {"loss": losses["loss"], "pretext_loss": losses["loss"].detach()}
+
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Segmentation's metrics."""
+        return self.segmentation.evaluate(batches)
+
+    def before_epoch(self, epoch: int) -> None:
+        """Both tasks'."""
+        self.segmentation.before_epoch(epoch)
+        self.pretext.before_epoch(epoch)
+
+    def after_step(self, progress: float) -> None:
+        """Both tasks'."""
+        self.segmentation.after_step(progress)
+        self.pretext.after_step(progress)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The network's as the transfer says, and those that are the pretext task's own."""
+        shared = {id(parameter) for parameter in self.segmentation.parameters()}
+        own = [
+            parameter
+            for group in self.pretext.parameter_groups()
+            for parameter in group["params"]
+            if id(parameter) not in shared
+        ]
+        return [*self.segmentation.parameter_groups(), *([{"params": own}] if own else [])]
+
+
+class Alternating(Batches):
+    """One batch for the pretext task, then `beta` for segmentation, and so on to the end of segmentation's epoch.
+
+    The pretext task's batches go on from one epoch of segmentation to the next, through its own epochs.
+
+    Args:
+        labelled: segmentation's batches.
+        unlabelled: the pretext task's.
+        beta: from 1 up.
+    """
+
+    def __init__(self, labelled: Batches, unlabelled: Batches, beta: int) -> None:
+        super().__init__(labelled.store, labelled.rows(0), labelled.batch_size, labelled.seed)
+        self._labelled, self._unlabelled, self._beta = labelled, unlabelled, beta
+
+    def __len__(self) -> int:
+        """Batches of both kinds in an epoch."""
+        return len(self._labelled) + self._turns
+
+    def epoch(
+        self, epoch: int = 0, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"
+    ) -> Iterator[Batch]:
+        """The batches of one epoch of segmentation."""
+        others = self._others(epoch * self._turns, rank, world_size, device)
+        for number, batch in enumerate(self._labelled.epoch(epoch, rank, world_size, device)):
+            if number % self._beta == 0:
+                yield next(others)
+            yield batch
+
+    @property
+    def _turns(self) -> int:
+        return -(-len(self._labelled) // self._beta)
+
+    def _others(self, first: int, rank: int, world_size: int, device: torch.device | str) -> Iterator[Batch]:
+        """The pretext task's batches from the one numbered `first` on, through as many of its epochs as it takes."""
+        epoch, skipped = divmod(first, len(self._unlabelled))
+        while True:
+            for number, batch in enumerate(self._unlabelled.epoch(epoch, rank, world_size, device)):
+                if number >= skipped:
+                    yield batch
+            epoch, skipped = epoch + 1, 0

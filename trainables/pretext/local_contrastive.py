@@ -1,0 +1,152 @@
+"""Local contrast within images (Chaitanya et al. 2020; Umapathy et al. 2022, section II.C): the decoder's stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainables.augment.draw import Draw
+from trainables.augment.geometry import transforms
+from trainables.augment.policy import Policy
+from trainables.data.batches import Batch
+from trainables.data.frames import FrameStore
+from trainables.loop import Task
+from trainables.networks.backbones import Backbone
+from trainables.networks.normalise import Normalise
+from trainables.pretext.embedding import widened
+from trainables.pretext.method import NetworkMethod, mean_over
+
+
+@dataclass(frozen=True)
+class LocalContrastive(NetworkMethod):
+    """Contrast of matching regions of two views against other regions of the same image.
+
+    The encoder stays as the earlier stage left it, its batch-norm statistics too; the decoder is trained.
+
+    Attributes:
+        temperature: of the softmax, above 0; 0.1 in both papers.
+        regions: drawn in each image, from 2 up.
+        region: side of a region in pixels, from 1 up, over which features are averaged; 3 in Chaitanya et al.
+        projection: dimensions of the regions' embeddings, from 2 up.
+    """
+
+    continues: ClassVar[bool] = True
+    temperature: float = 0.1
+    regions: int = 16
+    region: int = 3
+    projection: int = 64
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0 or self.regions < 2 or self.region < 1 or self.projection < 2:
+            text = f"temperature {self.temperature}, regions {self.regions}, region {self.region}"
+            raise ValueError(f"{text}, projection {self.projection}: expected above 0, at least 2, 1 and 2")
+
+    def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> LocalTask:
+        """The task."""
+        return LocalTask(self, backbone, decoder, augment, store)
+
+
+class LocalTask(Task):
+    """Trains a decoder and a pixelwise projection head on a frozen backbone."""
+
+    def __init__(
+        self, settings: LocalContrastive, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore
+    ) -> None:
+        super().__init__()
+        self.settings, self.augment = settings, augment
+        self.normalise, self.backbone, self.decoder = Normalise(store.mean, store.std), backbone, decoder
+        backbone.requires_grad_(False)
+        width = int(decoder.channels)  # type: ignore[arg-type]
+        self.head = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, settings.projection, 1))
+
+    def train(self, mode: bool = True) -> LocalTask:
+        """As every module, but the backbone's batch norm keeps its statistics."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss of the matching regions."""
+        return self._judged(batch)
+
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """The same on frames that are not trained on."""
+        return mean_over([self._judged(batch) for batch in batches])
+
+    def _judged(self, batch: Batch) -> dict[str, Tensor]:
+        draws = [batch.draw.fork("view", view) for view in (0, 1)]
+        views = torch.cat([self.augment.apply(batch.images, None, draw)[0] for draw in draws])
+        with torch.no_grad():
+            features = self.backbone.features(self.normalise(views))
+        maps = self.head(self.decoder(features)).chunk(2)
+        places, there = matching(self.augment, draws, batch.draw.fork("regions"), self.settings.regions)
+        region = self.settings.region
+        averaged = [F.avg_pool2d(each, region, 1, region // 2, count_include_pad=False) for each in maps]
+        found = [
+            F.grid_sample(each.float(), place[:, None], align_corners=False)[:, :, 0].transpose(1, 2)
+            for each, place in zip(averaged, places, strict=True)
+        ]
+        apart = 2 * region / batch.images.shape[-1]
+        near = torch.cdist(places[0], places[0]) < apart
+        loss, accuracy = region_contrast(found[0], found[1], there, near, self.settings.temperature)
+        return {"loss": loss, "contrastive_accuracy": accuracy, "matching": there.float().mean()}
+
+
+def matching(policy: Policy, draws: list[Draw], regions: Draw, count: int) -> tuple[list[Tensor], Tensor]:
+    """Places of the same tissue in two views that a policy makes.
+
+    Args:
+        policy: whose geometry moves the images.
+        draws: of the two views.
+        regions: where to look, in the first view.
+        count: places in each image.
+
+    Returns:
+        (x, y) in [-1, 1] in both views, each `(B, count, 2)`, and which of them lie inside the second view as well,
+        bool `(B, count)`.
+    """
+    geometry = (policy.crop, policy.flip, policy.rotate, policy.translate, policy.scale)
+    first = regions.uniform(-0.95, 0.95, count, 2)
+    one, two = (transforms(draw, policy.strength, *geometry) for draw in draws)
+    if one is None or two is None:
+        return [first, first], torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
+    source = first @ one[:, :, :2].transpose(1, 2) + one[:, None, :, 2]
+    second = torch.linalg.solve(two[:, :, :2], (source - two[:, None, :, 2]).transpose(1, 2)).transpose(1, 2)
+    inside = (source.abs() <= 0.98).all(2) & (second.abs() <= 0.98).all(2)
+    return [first, second], inside
+
+
+def region_contrast(one: Tensor, two: Tensor, there: Tensor, near: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Each region finds its match among all other regions of both views of its image.
+
+    Args:
+        one: embeddings of the regions in the first view, `(B, N, D)`.
+        two: of the same regions in the second view.
+        there: which regions both views show, bool `(B, N)`; the others do not take part.
+        near: pairs of regions too close together to repel each other, bool `(B, N, N)`, each with itself.
+        temperature: above 0.
+
+    Returns:
+        The mean over the regions of both views, in float32 or wider, and the share whose match is the most similar;
+        both 0 where no image shows two regions twice.
+    """
+    with torch.autocast(one.device.type, enabled=False):
+        one, two = (F.normalize(z, dim=2) for z in widened(one, two))
+        count = one.shape[1]
+        every = torch.cat([one, two], 1)
+        similarity = every @ every.transpose(1, 2) / temperature
+        match = torch.arange(2 * count, device=one.device).roll(count)
+        barred = near.repeat(1, 2, 2) | ~there.repeat(1, 2)[:, None, :]
+        barred = barred.scatter(2, match.expand(len(one), -1)[..., None], value=False)
+        logits = similarity.masked_fill(barred, float("-inf"))
+        taking = there.repeat(1, 2) & ((~barred).sum(2) > 1)
+        lost = F.cross_entropy(logits.flatten(0, 1), match.repeat(len(one)), reduction="none").view(taking.shape)
+        lost = torch.where(taking, lost, torch.zeros_like(lost))
+        hit = (logits.detach().argmax(2) == match) & taking
+        total = taking.sum().clamp_min(1)
+        return lost.sum() / total, hit.sum() / total
