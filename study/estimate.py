@@ -84,7 +84,7 @@ def _pretext_images(spec: StudySpec) -> float:
     sizes, settings = dataset_sizes(spec.pretext_data or spec.data), spec.pretext
     images = sizes.frames if settings.frames == "all" else sizes.sequences
     evaluations = math.ceil(settings.fit.epochs / settings.fit.evaluate_every)
-    return settings.fit.epochs * images["train"] + evaluations * EVALUATION * images["val"]
+    return settings.fit.epochs * _in_epoch(settings.fit, images["train"]) + evaluations * EVALUATION * images["val"]
 
 
 def _downstream_images(spec: StudySpec) -> float:
@@ -95,7 +95,12 @@ def _downstream_images(spec: StudySpec) -> float:
     else:
         images *= min(1.0, settings.labels / max(1.0, sizes.sequences["train"]))
     evaluations = math.ceil(settings.fit.epochs / settings.fit.evaluate_every)
-    return settings.fit.epochs * images + evaluations * EVALUATION * sizes.labelled["val"]
+    trained = settings.fit.epochs * _in_epoch(settings.fit, images)
+    return trained + evaluations * EVALUATION * sizes.labelled["val"]
+
+
+def _in_epoch(fit: FitSettings, images: float) -> float:
+    return images if fit.steps_per_epoch is None else float(fit.steps_per_epoch * fit.batch_size)
 
 
 def dataset_sizes(settings: DataSettings) -> Sizes:
@@ -143,7 +148,7 @@ def _rate(stage: str, spec: StudySpec, known: dict[str, float]) -> float:
 
 
 def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: int) -> list[dict[str, float]]:
-    short = replace(fit, epochs=2, batch_size=batch)
+    short = replace(fit, epochs=2, batch_size=batch, steps_per_epoch=None)
     store = _made_up_store(2 * batch, size)
     if stage == "pretext":
         settings = replace(spec.pretext, fit=short)

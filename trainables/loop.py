@@ -28,13 +28,15 @@ class FitSettings:
     """How long and how to train.
 
     Attributes:
-        epochs: passes over the training rows.
+        epochs: passes over the training rows, or as many times `steps_per_epoch` batches.
         batch_size: of the logical batch, over all workers.
         optimizer: and its settings.
         schedule: of the learning rate, stepped every batch.
         precision: of the forward pass; `auto` is bf16 where the device computes it natively, else float32.
         clip_norm: gradients are scaled down to this L2 norm; None leaves them.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
+        steps_per_epoch: batches in an epoch, so that a run takes as many steps whatever the number of labels; None for
+            a pass over the training rows.
     """
 
     epochs: int = 100
@@ -44,6 +46,11 @@ class FitSettings:
     precision: Precision = "auto"
     clip_norm: float | None = None
     evaluate_every: int = 1
+    steps_per_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
+            raise ValueError(f"steps_per_epoch is {self.steps_per_epoch}, expected a whole number from 1 up")
 
 
 class Task(nn.Module, ABC):

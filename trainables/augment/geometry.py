@@ -109,6 +109,29 @@ class Scale:
             raise ValueError(f"range {self.range}: expected 0 < low <= high")
 
 
+@dataclass(frozen=True)
+class Elastic:
+    """Smooth random displacement.
+
+    Attributes:
+        amplitude: typical displacement, as a share of the image's side, in [0, 0.2].
+        knots: of the displacement along each side, between which it is interpolated, from 4 up.
+    """
+
+    amplitude: float = 0.03
+    knots: int = 5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.amplitude <= 0.2 or self.knots < 4:
+            raise ValueError(f"amplitude {self.amplitude}, knots {self.knots}: expected in [0, 0.2] and at least 4")
+
+    def field(self, draw: Draw, strength: float, size: tuple[int, int]) -> Tensor:
+        """Displacements (x, y) `(B, *size, 2)` in [-1, 1] coordinates, bicubic between normal values at the knots."""
+        knots = 2 * strength * self.amplitude * draw.normal(2, self.knots, self.knots)
+        field = F.interpolate(knots, size, mode="bicubic", align_corners=True)
+        return field.permute(0, 2, 3, 1)
+
+
 def transforms(
     draw: Draw,
     strength: float,
@@ -146,19 +169,23 @@ def transforms(
     return torch.cat([matrix, offset.unsqueeze(2)], 2)
 
 
-def resample(images: Tensor, masks: Tensor | None, maps: Tensor) -> tuple[Tensor, Tensor | None]:
+def resample(
+    images: Tensor, masks: Tensor | None, maps: Tensor, field: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Images bilinear and masks nearest under the same maps; what lies outside is black and background.
 
     Args:
         images: float `(B, C, H, W)`.
         masks: class indices `(B, H, W)` or None.
         maps: `(B, 2, 3)` from `transforms`.
+        field: displacements `(B, H, W, 2)` that are added to where the maps lead.
     """
     height, width = images.shape[-2:]
     x = _centres(width, images.device).view(1, 1, width)
     y = _centres(height, images.device).view(1, height, 1)
     m = maps.view(-1, 2, 3, 1, 1)
     grid = torch.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], 3)
+    grid = grid if field is None else grid + field
     moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     if masks is None:
         return moved, None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trainables.augment.draw import Draw
-from trainables.augment.geometry import Crop, Flip, Rotate, Scale, Translate, resample, transforms
+from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, resample, transforms
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
 from trainables.augment.ultrasound import Attenuation, Compression, Gain, Haze, Shadow, Speckle
 
@@ -42,6 +42,7 @@ class Policy:
         rotate: turn.
         translate: shift.
         scale: enlarge or shrink.
+        elastic: smooth displacement.
         jitter: brightness and contrast.
         gamma: power of the grey values.
         solarise: invert bright pixels.
@@ -61,6 +62,7 @@ class Policy:
     rotate: Rotate | None = None
     translate: Translate | None = None
     scale: Scale | None = None
+    elastic: Elastic | None = None
     jitter: Jitter | None = field(default_factory=Jitter)
     gamma: Gamma | None = None
     solarise: Solarise | None = None
@@ -105,8 +107,12 @@ class Policy:
         with torch.autocast(images.device.type, enabled=False):
             geometry = (self.crop, self.flip, self.rotate, self.translate, self.scale)
             maps = transforms(draw, self.strength, *geometry)
+            field = None
+            if self.elastic is not None and self.strength > 0:
+                field = self.elastic.field(draw.fork("elastic"), self.strength, (values.shape[2], values.shape[3]))
+                maps = maps if maps is not None else torch.eye(2, 3, device=values.device).expand(len(values), 2, 3)
             if maps is not None:
-                values, masks = resample(values, masks, maps)
+                values, masks = resample(values, masks, maps, field)
             if self.strength > 0:
                 for name in INTENSITY:
                     operation = getattr(self, name)

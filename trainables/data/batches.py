@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -50,6 +51,7 @@ class Batches:
         seed: names the order and the augmentation.
         masks: whether the batches carry masks; every row must then have one.
         shuffle: off for evaluation.
+        steps: batches in an epoch, taken from shuffled passes over the rows that follow each other; None for one pass.
         keep_tail: whether the last, smaller batch is given; one left-over row joins the batch before it, as batch
             normalisation cannot be trained on a single image. Contrastive losses want full batches; a set smaller than
             one batch is given as one batch all the same.
@@ -65,10 +67,11 @@ class Batches:
         masks: bool = False,
         shuffle: bool = True,
         keep_tail: bool = True,
+        steps: int | None = None,
     ) -> None:
         self.store, self.batch_size, self.seed = store, batch_size, seed
         self._rows = rows
-        self._masks, self._shuffle, self._keep_tail = masks, shuffle, keep_tail
+        self._masks, self._shuffle, self._keep_tail, self._steps = masks, shuffle, keep_tail, steps
 
     def rows(self, epoch: int = 0) -> np.ndarray:
         """The epoch's rows before shuffling."""
@@ -76,6 +79,10 @@ class Batches:
 
     def __len__(self) -> int:
         """Logical batches in an epoch."""
+        return self._in_pass if self._steps is None else self._steps
+
+    @property
+    def _in_pass(self) -> int:
         full, tail = divmod(len(self.rows(0)), self.batch_size)
         return full + (1 if tail and (full == 0 or (self._keep_tail and tail > 1)) else 0)
 
@@ -83,15 +90,27 @@ class Batches:
         self, epoch: int = 0, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"
     ) -> Iterator[Batch]:
         """This worker's shard of every batch of the epoch."""
-        rows = self.rows(epoch)
+        if self._steps is None or not self._in_pass:
+            yield from self._pass(epoch, 0, rank, world_size, device)
+            return
+        taken, (number, first) = 0, divmod(epoch * self._steps, self._in_pass)
+        while taken < self._steps:
+            for batch in itertools.islice(self._pass(number, first, rank, world_size, device), self._steps - taken):
+                taken += 1
+                yield batch
+            number, first = number + 1, 0
+
+    def _pass(self, number: int, start: int, rank: int, world_size: int, device: torch.device | str) -> Iterator[Batch]:
+        """The batches of one shuffled pass over the rows, from the one at `start` on."""
+        rows = self.rows(number)
         if self._shuffle:
-            rows = rows[numpy_generator(self.seed, "order", epoch).permutation(len(rows))]
-        count = len(self)
-        for index in range(count):
+            rows = rows[numpy_generator(self.seed, "order", number).permutation(len(rows))]
+        count = self._in_pass
+        for index in range(start, count):
             last = index == count - 1 and self._keep_tail
             logical = rows[index * self.batch_size : None if last else (index + 1) * self.batch_size]
             first, end = (len(logical) * rank) // world_size, (len(logical) * (rank + 1)) // world_size
-            seed = derive(self.seed, "augment", epoch, index)
+            seed = derive(self.seed, "augment", number, index)
             draw = Draw(seed, len(logical), first, end - first, device)
             yield self._gather(logical[first:end], draw)
 

@@ -18,7 +18,7 @@ from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.multitask import Alternating, MultiTask
 from trainables.downstream.segmentation import Predictions, Segmentation
 from trainables.downstream.transfer import Transfer
-from trainables.errors import DataError, UserError
+from trainables.errors import DataError, UserError, did_you_mean
 from trainables.loop import FitResult, FitSettings, Task, autocast_dtype, fit
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
@@ -38,6 +38,7 @@ class DownstreamSettings:
     Attributes:
         label_fraction: share of the labelled training subjects that is used, in (0, 1].
         labels: number of labelled training subjects instead of a share, at least 1.
+        views: names of the views whose labelled frames are trained and judged on; None for all.
         transfer: what is loaded from the start, and what is trained.
         loss: minimised.
         fit: how long and how to train.
@@ -46,6 +47,7 @@ class DownstreamSettings:
 
     label_fraction: float = 1.0
     labels: int | None = None
+    views: tuple[str, ...] | None = None
     transfer: Transfer = field(default_factory=Transfer)
     loss: Loss = field(default_factory=DiceCrossEntropy)
     fit: FitSettings = field(default_factory=FitSettings)
@@ -108,15 +110,16 @@ def finetune(
     if (transfer.freeze_epochs or transfer.method) and runtime.world_size > 1:
         text = "set resources.downstream.workers to 1"
         raise UserError(f"downstream.transfer: freeze_epochs and multitask need a single worker; {text}")
-    rows = _labelled_rows(store, "train", subjects)
+    rows = _labelled_rows(store, "train", settings, subjects)
     alone = runtime.world_size == 1  # workers must have equal shares of a batch, so a smaller last one is left out
-    train = Batches(store, rows, settings.fit.batch_size, seed, masks=True, keep_tail=alone)
-    val = _to_judge(store, "val", settings.fit)
+    size, steps = settings.fit.batch_size, settings.fit.steps_per_epoch
+    train = Batches(store, rows, size, seed, masks=True, keep_tail=alone, steps=steps)
+    val = _to_judge(store, "val", settings)
     built = _build(transfer, network, start, store, seed)
     task = Segmentation(built, settings.loss, settings.augment, store, transfer)
     whole, batches = _beside(task, train, settings, store, seed)
     fitted = fit(whole, batches, val, settings.fit, runtime, seed)
-    predictions = _predict(task, _to_judge(store, "test", settings.fit), settings.fit, runtime) if test else None
+    predictions = _predict(task, _to_judge(store, "test", settings), settings.fit, runtime) if test else None
     state = {name: value.detach().cpu().clone() for name, value in task.network.state_dict().items()}
     return Finetuned(state, fitted, len(subjects), predictions)
 
@@ -137,9 +140,7 @@ def _beside(
 
 def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int) -> np.ndarray:
     """The labelled training subjects that `settings` and `seed` choose, as indices into `store.subjects`."""
-    candidates = np.unique(store.index["subject"][store.rows("train", labelled=True)])
-    if len(candidates) == 0:
-        raise DataError("the dataset has no labelled subject in its training split")
+    candidates = np.unique(store.index["subject"][_labelled_rows(store, "train", settings)])
     if settings.labels is not None and settings.labels > len(candidates):
         text = f"downstream.labels is {settings.labels}, the training split has {len(candidates)} labelled subjects"
         raise UserError(text)
@@ -147,15 +148,23 @@ def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int
     return label_subset(candidates, fraction, settings.labels, derive(seed, "labels"))
 
 
-def _labelled_rows(store: FrameStore, split: Split, subjects: np.ndarray | None = None) -> np.ndarray:
+def _labelled_rows(
+    store: FrameStore, split: Split, settings: DownstreamSettings, subjects: np.ndarray | None = None
+) -> np.ndarray:
     rows = store.rows(split, labelled=True, subjects=subjects)
+    if settings.views is not None:
+        for view in settings.views:
+            if view not in store.views:
+                raise UserError(f"downstream.views: the dataset has no view '{view}'{did_you_mean(view, store.views)}")
+        rows = rows[np.isin(store.index["view"][rows], [store.views.index(view) for view in settings.views])]
     if len(rows) == 0:
         raise DataError(f"the dataset has no labelled frame in its {split} split")
     return rows
 
 
-def _to_judge(store: FrameStore, split: Split, settings: FitSettings) -> Batches:
-    return Batches(store, _labelled_rows(store, split), settings.batch_size, masks=True, shuffle=False)
+def _to_judge(store: FrameStore, split: Split, settings: DownstreamSettings) -> Batches:
+    rows = _labelled_rows(store, split, settings)
+    return Batches(store, rows, settings.fit.batch_size, masks=True, shuffle=False)
 
 
 def _build(

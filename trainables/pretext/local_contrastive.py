@@ -15,6 +15,7 @@ from trainables.augment.geometry import transforms
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
+from trainables.errors import UserError
 from trainables.loop import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
@@ -58,6 +59,9 @@ class LocalTask(Task):
         self, settings: LocalContrastive, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore
     ) -> None:
         super().__init__()
+        if augment.elastic is not None:
+            text = "local_contrastive follows regions through crops, flips and turns only"
+            raise UserError(f"pretext.augment.elastic: {text}")
         self.settings, self.augment = settings, augment
         self.normalise, self.backbone, self.decoder = Normalise(store.mean, store.std), backbone, decoder
         backbone.requires_grad_(False)

@@ -87,7 +87,8 @@ def pretrain(
         raise UserError(f"pretext.fit.batch_size is {size}, expected a multiple of its {runtime.world_size} workers")
     torch.manual_seed(derive(seed, "init"))
     parts, task = _built(settings, network, store, start)
-    train = Batches(store, _rows(settings, store, "train", seed), size, seed, keep_tail=False)
+    steps = settings.fit.steps_per_epoch
+    train = Batches(store, _rows(settings, store, "train", seed), size, seed, keep_tail=False, steps=steps)
     val = Batches(store, _rows(settings, store, "val", seed), size, derive(seed, "val"), shuffle=False, keep_tail=False)
     fitted = fit(task, train, val if len(val) else None, settings.fit, runtime, seed)
     return Pretrained({name: value.detach().cpu().clone() for name, value in parts.state_dict().items()}, fitted)

@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage, stats
 
 from trainables.augment.draw import Draw
-from trainables.augment.geometry import Crop, Flip, Rotate, Scale, Translate, resample, transforms
+from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, resample, transforms
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise, gaussian_blur
 from trainables.augment.policy import INTENSITY, Policy
 from trainables.augment.ultrasound import Attenuation, Compression, Gain, Haze, Shadow, Speckle
@@ -20,6 +20,7 @@ EVERYTHING = Policy(
     flip=Flip(),
     rotate=Rotate(),
     translate=Translate(),
+    elastic=Elastic(),
     scale=Scale(),
     jitter=Jitter(),
     gamma=Gamma(),

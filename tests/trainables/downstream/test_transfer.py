@@ -25,7 +25,7 @@ def start(*parts):
 def settings(transfer, epochs=2):
     plain = Policy(crop=None, flip=None, jitter=None, blur=None)
     fit = FitSettings(epochs, 4, Adam(lr=1e-2), precision="float32")
-    return DownstreamSettings(1.0, None, transfer, DiceCrossEntropy(), fit, plain)
+    return DownstreamSettings(transfer=transfer, loss=DiceCrossEntropy(), fit=fit, augment=plain)
 
 
 def changed(before, after):
