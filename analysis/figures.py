@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from analysis.comparisons import estimate_of
-from analysis.grid import COLUMN_FACTOR, Grid
+from analysis.grid import FRACTION, Grid
 from analysis.load import StudyResults
 from analysis.statistics import Estimate
 from analysis.style import Look, looks, new_figure, styled
@@ -99,7 +99,7 @@ def _dodge(positions: np.ndarray, rows: int) -> float:
 
 
 def _label_axis(axes: Axes, grid: Grid, positions: np.ndarray) -> None:
-    fraction = grid.column_factor == COLUMN_FACTOR and bool(grid.amounts)
+    fraction = grid.column_factor == FRACTION and bool(grid.amounts)
     names = [f"{100 * amount:g}%" for amount in grid.amounts] if fraction else list(grid.columns)
     axes.xaxis.set_major_locator(FixedLocator(list(positions)))
     axes.xaxis.set_minor_locator(NullLocator())

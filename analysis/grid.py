@@ -9,7 +9,8 @@ from analysis.load import Plan
 from trainables.errors import UserError, did_you_mean
 
 REFERENCE = "random"
-COLUMN_FACTOR = "label_fraction"
+FRACTION, COUNT = "label_fraction", "labels"
+"""Factors that say how many labels there are: as a share, or as a number of subjects."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,13 @@ class Grid:
         return values if min(values) > 0 else []
 
     def column_title(self, column: str) -> str:
-        """A column's level in words: "5% labels" for label_fraction 0.05."""
+        """A column's level in words: "5% labels" for label_fraction 0.05, "4 labelled subjects" for labels 4."""
         if self.column_factor is None:
             return "all"
-        if self.column_factor == COLUMN_FACTOR and self.amounts:
+        if self.column_factor == FRACTION and self.amounts:
             return f"{100 * float(column):g}% labels"
+        if self.column_factor == COUNT and self.amounts:
+            return f"{float(column):g} labelled subject{'s' * (float(column) != 1)}"
         return f"{self.column_factor} {column}"
 
     def row_cells(self, row: str) -> list[str]:
@@ -73,7 +76,8 @@ def arrange(
     Args:
         plan: of the study.
         rows: the factor or factors down; None for all that are not across.
-        columns: the factor across; None for label_fraction when the study has it, else the last of several factors.
+        columns: the factor across; None for label_fraction or labels when the study has it, else the last of several
+            factors.
         reference: the level that the other rows are compared with, of whichever row factor has it.
 
     Raises:
@@ -95,8 +99,9 @@ def arrange(
 
 
 def _default_columns(plan: Plan) -> str | None:
-    if COLUMN_FACTOR in plan.factors:
-        return COLUMN_FACTOR
+    for amount in (FRACTION, COUNT):
+        if amount in plan.factors:
+            return amount
     return list(plan.factors)[-1] if len(plan.factors) > 1 else None
 
 

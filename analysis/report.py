@@ -11,6 +11,7 @@ from analysis.figures import dice_vs_labels, learning_curves
 from analysis.grid import Grid, arrange
 from analysis.load import StudyResults, load
 from analysis.overlays import overlays
+from analysis.papers import paper_table
 from analysis.render import Table
 from analysis.style import save
 from analysis.tables import cell_table, chosen_table, difference_table, trial_table
@@ -40,8 +41,10 @@ def write_report(folder: StudyFolder, console: Console) -> Path:
     state = [state_sentence(results), *failure_sentences(results)]
     cells, differences = cell_table(results), difference_table(comparisons)
     chosen, trials = chosen_table(results), trial_table(results)
+    paper = paper_table(results)
     shown = [
         cells,
+        *([paper] if paper is not None else []),
         *([differences] if comparisons else []),
         *([chosen, trials] if results.plan.planned["trial"] else []),
     ]

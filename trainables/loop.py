@@ -6,7 +6,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +19,9 @@ from trainables.optim.optimizers import Adam, Optimizer
 from trainables.optim.schedules import Constant, Schedule
 from trainables.runtime import Runtime
 from trainables.seeds import derive
+
+Watch = Callable[[list[dict[str, float]]], None]
+"""Called with the metrics of all epochs so far."""
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
@@ -103,26 +106,42 @@ class FitResult:
 
 
 def fit(
-    task: Task, train: Batches, val: Batches | None, settings: FitSettings, runtime: Runtime, seed: int
+    task: Task,
+    train: Batches,
+    val: Batches | None,
+    settings: FitSettings,
+    runtime: Runtime,
+    seed: int,
+    watch: Watch | None = None,
 ) -> FitResult:
     """Train `task`, leaving it holding the kept epoch's weights.
 
     A run that was killed goes on from its last checkpoint and ends bitwise the same on a CPU as one that was not:
     everything random is named by seed and epoch, and the checkpoint holds the rest.
 
+    `watch` is told all epochs' metrics after each, and may end the run by raising TrainingFailed.
+
     Raises:
-        TrainingFailed: the loss is no longer finite.
+        TrainingFailed: the loss is no longer finite, or `watch` says so.
         CheckpointError: the checkpoint in the runtime's folder belongs to another network or optimizer.
     """
-    return _Run(task, train, val, settings, runtime, seed).fit()
+    return _Run(task, train, val, settings, runtime, seed, watch).fit()
 
 
 class _Run:
     """One call of `fit`: the loop's state and its parts."""
 
     def __init__(
-        self, task: Task, train: Batches, val: Batches | None, settings: FitSettings, runtime: Runtime, seed: int
+        self,
+        task: Task,
+        train: Batches,
+        val: Batches | None,
+        settings: FitSettings,
+        runtime: Runtime,
+        seed: int,
+        watch: Watch | None,
     ) -> None:
+        self.watch = watch
         self.task, self.train, self.val, self.settings = task, train, val, settings
         self.runtime, self.seed = runtime, seed
         self.model = runtime.wrap(task)
@@ -147,6 +166,8 @@ class _Run:
             self._keep_if_best(metrics)
             self.runtime.save(self._state)
             self.runtime.report(self.epoch, metrics)
+            if self.watch is not None:
+                self.watch(self.history)
         if self.best_state is not None:
             self.task.load_state_dict(self.best_state)
         kept = self.best_epoch or self.epoch

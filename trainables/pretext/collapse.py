@@ -1,10 +1,15 @@
-"""Signs of collapse in a batch of embeddings."""
+"""Signs of collapse in a batch of embeddings, and what is done about them."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from trainables.errors import TrainingFailed
 
 
 @torch.no_grad()
@@ -32,3 +37,40 @@ def indicators(embeddings: Tensor, partners: Tensor | None = None) -> dict[str, 
         found["alignment"] = (z - other).square().sum(1).mean()
         found["uniformity"] = torch.pdist(z).square().mul(-2).exp().mean().log()
     return found
+
+
+@dataclass(frozen=True)
+class CollapseGuard:
+    """Ends a pretraining whose embeddings have become one point or one line, and would stay so.
+
+    Attributes:
+        embedding_std: below this the embeddings count as collapsed; 1 is an even spread, 0 one point.
+        effective_rank: likewise; 1 is a line.
+        evaluations: in a row that show it before the run is ended, from 1 up.
+    """
+
+    embedding_std: float = 0.01
+    effective_rank: float = 1.05
+    evaluations: int = 3
+
+    def __post_init__(self) -> None:
+        if self.evaluations < 1:
+            raise ValueError(f"evaluations is {self.evaluations}, expected a whole number from 1 up")
+
+    def check(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Look at a run's epochs so far; those without embeddings say nothing.
+
+        Raises:
+            TrainingFailed: the last evaluations all show collapse.
+        """
+        spread, rank = "val/embedding_std", "val/effective_rank"
+        last = [row for row in history if spread in row][-self.evaluations :]
+        if len(last) < self.evaluations or not history or spread not in history[-1]:
+            return
+        if all(row[spread] < self.embedding_std or row[rank] < self.effective_rank for row in last):
+            now = last[-1]
+            found = f"standard deviation {now[spread]:.3g}, effective rank {now[rank]:.3g}"
+            raise TrainingFailed(
+                f"the embeddings have collapsed: {found} after {len(history)} epochs; lower the learning rate, enlarge "
+                "the batch or strengthen the augmentation"
+            )

@@ -18,6 +18,7 @@ from trainables.loop import FitResult, FitSettings, Task, fit
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
 from trainables.networks.weights import load_weights
+from trainables.pretext.collapse import CollapseGuard
 from trainables.pretext.method import BackboneMethod, Method, NetworkMethod
 from trainables.pretext.simclr import SimCLR
 from trainables.runtime import Runtime
@@ -35,6 +36,7 @@ class PretextSettings:
         frames: "one_per_sequence" takes one random unlabelled frame of every sequence in each epoch, as Saeed et al.
             (2022); "all" takes all frames that the store keeps. A method that can
             use only some frames takes all of these.
+        collapse: when a run whose embeddings have collapsed is ended; None never ends it.
         first: an earlier pretext stage whose weights this one goes on from; None begins from random weights.
     """
 
@@ -43,6 +45,7 @@ class PretextSettings:
     augment: Policy = field(default_factory=Policy)
     frames: Literal["one_per_sequence", "all"] = "one_per_sequence"
     first: PretextSettings | None = None
+    collapse: CollapseGuard | None = field(default_factory=CollapseGuard)
 
     def __post_init__(self) -> None:
         if isinstance(self.method, Method) and self.method.continues and self.first is None:
@@ -90,7 +93,8 @@ def pretrain(
     steps = settings.fit.steps_per_epoch
     train = Batches(store, _rows(settings, store, "train", seed), size, seed, keep_tail=False, steps=steps)
     val = Batches(store, _rows(settings, store, "val", seed), size, derive(seed, "val"), shuffle=False, keep_tail=False)
-    fitted = fit(task, train, val if len(val) else None, settings.fit, runtime, seed)
+    watch = settings.collapse.check if settings.collapse is not None else None
+    fitted = fit(task, train, val if len(val) else None, settings.fit, runtime, seed, watch)
     return Pretrained({name: value.detach().cpu().clone() for name, value in parts.state_dict().items()}, fitted)
 
 

@@ -1,0 +1,81 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from study.artifacts import ArtifactStore
+from study.cli.app import app
+from study.cli.main import guarded
+from study.ledger import Ledger
+from study.workspace import Workspace
+from trainables.networks import ResNet50
+from trainables.networks.torchvision_ops import torchvision
+
+CONFIG = {"data": "f00", "seed": 3, "pretext": {"method": {"name": "simclr"}}}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A workspace in which two methods have pretrained a ResNet-50 on one channel."""
+    root = tmp_path_factory.mktemp("ws")
+    place = Workspace(root)
+    folder = place.study("mine")
+    folder.root.mkdir(parents=True)
+    folder.plan.write_text(json.dumps({"name": "mine"}))
+    ledger = Ledger(folder.ledger, lambda: 0.0)
+    network = ResNet50().build(1)
+    for method in ("simclr", "byol"):
+        weights = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+        about = {"config": CONFIG, "metrics": {"loss": 1.25}, "job": method}
+        ArtifactStore(place.artifacts).put(method, weights | {"decoder.x": torch.zeros(2)}, about)
+        job = {"job": f"pretext-{method}-abc", "kind": "pretext", "cell": None, "index": 0, "params": {}}
+        ended = {"status": "completed", "metrics": {}, "epochs": 1, "seconds": 1.0, "reason": None}
+        ledger.append("finished", **job, digest=method, **ended)
+    ledger.close()
+    return root
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = guarded(lambda: app(["export", "backbone", *arguments], standalone_mode=False))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_torchvision_loads_it_and_answers_to_grey_alike(capsys, trained, tmp_path):
+    file = tmp_path / "out" / "backbone.pt"
+    asked = ("mine", "--workspace", str(trained), "--pretext", "simclr")
+    code, out, _ = run(capsys, *asked, "--out", str(file), "--colour")
+    assert code == 0
+    assert out.split() == [str(file), str(file.with_suffix(".md"))]
+    weights = torch.load(file, weights_only=True)
+    network = torchvision.models.resnet50()
+    result = network.load_state_dict(weights, strict=False)
+    assert result.unexpected_keys == []
+    assert set(result.missing_keys) == {"fc.weight", "fc.bias"}
+    grey = torch.rand(2, 1, 64, 64)
+    ours = ResNet50(dilated=False).build(1)
+    run(capsys, *asked, "--out", str(tmp_path / "grey.pt"))
+    ours.load_state_dict(torch.load(tmp_path / "grey.pt", weights_only=True))
+    layers = torch.nn.Sequential(*list(network.children())[:-2])
+    with torch.no_grad():
+        torch.testing.assert_close(layers.eval()(grey.repeat(1, 3, 1, 1)), ours.eval()(grey), atol=1e-3, rtol=1e-3)
+    card = file.with_suffix(".md").read_text()
+    assert "pretext-simclr-abc" in card
+    assert "loss: 1.25" in card
+    assert '"seed": 3' in card
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("mine",), "several pretrainings; say which with --pretext"),
+        (("mine", "--pretext", "moco"), "no pretraining 'moco'"),
+        (("other",), "no study 'other'"),
+    ],
+)
+def test_what_is_not_there_is_one_message(capsys, trained, tmp_path, arguments, text):
+    code, _, err = run(capsys, *arguments, "--workspace", str(trained), "--out", str(tmp_path / "x.pt"))
+    assert code == 2
+    assert text in " ".join(err.split())
+    assert not (tmp_path / "x.pt").exists()
