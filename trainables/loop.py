@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from abc import ABC, abstractmethod
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.batches import Batch, Batches
-from trainables.errors import CheckpointError, TrainingFailed
+from trainables.errors import CheckpointError, TrainingFailed, UserError
+from trainables.micro_batches import accumulated, cached, divided
 from trainables.optim.optimizers import Adam, Optimizer
 from trainables.optim.schedules import Constant, Schedule
 from trainables.runtime import Runtime
@@ -38,6 +40,9 @@ class FitSettings:
         precision: of the forward pass; `auto` is bf16 where the device computes it natively, else float32.
         clip_norm: gradients are scaled down to this L2 norm; None leaves them.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
+        micro_batch: images that each worker takes at a time, the gradients of a logical batch being added up in the
+            memory of so many; None takes its whole part at once. See trainables/micro_batches.py for what stays the
+            same and what does not.
         steps_per_epoch: batches in an epoch, so that a run takes as many steps whatever the number of labels; None for
             a pass over the training rows.
     """
@@ -50,8 +55,11 @@ class FitSettings:
     clip_norm: float | None = None
     evaluate_every: int = 1
     steps_per_epoch: int | None = None
+    micro_batch: int | None = None
 
     def __post_init__(self) -> None:
+        if self.micro_batch is not None and self.micro_batch < 2:
+            raise ValueError(f"micro_batch is {self.micro_batch}, expected a whole number from 2 up")
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
             raise ValueError(f"steps_per_epoch is {self.steps_per_epoch}, expected a whole number from 1 up")
 
@@ -62,10 +70,13 @@ class Task(nn.Module, ABC):
     Attributes:
         monitor: the evaluation metric by which the best epoch is kept, or None to keep the last.
         higher_is_better: its direction.
+        division: how the loss of a batch can be had in parts: "images" where it is a mean over images, "embeddings"
+            where the task has `embed` and `compare`, "none" where it cannot.
     """
 
     monitor: str | None = None
     higher_is_better: bool = True
+    division: Literal["images", "embeddings", "none"] = "none"
 
     @abstractmethod
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -142,6 +153,8 @@ class _Run:
         watch: Watch | None,
     ) -> None:
         self.watch = watch
+        if settings.micro_batch is not None and task.division == "none":
+            raise UserError(f"micro_batch: the loss of {type(task).__name__} cannot be had in parts; leave it out")
         self.task, self.train, self.val, self.settings = task, train, val, settings
         self.runtime, self.seed = runtime, seed
         self.model = runtime.wrap(task)
@@ -195,9 +208,7 @@ class _Run:
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
         self._set_rates()
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.runtime.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32):
-            losses: dict[str, Tensor] = self.model(batch)
-        self.scaler.scale(losses["loss"]).backward()
+        losses = self._gradients(batch)
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(
             (p for group in self.optimizer.param_groups for p in group["params"]),
@@ -210,6 +221,33 @@ class _Run:
         if self.scaler.get_scale() >= scale:
             self.task.after_step(self.step / self.steps)
         return {name: value.detach() for name, value in losses.items()} | {"gradient_norm": norm.detach()}
+
+    def _gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """Leave the gradients of a batch's loss in the parameters; gives its losses."""
+        autocast = torch.autocast(self.runtime.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32)
+        size = self.settings.micro_batch
+        if size is None or len(batch.rows) <= size:
+            with autocast:
+                losses: dict[str, Tensor] = self.model(batch)
+            self._backward(losses["loss"])
+            return losses
+        parts = divided(batch, size)
+        # The parts' gradients are added up before the workers share them.
+        with getattr(self.model, "no_sync", contextlib.nullcontext)():
+            if self.task.division == "images":
+                with autocast:
+                    losses = accumulated(parts, self.task.training_step, self._backward)
+            else:
+                embed, compare = self.task.embed, self.task.compare
+                with autocast:
+                    losses = cached(self.task, parts, embed, compare, self._backward)  # type: ignore[arg-type]
+        for parameter in self.task.parameters():
+            if parameter.grad is not None:
+                parameter.grad.copy_(self.runtime.mean(parameter.grad))
+        return losses
+
+    def _backward(self, loss: Tensor) -> None:
+        self.scaler.scale(loss).backward()
 
     def _set_rates(self) -> None:
         factor = self.settings.schedule.factor(self.step, self.steps, len(self.train), self._monitored())

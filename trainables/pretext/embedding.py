@@ -21,6 +21,8 @@ from trainables.pretext.method import mean_over, pooled
 class EmbeddingTask(Task):
     """Trains a backbone and a projection head so that a loss of the embeddings of two augmented views falls."""
 
+    division = "embeddings"
+
     def __init__(self, backbone: Backbone, projector: nn.Module, augment: Policy, store: FrameStore) -> None:
         super().__init__()
         self.augment = augment

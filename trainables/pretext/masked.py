@@ -48,6 +48,8 @@ class MaskedModelling(NetworkMethod):
 class MaskedTask(Task):
     """Trains backbone, decoder and a head that gives the masked patches back, each normalised by itself."""
 
+    division = "images"
+
     def __init__(
         self, settings: MaskedModelling, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore
     ) -> None:

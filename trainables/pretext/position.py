@@ -77,6 +77,8 @@ class PositionPrediction(NetworkMethod):
 class PositionTask(Task):
     """Trains backbone, decoder and a head of ten classes by cross-entropy."""
 
+    division = "images"
+
     def __init__(
         self, settings: PositionPrediction, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore
     ) -> None:
