@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 from toys import toy_store
 
 from trainables.augment.draw import Draw
@@ -70,6 +71,8 @@ def test_features_are_kept_while_any_of_their_pixels_is_visible():
     visible[..., 5, 6] = True
     levels = seen_features(backbone, torch.randn(1, 1, 8, 8), visible)
     assert [(level[0] != 0).any(0).nonzero().tolist() for level in levels] == [[[5, 6]], [[2, 3]], [[1, 1]]]
+    unhidden = backbone.levels[1](F.max_pool2d(levels[0], 2))
+    torch.testing.assert_close(levels[1][..., 2, 3], unhidden[..., 2, 3], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("side", [16, 18])
