@@ -105,9 +105,7 @@ class Policy:
         """
         values = images.float() / 255 if images.dtype == torch.uint8 else images
         with torch.autocast(images.device.type, enabled=False):
-            geometry = (self.crop, self.flip, self.rotate, self.translate, self.scale)
-            maps = transforms(draw, self.strength, *geometry)
-            field = None
+            maps, field = self.maps(draw), None
             if self.elastic is not None and self.strength > 0:
                 field = self.elastic.field(draw.fork("elastic"), self.strength, (values.shape[2], values.shape[3]))
                 maps = maps if maps is not None else torch.eye(2, 3, device=values.device).expand(len(values), 2, 3)
@@ -119,3 +117,12 @@ class Policy:
                     if operation is not None:
                         values = operation(values, draw.fork(name), self.strength)
         return values, masks
+
+    def maps(self, draw: Draw) -> Tensor | None:
+        """Where `apply` takes its pixels from with the same draw, elastic displacement apart.
+
+        Affine maps `(B, 2, 3)` from the coordinates of its output to those of its input, both in [-1, 1]; None where
+        nothing moves.
+        """
+        with torch.autocast(draw.device.type, enabled=False):
+            return transforms(draw, self.strength, self.crop, self.flip, self.rotate, self.translate, self.scale)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from trainables.augment.policy import Policy
 from trainables.data.frames import FrameStore
+from trainables.errors import DataError
 from trainables.networks.backbones import Backbone
 from trainables.pretext.embedding import EmbeddingTask, widened
 from trainables.pretext.gather import first_row, gather
@@ -27,7 +28,7 @@ class GlobalContrastive(BackboneMethod):
         temperature: of the softmax, above 0; 0.1 in both papers.
         partitions: parts into which every volume is divided along its slices: images of the same part, of whatever
             volume, attract each other and only those of other parts repel (Chaitanya et al. 2020, strategy G^D; 4 parts
-            there). 1 knows no parts: every other image repels, as Umapathy et al. have it.
+            there). 1 knows no parts: every other image repels, as Umapathy et al. have it. Frames of a cycle have none.
         projection: dimensions of the embeddings, from 2 up; 128 in the paper.
     """
 
@@ -39,6 +40,12 @@ class GlobalContrastive(BackboneMethod):
         if not self.temperature > 0 or self.partitions < 1 or self.projection < 2:
             text = f"temperature {self.temperature}, partitions {self.partitions}, projection {self.projection}"
             raise ValueError(f"{text}: expected above 0, at least 1 and at least 2")
+
+    def rows(self, store: FrameStore, rows: np.ndarray) -> np.ndarray:
+        """All of them; where volumes are divided into parts, there must be some."""
+        if self.partitions > 1 and len(rows) and not store.index["stack"][rows].any():
+            raise DataError(f"partitions is {self.partitions}, but the dataset has no volumes of slices; expected 1")
+        return rows
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> GlobalTask:
         """The task."""

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.augment.draw import Draw
-from trainables.augment.geometry import transforms
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
@@ -19,6 +18,7 @@ from trainables.errors import UserError
 from trainables.loop import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
+from trainables.pretext.collapse import indicators
 from trainables.pretext.embedding import widened
 from trainables.pretext.method import NetworkMethod, mean_over
 
@@ -32,7 +32,8 @@ class LocalContrastive(NetworkMethod):
     Attributes:
         temperature: of the softmax, above 0; 0.1 in both papers.
         regions: drawn in each image, from 2 up.
-        region: side of a region in pixels, from 1 up, over which features are averaged; 3 in Chaitanya et al.
+        region: side of a region in pixels of the decoder's output, from 1 up, over which features are averaged; 3 in
+            Chaitanya et al. Regions that overlap do not repel each other, so take 1 where that output is coarse.
         projection: dimensions of the regions' embeddings, from 2 up.
     """
 
@@ -76,32 +77,37 @@ class LocalTask(Task):
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of the matching regions."""
-        return self._judged(batch)
+        return self._compare(*self._embed(batch))
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The same on frames that are not trained on."""
-        return mean_over([self._judged(batch) for batch in batches])
+        """The same on frames that are not trained on, and the signs of collapse over the regions of all images."""
+        found = []
+        for batch in batches:
+            one, two, there, near = self._embed(batch)
+            found.append({**self._compare(one, two, there, near), **indicators(one.flatten(0, 1))})
+        return mean_over(found)
 
-    def _judged(self, batch: Batch) -> dict[str, Tensor]:
+    def _embed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Embeddings `(B, N, D)` of regions in both views, which of them both views show, and which overlap."""
         draws = [batch.draw.fork("view", view) for view in (0, 1)]
         views = torch.cat([self.augment.apply(batch.images, None, draw)[0] for draw in draws])
         with torch.no_grad():
             features = self.backbone.features(self.normalise(views))
-        maps = self.head(self.decoder(features)).chunk(2)
+        maps = self.head(self.decoder(features)).float()
         places, there = matching(self.augment, draws, batch.draw.fork("regions"), self.settings.regions)
         region = self.settings.region
-        averaged = [F.avg_pool2d(each, region, 1, region // 2, count_include_pad=False) for each in maps]
-        found = [
-            F.grid_sample(each.float(), place[:, None], align_corners=False)[:, :, 0].transpose(1, 2)
-            for each, place in zip(averaged, places, strict=True)
-        ]
-        apart = 2 * region / batch.images.shape[-1]
-        near = torch.cdist(places[0], places[0]) < apart
-        loss, accuracy = region_contrast(found[0], found[1], there, near, self.settings.temperature)
+        averaged = F.avg_pool2d(maps, region, 1, region // 2, count_include_pad=False)
+        grid = places.flatten(0, 1).unsqueeze(1)
+        read = F.grid_sample(averaged, grid, padding_mode="border", align_corners=False)
+        one, two = read.squeeze(2).transpose(1, 2).chunk(2)
+        return one, two, there, overlapping(places, 2 * region / maps.shape[-1])
+
+    def _compare(self, one: Tensor, two: Tensor, there: Tensor, near: Tensor) -> dict[str, Tensor]:
+        loss, accuracy = region_contrast(one, two, there, near, self.settings.temperature)
         return {"loss": loss, "contrastive_accuracy": accuracy, "matching": there.float().mean()}
 
 
-def matching(policy: Policy, draws: list[Draw], regions: Draw, count: int) -> tuple[list[Tensor], Tensor]:
+def matching(policy: Policy, draws: list[Draw], regions: Draw, count: int) -> tuple[Tensor, Tensor]:
     """Places of the same tissue in two views that a policy makes.
 
     Args:
@@ -111,18 +117,23 @@ def matching(policy: Policy, draws: list[Draw], regions: Draw, count: int) -> tu
         count: places in each image.
 
     Returns:
-        (x, y) in [-1, 1] in both views, each `(B, count, 2)`, and which of them lie inside the second view as well,
-        bool `(B, count)`.
+        (x, y) in [-1, 1] in both views, `(2, B, count, 2)`, and which of them lie inside the image and the second view
+        as well, bool `(B, count)`.
     """
-    geometry = (policy.crop, policy.flip, policy.rotate, policy.translate, policy.scale)
     first = regions.uniform(-0.95, 0.95, count, 2)
-    one, two = (transforms(draw, policy.strength, *geometry) for draw in draws)
+    one, two = (policy.maps(draw) for draw in draws)
     if one is None or two is None:
-        return [first, first], torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
-    source = first @ one[:, :, :2].transpose(1, 2) + one[:, None, :, 2]
-    second = torch.linalg.solve(two[:, :, :2], (source - two[:, None, :, 2]).transpose(1, 2)).transpose(1, 2)
+        return torch.stack([first, first]), torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
+    with torch.autocast(first.device.type, enabled=False):  # half precision would move a place by parts of a pixel
+        source = first @ one[:, :, :2].transpose(1, 2) + one[:, None, :, 2]
+        second = (source - two[:, None, :, 2]) @ torch.linalg.inv(two[:, :, :2]).transpose(1, 2)
     inside = (source.abs() <= 0.98).all(2) & (second.abs() <= 0.98).all(2)
-    return [first, second], inside
+    return torch.stack([first, second]), inside
+
+
+def overlapping(places: Tensor, side: float) -> Tensor:
+    """Which squares about places `(2, B, N, 2)` overlap in either view, bool `(B, N, N)`, each with itself."""
+    return ((places.unsqueeze(3) - places.unsqueeze(2)).abs().amax(4) < side).any(0)
 
 
 def region_contrast(one: Tensor, two: Tensor, there: Tensor, near: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -136,8 +147,8 @@ def region_contrast(one: Tensor, two: Tensor, there: Tensor, near: Tensor, tempe
         temperature: above 0.
 
     Returns:
-        The mean over the regions of both views, in float32 or wider, and the share whose match is the most similar;
-        both 0 where no image shows two regions twice.
+        The mean over images of the mean over their regions in both views, in float32 or wider, and the share whose
+        match is the most similar; an image that does not show two regions twice adds 0 to both.
     """
     with torch.autocast(one.device.type, enabled=False):
         one, two = (F.normalize(z, dim=2) for z in widened(one, two))
@@ -149,8 +160,8 @@ def region_contrast(one: Tensor, two: Tensor, there: Tensor, near: Tensor, tempe
         barred = barred.scatter(2, match.expand(len(one), -1)[..., None], value=False)
         logits = similarity.masked_fill(barred, float("-inf"))
         taking = there.repeat(1, 2) & ((~barred).sum(2) > 1)
+        # The mean image by image makes the mean of equal shares of a batch that of the batch.
+        share = taking.to(one.dtype) / taking.sum(1, keepdim=True).clamp_min(1) / len(one)
         lost = F.cross_entropy(logits.flatten(0, 1), match.repeat(len(one)), reduction="none").view(taking.shape)
-        lost = torch.where(taking, lost, torch.zeros_like(lost))
-        hit = (logits.detach().argmax(2) == match) & taking
-        total = taking.sum().clamp_min(1)
-        return lost.sum() / total, hit.sum() / total
+        hit = logits.detach().argmax(2) == match
+        return (torch.where(taking, lost, torch.zeros_like(lost)) * share).sum(), (hit * share).sum()

@@ -17,6 +17,7 @@ from trainables.augment.draw import Draw
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
+from trainables.errors import UserError
 from trainables.loop import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
@@ -30,7 +31,8 @@ class MaskedModelling(NetworkMethod):
 
     Attributes:
         share: of the patches that are masked, in (0, 1); 0.6 in SparK.
-        patch: side of the square patches in pixels, from 2 up; the image's side should be a multiple of it.
+        patch: side of the square patches in pixels, from 2 up, and smaller than the image's side; best a divisor of
+            that, and no smaller than the stride of the backbone's deepest features.
     """
 
     share: float = 0.6
@@ -41,7 +43,13 @@ class MaskedModelling(NetworkMethod):
             raise ValueError(f"share {self.share}, patch {self.patch}: expected a share in (0, 1) and at least 2")
 
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> MaskedTask:
-        """The task."""
+        """The task.
+
+        Raises:
+            UserError: an image is a single patch.
+        """
+        if self.patch >= store.image_size:
+            raise UserError(f"patch is {self.patch}, expected less than the images' side of {store.image_size} pixels")
         return MaskedTask(self, backbone, decoder, augment, store)
 
 
@@ -69,7 +77,8 @@ class MaskedTask(Task):
     def _loss(self, images: Tensor, draw: Draw) -> Tensor:
         images = self.normalise(images)
         masked = patch_mask(images, self.settings, draw.fork("patches"))
-        features = seen_features(self.network.backbone, images, masked)
+        visible = ~pixel_mask(masked, self.settings.patch, images.shape[-2:])
+        features = seen_features(self.network.backbone, images, visible)
         predicted = self.network.head(self.network.decoder(features))
         if predicted.shape[-2:] != images.shape[-2:]:
             predicted = F.interpolate(predicted, images.shape[-2:], mode="bilinear", align_corners=False)
@@ -85,26 +94,29 @@ def patch_mask(images: Tensor, settings: MaskedModelling, draw: Draw) -> Tensor:
     return masked.scatter_(1, order[:, :count], value=True).view(-1, 1, rows, columns)
 
 
-def seen_features(backbone: Backbone, images: Tensor, masked: Tensor) -> list[Tensor]:
-    """The backbone's feature maps with nothing in masked patches, and nothing from them: zeroed after every stage."""
+def pixel_mask(masked: Tensor, patch: int, size: torch.Size | tuple[int, ...]) -> Tensor:
+    """A mask of patches `(B, 1, rows, columns)` as one of pixels, `(B, 1, *size)`; the last may be cut off."""
+    return masked.repeat_interleave(patch, 2).repeat_interleave(patch, 3)[..., : size[0], : size[1]]
+
+
+def seen_features(backbone: Backbone, images: Tensor, visible: Tensor) -> list[Tensor]:
+    """The backbone's feature maps of the pixels that are `visible` alone, bool `(B, 1, H, W)`.
+
+    After every stage the features are zeroed wherever no pixel of their cell is visible.
+    """
     handles = []
 
     def hide(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        return output * ~spread(masked, output.shape[-2:])
+        return output * F.adaptive_max_pool2d(visible.float(), output.shape[-2:]).to(output.dtype)
 
     try:
         for stage in backbone.stages():
             last = stage if not isinstance(stage, nn.ModuleList) else stage[-1]
             handles.append(last.register_forward_hook(hide))
-        return backbone.features(images * ~spread(masked, images.shape[-2:]))
+        return backbone.features(images * visible)
     finally:
         for handle in handles:
             handle.remove()
-
-
-def spread(masked: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
-    """A mask of patches `(B, 1, rows, columns)` over a grid of another size, bool `(B, 1, *size)`."""
-    return F.interpolate(masked.float(), tuple(size), mode="nearest-exact") > 0.5
 
 
 def masked_error(predicted: Tensor, images: Tensor, masked: Tensor, patch: int) -> Tensor:
@@ -129,5 +141,5 @@ def masked_error(predicted: Tensor, images: Tensor, masked: Tensor, patch: int) 
         mean, scale = (F.interpolate(each, scale_factor=patch, mode="nearest") for each in (mean, scale))
         height, width = images.shape[2:]
         target = (images - mean[..., :height, :width]) * scale[..., :height, :width]
-        hidden = F.interpolate(masked.to(wide), scale_factor=patch, mode="nearest")[..., :height, :width]
+        hidden = pixel_mask(masked, patch, (height, width)).to(wide)
         return ((predicted - target).square() * hidden).sum() / (hidden.sum() * images.shape[1])

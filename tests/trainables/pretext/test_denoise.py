@@ -5,6 +5,7 @@ from toys import toy_store
 
 from trainables.augment.draw import Draw
 from trainables.augment.policy import Policy
+from trainables.data.batches import Batch
 from trainables.loop import FitSettings
 from trainables.networks import UNet, UNetEncoder
 from trainables.optim.optimizers import Adam
@@ -24,6 +25,22 @@ def test_the_share_of_replaced_pixels_and_what_replaces_them():
     assert noisy[everywhere].std().item() == pytest.approx(2.0, abs=0.05)
     again, _ = corrupted(images, Denoise(share=0.3, sigma=2.0), Draw(1, 8, 0, 8))
     assert torch.equal(noisy, again)
+
+
+def test_the_noise_is_nearly_black_in_the_image_and_the_network_sees_it_normalised():
+    store = toy_store(6, size=16)
+    network = UNet(UNetEncoder(width=4, depth=1)).build(1, 1)
+    task = Denoise().build(network.backbone, network.decoder, Policy(strength=0), store)
+    seen = []
+    task.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    images = torch.full((6, 1, 16, 16), 255, dtype=torch.uint8)
+    task.training_step(Batch(images, None, torch.arange(6), Draw(0, 6, 0, 6)))
+    replaced = seen[0] < 0
+    assert replaced.float().mean().item() == pytest.approx(0.1, abs=0.03)
+    torch.testing.assert_close(seen[0][~replaced].unique(), torch.tensor([(1 - 0.5) / 0.25]))
+    grey = seen[0][replaced] * 0.25 + 0.5  # the toy's mean and deviation
+    assert grey.mean().item() == pytest.approx(0, abs=0.003)
+    assert grey.std().item() == pytest.approx(0.01, rel=0.2)
 
 
 def test_the_loss_is_the_mean_error_of_the_replaced_pixels_alone():

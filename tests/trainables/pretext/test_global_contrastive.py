@@ -6,8 +6,18 @@ import pytest
 import torch
 from toys import toy_store
 
+from trainables.augment.geometry import Crop
+from trainables.augment.intensity import Jitter
+from trainables.augment.policy import Policy
+from trainables.data.frames import FrameStore
+from trainables.errors import DataError
+from trainables.loop import FitSettings
+from trainables.networks import UNetEncoder
+from trainables.optim.optimizers import Adam
 from trainables.pretext.global_contrastive import GlobalContrastive, part_contrast, parts_of
+from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.pretext.simclr import nt_xent
+from trainables.runtime import LocalRuntime
 
 
 def test_the_loss_is_that_of_finding_ones_own_part():
@@ -44,6 +54,42 @@ def test_slices_are_divided_evenly_and_frames_of_a_cycle_not():
     assert parts[:8].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert len(set(parts[8:].tolist())) == 4
     assert parts[8:].min() >= 4
+
+
+def volumes(count: int = 12, slices: int = 8) -> FrameStore:
+    """Volumes of noise whose slices grow brighter."""
+    store = toy_store(count * slices, size=16)
+    index = store.index
+    index["sequence"] = index["subject"] = np.arange(len(index)) // slices
+    index["frame"] = np.arange(len(index)) % slices
+    index["split"] = np.where(index["sequence"] % 4 == 3, 1, 0)
+    index["stack"] = 1
+    brightness = (index["frame"] * 24).astype(np.uint8)[:, None, None, None]
+    return replace(store, images=store.images // 8 + brightness)
+
+
+def test_it_learns_to_tell_the_parts_of_volumes_apart():
+    fit = FitSettings(20, 8, Adam(lr=3e-3), precision="float32")
+    views = Policy(crop=Crop((0.6, 1.0)), jitter=Jitter(0.2, 0.2), blur=None)
+    settings = PretextSettings(GlobalContrastive(partitions=4), fit, views, "all")
+    history = pretrain(settings, UNetEncoder(width=4, depth=2), volumes(), LocalRuntime(), seed=0).fitted.history
+    assert sum(row["loss"] for row in history[-3:]) < 0.7 * sum(row["loss"] for row in history[:3])
+    assert history[-1]["val/loss"] < 0.95 * history[0]["val/loss"]
+
+
+def test_parts_need_volumes():
+    method = GlobalContrastive(partitions=4)
+    assert len(method.rows(volumes(), np.arange(5))) == 5
+    with pytest.raises(DataError, match="partitions is 4, but the dataset has no volumes of slices; expected 1"):
+        method.rows(toy_store(), np.arange(5))
+
+
+def test_a_batch_from_a_single_part_has_no_loss_and_no_gradient():
+    one, two = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = part_contrast(one, two, torch.zeros(3, dtype=torch.long), 0.1)
+    (gradient,) = torch.autograd.grad(loss, one)
+    assert loss == 0
+    assert (gradient == 0).all()
 
 
 @pytest.mark.parametrize("bad", [{"temperature": 0}, {"partitions": 0}, {"projection": 1}])

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,26 +8,36 @@ from torch.nn import functional as F
 from toys import toy_store
 
 from trainables.augment.draw import Draw
-from trainables.augment.geometry import Crop, Rotate
+from trainables.augment.geometry import Crop, Rotate, Scale, Translate
 from trainables.augment.policy import Policy
+from trainables.data.batches import Batch
 from trainables.loop import FitSettings
-from trainables.networks import UNet, UNetEncoder
+from trainables.networks import DeepLabV3, TinyResNet, UNet, UNetEncoder
+from trainables.networks.batchnorm import synchronise
 from trainables.optim.optimizers import Adam
 from trainables.pretext.global_contrastive import GlobalContrastive
-from trainables.pretext.local_contrastive import LocalContrastive, matching, region_contrast
+from trainables.pretext.local_contrastive import LocalContrastive, matching, overlapping, region_contrast
 from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.runtime import LocalRuntime
 
-MOVING = Policy(crop=Crop((0.4, 1.0)), rotate=Rotate(30.0), jitter=None, blur=None)
+MOVING = Policy(
+    crop=Crop((0.4, 1.0)),
+    rotate=Rotate(30.0),
+    translate=Translate(0.1),
+    scale=Scale((0.8, 1.25)),
+    jitter=None,
+    blur=None,
+)
+VIEWS = Policy(crop=Crop((0.6, 1.0)), blur=None)
 NETWORK = UNet(UNetEncoder(width=8, depth=2))
 
 
-def test_matching_regions_show_the_same_place_after_crop_flip_and_rotation():
+def test_matching_regions_show_the_same_place_after_every_operation():
     """Images whose two channels hold each pixel's own coordinates say where a place came from."""
     line = (torch.arange(64) + 0.5) / 32 - 1
-    painted = torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(6, 2, 64, 64) * 0.5 + 0.5
-    draws = [Draw(seed, 6, 0, 6) for seed in (1, 2)]
-    places, there = matching(MOVING, draws, Draw(3, 6, 0, 6), 40)
+    painted = torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(20, 2, 64, 64) * 0.5 + 0.5
+    draws = [Draw(seed, 20, 0, 20) for seed in (1, 2)]
+    places, there = matching(MOVING, draws, Draw(3, 20, 0, 20), 40)
     assert 0.2 < there.float().mean() < 1
     seen = []
     for draw, place in zip(draws, places, strict=True):
@@ -34,28 +45,78 @@ def test_matching_regions_show_the_same_place_after_crop_flip_and_rotation():
         seen.append(F.grid_sample(view, place[:, None], align_corners=False)[:, :, 0].transpose(1, 2))
     away = (seen[0] - seen[1]).abs().amax(2)[there]
     assert away.max() < 0.03  # of the image's side
+    elsewhere = (seen[0] - seen[1].roll(1, 1)).abs().amax(2)[there]
+    assert elsewhere.mean() > 0.1  # so that no other pairing would do
+    assert (places[0] - places[1]).abs().amax(2)[there].mean() > 0.2
 
 
-def test_the_loss_is_that_of_finding_the_match_among_the_other_regions():
-    rng = np.random.default_rng(0)
-    one, two, tau = rng.normal(size=(2, 4, 3)), rng.normal(size=(2, 4, 3)), 0.5
-    there = np.array([[True, True, True, False], [True, True, True, True]])
-    near = np.zeros((2, 4, 4), bool)
-    near[:, range(4), range(4)] = True
-    near[0, 0, 1] = near[0, 1, 0] = True
-    total, count = 0.0, 0
-    for image in range(2):
+def test_places_are_as_exact_in_a_half_precision_step():
+    draws = [Draw(seed, 20, 0, 20) for seed in (1, 2)]
+    exact, _ = matching(MOVING, draws, Draw(3, 20, 0, 20), 40)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, _ = matching(MOVING, draws, Draw(3, 20, 0, 20), 40)
+    assert torch.equal(found, exact)
+
+
+def test_squares_overlap_where_they_do_in_either_view():
+    places = torch.tensor([[[0.0, 0.0], [0.5, 0.0], [0.0, 0.5]], [[0.0, 0.0], [0.1, 0.1], [0.5, 0.1]]])[:, None]
+    near = [[True, True, False], [True, True, False], [False, False, True]]
+    assert overlapping(places, 0.3)[0].tolist() == near
+    assert overlapping(places[:, :, :, [1, 0]], 0.3)[0].tolist() == near
+
+
+@pytest.mark.parametrize("network", [NETWORK, DeepLabV3(TinyResNet(width=4), rates=(1, 2), width=8)])
+def test_regions_that_overlap_in_the_decoders_pixels_do_not_repel(network):
+    built = network.build(1, 1)
+    task = LocalContrastive(region=3).build(built.backbone, built.decoder, Policy(strength=0), toy_store(8, size=64))
+    batch = Batch(torch.from_numpy(toy_store(8, size=64).images), None, torch.arange(8), Draw(0, 8, 0, 8))
+    near = task._embed(batch)[3]
+    stride = 1 if network is NETWORK else 8
+    place = batch.draw.fork("regions").uniform(-0.95, 0.95, 16, 2) * 32  # in the image's pixels
+    for image, a, b in np.ndindex(*near.shape):
+        apart = (place[image, a] - place[image, b]).abs().max().item()
+        assert near[image, a, b].item() == (apart < 3 * stride)
+
+
+def by_hand(one, two, there, near, tau: float) -> float:
+    """Region by region and image by image."""
+    means = []
+    for image in range(len(one)):
         views = [z / np.linalg.norm(z) for z in np.concatenate([one[image], two[image]])]
-        for i in range(8):
-            if not there[image, i % 4]:
-                continue
-            match = (i + 4) % 8
-            others = [j for j in range(8) if there[image, j % 4] and not near[image, i % 4, j % 4]]
-            similar = [math.exp(views[i] @ views[j] / tau) for j in (match, *others)]
-            total -= math.log(similar[0] / sum(similar))
-            count += 1
-    loss, _ = region_contrast(torch.tensor(one), torch.tensor(two), torch.tensor(there), torch.tensor(near), tau)
-    assert loss.item() == pytest.approx(total / count, abs=1e-9)
+        count, lost = len(one[image]), []
+        for i in range(2 * count):
+            match = (i + count) % (2 * count)
+            others = [j for j in range(2 * count) if there[image, j % count] and not near[image, i % count, j % count]]
+            if there[image, i % count] and others:
+                similar = [math.exp(views[i] @ views[j] / tau) for j in (match, *others)]
+                lost.append(-math.log(similar[0] / sum(similar)))
+        means.append(sum(lost) / len(lost) if lost else 0.0)
+    return sum(means) / len(means)
+
+
+@pytest.mark.parametrize("tau", [0.1, 0.5])
+def test_the_loss_is_that_of_finding_the_match_among_the_other_regions(tau):
+    one, two, there, near = some_regions()
+    tensors = [torch.tensor(part) for part in (one, two, there, near)]
+    assert region_contrast(*tensors, tau)[0].item() == pytest.approx(by_hand(one, two, there, near, tau), abs=1e-9)
+    halves = [region_contrast(*(part[half] for part in tensors), tau)[0] for half in (slice(0, 2), slice(2, 4))]
+    assert sum(halves).item() / 2 == pytest.approx(by_hand(one, two, there, near, tau), abs=1e-9)  # of two workers
+
+
+def test_what_one_view_does_not_show_has_no_gradient():
+    one, two, there, _ = some_regions()
+    views = torch.tensor(np.stack([one, two]), requires_grad=True)
+    region_contrast(views[0], views[1], torch.tensor(there), torch.eye(4).bool().expand(4, 4, 4), 0.5)[0].backward()
+    shown = torch.tensor(there & (there.sum(1, keepdims=True) > 1))
+    assert torch.equal((views.grad != 0).any(3), shown.expand(2, 4, 4))
+
+
+def some_regions() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    one, two = np.random.default_rng(0).normal(size=(2, 4, 4, 3))
+    there = np.array([[1, 1, 1, 0], [1, 1, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]], dtype=bool)
+    near = np.tile(np.eye(4, dtype=bool), (4, 1, 1))
+    near[0, 0, 1] = near[0, 1, 0] = True
+    return one, two, there, near
 
 
 def test_an_image_without_matching_regions_does_not_count():
@@ -67,18 +128,50 @@ def test_an_image_without_matching_regions_does_not_count():
     assert torch.isfinite(one.grad).all()
 
 
-def test_two_stages_the_first_for_the_encoder_the_second_for_the_decoder_alone():
-    store = toy_store(48, size=16)
-    fit = FitSettings(10, 8, Adam(lr=3e-3), precision="float32")
-    views = Policy(crop=Crop((0.6, 1.0)), blur=None)
-    first = PretextSettings(GlobalContrastive(projection=8), fit, views, "all")
-    encoder = pretrain(first, NETWORK, store, LocalRuntime(), seed=0).weights
-    second = PretextSettings(LocalContrastive(projection=8), fit, views, "all", first)
-    done = pretrain(second, NETWORK, store, LocalRuntime(), seed=0, start=encoder)
-    assert all(torch.equal(done.weights[name], value) for name, value in encoder.items())  # statistics too
-    torch.manual_seed(0)
-    assert any(name.startswith("decoder.") for name in done.weights)
-    history = done.fitted.history
-    assert history[-1]["loss"] < history[0]["loss"]
+@pytest.mark.parametrize("network", [NETWORK, DeepLabV3(TinyResNet(width=4), rates=(1, 2), width=8)])
+def test_two_stages_the_first_for_the_encoder_the_second_for_the_decoder_alone(network):
+    store = toy_store(24, size=32)
+    fit = FitSettings(2, 8, Adam(lr=3e-3), precision="float32")
+    first = PretextSettings(GlobalContrastive(projection=8), fit, VIEWS, "all")
+    encoder = pretrain(first, network, store, LocalRuntime(), seed=0).weights
+    ends = [
+        pretrain(
+            PretextSettings(LocalContrastive(region=1), replace(fit, epochs=epochs), VIEWS, "all", first),
+            network,
+            store,
+            LocalRuntime(),
+            seed=0,
+            start=encoder,
+        ).weights
+        for epochs in (1, 2)
+    ]
+    assert any("running_mean" in name for name in encoder)
+    assert all(torch.equal(ends[1][name], value) for name, value in encoder.items())  # statistics too
+    learnt = {name for name, value in ends[1].items() if not torch.equal(value, ends[0][name])}
+    assert learnt == {name for name in ends[1] if name.startswith("decoder.")}
+
+
+def test_the_loss_falls_and_regions_are_found_again():
+    fit = FitSettings(25, 8, Adam(lr=3e-3), precision="float32")
+    first = PretextSettings(GlobalContrastive(), fit, VIEWS)
+    settings = PretextSettings(LocalContrastive(regions=6), fit, VIEWS, "all", first)
+    history = pretrain(settings, NETWORK, toy_store(48, size=16), LocalRuntime(), seed=0).fitted.history
+    assert sum(row["loss"] for row in history[-3:]) < 0.8 * sum(row["loss"] for row in history[:3])
+    assert history[-1]["val/contrastive_accuracy"] > 1.2 * history[0]["val/contrastive_accuracy"]
+    assert {"val/embedding_std", "val/effective_rank"} <= history[-1].keys()
+
+
+def test_the_encoder_stays_in_evaluation_mode_however_training_is_switched_on():
+    built = NETWORK.build(1, 1)
+    task = LocalContrastive().build(built.backbone, built.decoder, VIEWS, toy_store(6, size=16))
+    synchronise(task).train()
+    assert task.training
+    assert task.decoder.training
+    assert not any(module.training for module in task.backbone.modules())
+    trained = {id(p) for group in task.parameter_groups() for p in group["params"]}
+    assert not trained & {id(p) for p in task.backbone.parameters()}
+
+
+def test_it_cannot_begin_without_an_earlier_stage():
     with pytest.raises(ValueError, match="first is missing: LocalContrastive goes on from an earlier pretext stage"):
         PretextSettings(LocalContrastive())

@@ -1,18 +1,21 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 from toys import toy_store
 
 from trainables.augment.draw import Draw
 from trainables.augment.policy import Policy
+from trainables.errors import UserError
 from trainables.loop import FitSettings
-from trainables.networks import DeepLabV3, TinyResNet, UNet, UNetEncoder
+from trainables.networks import DeepLabV3, ResNet18, TinyResNet, UNet, UNetEncoder
 from trainables.optim.optimizers import Adam
-from trainables.pretext.masked import MaskedModelling, masked_error, patch_mask, seen_features, spread
+from trainables.pretext.masked import MaskedModelling, masked_error, patch_mask, pixel_mask, seen_features
 from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.runtime import LocalRuntime
 
 SETTINGS = MaskedModelling(share=0.5, patch=4)
+PLAIN = Policy(crop=None, flip=None, jitter=None, blur=None)
 
 
 def test_every_image_has_the_same_number_of_masked_patches():
@@ -40,18 +43,59 @@ def test_the_error_is_that_of_the_masked_patches_normalised_by_themselves():
     assert loss.item() == pytest.approx(total / count, abs=1e-9)
 
 
-@pytest.mark.parametrize("backbone", [UNetEncoder(width=4, depth=2, norm="instance"), TinyResNet(width=4)])
+@pytest.mark.parametrize(
+    "backbone", [UNetEncoder(width=4, depth=2, norm="instance"), TinyResNet(width=4), ResNet18()], ids=repr
+)
 def test_what_is_masked_cannot_be_seen(backbone):
     built = backbone.build(1).eval()
-    images = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-    masked = patch_mask(images, MaskedModelling(0.5, 16), Draw(1, 3, 0, 3))
-    hidden = spread(masked, (32, 32))
+    images = torch.randn(3, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    masked = patch_mask(images, MaskedModelling(0.5, 32), Draw(1, 3, 0, 3))
+    hidden = pixel_mask(masked, 32, (64, 64))
     other = torch.where(hidden, torch.randn(images.shape, generator=torch.Generator().manual_seed(1)), images)
-    for one, two in zip(seen_features(built, images, masked), seen_features(built, other, masked), strict=True):
+    leaking = built.features(images * ~hidden)
+    for one, two, plain in zip(
+        seen_features(built, images, ~hidden), seen_features(built, other, ~hidden), leaking, strict=True
+    ):
+        where = pixel_mask(masked, one.shape[-1] // 2, one.shape[-2:]).expand_as(one)
         assert torch.equal(one, two)
-        assert not one[spread(masked, one.shape[-2:]).expand_as(one)].any()
-    assert not built._forward_hooks
+        assert not one[where].any()
+        assert plain[where].any()
+        assert one[~where].any()
     assert not any(module._forward_hooks for module in built.modules())
+
+
+def test_features_are_kept_while_any_of_their_pixels_is_visible():
+    torch.manual_seed(0)
+    backbone = UNetEncoder(width=16, depth=2).build(1).eval()
+    visible = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    visible[..., 5, 6] = True
+    levels = seen_features(backbone, torch.randn(1, 1, 8, 8), visible)
+    assert [(level[0] != 0).any(0).nonzero().tolist() for level in levels] == [[[5, 6]], [[2, 3]], [[1, 1]]]
+    unhidden = backbone.levels[1](F.max_pool2d(levels[0], 2))
+    torch.testing.assert_close(levels[1][..., 2, 3], unhidden[..., 2, 3], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("side", [16, 18])
+def test_the_network_sees_no_pixel_that_it_is_asked_for(side):
+    """Also where the patches do not divide the image."""
+    store = toy_store(4, size=20)
+    network = UNet(UNetEncoder(width=4, depth=1)).build(1, 1)
+    task = MaskedModelling(0.5, 7).build(network.backbone, network.decoder, PLAIN, store)
+    images = (torch.randn(4, 1, side, side, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.5).clamp(0.1, 1)
+    seen, answers = [], []
+
+    def keep(module: object, inputs: object, output: torch.Tensor) -> None:
+        output.retain_grad()
+        answers.append(output)
+
+    network.backbone.levels[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    task.network.head.register_forward_hook(keep)
+    task._loss(images, Draw(0, 4, 0, 4)).backward()
+    asked, shown = answers[0].grad != 0, seen[0] != 0
+    assert asked.any()
+    assert shown.any()
+    assert not (asked & shown).any()
+    assert (asked | shown).all()
 
 
 @pytest.mark.parametrize(
@@ -59,8 +103,7 @@ def test_what_is_masked_cannot_be_seen(backbone):
 )
 def test_the_loss_falls(network):
     fit = FitSettings(15, 8, Adam(lr=3e-3), precision="float32")
-    plain = Policy(crop=None, flip=None, jitter=None, blur=None)
-    settings = PretextSettings(MaskedModelling(0.4, 4), fit, plain, "all")
+    settings = PretextSettings(MaskedModelling(0.4, 4), fit, PLAIN, "all")
     history = pretrain(settings, network, toy_store(48, size=16), LocalRuntime(), seed=0).fitted.history
     assert history[-1]["loss"] < 0.97 * history[0]["loss"]
 
@@ -69,3 +112,18 @@ def test_the_loss_falls(network):
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="expected a share"):
         MaskedModelling(**bad)
+
+
+def test_it_learns_to_continue_what_it_sees_into_what_it_does_not():
+    store = toy_store(48, size=16)
+    slope = np.linspace(0, 255, 16, dtype=np.uint8)[:, None].repeat(16, 1)
+    store.images[:] = np.where(np.arange(48)[:, None, None] % 2, slope, 255 - slope)[:, None]
+    settings = PretextSettings(SETTINGS, FitSettings(30, 8, Adam(lr=3e-3), precision="float32"), PLAIN, "all")
+    history = pretrain(settings, UNet(UNetEncoder(width=8, depth=2)), store, LocalRuntime(), seed=0).fitted.history
+    assert history[-1]["val/loss"] < 0.5  # 1 is the variance of what is asked for
+
+
+def test_an_image_must_have_more_than_one_patch():
+    network = UNet(UNetEncoder(width=4, depth=1)).build(1, 1)
+    with pytest.raises(UserError, match=r"patch is 16, expected less than the images' side of 16 pixels"):
+        MaskedModelling(patch=16).build(network.backbone, network.decoder, PLAIN, toy_store(3, size=16))

@@ -8,14 +8,24 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from trainables.pretext.barlow import barlow_loss
+from trainables.pretext.gather import first_row
+from trainables.pretext.global_contrastive import part_contrast
 from trainables.pretext.moco import info_nce
 from trainables.pretext.vicreg import vicreg_terms
+
+PARTS = torch.tensor([0, 1, 0, 2, 1, 1, 3, 0])
 
 LOSSES = {
     "moco": lambda one, two: info_nce(one, two, 0.3)[0],
     "vicreg": lambda one, two: torch.stack(list(vicreg_terms(one, two).values())).sum(),
     "barlow": lambda one, two: barlow_loss(one, two, 0.01),
+    "parts": lambda one, two: part_contrast(one, two, shard(PARTS, one), 0.2),
 }
+
+
+def shard(values: Tensor, like: Tensor) -> Tensor:
+    first = first_row(like)
+    return values[first : first + len(like)]
 
 
 def gradients(name: str, views: Tensor) -> tuple[Tensor, Tensor]:
