@@ -56,6 +56,8 @@ class LocalContrastive(NetworkMethod):
 class LocalTask(Task):
     """Trains a decoder and a pixelwise projection head on a frozen backbone."""
 
+    division = "images"
+
     def __init__(
         self, settings: LocalContrastive, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore
     ) -> None:

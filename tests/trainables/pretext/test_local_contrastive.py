@@ -12,6 +12,7 @@ from trainables.augment.geometry import Crop, Rotate, Scale, Translate
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.loop import FitSettings
+from trainables.micro_batches import accumulated, divided
 from trainables.networks import DeepLabV3, TinyResNet, UNet, UNetEncoder
 from trainables.networks.batchnorm import synchronise
 from trainables.optim.optimizers import Adam
@@ -170,6 +171,20 @@ def test_the_encoder_stays_in_evaluation_mode_however_training_is_switched_on():
     assert not any(module.training for module in task.backbone.modules())
     trained = {id(p) for group in task.parameter_groups() for p in group["params"]}
     assert not trained & {id(p) for p in task.backbone.parameters()}
+
+
+def test_a_batch_taken_in_parts_has_the_gradient_of_the_whole():
+    built = UNet(UNetEncoder(width=4, depth=2, norm="instance")).build(1, 1)
+    store = toy_store(8, size=16)
+    task = LocalContrastive(regions=6).build(built.backbone, built.decoder, VIEWS, store).train()
+    batch = Batch(torch.from_numpy(store.images), None, torch.arange(8), Draw(0, 8, 0, 8))
+    trained = [p for p in task.parameters() if p.requires_grad]
+    loss = task.training_step(batch)["loss"]
+    whole = torch.autograd.grad(loss, trained)
+    losses = accumulated(divided(batch, 3), task.training_step, lambda part: part.backward())
+    torch.testing.assert_close(losses["loss"], loss.detach(), rtol=0, atol=1e-5)
+    for parameter, gradient in zip(trained, whole, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=1e-5)
 
 
 def test_it_cannot_begin_without_an_earlier_stage():
