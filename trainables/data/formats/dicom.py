@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels.processing import apply_color_lut
 
 from trainables.errors import DataError
 
@@ -27,7 +28,8 @@ class Header:
         frames: number of frames.
         shape: (rows, columns).
         spacing: (row, column) distance of pixels in mm, or None.
-        plane: as `Pixels.planes` has one, `(3, 3)` in mm; None when position or orientation are missing.
+        plane: as `Pixels.planes` has one, `(3, 3)` in mm; None when position or orientation are missing, or where the
+            orientation is not of two directions at right angles.
         time: TriggerTime in ms, or None.
         instance: its InstanceNumber, 0 when it has none.
     """
@@ -57,12 +59,20 @@ def read_header(path: Path) -> Header:
     """The header of an image file.
 
     Raises:
-        DataError: it is missing, no DICOM, or no image.
+        DataError: it is missing, damaged, no DICOM, or no image.
     """
     dataset = _open(path, pixels=False)
+    try:
+        header = _header(dataset)
+    except Exception as error:  # values are decoded when they are asked for, and each kind fails in its own way
+        raise DataError(f"{path}: damaged DICOM file ({_first_line(error)})") from None
+    if min(header.shape) < 1:
+        raise DataError(f"{path}: {header.shape[0]} rows and {header.shape[1]} columns, expected an image")
+    return header
+
+
+def _header(dataset: Any) -> Header:
     rows, columns = _whole(dataset, "Rows"), _whole(dataset, "Columns")
-    if rows < 1 or columns < 1:
-        raise DataError(f"{path}: {rows} rows and {columns} columns, expected an image")
     spacing = _numbers(dataset, "PixelSpacing", 2)
     if spacing is not None and min(spacing) <= 0:
         spacing = None
@@ -85,21 +95,27 @@ def read_frames(path: Path) -> np.ndarray:
     """The frames of an image file, `(T, H, W)`: rescaled as the header says, colour turned grey, white on black.
 
     Raises:
-        DataError: it is missing, damaged or compressed in a way that cannot be undone here.
+        DataError: it is missing, damaged, compressed in a way that cannot be undone here, or not finite.
     """
     dataset = _open(path, pixels=True)
     try:
         pixels = dataset.pixel_array
-        if _whole(dataset, "SamplesPerPixel") == 3:
-            grey = pixels.astype(np.float32) @ np.array(_LUMA, np.float32)  # decoded colour is RGB
+        kind = dataset.get("PhotometricInterpretation")
+        if kind == "PALETTE COLOR":
+            pixels = apply_color_lut(pixels, dataset)
+            pixels = pixels >> 8 * (pixels.itemsize - 1)  # 16-bit palettes fill their range
+        if kind == "PALETTE COLOR" or _whole(dataset, "SamplesPerPixel") == 3:
+            grey = pixels[..., :3].astype(np.float32) @ np.array(_LUMA, np.float32)  # decoded colour is RGB
         else:
             grey = pixels.astype(np.float32)
             slope, intercept = _numbers(dataset, "RescaleSlope", 1), _numbers(dataset, "RescaleIntercept", 1)
             grey = grey * (slope[0] if slope else 1.0) + (intercept[0] if intercept else 0.0)
-            if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+            if kind == "MONOCHROME1":
                 grey = grey.max() - grey
     except Exception as error:
         raise DataError(f"{path}: pixels cannot be decoded ({_first_line(error)})") from None
+    if not np.isfinite(grey).all():
+        raise DataError(f"{path}: holds values that are not finite")
     return np.asarray(grey if grey.ndim == 3 else grey[None])
 
 
@@ -115,7 +131,7 @@ def _open(path: Path, *, pixels: bool) -> Any:
 def _whole(dataset: Any, name: str) -> int:
     try:
         return int(dataset.get(name, 0) or 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0
 
 
@@ -136,6 +152,10 @@ def _plane(dataset: Any, spacing: tuple[float, ...] | None) -> np.ndarray | None
     if spacing is None or position is None or direction is None:
         return None
     along_row, along_column = np.array(direction[:3]), np.array(direction[3:])
+    if not np.allclose(
+        [along_row @ along_row, along_column @ along_column, along_row @ along_column], [1, 1, 0], 0, 0.01
+    ):
+        return None
     return np.stack([np.array(position), along_column * spacing[0], along_row * spacing[1]])
 
 

@@ -107,7 +107,7 @@ def read(path: Path) -> tuple[np.ndarray, Header]:
     image = _open(path)
     try:
         array = np.asarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:  # a damaged size asks for too much
         raise DataError(f"{path}: not a readable NIfTI image ({error})") from None
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -128,7 +128,7 @@ def read_labels(path: Path) -> np.ndarray:
 def _open(path: Path) -> Any:
     try:
         image: Any = nib.load(path)
-    except (OSError, nib.filebasedimages.ImageFileError, EOFError, ValueError, zlib.error) as error:
+    except Exception as error:  # nibabel's errors have no parent in common: it depends on the byte that is damaged
         raise DataError(f"{path}: not a readable NIfTI image ({error})") from None
     if not 2 <= len(image.shape) <= 5 or min(image.shape) < 1:
         raise DataError(f"{path}: shape {image.shape}, expected two to five axes")

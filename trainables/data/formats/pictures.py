@@ -14,7 +14,8 @@ from trainables.data.formats.grey import published, windowed
 from trainables.data.formats.video import read_grey
 from trainables.errors import DataError, did_you_mean
 
-FLAT = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_JPEG, _TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
+FLAT = (".png", *_JPEG, *_TIFF, ".bmp")
 _METAIMAGE, _DICOM, _VIDEO = (".mhd", ".mha"), (".dcm", ".dicom"), (".avi", ".mp4")
 
 
@@ -100,15 +101,32 @@ def is_video(name: str) -> bool:
 
 
 def _flat(path: Path, labels: bool) -> Picture:
-    flag = cv2.IMREAD_UNCHANGED if labels else cv2.IMREAD_GRAYSCALE
+    flag = cv2.IMREAD_UNCHANGED if labels else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
     image = cv2.imread(str(path), flag)
     if image is None:
         raise DataError(f"{path}: not a readable picture")
+    suffix = path.suffix.lower()
+    if suffix in _JPEG and not _ended(path.read_bytes()):
+        raise DataError(f"{path}: truncated, the end of the picture is missing")
+    if suffix in _TIFF and (pages := cv2.imcount(str(path))) != 1:
+        raise DataError(f"{path}: {pages} pages, expected one picture")
+    if not np.isfinite(image).all():
+        raise DataError(f"{path}: holds values that are not finite")
     if labels:
         if image.ndim == 3 and (image[..., :3] != image[..., :1]).any():
             raise DataError(f"{path}: a colour picture, expected label numbers")
-        return Picture((image if image.ndim == 2 else image[..., 0]).astype(np.int64)[None])
-    return Picture(image[None])
+        return Picture(np.rint(image if image.ndim == 2 else image[..., 0]).astype(np.int64)[None])
+    return Picture(_shown(image)[None])
+
+
+def _ended(jpeg: bytes) -> bool:
+    """Whether the last scan of a JPEG file is followed by the end marker: decoders paint what is missing grey."""
+    return jpeg.rfind(b"\xff\xd9") > jpeg.rfind(b"\xff\xda")
+
+
+def _shown(values: np.ndarray) -> np.ndarray:
+    """256 grey levels: those of 8 bits were made to be looked at."""
+    return published(values) if values.dtype == np.uint8 else windowed(values)
 
 
 def _nifti(path: Path, labels: bool) -> Picture:
@@ -116,8 +134,7 @@ def _nifti(path: Path, labels: bool) -> Picture:
     if array.ndim > 3:
         raise DataError(f"{path}: shape {array.shape}, expected one image or one volume")
     upright = header.upright(array if array.ndim == 3 else array[..., None])
-    grey = published if array.dtype == np.uint8 else windowed  # 8 bits were made to be looked at
-    return Picture(_values(upright, labels, grey), header.spacing, header.planes(), upright.shape[0] > 1)
+    return Picture(_values(upright, labels, _shown), header.spacing, header.planes(), upright.shape[0] > 1)
 
 
 def _metaimage(path: Path, labels: bool) -> Picture:

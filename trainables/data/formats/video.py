@@ -33,7 +33,10 @@ def read_grey(path: Path) -> np.ndarray:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1  # frames are small: threads cost more than they bring
             announced = stream.frames
-            frames.extend(_luma(frame) for frame in container.decode(stream))
+            for packet in container.demux(stream):
+                if packet.is_corrupt:  # a decoder would paint what is missing
+                    raise DataError(f"{path}: truncated within frame {len(frames)} of {announced}")
+                frames.extend(_luma(frame) for frame in packet.decode())
     except (av.FFmpegError, OSError) as error:
         place = f"after frame {len(frames)} of {announced}" if frames else "as a video"
         raise DataError(f"{path}: cannot be decoded {place} ({error.strerror or error})") from None

@@ -1,7 +1,9 @@
+import contextlib
+
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainables.data.formats.nifti import find, read, read_header, read_labels
@@ -105,3 +107,30 @@ def test_faults_are_one_clear_error(tmp_path):
 def test_labels_are_whole_numbers(tmp_path):
     path = save(tmp_path / "a.nii", np.array([[0.0, 0.9999], [2.0001, 3]], np.float32), np.eye(4))
     assert read_labels(path).tolist() == [[0, 1], [2, 3]]
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), max_size=5),
+    end=st.none() | st.integers(0, 400),
+)
+def test_no_damaged_header_makes_the_reader_crash(tmp_path, changes, end):
+    path = save(tmp_path / "a.nii", np.ones((4, 5, 3), np.int16), np.eye(4))
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        content[place] = value
+    path.write_bytes(content[:end])
+    for reader in (read_header, read):
+        with contextlib.suppress(DataError):
+            reader(path)
+
+
+@pytest.mark.parametrize(("place", "value"), [(71, 45), (108, b"\x00\x00\x80\x3f")])
+def test_a_type_that_is_none_and_an_offset_into_the_header(tmp_path, place, value):
+    path = save(tmp_path / "a.nii", np.ones((4, 5), np.int16), np.eye(4))
+    content = bytearray(path.read_bytes())
+    value = value if isinstance(value, bytes) else bytes([value])
+    content[place : place + len(value)] = value
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.nii: not a readable NIfTI image"):
+        read_header(path)

@@ -4,11 +4,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom import examples
 
 from trainables.data.check import check
-from trainables.data.formats.dicom import read_frames, read_header
-from trainables.data.formats.pictures import read_picture
+from trainables.data.formats.dicom import read_header
 from trainables.data.layouts.cardiac_dicom import CardiacDicom
 from trainables.data.phantom import PHANTOMS, PhantomSettings
 from trainables.data.settings import DataSettings
@@ -130,15 +128,3 @@ def test_the_views_of_the_real_sample():
             origins.append(plane[0] @ normal / np.linalg.norm(normal))
     assert shapes == {(208, 256), (256, 208)}
     np.testing.assert_allclose(np.abs(np.diff(origins)), 17.7, atol=0.1)
-
-
-def test_an_echo_cine_of_any_maker_is_grey_and_calibrated():
-    path = Path(examples.get_path("ybr_color"))
-    frames = read_frames(path)
-    assert frames.shape == (30, 240, 320)
-    colour = pydicom.dcmread(path).pixel_array
-    expected = colour.astype(float) @ [0.299, 0.587, 0.114]
-    np.testing.assert_allclose(frames, expected, atol=1e-3)
-    picture = read_picture(path)
-    assert (picture.images.shape, picture.slices) == ((30, 240, 320), False)
-    assert picture.spacing == pytest.approx((0.510497, 0.510497), abs=1e-5)
