@@ -1,12 +1,15 @@
 import contextlib
 import csv
+import shutil
 from pathlib import Path
 
 import cv2
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom import examples
 
 from trainables.data.check import check
 from trainables.data.layouts.manifest import Manifest
@@ -107,6 +110,14 @@ def test_further_columns(root):
         ([("p", "", "../a.png", "", "", "")], "path outside the dataset", "row 2", "sequence"),
         ([("p", "", "a.png", "/etc/passwd", "", "")], "path outside the dataset", "row 2", "sequence"),
         ([("p", "", "a.png", "C:\\m.png", "", "")], "path outside the dataset", "row 2", "sequence"),
+        ([("p", "", "..\\a.png", "", "", "")], "path outside the dataset", "row 2", "sequence"),
+        ([("p", "", "\\\\host\\a.png", "", "", "")], "path outside the dataset", "row 2", "sequence"),
+        ([("p", "", "C:a.png", "", "", "")], "path outside the dataset", "row 2", "sequence"),
+        ([("p", "", "a.png", "b/../../m.png", "", "")], "path outside the dataset", "row 2", "sequence"),
+        ([("p", "", "a\0.png", "", "", "")], "path outside the dataset", "row 2", "sequence"),
+        ([("p", "", "a.png", "m.png", "", 0), ("p", "", "a.png", "m.png", "", 0)], "listed twice", "row 3", "row"),
+        ([("p", "", "a.png", "", "", 0), ("p", "", "./a.png", "m.png", "", 1)], "listed twice", "row 3", "row"),
+        ([("p", "train", "a.png", "", "", ""), ("q", "test", "a.png", "", "", "")], "listed twice", "row 3", "row"),
         (
             [("p", "train", "a.png", "", "x", ""), ("p", "test", "b.png", "", "y", "")],
             "subject in two splits",
@@ -126,8 +137,45 @@ def test_masks_that_cannot_be_used(root):
     assert faults(root)["unknown label"] == ("m.png", "", "mask")
     cv2.imwrite(str(root / "m.png"), np.full((12, 11), 5, np.uint8))
     assert faults(root)["mask size differs from the image"] == ("m.png", "", "mask")
+    cv2.imwrite(str(root / "m.png"), np.zeros((12, 10), np.uint8))
+    assert faults(root)["empty mask"] == ("m.png", "", "mask")
     (root / "m.png").write_bytes(b"not a picture")
     assert faults(root)["unreadable sequence"][2] == "sequence"
+
+
+def test_images_that_cannot_be_used(root):
+    table(root, ("p", "", "a.png", "", "", 0), ("p", "", "b.png", "", "", 1))
+    assert faults(root)["spacing missing"] == ("a.png", "", "")
+    cv2.imwrite(str(root / "b.png"), np.full((12, 11), 9, np.uint8))
+    assert faults(root)["unreadable sequence"] == ("b.png", "", "sequence")
+    (root / "a.nii").write_bytes(b"no")
+    table(root, ("p", "", "a.nii", "", "", ""))
+    assert faults(root)["unreadable image"] == ("a.nii", "", "sequence")
+
+
+def test_a_volume_is_listed_once_for_each_mask(root):
+    nib.save(nib.Nifti1Image(np.ones((10, 12, 3), np.uint8), np.diag([-1, -1, 4, 1])), root / "v.nii")
+    rows = [("p", "", "v.nii", "m.png", "", 0), ("p", "", "v.nii", "m.png", "", 2), ("p", "", "v.nii", "", "", "")]
+    table(root, *rows)
+    assert faults(root) == {}
+    assert set(Manifest().scan(root).clips[0].labelled) == {0, 2}
+    table(root, *rows, ("p", "", "v.nii", "m.png", "", 2), ("p", "", "v.nii", "m.png", "other", 1))
+    assert [fault.place for fault in Manifest().scan(root).faults] == ["row 5", "row 6"]
+    assert len(Manifest().scan(root).clips) == 1
+
+
+def test_an_echo_cine_of_a_scanner(root):
+    shutil.copy(examples.get_path("ybr_color"), root / "cine.dcm")
+    mask = np.zeros((240, 320), np.uint8)
+    mask[100:140, 90:200] = 5
+    cv2.imwrite(str(root / "m.png"), mask)
+    table(root, ("p", "", "cine.dcm", "m.png", "4CH", 29), ("p", "", "cine.dcm", "m.png", "4CH", 30))
+    (clip,) = Manifest().scan(root).clips
+    assert (clip.frames, clip.stack, clip.spacing) == (30, False, pytest.approx((0.510497, 0.510497), abs=1e-5))
+    pixels = Manifest().read(root, clip)
+    assert pixels.images.shape == (30, 1, 240, 320)
+    np.testing.assert_array_equal(pixels.masks[29] == 1, mask == 5)
+    assert faults(root) == {"traced frame past the end": ("m.png", "", "mask")}
 
 
 def test_a_subject_in_two_splits_stays_where_it_is_never_trained_on(root):
@@ -147,7 +195,14 @@ def test_a_mask_past_the_end_of_a_video(written, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["value,name\n1,a\n1,b\n", "value,name\n1,a\n2,a\n", "value,name\nx,a\n", "value\n1\n"]
+    "content",
+    [
+        "value,name\n1,a\n1,b\n",
+        "value,name\n1,a\n2,a\n",
+        "value,name\nx,a\n",
+        "value\n1\n",
+        "value,name\n5,background\n",
+    ],
 )
 def test_a_list_of_classes_that_is_none_is_one_clear_error(root, content):
     (root / "classes.csv").write_text(content)

@@ -1,0 +1,201 @@
+"""The rows of `manifest.csv` and `classes.csv`: what one's own data is, as its owner lists it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from trainables.data.formats.pictures import FLAT, is_video, kind_of
+from trainables.data.formats.tables import is_file, is_inside, number, read_rows, whole
+from trainables.data.records import PHASES, Fault, Phase, Split
+from trainables.errors import DataError
+
+REQUIRED = ("subject", "image")
+OPTIONAL = ("split", "mask", "view", "frame", "sequence", "phase", "row_mm", "column_mm", "ef", "edv", "esv")
+CLASSES_FILE = "classes.csv"
+_CLASS_COLUMNS = ("value", "name")
+_SPLITS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row whose cells are as they should be.
+
+    Attributes:
+        line: of the file.
+        subject: the patient.
+        image: its file, relative to the dataset's folder.
+        split: as it is written, in lower case.
+        mask: its file, or "".
+        view: name of the view.
+        frame: place of a single image in its sequence, or the frame that the mask is of; None when not told.
+        sequence: name that keeps sequences of a view apart, or "".
+        phase: of the frame.
+        spacing: (row, column) mm, or None.
+        clinical: as `Clip.clinical`.
+    """
+
+    line: int
+    subject: str
+    image: str
+    split: str
+    mask: str
+    view: str
+    frame: int | None
+    sequence: str
+    phase: Phase
+    spacing: tuple[float, float] | None
+    clinical: Mapping[str, float]
+
+    @property
+    def single(self) -> bool:
+        """Whether the image file holds a single frame of a sequence, by its kind."""
+        return kind_of(self.image) in FLAT
+
+
+def read_classes(root: Path) -> dict[int, str]:
+    """Names of the masks' values above 0, from `classes.csv`; empty where there is no such file.
+
+    Raises:
+        DataError: it is not such a list.
+    """
+    path = root / CLASSES_FILE
+    if not path.is_file():
+        return {}
+    found: dict[int, str] = {}
+    for line, (value, name) in read_rows(path, _CLASS_COLUMNS):
+        level = whole(value)
+        taken = name in found.values() or (name == "background" and level != 0)
+        if level is None or not name or level in found or taken:
+            raise DataError(f"{path}, row {line}: '{value},{name}', expected a number and a name of their own")
+        found[level] = name
+    found.pop(0, None)
+    if len(found) > 254:
+        raise DataError(f"{path}: {len(found)} classes, expected at most 254")
+    return dict(sorted(found.items()))
+
+
+def read_manifest(root: Path, name: str, faults: list[Fault]) -> list[Row]:
+    """The usable rows of the manifest, each file once.
+
+    Args:
+        root: of the dataset.
+        name: of the manifest.
+        faults: added to.
+
+    Raises:
+        DataError: it is missing, lacks a column or has no rows.
+    """
+    path = root / name
+    columns = (*REQUIRED, *(column for column in OPTIONAL if column in _header(path)))
+    found = [
+        _row(root, name, line, dict(zip(columns, row, strict=True)), faults) for line, row in read_rows(path, columns)
+    ]
+    rows = [row for row in found if row is not None]
+    if not rows and not faults:
+        raise DataError(f"{path}: no rows, expected one for each image")
+    return _once(name, rows, faults)
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            return [cell.strip() for cell in next(csv.reader(file), [])]
+    except (OSError, csv.Error):
+        return []  # read_rows says what is wrong
+
+
+def _row(root: Path, name: str, line: int, cells: Mapping[str, str], faults: list[Fault]) -> Row | None:
+    place = f"row {line}"
+    for column in ("image", "mask"):
+        file = cells.get(column, "")
+        if file and not is_inside(file):
+            text = f"{column} '{file[:80]}', expected a path below the dataset's folder"
+            faults.append(Fault(name, place, "path outside the dataset", text, "damage", "sequence"))
+            return None
+    problem = _problem(cells)
+    if problem:
+        faults.append(Fault(name, place, "unreadable row", problem, "loss", "sequence"))
+        return None
+    if not is_file(root / cells["image"]):
+        text = f"{cells['image']} is listed but is not there"
+        faults.append(Fault(name, place, "missing image", text, "loss", "sequence"))
+        return None
+    mask = cells.get("mask", "")
+    if mask and not is_file(root / mask):
+        faults.append(Fault(name, place, "missing mask", f"{mask} is listed but is not there", "loss", "mask"))
+        mask = ""
+    down, across = number(cells.get("row_mm", "")), number(cells.get("column_mm", ""))
+    clinical = {key: value for key in ("ef", "edv", "esv") if (value := number(cells.get(key, ""))) is not None}
+    return Row(
+        line=line,
+        subject=cells["subject"],
+        image=cells["image"],
+        split=cells.get("split", "").lower(),
+        mask=mask,
+        view=cells.get("view", "") or "image",
+        frame=whole(cells.get("frame", "")),
+        sequence=cells.get("sequence", ""),
+        phase=cells.get("phase", "").upper(),  # type: ignore[arg-type]  # _problem checked it
+        spacing=(down, across) if down and across and min(down, across) > 0 else None,
+        clinical=clinical,
+    )
+
+
+def _problem(cells: Mapping[str, str]) -> str:
+    """What is wrong with a row's cells, or ""."""
+    if not cells["subject"] or not cells["image"]:
+        return "expected a subject and an image"
+    if kind_of(cells["image"]) is None:
+        return f"image '{cells['image'][-40:]}' is of a kind that is not read"
+    mask = cells.get("mask", "")
+    if mask and (kind_of(mask) is None or is_video(mask)):
+        return f"mask '{mask[-40:]}' is of a kind that is not read"
+    if cells.get("frame", "") and whole(cells["frame"]) is None:
+        return f"frame is '{cells['frame'][:20]}', expected a whole number from 0 up"
+    if cells.get("phase", "").upper() not in PHASES:
+        return f"phase is '{cells['phase'][:20]}', expected ED, ES or nothing"
+    if cells.get("split", "") and cells["split"].lower() not in _SPLITS:
+        return f"split is '{cells['split'][:20]}', expected train, val, test or nothing"
+    return ""
+
+
+def _once(name: str, rows: Sequence[Row], faults: list[Fault]) -> list[Row]:
+    """The rows but those that list a file again: a frame would count twice, or be trained on and tested with."""
+    owners: dict[str, tuple[str, ...]] = {}
+    seen: dict[tuple[str, int | None], int] = {}
+    kept = []
+    for row in rows:
+        owner = (row.subject, row.view, row.sequence)
+        file = PurePosixPath(row.image).as_posix()
+        frame = None if row.single else row.frame
+        if owners.setdefault(file, owner) != owner or (file, frame) in seen:
+            line = seen.get((file, frame))
+            text = f"{row.image} is listed in row {line}" if line else f"{row.image} is listed as another sequence's"
+            faults.append(Fault(name, f"row {row.line}", "listed twice", text, "loss", "row"))
+            continue
+        seen[file, frame] = row.line
+        kept.append(row)
+    return kept
+
+
+def read_splits(name: str, rows: Sequence[Row], faults: list[Fault]) -> dict[str, Split]:
+    """The part of each subject; one in two stays in the part that is never trained on."""
+    order: tuple[Split, ...] = ("train", "val", "test")
+    splits: dict[str, Split] = {}
+    for row in rows:
+        if not row.split:
+            continue
+        split = _SPLITS[row.split]
+        before = splits.get(row.subject, split)
+        splits[row.subject] = max(split, before, key=order.index)
+        if before != split:
+            text = f"the subject is in {before} and in {split}; it stays in {splits[row.subject]}"
+            faults.append(Fault(name, f"row {row.line}", "subject in two splits", text, "loss", "row"))
+    return splits
