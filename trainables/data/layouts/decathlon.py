@@ -90,6 +90,7 @@ def read_task(root: Path) -> Task:
     path = root / LIST
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
+        json.dumps(document, ensure_ascii=False).encode()  # half a character, which JSON can spell, cannot be written
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}, expected a Decathlon task") from None
     except (ValueError, RecursionError) as error:
@@ -101,6 +102,8 @@ def read_task(root: Path) -> Task:
     if not names or len({*names, "background"}) != len(names) + 1:
         raise DataError(f"{path}, labels: {labels}, expected a name of its own for every number above 0")
     modalities = tuple(_numbered(path, document, "modality").values()) if "modality" in document else GREY
+    if len(set(modalities)) != len(modalities):
+        raise DataError(f"{path}, modality: {', '.join(modalities)}, expected a name of its own for every channel")
     entries: list[tuple[str, Mapping[str, str]]] = []
     faults: list[Fault] = []
     for part in ("training", "test"):
@@ -127,8 +130,8 @@ def _numbered(path: Path, document: Mapping[str, Any], part: str) -> dict[int, s
     named: dict[int, str] = {}
     for key, name in values.items():
         number = whole(key)
-        if number is None or not isinstance(name, str) or number > 255:
-            raise DataError(f"{path}, {part}: '{key}: {name}', expected a number from 0 to 255 and a name")
+        if number is None or not isinstance(name, str) or number > 255 or number in named:
+            raise DataError(f"{path}, {part}: '{key}: {name}', expected a number of its own from 0 to 255 and a name")
         named[number] = name
     return dict(sorted(named.items()))
 

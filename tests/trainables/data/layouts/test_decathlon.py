@@ -1,4 +1,5 @@
 import contextlib
+import gzip
 import json
 import os
 from pathlib import Path
@@ -37,7 +38,7 @@ def faults(root: Path, layout: Decathlon | None = None) -> dict[str, tuple[str, 
     return {fault.kind: (fault.file, fault.place, fault.skipped) for fault in report.faults}
 
 
-def test_volumes_channels_and_labels_as_the_json_says(root):
+def test_volumes_channels_and_labels_as_the_json_says(root, voxels):
     document = json.loads((root / "dataset.json").read_text())
     scan = Decathlon().scan(root)
     assert (scan.classes, scan.channels) == (("background", "PZ", "TZ"), ("T2", "ADC"))
@@ -47,12 +48,13 @@ def test_volumes_channels_and_labels_as_the_json_says(root):
         image = nib.load(root / entry["image"])
         values, labels = image.get_fdata(), np.asarray(nib.load(root / entry["label"]).dataobj)
         pixels = Decathlon().read(root, clip)
-        flips = [slice(None, None, -1 if image.affine[axis, axis] > 0 else 1) for axis in (0, 1)]  # left is shown right
+        there = voxels(root / entry["image"], pixels.planes, pixels.images.shape[2:])
         for channel in (0, 1):
-            shown = values[flips[0], flips[1], :, channel].transpose(2, 1, 0)
-            np.testing.assert_array_equal(pixels.images[:, channel], windowed(shown))
+            np.testing.assert_array_equal(pixels.images[:, channel], windowed(values[..., channel][there]))
         masks = np.stack([pixels.masks[slice_] for slice_ in range(len(pixels.images))])
-        np.testing.assert_array_equal(masks, labels[flips[0], flips[1]].transpose(2, 1, 0))
+        np.testing.assert_array_equal(masks, labels[there])
+        assert (pixels.planes[:, 1, 1] > 0).all()  # the back is below
+        assert (pixels.planes[:, 2, 0] > 0).all()  # the left is on the right
         assert clip.spacing == pytest.approx(tuple(image.header.get_zooms()[1::-1]))
         assert clip.stack
 
@@ -92,6 +94,34 @@ def test_planted_faults_are_named_with_their_place(root):
     assert found["channels differ"][2] == "sequence"
 
 
+@pytest.mark.parametrize(
+    ("kind", "role", "skipped", "write"),
+    [
+        ("mask size differs from the image", "label", "mask", lambda values: values[1:]),
+        ("empty mask", "label", "mask", lambda values: values * 0),
+        ("unreadable header", "image", "sequence", None),
+        ("spacing missing", "image", "", lambda values: values),
+    ],
+)
+def test_planted_faults_of_files_are_named(root, kind, role, skipped, write):
+    entry = json.loads((root / "dataset.json").read_text())["training"][0]
+    path = root / entry[role]
+    if write is None:
+        path.write_bytes(b"no")
+    else:
+        bare = nib.Nifti1Image(write(np.asarray(nib.load(path).dataobj)), None)
+        bare.header["pixdim"][1:4] = 0
+        nib.save(bare, path)
+    assert faults(root)[kind] == (entry[role].removeprefix("./"), "", skipped)
+
+
+@pytest.mark.parametrize("role", ["image", "label"])
+def test_a_truncated_file_costs_its_volume(root, role):
+    path = root / json.loads((root / "dataset.json").read_text())["training"][0][role]
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-500]))
+    assert faults(root)["unreadable sequence"][::2] == (path.relative_to(root).as_posix(), "sequence")
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "..\\x.nii", "C:\\x.nii", "a/../../x.nii", "x\0.nii"])
 def test_no_path_leaves_the_folder(root, path):
     change(root, training=[{"image": path, "label": path}])
@@ -107,7 +137,10 @@ def test_no_path_leaves_the_folder(root, path):
         ({"labels": {"0": "background"}}, "expected a name of its own"),
         ({"labels": {"0": "b", "1": "x", "2": "x"}}, "expected a name of its own"),
         ({"labels": {"one": "x"}}, "'one: x'"),
+        ({"labels": {"1": "x", "01": "y"}}, "'01: y', expected a number of its own"),
+        ({"labels": {"1": "\ud800"}}, "not JSON"),
         ({"modality": []}, "modality: found"),
+        ({"modality": {"0": "MR", "1": "MR"}}, "modality: MR, MR, expected a name of its own"),
         ({"training": {}}, "training: a dict"),
     ],
 )
