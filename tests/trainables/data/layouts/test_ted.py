@@ -60,6 +60,29 @@ def test_planted_faults_are_named(root):
     assert faults(root)["missing image"] == ("database/patient002/patient002_4CH_sequence.mhd", "sequence")
 
 
+@pytest.mark.parametrize(
+    ("shape", "value", "kind"),
+    [((40, 39, 8), 1, "mask size differs from the image"), ((40, 40, 8), 0, "empty mask")],
+)
+def test_masks_that_cannot_be_used(root, shape, value, kind):
+    path = root / "database/patient001/patient001_4CH_sequence_gt.mhd"
+    metaimage.write(path, np.full(shape, value, np.uint8), (1, 1, 1))
+    found = [fault for fault in check(DataSettings(layout=Ted()), root).faults if fault.kind == kind]
+    assert [fault.place for fault in found] == [f"frame {frame}" for frame in range(8)]
+    assert {(fault.file, fault.skipped) for fault in found} == {(path.relative_to(root).as_posix(), "mask")}
+
+
+def test_an_image_without_spacing_or_of_one_frame(root):
+    path = root / "database/patient001/patient001_4CH_sequence.mhd"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith("ElementSpacing")))
+    assert faults(root)["spacing missing"] == ("database/patient001/patient001_4CH_sequence.mhd", "")
+    metaimage.write(path, np.ones((40, 40), np.uint8), (1, 1))
+    assert faults(root)["unreadable header"] == ("database/patient001/patient001_4CH_sequence.mhd", "sequence")
+    with pytest.raises(DataError, match="no patients in database/, expected TED"):
+        Ted().scan(root / "database")
+
+
 def test_masks_of_another_length(root):
     path = root / "database/patient001/patient001_4CH_sequence_gt.mhd"
     metaimage.write(path, np.ones((40, 40, 5), np.uint8), (1, 1, 1))
