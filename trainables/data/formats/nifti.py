@@ -11,6 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from trainables.data.formats.tables import is_file
 from trainables.errors import DataError
 
 logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # what it warns of is a fault of the dataset here
@@ -86,7 +87,7 @@ def _backwards(step: np.ndarray) -> bool:
 
 def find(path: Path) -> Path | None:
     """The file with this name, packed (`.nii.gz`) or not (`.nii`); `path` is without either suffix."""
-    return next((found for suffix in SUFFIXES if (found := path.with_name(path.name + suffix)).is_file()), None)
+    return next((found for suffix in SUFFIXES if is_file(found := path.with_name(path.name + suffix))), None)
 
 
 def read_header(path: Path) -> Header:

@@ -102,6 +102,7 @@ def test_faults_are_one_clear_error(tmp_path):
         read(save(tmp_path / "nan.nii", np.full((2, 2), np.nan, np.float32), np.eye(4)))
     assert find(tmp_path / "a") == path
     assert find(tmp_path / "b") is None
+    assert find(tmp_path / ("b" * 300)) is None  # longer than a name can be
 
 
 def test_labels_are_whole_numbers(tmp_path):

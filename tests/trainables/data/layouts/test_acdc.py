@@ -6,6 +6,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from trainables.data.check import check
 from trainables.data.formats.grey import windowed
@@ -110,9 +112,15 @@ def test_a_patient_without_images_and_a_folder_without_patients(root, tmp_path):
         Acdc().scan(tmp_path / "training" / "patient002")
 
 
-@pytest.mark.parametrize("content", [b"", b"ED: x\nES: 4\n", b"\xff\xfe\x00", b"ED: 99\nES: 98\n", b"ED\n: :\n"])
+VALUE = st.sampled_from(["0", "1", "4", "99", "-1", "2.5", "1e300", "nan", "../2"]) | st.text(max_size=5)
+LINES = st.lists(st.tuples(st.sampled_from(["ED", "ES", "Height", "NbFrame"]), VALUE), max_size=5)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=60) | LINES)
 def test_no_cfg_makes_the_reader_crash(root, content):
-    (root / "training/patient001/Info.cfg").write_bytes(content)
+    lines = content if isinstance(content, bytes) else "".join(f"{key}: {value}\n" for key, value in content).encode()
+    (root / "training/patient001/Info.cfg").write_bytes(lines)
     clips = Acdc().scan(root).clips
     assert {clip.subject for clip in clips} == {"patient001", "patient002", "patient101"}
 

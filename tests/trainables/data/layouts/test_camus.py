@@ -4,6 +4,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from trainables.data.layouts.camus import Camus
 from trainables.data.phantom import PhantomSettings
@@ -166,6 +168,20 @@ def test_each_planted_fault_is_reported_with_its_file_and_place(kind, root):
     plant, expected = PLANTED[kind]
     plant(root)
     assert faults(root)[kind] == expected
+
+
+VALUE = st.sampled_from(["0", "1", "4", "99", "-1", "2.5", "1e300", "nan", "../2"]) | st.text(max_size=5)
+LINES = st.lists(st.tuples(st.sampled_from(["ED", "ES", "NbFrame", "EF", "ImageQuality"]), VALUE), max_size=5)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=60) | LINES)
+def test_no_cfg_makes_the_reader_crash(root, content):
+    lines = content if isinstance(content, bytes) else "".join(f"{key}: {value}\n" for key, value in content).encode()
+    patient(root, "Info_4CH.cfg").write_bytes(lines)
+    scan = LAYOUT.scan(root)
+    assert len(scan.clips) == 8
+    LAYOUT.read(root, next(clip for clip in scan.clips if (clip.subject, clip.view) == ("patient0001", "4CH")))
 
 
 def test_a_subject_in_two_splits_is_never_trained_on(root):
