@@ -7,6 +7,7 @@ import pytest
 
 from trainables.data.check import check
 from trainables.data.formats.dicom import read_header
+from trainables.data.formats.grey import windowed
 from trainables.data.layouts.cardiac_dicom import CardiacDicom
 from trainables.data.phantom import PHANTOMS, PhantomSettings
 from trainables.data.settings import DataSettings
@@ -48,16 +49,21 @@ def test_views_by_description_and_by_parallel_planes(root):
 
 def test_moments_come_in_the_order_of_their_times_whatever_the_files_names(root):
     folder = root / "subject001" / "Se6"
-    times = {}
+    times, header = {}, None
     for path in folder.glob("*.dcm"):
         header = pydicom.dcmread(path)
         times[float(header.TriggerTime)] = header.pixel_array
     for number, path in enumerate(sorted(folder.glob("*.dcm"), reverse=True)):
         path.rename(folder / f"x{number}.dcm")
     (clip,) = (clip for clip in CardiacDicom().scan(root).clips if clip.view == "4CH")
-    images = CardiacDicom().read(root, clip).images[:, 0]
-    for image, (_, pixels) in zip(images, sorted(times.items()), strict=True):
-        assert np.corrcoef(image.ravel(), pixels.ravel())[0, 1] > 0.99
+    pixels = CardiacDicom().read(root, clip)
+    np.testing.assert_array_equal(pixels.images[:, 0], windowed(np.stack([times[time] for time in sorted(times)])))
+    across, down = np.array(header.ImageOrientationPatient, float).reshape(2, 3)  # PS3.3, C.7.6.2.1.1
+    row_mm, column_mm = map(float, header.PixelSpacing)
+    for plane in pixels.planes:
+        np.testing.assert_allclose(plane, [header.ImagePositionPatient, row_mm * down, column_mm * across], atol=1e-9)
+    assert clip.spacing == (row_mm, column_mm)
+    assert clip.frames == len(times) == 8
 
 
 def test_a_series_may_be_told_or_left_out_by_its_number(root):
@@ -89,6 +95,25 @@ def test_a_subject_without_a_stack(root):
             path.unlink()
     assert views(root) == {"2CH": [5], "4CH": [6]}
     assert faults(root)["view missing"][0] == "subject001"
+
+
+def test_a_series_whose_images_differ_in_size(root):
+    path = root / "subject001" / "Se6" / "0004.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.Rows, dataset.PixelData = 31, dataset.PixelData[: 31 * 32 * 2]
+    dataset.save_as(path)
+    found = faults(root)["unreadable sequence"]
+    assert found == ("subject001/Se6/0004.dcm", "", "sequence")
+
+
+@needs_real
+def test_series_of_the_real_sample_that_are_told_by_their_numbers():
+    series = ("16001=3CH", "19001=", "14001=")
+    scan = CardiacDicom(series=series).scan(REAL)
+    found = views(REAL, series=series)
+    assert (found["3CH"], found["2CH"], len(found["SA"])) == ([16001], [17001], 6)
+    assert "4CH" not in found
+    assert scan.faults == ()
 
 
 def test_a_file_with_other_pixels_than_its_header_says(root):

@@ -1,5 +1,6 @@
 import contextlib
 import csv
+import gzip
 
 import nibabel as nib
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainables.data.check import check
+from trainables.data.formats.grey import windowed
 from trainables.data.layouts.mnms import CLASSES, Mnms, Mnms2
 from trainables.data.phantom import PHANTOMS, PhantomSettings
 from trainables.data.phantom.mnms_writer import TABLE
@@ -33,7 +35,7 @@ def faults(layout, root):
     return {fault.kind: (fault.file, fault.skipped) for fault in check(DataSettings(layout=layout), root).faults}
 
 
-def test_phases_come_from_the_table_and_labels_by_their_names(root):
+def test_phases_come_from_the_table_and_labels_by_their_names(root, voxels):
     rows = {row["External code"]: row for row in csv.DictReader((root / TABLE).open())}
     scan = Mnms(every=3).scan(root)
     assert {clip.split for clip in scan.clips} == {"train", "val", "test"}
@@ -43,11 +45,15 @@ def test_phases_come_from_the_table_and_labels_by_their_names(root):
         moment = int(rows[clip.subject][clip.sequence[-2:]])
         assert clip.moment == moment
         (path,) = root.rglob(f"{clip.subject}_sa_gt.nii.gz")
-        labels = np.asarray(nib.load(path).dataobj)[..., moment].transpose(2, 1, 0)
         pixels = Mnms().read(root, clip)
+        there = voxels(path, pixels.planes, pixels.images.shape[2:])
+        labels = np.asarray(nib.load(path).dataobj)[..., moment][there]
+        image = nib.load(path.with_name(f"{clip.subject}_sa.nii.gz"))
+        np.testing.assert_array_equal(pixels.images[:, 0], windowed(image.get_fdata()[..., moment][there]))
+        assert clip.spacing == pytest.approx(image.header.get_zooms()[1::-1])
         masks = np.stack([pixels.masks[slice_] for slice_ in range(4)])
-        counts = [int((labels == number).sum()) for number in (1, 2, 3)]  # as Campello et al. number them
-        assert [int((masks == CLASSES.index(name)).sum()) for name in ("lv", "myocardium", "rv")] == counts
+        for name, number in (("lv", 1), ("myocardium", 2), ("rv", 3)):  # as Campello et al. number them
+            np.testing.assert_array_equal(masks == CLASSES.index(name), labels == number)
     cine = {clip.moment for clip in scan.clips if not clip.labelled}
     assert cine <= {1, 4, 7}
 
@@ -82,6 +88,40 @@ def test_planted_faults_are_named(root):
     assert kinds["missing image"][0][0].endswith(third)
 
 
+@pytest.mark.parametrize(
+    ("kind", "stem", "skipped", "change"),
+    [
+        ("unknown label", "_gt", "mask", lambda values: values + 4),
+        ("empty mask", "_gt", "mask", lambda values: values * 0),
+        ("mask size differs from the image", "_gt", "mask", lambda values: values[1:]),
+        ("spacing missing", "", "", lambda values: values),
+        ("unreadable header", "", "sequence", b"no"),
+        ("unreadable sequence", "", "sequence", 900),
+    ],
+)
+def test_planted_faults_of_files_are_named(root, kind, stem, skipped, change):
+    path = sorted(root.rglob(f"*_sa{stem}.nii.gz"))[0]
+    if isinstance(change, bytes):
+        path.write_bytes(change)
+    elif isinstance(change, int):
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:change]))
+    else:
+        bare = nib.Nifti1Image(change(np.asarray(nib.load(path).dataobj)), None)
+        bare.header["pixdim"][1:4] = 0
+        nib.save(bare, path)
+    assert faults(Mnms(), root)[kind] == (path.relative_to(root).as_posix(), skipped)
+
+
+def test_a_missing_view_and_a_missing_mask_of_the_second_challenge(second):
+    one, two = sorted((second / "dataset").iterdir())[:2]
+    for path in one.glob("*_LA_*"):
+        path.unlink()
+    (two / f"{two.name}_SA_ES_gt.nii.gz").unlink()
+    found = faults(Mnms2(), second)
+    assert found["view missing"] == (f"dataset/{one.name}", "")
+    assert found["missing mask"] == (f"dataset/{two.name}/{two.name}_SA_ES.nii.gz", "mask")
+
+
 def test_a_subject_in_two_parts_is_taken_once(root):
     first = sorted((root / "Training/Labeled").iterdir())[0]
     (root / "Testing" / first.name).mkdir(parents=True)
@@ -96,15 +136,20 @@ def test_a_folder_without_the_table_and_one_without_subjects(root, tmp_path_fact
         Mnms2().scan(tmp_path_factory.mktemp("empty"))
 
 
+CELL = st.sampled_from(["0", "3", "99", "-1", "2.5", "1e300", "nan"]) | st.text(max_size=4)
+
+
 @settings(
     max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(content=st.binary(max_size=80) | st.lists(st.lists(st.text(max_size=4), max_size=4), max_size=3))
-def test_no_table_makes_the_reader_crash(root, content):
+@given(content=st.binary(max_size=80) | st.lists(st.lists(CELL, max_size=4), max_size=3), data=st.data())
+def test_no_table_makes_the_reader_crash(root, content, data):
+    codes = sorted(path.name.removesuffix("_sa.nii.gz") for path in root.rglob("*_sa.nii.gz"))
     if isinstance(content, bytes):
         (root / TABLE).write_bytes(content)
     else:
         with (root / TABLE).open("w", newline="", errors="replace") as file:
-            csv.writer(file).writerows([("External code", "ED", "ES"), *content])
+            rows = [[data.draw(st.sampled_from(codes)), *cells] for cells in content]
+            csv.writer(file).writerows([("External code", "ED", "ES"), *rows])
     with contextlib.suppress(DataError):
         Mnms().scan(root)

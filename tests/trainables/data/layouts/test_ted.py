@@ -89,12 +89,13 @@ def test_masks_of_another_length(root):
     assert faults(root)["mask size differs from the image"][1] == "mask"
 
 
+VALUE = st.sampled_from(["0", "1", "8", "99", "-1", "2.5", "1e300", "nan"]) | st.text(max_size=5)
+
+
 @settings(
     max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(
-    content=st.one_of(st.binary(max_size=60), st.lists(st.tuples(st.sampled_from(["ED", "EF"]), st.text(max_size=5))))
-)
+@given(content=st.one_of(st.binary(max_size=60), st.lists(st.tuples(st.sampled_from(["ED", "ES", "EF"]), VALUE))))
 def test_no_cfg_makes_the_reader_crash(root, content):
     path = root / "database/patient001/patient001_4CH_info.cfg"
     lines = content if isinstance(content, bytes) else "".join(f"{key}: {value}\n" for key, value in content).encode()

@@ -1,8 +1,11 @@
+import gzip
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from trainables.data.check import check
+from trainables.data.formats.grey import windowed
 from trainables.data.layouts.ukbb import CLASSES, UkBiobank
 from trainables.data.phantom import PHANTOMS, PhantomSettings
 from trainables.data.settings import DataSettings
@@ -22,17 +25,26 @@ def faults(root):
     return {fault.kind: (fault.file, fault.skipped) for fault in check(DataSettings(layout=UkBiobank()), root).faults}
 
 
-def test_stacks_cines_and_labels_of_a_subject(root):
+def test_stacks_cines_and_labels_of_a_subject(root, voxels):
     clips = {clip.sequence.partition("_")[2]: clip for clip in UkBiobank(every=4).scan(root).clips}
     assert set(clips) == {
         "SA_ED", "SA_ES", "SA_cine_2", "SA_cine_6", "2CH_cine", "4CH_ED", "4CH_ES", "4CH_cine",
     }  # fmt: skip
     assert {name for name, clip in clips.items() if clip.stack} == {name for name in clips if not name.endswith("cine")}
     assert (clips["2CH_cine"].frames, clips["SA_ED"].frames, clips["4CH_ED"].frames) == (8, 5, 1)
-    pixels = UkBiobank().read(root, clips["4CH_ED"])
-    labels = np.asarray(nib.load(root / "1000002" / "label_la_4ch_ED.nii.gz").dataobj)
-    for name, number in NUMBERS.items():
-        assert (pixels.masks[0] == CLASSES.index(name)).sum() == (labels == number).sum() > 0
+    for view, stem, names in (("SA", "sa", list(NUMBERS)[:3]), ("4CH", "la_4ch", list(NUMBERS))):
+        for phase in ("ED", "ES"):
+            clip, label = clips[f"{view}_{phase}"], nib.load(root / "1000002" / f"label_{stem}_{phase}.nii.gz")
+            pixels = UkBiobank().read(root, clip)
+            there = voxels(label.get_filename(), pixels.planes, pixels.images.shape[2:])
+            values = nib.load(root / "1000002" / f"{stem}_{phase}.nii.gz").get_fdata()
+            np.testing.assert_array_equal(pixels.images[:, 0], windowed(values[there]))
+            masks = np.stack(list(pixels.masks.values()))
+            for name in names:
+                drawn = np.asarray(label.dataobj)[there] == NUMBERS[name]
+                np.testing.assert_array_equal(masks == CLASSES.index(name), drawn)
+                assert drawn.any()
+            assert clip.spacing == pytest.approx(label.header.get_zooms()[1::-1])
     cine = UkBiobank().read(root, clips["2CH_cine"])
     assert cine.images.shape == (8, 1, 48, 48)
     assert cine.planes.shape == (8, 3, 3)
@@ -46,6 +58,37 @@ def test_without_images_of_their_own_end_diastole_is_the_first_moment_and_end_sy
     labelled = [clip for clip in mine if clip.labelled]
     assert [(clip.moment, set(clip.labelled.values())) for clip in labelled] == [(0, {"ED"})]
     assert faults(root)["mask without image"] == ("1000001/label_sa_ES.nii.gz", "mask")
+
+
+def test_the_only_label_of_the_two_chamber_view_is_the_atrium(root):
+    folder, drawn = root / "1000001", np.zeros((48, 48, 1), np.uint8)
+    drawn[5:20, 8:11] = 1  # in the other views 1 is the ventricle
+    cine = nib.load(folder / "la_2ch.nii.gz")
+    nib.save(nib.Nifti1Image(drawn, cine.affine), folder / "label_la_2ch_ED.nii.gz")
+    clips = {clip.sequence: clip for clip in UkBiobank().scan(root).clips}
+    pixels = UkBiobank().read(root, clips["1000001_2CH_ED"])
+    assert np.unique(pixels.masks[0]).tolist() == [0, CLASSES.index("la")]
+    assert (pixels.masks[0] > 0).sum() == 45
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "skipped", "change"),
+    [
+        ("empty mask", "label_sa_ES", "mask", lambda values: values * 0),
+        ("mask size differs from the image", "label_sa_ES", "mask", lambda values: values[:, 1:]),
+        ("spacing missing", "sa_ES", "", lambda values: values),
+        ("unreadable sequence", "sa_ES", "sequence", 900),
+    ],
+)
+def test_planted_faults_of_files_are_named(root, kind, name, skipped, change):
+    path = root / "1000002" / f"{name}.nii.gz"
+    if isinstance(change, int):
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:change]))
+    else:
+        bare = nib.Nifti1Image(change(np.asarray(nib.load(path).dataobj)), None)
+        bare.header["pixdim"][1:4] = 0
+        nib.save(bare, path)
+    assert faults(root)[kind] == (f"1000002/{name}.nii.gz", skipped)
 
 
 def test_planted_faults_are_named(root):
