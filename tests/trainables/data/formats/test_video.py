@@ -51,6 +51,16 @@ def test_a_file_cut_within_a_frame_says_how_far_it_could_be_read(tmp_path):
         read_grey(tmp_path / "cut.avi")
 
 
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_a_file_cut_within_its_last_frame_is_refused_although_all_frames_come_out(tmp_path, share):
+    write_avi(tmp_path / "a.avi", smooth_video(5))
+    data = (tmp_path / "a.avi").read_bytes()
+    last, index = data.rindex(b"00dc", 0, data.rindex(b"idx1")), data.rindex(b"idx1")
+    (tmp_path / "cut.avi").write_bytes(data[: last + round(share * (index - last))])
+    with pytest.raises(DataError, match=r"cut\.avi: truncated within frame 4 of 5"):
+        read_grey(tmp_path / "cut.avi")
+
+
 def test_missing_and_foreign_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.avi: no such video"):
         read_grey(tmp_path / "none.avi")
