@@ -15,6 +15,8 @@ from trainables.seeds import derive
 
 TABLE = "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv"
 COLUMNS = ("External code", "VendorName", "Vendor", "Centre", "ED", "ES", "Age", "Pathology", "Sex", "Height", "Weight")
+TABLE_2 = "dataset_information.csv"
+COLUMNS_2 = ("SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD")
 _PARTS: dict[Split, str] = {"train": "Training/Labeled", "val": "Validation", "test": "Testing"}
 _FIRST: dict[Split, int] = {"train": 1, "val": 161, "test": 201}
 _LONG_AXIS = "4CH"
@@ -40,11 +42,13 @@ def write_mnms(root: Path, settings: PhantomSettings, progress: Progress | None 
 
 
 def write_mnms2(root: Path, settings: PhantomSettings, progress: Progress | None = None) -> None:
-    """Write `dataset/NNN/` below `root`, short- and long-axis views; a subject's number says its split."""
+    """Write `dataset/NNN/` and the table of subjects below `root`; a subject's number says its split."""
     splits = split_subjects([str(number) for number in range(settings.subjects)], settings.fractions, settings.seed)
     counts = dict(_FIRST)
+    codes = []
     for done, (number, split) in enumerate(sorted(splits.items(), key=lambda item: int(item[0])), 1):
         name = f"{counts[split]:03d}"
+        codes.append(counts[split])
         counts[split] += 1
         exam = draw_examination(settings, f"mnms2 {number}", ("SA", _LONG_AXIS))
         for short, view in (("SA", exam.views["SA"]), ("LA", exam.views[_LONG_AXIS])):
@@ -55,3 +59,7 @@ def write_mnms2(root: Path, settings: PhantomSettings, progress: Progress | None
                 save_labels(stem.with_name(f"{stem.name}_{phase}_gt.nii.gz"), view, LABELS, moment)
         if progress is not None:
             progress("generating phantom", done, settings.subjects)
+    with (root / TABLE_2).open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS_2)
+        table.writerows([code, "NOR", "PHANTOM", "phantom", 1.5] for code in sorted(codes))
