@@ -39,7 +39,9 @@ def write_series(folder: Path, name: str, series: int, description: str, view: V
         "Modality": "MR",
         "PatientID": name,
         "PatientName": "anonymous",
+        "PatientPosition": "HFS",
         "StudyInstanceUID": uid("cardiac", name),
+        "FrameOfReferenceUID": uid("cardiac", name, "patient"),
         "SeriesInstanceUID": uid("cardiac", name, str(series)),
         "SeriesNumber": series,
         "SeriesDescription": description,
@@ -47,6 +49,8 @@ def write_series(folder: Path, name: str, series: int, description: str, view: V
         "ImageOrientationPatient": [round(float(value), 6) for value in (*(right / column), *(down / row))],
         "PixelSpacing": [round(float(row), 5), round(float(column), 5)],
         "SliceThickness": round(view.thickness, 3),
+        "NominalInterval": round(_BEAT),
+        "CardiacNumberOfImages": len(view.images),
     }
     count = len(view.images)
     for moment in range(count):

@@ -9,14 +9,15 @@ import numpy as np
 from scipy import ndimage
 
 from trainables.data.phantom.anatomy import beat
-from trainables.data.phantom.heart import Chest, Heart, draw_chest, draw_heart
+from trainables.data.phantom.chest import Chest, draw_chest
+from trainables.data.phantom.heart import Heart, Spots, draw_heart
 from trainables.data.phantom.magnet import magnitude
 from trainables.data.phantom.settings import PhantomSettings
 from trainables.seeds import numpy_generator
 
 VIEWS = ("SA", "2CH", "4CH")
 _WHITE = 700.0  # stored value of a signal of 1
-_THROUGH = (-0.3, 0.3)  # where a slice is sampled across its thickness, shares of it: partial volume
+_THROUGH = (-0.33, 0.0, 0.33)  # where a slice is sampled across its thickness, shares of it: partial volume
 
 
 @dataclass(frozen=True)
@@ -142,20 +143,25 @@ def _images(
     for number, plane in enumerate(planes):
         normal = np.cross(plane[1], plane[2])
         normal = normal / np.linalg.norm(normal)
-        layers = [sampled(plane, size, share * thickness * normal) for share in _THROUGH]
-        still = [chest.signal(layer) for layer in layers]
-        middle = sampled(plane, size)
-        coil = np.exp(middle @ bias)
-        grain = 1 + 0.06 * ndimage.gaussian_filter(rng.standard_normal((size, size)), 1.0) / 0.28
+        layers = [_layer(heart, chest, sampled(plane, size, share * thickness * normal)) for share in _THROUGH]
+        coil = np.exp(sampled(plane, size) @ bias)
+        grain = 1 + 0.05 * ndimage.gaussian_filter(rng.standard_normal((size, size), np.float32), 1.0) / 0.28
+        gain = (grain * coil).astype(np.float32)
         for moment, squeezed in enumerate(contraction):
-            labels[moment, number] = heart.labels(middle, float(squeezed))
-            signal = np.mean(
-                [
-                    heart.signal(layer, heart.labels(layer, float(squeezed)), float(squeezed), rest)
-                    for layer, rest in zip(layers, still, strict=True)
-                ],
-                axis=0,
-            )
-            seen = ndimage.gaussian_filter(signal * grain, 0.6) * coil
+            signal = np.zeros((size, size), np.float32)
+            for share, (near, spots, still) in zip(_THROUGH, layers, strict=True):
+                found, lit = heart.seen(spots, float(squeezed), still[near])
+                whole = still.copy()
+                whole[near] = lit
+                signal += whole / len(_THROUGH)
+                if share == 0:
+                    labels[moment, number][near] = found
+            seen = ndimage.gaussian_filter(signal, 0.6) * gain
             pictures[moment, number] = np.clip(np.rint(_WHITE * magnitude(seen, noise, rng)), 0, 4095)
     return pictures, labels
+
+
+def _layer(heart: Heart, chest: Chest, points: np.ndarray) -> tuple[np.ndarray, Spots, np.ndarray]:
+    """What no moment changes of a layer: the points that the heart may reach, their places in it, the body's signal."""
+    near = heart.near(points)
+    return near, heart.locate(points[near]), chest.signal(points)
