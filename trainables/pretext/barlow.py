@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from trainables.augment.policy import Policy
 from trainables.data.frames import FrameStore
@@ -22,7 +23,8 @@ class BarlowTwins(BackboneMethod):
 
     Attributes:
         redundancy: weight lambda of the correlations between different dimensions, from 0 up; 0.005 in the paper.
-        projection: width of the projector and of the embeddings, from 2 up; 8192 in the paper.
+        projection: width of the projector's three layers, the last of which gives the embeddings, from 2 up; 8192 in
+            the paper.
     """
 
     redundancy: float = 5e-3
@@ -36,7 +38,8 @@ class BarlowTwins(BackboneMethod):
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> BarlowTask:
         """The task."""
-        projector = mlp(backbone.feature_channels, self.projection, self.projection, output_norm=False)
+        width = self.projection
+        projector = mlp(backbone.feature_channels, width, width, output_norm=False, hidden_layers=2)
         return BarlowTask(backbone, projector, augment, store, self.redundancy)
 
 
@@ -55,7 +58,10 @@ class BarlowTask(EmbeddingTask):
 
 
 def barlow_loss(one: Tensor, two: Tensor, redundancy: float, *, alone: bool = False) -> Tensor:
-    """Squared distance of the cross-correlation over the whole logical batch from the identity (equation 1).
+    """Squared distance of the cross-correlation from the identity (Zbontar et al. 2021, equations 1 and 2).
+
+    The correlation is over the whole logical batch. As in the authors' program 1e-5 is added to the variances, so that
+    a dimension that does not vary correlates with none: without it the rounding of its mean would be blown up.
 
     Args:
         one: embeddings `(B, D)` of this worker's first views.
@@ -66,7 +72,7 @@ def barlow_loss(one: Tensor, two: Tensor, redundancy: float, *, alone: bool = Fa
     with torch.autocast(one.device.type, enabled=False):
         wide = widened(one, two)
         views = wide if alone else [gather(view) for view in wide]
-        scaled = [(view - view.mean(0)) / (view.std(0, correction=0) + 1e-9) for view in views]
+        scaled = [F.batch_norm(view, None, None, training=True) for view in views]
         correlation = scaled[0].T @ scaled[1] / len(scaled[0])
         diagonal = correlation.diagonal()
         return (1 - diagonal).square().sum() + redundancy * (correlation.square().sum() - diagonal.square().sum())

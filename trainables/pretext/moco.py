@@ -22,9 +22,13 @@ from trainables.pretext.projection import mlp
 class MoCo(BackboneMethod):
     """MoCo v3, which needs no queue: the keys are the other images of the logical batch.
 
+    The heads are those that the authors' program gives a ResNet: two layers each, and no batch norm after the
+    predictor.
+
     Attributes:
-        temperature: of the softmax, above 0; 0.2 in the paper.
-        momentum: of the target at the start, in [0, 1]; it rises to 1 by a cosine. 0.99 in the paper.
+        temperature: of the softmax, above 0; 0.2 in the paper, and 1 where the authors train a ResNet-50.
+        momentum: of the target at the start, in [0, 1]; it rises to 1 by a cosine. 0.99 in the paper, and 0.996 where
+            the authors train a ResNet-50 for 1000 epochs.
         hidden: width of the hidden layers of projector and predictor; 4096 in the paper.
         projection: dimensions of the embeddings, from 2 up; 256 in the paper.
     """
@@ -45,7 +49,7 @@ class MoCo(BackboneMethod):
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> MoCoTask:
         """The task."""
         projector = mlp(backbone.feature_channels, self.hidden, self.projection, output_norm=True)
-        predictor = mlp(self.projection, self.hidden, self.projection, output_norm=True)
+        predictor = mlp(self.projection, self.hidden, self.projection, output_norm=False)
         return MoCoTask(self, backbone, projector, predictor, augment, store)
 
 

@@ -27,7 +27,8 @@ class VICReg(BackboneMethod):
         invariance: weight of the distance between the two views; 25 in the paper.
         variance: weight of the hinge on each dimension's standard deviation; 25 in the paper.
         covariance: weight of the squared covariances between dimensions; 1 in the paper.
-        projection: width of the expander and of the embeddings, from 2 up; 8192 in the paper.
+        projection: width of the expander's three layers, the last of which gives the embeddings, from 2 up; 8192 in
+            the paper.
     """
 
     invariance: float = 25.0
@@ -43,7 +44,8 @@ class VICReg(BackboneMethod):
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> VICRegTask:
         """The task."""
-        expander = mlp(backbone.feature_channels, self.projection, self.projection, output_norm=False)
+        width = self.projection
+        expander = mlp(backbone.feature_channels, width, width, output_norm=False, hidden_layers=2)
         return VICRegTask(self, backbone, expander, augment, store)
 
 
@@ -65,7 +67,11 @@ class VICRegTask(EmbeddingTask):
 
 
 def vicreg_terms(one: Tensor, two: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
-    """The terms of the loss over the whole logical batch (Bardes et al. 2022, equations 1 to 6).
+    """The terms of the loss over the whole logical batch (Bardes et al. 2022, equations 1 to 5).
+
+    They are scaled as in the authors' program, for which the paper's weights hold: the squared distance is a mean over
+    dimensions too, where equation 5 sums over them, and the variance term is the mean of the two views', where
+    equation 6 sums them.
 
     Args:
         one: embeddings `(B, D)` of this worker's first views, at least two over all workers.
