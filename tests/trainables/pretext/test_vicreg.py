@@ -3,7 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from toys import toy_store
 
+from trainables.augment.policy import Policy
+from trainables.networks import UNetEncoder
 from trainables.pretext.vicreg import VICReg, vicreg_terms
 
 
@@ -26,6 +29,10 @@ def test_the_terms_are_those_of_the_paper():
     assert terms["invariance"].item() == pytest.approx(invariance, abs=1e-9)
     assert terms["variance"].item() == pytest.approx(variance, abs=1e-9)
     assert terms["covariance"].item() == pytest.approx(covariance, abs=1e-9)
+    settings = VICReg(invariance=3, variance=5, covariance=7, projection=4)
+    task = settings.build(UNetEncoder(width=4, depth=2).build(1), Policy(), toy_store())
+    losses = task.compare(torch.tensor(one), torch.tensor(two), torch.arange(n))
+    assert losses["loss"].item() == pytest.approx(3 * invariance + 5 * variance + 7 * covariance, abs=1e-9)
 
 
 @pytest.mark.parametrize("bad", [{"variance": -1}, {"projection": 1}])
