@@ -141,14 +141,16 @@ def _rate(stage: str, spec: StudySpec, known: dict[str, float]) -> float:
     method: Any = plain(spec.pretext.method) if stage == "pretext" else None
     size = (spec.pretext_data or spec.data).image_size if stage == "pretext" else spec.data.image_size
     batch = min(fit.batch_size, 64)
-    key = canonical([stage, plain(spec.network), method, size, batch, fit.precision])
+    key = canonical([stage, plain(spec.network), method, size, batch, fit.precision, fit.micro_batch])
     if key not in known:
         known[key] = max(row["images_per_second"] for row in _measure(stage, spec, fit, size, batch))
     return known[key]
 
 
 def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: int) -> list[dict[str, float]]:
-    short = replace(fit, epochs=2, batch_size=batch, steps_per_epoch=None)
+    in_parts = fit.micro_batch is not None and fit.micro_batch < fit.batch_size
+    parts = max(2, min(fit.micro_batch or batch, batch // 2)) if in_parts else None  # cached gradients take longer
+    short = replace(fit, epochs=2, batch_size=batch, steps_per_epoch=None, micro_batch=parts)
     store = _made_up_store(2 * batch, size)
     if stage == "pretext":
         settings = replace(spec.pretext, fit=short)

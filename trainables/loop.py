@@ -9,14 +9,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from trainables.data.batches import Batch, Batches
 from trainables.errors import CheckpointError, TrainingFailed, UserError
-from trainables.micro_batches import accumulated, cached, divided
+from trainables.micro_batches import Comparing, accumulated, cached, divided, divided_all
 from trainables.optim.optimizers import Adam, Optimizer
 from trainables.optim.schedules import Constant, Schedule
 from trainables.runtime import Runtime
@@ -40,9 +40,9 @@ class FitSettings:
         precision: of the forward pass; `auto` is bf16 where the device computes it natively, else float32.
         clip_norm: gradients are scaled down to this L2 norm; None leaves them.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
-        micro_batch: images that each worker takes at a time, the gradients of a logical batch being added up in the
-            memory of so many; None takes its whole part at once. See trainables/micro_batches.py for what stays the
-            same and what does not.
+        micro_batch: images that each worker takes at a time, from 2 up, the gradients of a logical batch being made in
+            the memory of so many; None takes its whole share at once. See trainables/micro_batches.py for what stays
+            the same and what does not.
         steps_per_epoch: batches in an epoch, so that a run takes as many steps whatever the number of labels; None for
             a pass over the training rows.
     """
@@ -70,13 +70,16 @@ class Task(nn.Module, ABC):
     Attributes:
         monitor: the evaluation metric by which the best epoch is kept, or None to keep the last.
         higher_is_better: its direction.
-        division: how the loss of a batch can be had in parts: "images" where it is a mean over images, "embeddings"
-            where the task has `embed` and `compare`, "none" where it cannot.
+        division: how the loss of a batch can be had in parts: "images" where it is a mean over images, "features"
+            where it compares images by their features (see `trainables.micro_batches.Comparing`), "none" where it
+            cannot.
+        micro_batch: images that may be taken at a time; the loop sets it.
     """
 
     monitor: str | None = None
     higher_is_better: bool = True
-    division: Literal["images", "embeddings", "none"] = "none"
+    division: Literal["images", "features", "none"] = "none"
+    micro_batch: int | None = None
 
     @abstractmethod
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -155,6 +158,7 @@ class _Run:
         self.watch = watch
         if settings.micro_batch is not None and task.division == "none":
             raise UserError(f"micro_batch: the loss of {type(task).__name__} cannot be had in parts; leave it out")
+        task.micro_batch = settings.micro_batch
         self.task, self.train, self.val, self.settings = task, train, val, settings
         self.runtime, self.seed = runtime, seed
         self.model = runtime.wrap(task)
@@ -224,27 +228,25 @@ class _Run:
 
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:
         """Leave the gradients of a batch's loss in the parameters; gives its losses."""
-        autocast = torch.autocast(self.runtime.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32)
-        size = self.settings.micro_batch
-        if size is None or len(batch.rows) <= size:
-            with autocast:
+        parts = divided(batch, self.settings.micro_batch)
+        if len(parts) == 1:
+            with self._autocast():
                 losses: dict[str, Tensor] = self.model(batch)
             self._backward(losses["loss"])
             return losses
-        parts = divided(batch, size)
-        # The parts' gradients are added up before the workers share them.
-        with getattr(self.model, "no_sync", contextlib.nullcontext)():
+        with getattr(self.model, "no_sync", contextlib.nullcontext)():  # the workers share the parts' sum, once
             if self.task.division == "images":
-                with autocast:
-                    losses = accumulated(parts, self.task.training_step, self._backward)
+                losses = accumulated(self.task, parts, self._backward, self._autocast)
             else:
-                embed, compare = self.task.embed, self.task.compare
-                with autocast:
-                    losses = cached(self.task, parts, embed, compare, self._backward)  # type: ignore[arg-type]
-        for parameter in self.task.parameters():
-            if parameter.grad is not None:
-                parameter.grad.copy_(self.runtime.mean(parameter.grad))
+                losses = cached(cast(Comparing, self.task), parts, self._backward, self._autocast)
+        if self.runtime.world_size > 1:
+            for parameter in self.task.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.copy_(self.runtime.mean(parameter.grad))
         return losses
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.runtime.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32)
 
     def _backward(self, loss: Tensor) -> None:
         self.scaler.scale(loss).backward()
@@ -262,9 +264,11 @@ class _Run:
     def _evaluate(self) -> dict[str, float]:
         assert self.val is not None
         self.task.eval()
-        dtype, device = self.dtype, self.runtime.device
-        with torch.no_grad(), torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32):
-            found = self.task.evaluate(self.val.epoch(0, device=device))
+        batches: Iterable[Batch] = self.val.epoch(0, device=self.runtime.device)
+        if self.task.division == "images":
+            batches = divided_all(batches, self.settings.micro_batch)
+        with torch.no_grad(), self._autocast():
+            found = self.task.evaluate(batches)
         return {f"val/{name}": value for name, value in found.items()}
 
     def _monitored(self) -> list[float]:

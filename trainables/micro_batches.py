@@ -1,115 +1,156 @@
 """A logical batch in the memory of a smaller one.
 
-Where the loss is a mean over images, the batch may be taken in parts and the gradients added. Where it compares images
-with each other, its gradient with respect to the embeddings is computed first, from embeddings without a graph; then
-each part is embedded again and gets its share of that gradient (Gao et al. 2021, Scaling deep contrastive learning
-batch size under memory limited setup). Both give the whole batch's gradient to rounding, with two limits. Batch norm
-sees a part at a time, so its statistics are those of the part; instance norm and no norm have no such limit. And noise
-drawn pixel by pixel is another than for the whole batch, though the same in both passes.
+Where the loss is a mean over images, the batch is taken in parts and their gradients are added. Where it compares
+images with each other, the features of all parts are computed first, without a graph; heads and loss then see the whole
+batch and give the gradient with respect to the features; and each part is encoded again, with the same augmentation and
+the same dropout, to pass on its share of that gradient (Gao et al. 2021, "Scaling deep contrastive learning batch size
+under memory limited setup", section 3.2). The price is a second forward pass of the backbone, about a third more time.
+
+Both give the whole batch's gradient to rounding, with one limit: batch norm inside what is taken in parts (the
+backbone, or the whole network where gradients are added) normalises by a part's statistics. For the whole batch's, each
+such layer would have to wait for the layer before it on all parts. Instance norm and no norm have no such limit, nor
+have the batch norms in the heads of a loss that compares. Dropout draws other numbers than for the whole batch.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from trainables.augment.draw import Draw
 from trainables.data.batches import Batch
+from trainables.networks.running_statistics import moved_once, unmoved
 
 Backward = Callable[[Tensor], None]
 """Back-propagates a loss, scaled as the precision asks for."""
 
+Autocast = Callable[[], contextlib.AbstractContextManager[object]]
+"""Gives the context of a forward pass, which says its precision."""
 
-def divided(batch: Batch, size: int) -> list[Batch]:
-    """A worker's part of a logical batch in parts of at most `size` images, each with its own place in the batch's
-    randomness.
+RandomState = tuple[Tensor, Tensor | None]
+"""Of the CPU and the device."""
+
+
+class Adding(Protocol):
+    """A task with a loss that is a mean over images."""
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Its networks and their parts."""
+        ...
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of a part of the batch."""
+        ...
+
+
+class Comparing(Protocol):
+    """A task with a loss that sees an image only through its features, so that gradients may be cached there."""
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Its networks and their parts."""
+        ...
+
+    def views(self, batch: Batch) -> Tensor:
+        """What goes into the network of a part of the batch, `(V, B, C, H, W)`."""
+        ...
+
+    def encode(self, views: Tensor) -> Tensor:
+        """Features `(V, B, D)` of each view."""
+        ...
+
+    def fixed(self, views: Tensor) -> Tensor:
+        """What else the loss needs and no gradient flows into, `(W, B, E)`; W is 0 where it needs nothing."""
+        ...
+
+    def judge(self, features: Tensor, fixed: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """The losses of the whole batch; heads that are trained here see it whole."""
+        ...
+
+
+def divided(batch: Batch, size: int | None) -> list[Batch]:
+    """A worker's share of a logical batch in parts as equal as can be, each with its own place in the randomness.
+
+    A part has at most `size` images; or one more where a single image would be left over, on which batch norm cannot be
+    trained. None leaves the share whole.
     """
-    parts = []
-    for first in range(0, len(batch.rows), size):
-        rows = batch.rows[first : first + size]
-        draw = batch.draw
-        part = Draw(draw.seed, draw.total, draw.first + first, len(rows), draw.device)
-        masks = batch.masks[first : first + size] if batch.masks is not None else None
-        parts.append(replace(batch, images=batch.images[first : first + size], masks=masks, rows=rows, draw=part))
-    return parts
+    count = len(batch.rows)
+    if size is None or count <= size:
+        return [batch]
+    number = max(1, min(-(-count // size), count // 2))
+    limits = [count * part // number for part in range(number + 1)]
+    return [_part(batch, first, end) for first, end in itertools.pairwise(limits)]
 
 
-def accumulated(
-    parts: list[Batch], step: Callable[[Batch], dict[str, Tensor]], backward: Backward
-) -> dict[str, Tensor]:
+def divided_all(batches: Iterable[Batch], size: int | None) -> Iterator[Batch]:
+    """The parts of all batches."""
+    for batch in batches:
+        yield from divided(batch, size)
+
+
+def _part(batch: Batch, first: int, end: int) -> Batch:
+    masks = batch.masks[first:end] if batch.masks is not None else None
+    draw = batch.draw.part(first, end - first)
+    return replace(batch, images=batch.images[first:end], masks=masks, rows=batch.rows[first:end], draw=draw)
+
+
+def accumulated(task: Adding, parts: Sequence[Batch], backward: Backward, autocast: Autocast) -> dict[str, Tensor]:
     """Add the gradients of a loss that is a mean over images; gives the whole batch's losses."""
     total = sum(len(part.rows) for part in parts)
     sums: dict[str, Tensor] = {}
-    for part in parts:
-        share = len(part.rows) / total
-        losses = step(part)
-        backward(losses["loss"] * share)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, torch.zeros_like(value.detach())) + share * value.detach()
+    with moved_once(task.modules(), len(parts)):
+        for part in parts:
+            share = len(part.rows) / total
+            with autocast():
+                losses = task.training_step(part)
+            backward(losses["loss"] * share)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, torch.zeros_like(value.detach())) + share * value.detach()
     return sums
 
 
-def cached(
-    network: nn.Module,
-    parts: list[Batch],
-    embed: Callable[[Batch], Tensor],
-    compare: Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]],
-    backward: Backward,
-) -> dict[str, Tensor]:
-    """Add the gradients of a loss of all embeddings, in the memory of one part.
-
-    Args:
-        network: that embeds, in training mode.
-        parts: of the batch.
-        embed: gives both views' embeddings `(2 b, D)` of a part, the first view's first.
-        compare: the losses of all first views' embeddings, all second views' and their rows.
-        backward: of the loss.
-    """
-    states, views = [], []
-    with torch.no_grad(), _statistics_kept(network):
-        for part in parts:
-            states.append(_random_state(part.device))
-            views.append(embed(part).chunk(2))
-    one, two = (torch.cat([view[side] for view in views]).detach().requires_grad_() for side in (0, 1))
-    losses = compare(one, two, torch.cat([part.rows for part in parts]))
+def cached(task: Comparing, parts: Sequence[Batch], backward: Backward, autocast: Autocast) -> dict[str, Tensor]:
+    """Add the gradients of a loss that compares images, in the memory of one part; gives the whole batch's losses."""
+    with torch.no_grad(), moved_once(task.modules(), len(parts)):
+        features, fixed, states = encoded(task, parts, autocast)
+    features.requires_grad_()
+    with autocast():
+        losses = task.judge(features, fixed, torch.cat([part.rows for part in parts]))
     backward(losses["loss"])
-    assert one.grad is not None
-    assert two.grad is not None
-    first = 0
-    for part, state in zip(parts, states, strict=True):
-        end = first + len(part.rows)
-        gradient = torch.cat([one.grad[first:end], two.grad[first:end]])
-        with _as_then(state, part.device):
-            again = embed(part)
-        again.backward(gradient.to(again.dtype))
-        first = end
+    assert features.grad is not None
+    shares = features.grad.split([len(part.rows) for part in parts], 1)
+    with unmoved(task.modules()):
+        for part, share, state in zip(parts, shares, states, strict=True):
+            with _as_then(state, part.device), autocast():
+                again = task.encode(task.views(part))
+            again.backward(share)
     return {name: value.detach() for name, value in losses.items()}
 
 
-@contextlib.contextmanager
-def _statistics_kept(network: nn.Module) -> Iterator[None]:
-    """While entered, batch norms do not move their running statistics: the second pass does."""
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    before = [norm.momentum for norm in norms]
-    try:
-        for norm in norms:
-            norm.momentum = 0.0
-        yield
-    finally:
-        for norm, momentum in zip(norms, before, strict=True):
-            norm.momentum = momentum
+def encoded(
+    task: Comparing, parts: Sequence[Batch], autocast: Autocast = contextlib.nullcontext
+) -> tuple[Tensor, Tensor, list[RandomState]]:
+    """Features and fixed values of all parts, and the state of the random numbers before each part was encoded."""
+    states, features, fixed = [], [], []
+    for part in parts:
+        states.append(_random_state(part.device))
+        with autocast():
+            views = task.views(part)
+            features.append(task.encode(views))
+            fixed.append(task.fixed(views))
+    return torch.cat(features, 1), torch.cat(fixed, 1), states
 
 
-def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
+def _random_state(device: torch.device) -> RandomState:
     return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
 
 @contextlib.contextmanager
-def _as_then(state: tuple[Tensor, Tensor | None], device: torch.device) -> Iterator[None]:
+def _as_then(state: RandomState, device: torch.device) -> Iterator[None]:
     """While entered, random numbers (dropout) are those that followed `state`."""
     now = _random_state(device)
     try:
@@ -119,7 +160,7 @@ def _as_then(state: tuple[Tensor, Tensor | None], device: torch.device) -> Itera
         _restore(now, device)
 
 
-def _restore(state: tuple[Tensor, Tensor | None], device: torch.device) -> None:
+def _restore(state: RandomState, device: torch.device) -> None:
     torch.set_rng_state(state[0])
     if state[1] is not None:
         torch.cuda.set_rng_state(state[1], device)

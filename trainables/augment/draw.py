@@ -50,12 +50,18 @@ class Draw:
         """An independent draw for the same shard, by name: one for each view or operation."""
         return Draw(derive(self.seed, *names), self.total, self.first, self.count, self.device)
 
+    def part(self, first: int, count: int) -> Draw:
+        """The same randomness for `count` of this shard's rows, from its row `first` on, drawn from its beginning."""
+        return Draw(self.seed, self.total, self.first + first, count, self.device)
+
     def field(self, *shape: int) -> Tensor:
         """Float32 `(count, *shape)` standard normal noise for pixels, drawn where it is used.
 
-        Unlike the other draws it is made for this shard alone (a whole logical batch of pixel noise would be thrown
-        away by every other worker), so its values depend on the shard's place and on the device.
+        Each row has a stream of its own: a whole logical batch of pixel noise would be thrown away by every other
+        worker. So the values do not depend on the shards, though on the kind of device; and one draw has one field.
         """
-        seed = derive(self.seed, "field", self.first)
-        generator = torch.Generator(device=self.device).manual_seed(seed)
-        return torch.randn(self.count, *shape, generator=generator, device=self.device)
+        generator = torch.Generator(device=self.device)
+        noise = torch.empty(self.count, *shape, device=self.device)
+        for row in range(self.count):
+            noise[row].normal_(generator=generator.manual_seed(derive(self.seed, "field", self.first + row)))
+        return noise

@@ -20,6 +20,7 @@ from trainables.downstream.segmentation import Predictions, Segmentation
 from trainables.downstream.transfer import Transfer
 from trainables.errors import DataError, UserError, did_you_mean
 from trainables.loop import FitResult, FitSettings, Task, autocast_dtype, fit
+from trainables.micro_batches import divided_all
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
 from trainables.networks.weights import load_weights, part_of
@@ -190,4 +191,4 @@ def _predict(task: Segmentation, batches: Batches, settings: FitSettings, runtim
     dtype = autocast_dtype(settings.precision, runtime.device)
     enabled = dtype is not torch.float32
     with torch.no_grad(), torch.autocast(runtime.device.type, dtype=dtype, enabled=enabled):
-        return task.predict(batches.epoch(0, device=runtime.device))
+        return task.predict(divided_all(batches.epoch(0, device=runtime.device), settings.micro_batch))

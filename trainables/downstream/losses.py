@@ -14,6 +14,11 @@ from torch.nn import functional as F
 class Loss(ABC):
     """Settings of a loss, which is called with logits and classes."""
 
+    @property
+    def by_image(self) -> bool:
+        """Whether the loss of a batch is the mean of its images' losses."""
+        return True
+
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """The scalar loss of logits `(B, K, H, W)` against class indices `(B, H, W)`, computed in float32 or wider."""
         wide = logits if logits.dtype == torch.float64 else logits.float()
@@ -51,6 +56,11 @@ class Dice(Loss):
         if not self.smooth >= 0:
             raise ValueError(f"smooth is {self.smooth}, expected at least 0")
 
+    @property
+    def by_image(self) -> bool:
+        """Unless the batch is taken as one."""
+        return not self.batch
+
     def value(self, logits: Tensor, target: Tensor) -> Tensor:
         """1 - mean of (2 sum(p t) + s) / (sum(p) + sum(t) + s) over foreground classes and images."""
         probability = logits.softmax(1)[:, 1:]
@@ -81,6 +91,11 @@ class DiceCrossEntropy(Loss):
         for name in ("dice_weight", "cross_entropy_weight", "smooth"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 0")
+
+    @property
+    def by_image(self) -> bool:
+        """Unless the batch is taken as one."""
+        return not self.batch
 
     def value(self, logits: Tensor, target: Tensor) -> Tensor:
         """The weighted sum."""

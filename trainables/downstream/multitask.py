@@ -30,6 +30,7 @@ class MultiTask(Task):
     def __init__(self, segmentation: Segmentation, pretext: Task) -> None:
         super().__init__()
         self.segmentation, self.pretext = segmentation, pretext
+        self.division = "images" if segmentation.division == pretext.division == "images" else "none"
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of the task that the batch is for."""

@@ -60,6 +60,7 @@ class Segmentation(Task):
         self.frozen = self.transfer.frozen(0)
         freeze(network.backbone, self.transfer.train == "decoder")
         self.network, self.loss, self.augment = network, loss, augment
+        self.division = "images" if loss.by_image else "none"
         self.classes = store.classes
         self._index = store.index
         self.normalise = Normalise(store.mean, store.std)

@@ -47,8 +47,6 @@ class BYOL(BackboneMethod):
 class BYOLTask(MomentumTask):
     """Predicts the target's projection of the other view."""
 
-    division = "images"
-
     def compare(self, predicted: Tensor, targets: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
         """The symmetric loss; it is a mean over images, so other workers' views do not enter."""
         return {"loss": byol_loss(predicted, targets)}

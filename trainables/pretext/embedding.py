@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
-from trainables.loop import Task
 from trainables.networks.backbones import Backbone
-from trainables.networks.normalise import Normalise
-from trainables.pretext.collapse import indicators
-from trainables.pretext.method import mean_over, pooled
+from trainables.pretext.method import pooled
+from trainables.pretext.two_views import TwoViewTask
 
 
-class EmbeddingTask(Task):
+class EmbeddingTask(TwoViewTask):
     """Trains a backbone and a projection head so that a loss of the embeddings of two augmented views falls."""
 
-    division = "embeddings"
-
     def __init__(self, backbone: Backbone, projector: nn.Module, augment: Policy, store: FrameStore) -> None:
-        super().__init__()
-        self.augment = augment
-        self.normalise, self.backbone, self.projector = Normalise(store.mean, store.std), backbone, projector
+        super().__init__(backbone, augment, store)
+        self.projector = projector
 
     @abstractmethod
     def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
@@ -36,23 +29,18 @@ class EmbeddingTask(Task):
         `alone`.
         """
 
-    def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss of the batch."""
-        one, two = self.embed(batch).chunk(2)
-        return self.compare(one, two, batch.rows)
+    def losses(self, embeddings: Tensor, fixed: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+        """The comparison of both views."""
+        one, two = embeddings.chunk(2)
+        return self.compare(one, two, rows, alone=alone)
 
-    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The same on frames that are not trained on, and the signs of collapse."""
-        found = []
-        for batch in batches:
-            one, two = self.embed(batch).chunk(2)
-            found.append({**self.compare(one, two, batch.rows, alone=True), **indicators(one, two)})
-        return mean_over(found)
+    def encode(self, views: Tensor) -> Tensor:
+        """Pooled features of both views, which go through the backbone together."""
+        return torch.stack(pooled(self.backbone(views.flatten(0, 1))).chunk(2))
 
-    def embed(self, batch: Batch) -> Tensor:
-        """Embeddings `(2 B, D)` of both views, the first view's first."""
-        views = [self.augment.apply(batch.images, None, batch.draw.fork("view", view))[0] for view in (0, 1)]
-        embeddings: Tensor = self.projector(pooled(self.backbone(self.normalise(torch.cat(views)))))
+    def project(self, features: Tensor) -> Tensor:
+        """Embeddings of both views, which go through the projection head together."""
+        embeddings: Tensor = self.projector(features.flatten(0, 1))
         return embeddings
 
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 import copy
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
-from trainables.loop import Task
 from trainables.networks.backbones import Backbone
-from trainables.networks.normalise import Normalise
-from trainables.pretext.collapse import indicators
-from trainables.pretext.method import mean_over, pooled
+from trainables.pretext.method import pooled
+from trainables.pretext.two_views import TwoViewTask
 
 
-class MomentumTask(Task):
+class MomentumTask(TwoViewTask):
     """Trains a backbone, projector and predictor towards the target's projection of the other view.
 
     Each view goes through the networks by itself, so that batch norm sees one view at a time. The target's batch norm
@@ -37,10 +33,8 @@ class MomentumTask(Task):
         augment: Policy,
         store: FrameStore,
     ) -> None:
-        super().__init__()
-        self.augment, self.keep = augment, keep
-        self.normalise, self.backbone = Normalise(store.mean, store.std), backbone
-        self.projector, self.predictor = projector, predictor
+        super().__init__(backbone, augment, store)
+        self.keep, self.projector, self.predictor = keep, projector, predictor
         self.target = nn.ModuleList([copy.deepcopy(self.backbone), copy.deepcopy(self.projector)])
         self.target.requires_grad_(False)
 
@@ -54,34 +48,29 @@ class MomentumTask(Task):
             alone: look at this worker's views only.
         """
 
-    def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The symmetric loss."""
-        predicted, targets, _ = self._both(batch)
-        return self.compare(predicted, targets)
+    def losses(self, embeddings: Tensor, fixed: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+        """The symmetric loss of predictions from the embeddings and targets from the target's features."""
+        predicted = torch.cat([self.predictor(each) for each in embeddings.chunk(2)])
+        with torch.no_grad():
+            targets = [self.target[1](features) for features in fixed]
+        return self.compare(predicted, torch.cat(targets[::-1]), alone=alone)
 
-    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The same on frames that are not trained on, and the signs of collapse."""
-        found = []
-        for batch in batches:
-            predicted, targets, projected = self._both(batch)
-            found.append({**self.compare(predicted, targets, alone=True), **indicators(*projected.chunk(2))})
-        return mean_over(found)
+    def encode(self, views: Tensor) -> Tensor:
+        """The online backbone's pooled features of each view."""
+        return torch.stack([pooled(self.backbone(view)) for view in views])
+
+    def fixed(self, views: Tensor) -> Tensor:
+        """The target backbone's pooled features of each view."""
+        with torch.no_grad():
+            return torch.stack([pooled(self.target[0](view)) for view in views])
+
+    def project(self, features: Tensor) -> Tensor:
+        """Online projections of each view."""
+        return torch.cat([self.projector(each) for each in features])
 
     def after_step(self, progress: float) -> None:
         """Move the target towards the online network."""
         follow(self.target, nn.ModuleList([self.backbone, self.projector]), momentum(self.keep, progress))
-
-    def _both(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Predictions and online projections `(2 B, D)` of both views, and for each the target of the other view."""
-        views = [
-            self.normalise(self.augment.apply(batch.images, None, batch.draw.fork("view", view))[0]) for view in (0, 1)
-        ]
-        projected = [self.projector(pooled(self.backbone(view))) for view in views]
-        predicted = torch.cat([self.predictor(projection) for projection in projected])
-        with torch.no_grad():
-            target_backbone, target_projector = self.target
-            targets = [target_projector(pooled(target_backbone(view))) for view in views]
-        return predicted, torch.cat(targets[::-1]), torch.cat(projected)
 
 
 def momentum(start: float, progress: float) -> float:

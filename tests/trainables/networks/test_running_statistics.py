@@ -1,0 +1,52 @@
+import pytest
+import torch
+from torch import nn
+
+from trainables.networks.running_statistics import moved_once, unmoved
+
+IMAGES = torch.randn(12, 3, 4, 4, generator=torch.Generator().manual_seed(0)) + torch.arange(12).view(-1, 1, 1, 1) / 6
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.BatchNorm2d(3, momentum=0.3), nn.Identity(), nn.BatchNorm2d(3)).train()
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+@pytest.mark.parametrize("sizes", [[6, 6], [7, 3, 2]])
+def test_parts_move_the_mean_as_the_whole_batch_does_and_count_as_one(calls, sizes):
+    whole, parts = network()[0], network()
+    for _ in range(calls):
+        whole(IMAGES)
+    with moved_once(parts.modules(), len(sizes)):
+        for part in IMAGES.split(sizes):
+            for _ in range(calls):
+                parts[0](part)
+    norm = parts[0]
+    torch.testing.assert_close(norm.running_mean, whole.running_mean)
+    assert int(norm.num_batches_tracked) == int(whole.num_batches_tracked) == calls
+    assert norm.momentum == 0.3
+    weight = 1 - 0.7**calls
+    variances = [part.var((0, 2, 3)) * len(part) / len(IMAGES) for part in IMAGES.split(sizes)]
+    torch.testing.assert_close(norm.running_var, (1 - weight) * torch.ones(3) + weight * torch.stack(variances).sum(0))
+    assert torch.equal(parts[2].running_mean, torch.zeros(3))  # was not called
+    assert int(parts[2].num_batches_tracked) == 0
+
+
+def test_unmoved_statistics_stay_and_still_the_batch_normalises():
+    norms = network()
+    before = {name: value.clone() for name, value in norms.state_dict().items()}
+    with unmoved(norms.modules()):
+        out = norms(IMAGES)
+    assert all(torch.equal(value, before[name]) for name, value in norms.state_dict().items())
+    torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
+    assert [norm.momentum for norm in (norms[0], norms[2])] == [0.3, 0.1]
+
+
+def test_a_frozen_norm_is_left_alone():
+    norms = network()
+    norms[0].eval()
+    with moved_once(norms.modules(), 2):
+        for part in IMAGES.split(6):
+            norms(part)
+    assert torch.equal(norms[0].running_mean, torch.zeros(3))
+    assert int(norms[2].num_batches_tracked) == 1
