@@ -24,7 +24,7 @@ from trainables.micro_batches import divided_all
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
 from trainables.networks.weights import load_weights, part_of
-from trainables.pretext.method import NetworkMethod
+from trainables.pretext.method import NetworkMethod, training_rows
 from trainables.runtime import Runtime
 from trainables.seeds import derive
 
@@ -133,7 +133,7 @@ def _beside(
     if method is None:
         return task, train
     assert isinstance(method, NetworkMethod)
-    rows = method.rows(store, store.rows("train"))
+    rows = training_rows(method, store)
     pretext = method.build(task.network.backbone, task.network.decoder, settings.augment, store)
     others = Batches(store, rows, settings.fit.batch_size, derive(seed, "pretext"), keep_tail=False)
     return MultiTask(task, pretext), Alternating(train, others, settings.transfer.beta)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trainables.augment.policy import Policy
 from trainables.data.frames import FrameStore
+from trainables.errors import DataError
 from trainables.loop import Task
 from trainables.networks.backbones import Backbone
 
@@ -64,6 +65,18 @@ class NetworkMethod(Method, ABC):
             augment: the study's policy.
             store: whose train split gives the normalisation.
         """
+
+
+def training_rows(method: Method, store: FrameStore) -> np.ndarray:
+    """Those of the train split's rows that a method can use.
+
+    Raises:
+        DataError: there are none.
+    """
+    usable = method.rows(store, store.rows("train"))
+    if not len(usable):
+        raise DataError(f"the dataset has no frame in its train split that {type(method).__name__} can use")
+    return usable
 
 
 def pooled(features: Tensor) -> Tensor:

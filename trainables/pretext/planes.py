@@ -27,6 +27,17 @@ class Line:
     step: np.ndarray
     direction: np.ndarray
 
+    def towards(self, goal: np.ndarray) -> Line | None:
+        """The line with its steps towards a direction of the patient; None where it runs across to within five degrees.
+
+        Args:
+            goal: a unit vector.
+        """
+        share = float(self.direction @ goal)
+        if abs(share) < _PARALLEL:
+            return None
+        return self if share > 0 else Line(self.point, -self.step, -self.direction)
+
 
 def cut(image: np.ndarray, other: np.ndarray) -> Line | None:
     """The line in which a plane cuts an image's; None where the two are parallel to within five degrees."""
@@ -43,10 +54,10 @@ def cut(image: np.ndarray, other: np.ndarray) -> Line | None:
 
 
 def meeting(one: Line, two: Line) -> np.ndarray | None:
-    """The (row, column) where two lines of an image meet; None where they are parallel."""
-    matrix = np.stack([one.step, -two.step], axis=1)
-    if abs(np.linalg.det(matrix)) < 1e-9 * np.linalg.norm(matrix) ** 2:
+    """The (row, column) where two lines of an image meet; None where they are parallel to within five degrees."""
+    if np.linalg.norm(np.cross(one.direction, two.direction)) < _PARALLEL:
         return None
+    matrix = np.stack([one.step, -two.step], axis=1)
     along = np.linalg.solve(matrix, two.point - one.point)
     return np.asarray(one.point + along[0] * one.step)
 

@@ -21,7 +21,7 @@ from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod
-from trainables.pretext.planes import Line, cut, meeting, normal_of
+from trainables.pretext.planes import cut, meeting, normal_of
 
 POSITIONS = 9
 _LEFT, _FRONT, _HEAD = np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([0, 0, 1.0])
@@ -31,15 +31,24 @@ _LEFT, _FRONT, _HEAD = np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([
 class PositionPrediction(NetworkMethod):
     """Ten-way segmentation of nine boxes and the background.
 
-    On a short-axis image the planes of the two- and the four-chamber view draw two lines that meet in the left
-    ventricle; on a four-chamber image the two-chamber plane and the middle short-axis plane do. The boxes are centred
-    where the lines meet and, on each line, at one and two distances to both sides: 1 is the meeting, 2 and 3 lie to the
-    patient's left, 4 and 5 to the right, 6 and 7 to the front (on a four-chamber image: towards the head), 8 and 9 to
-    the back (towards the feet), the nearer one first.
+    On every short-axis image the planes of the four- and the two-chamber view draw two lines that meet in the left
+    ventricle; on a four-chamber image the middle short-axis plane and the two-chamber plane do. Box 1 lies where the
+    lines meet. The others are centred on the lines, at one and at two distances from there to both sides, the nearer
+    one first:
+
+    | boxes | short axis (figure 1b) | long axis (figure 1c) |
+    |---|---|---|
+    | 2, 3 | four-chamber line, to the patient's left | short-axis line, to the patient's left |
+    | 4, 5 | four-chamber line, to the right | short-axis line, to the right |
+    | 6, 7 | two-chamber line, to the front | two-chamber line, towards the head |
+    | 8, 9 | two-chamber line, to the back | two-chamber line, towards the feet |
+
+    A box has the same number in every heart, however the heart lies, since the view that draws a line names it: the
+    directions of two lines may be equally far to the left. The sides of a box are along the image's rows and columns.
 
     Attributes:
         image: "short_axis" or "long_axis" images.
-        box_mm: side of the boxes; 11 pixels of 1.82 mm in the paper.
+        box_mm: side of the boxes, rounded to whole pixels of the store; 11 pixels of 1.82 mm in the paper.
         distance_mm: between neighbouring boxes' centres; 30 pixels of 1.82 mm in the paper.
     """
 
@@ -60,13 +69,13 @@ class PositionPrediction(NetworkMethod):
         known = ~np.isnan(positions(store, self)[:, 0, 0])
         if not known.any():
             view, others = self.planes
-            text = f"a {view} view with the planes of {' and '.join(others)} of the same subject"
-            raise DataError(f"position prediction needs {text}; the dataset has none (its views: {store.views})")
+            needed = f"a {view} view with the planes of {' and '.join(others)} of the same subject"
+            raise DataError(f"position prediction needs {needed}; {_missing(store, (view, *others))}")
         return np.asarray(rows[known[rows]])
 
     @property
     def planes(self) -> tuple[str, tuple[str, str]]:
-        """The view whose images are used, and those whose planes cut them."""
+        """The view whose images are used, and those whose planes cut them: from right to left, and upwards."""
         return ("SA", ("4CH", "2CH")) if self.image == "short_axis" else ("4CH", ("SA", "2CH"))
 
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> PositionTask:
@@ -112,26 +121,25 @@ class PositionTask(Task):
     def boxes(self, batch: Batch) -> Tensor:
         """The batch's box maps, uint8 `(B, S, S)`: 0 background, 1 to 9 the positions."""
         rows = batch.rows.cpu()
-        half = self.settings.box_mm / 2 / self._spacing[rows]
-        return box_maps(self._centres[rows], half, self.size).to(batch.device)
+        sides = (self.settings.box_mm / self._spacing[rows]).round().clamp_min(1)
+        return box_maps(self._centres[rows], sides, self.size).to(batch.device)
 
 
-def box_maps(centres: Tensor, half: Tensor, size: int) -> Tensor:
+def box_maps(centres: Tensor, sides: Tensor, size: int) -> Tensor:
     """Draw boxes.
 
     Args:
         centres: (row, column) of each `(B, 9, 2)`.
-        half: half their sides `(B, 2)` in pixels.
+        sides: heights and widths `(B, 2)` in whole pixels: a box that lies in the image has exactly as many.
         size: of the maps.
 
     Returns:
-        uint8 `(B, size, size)`: the number of the box, from 1, that holds the pixel's centre; 0 outside all.
+        uint8 `(B, size, size)`: the number of the box, from 1, that holds the pixel; 0 outside all.
     """
-    grid = torch.arange(size, dtype=centres.dtype)
-    inside = [
-        (grid - centres[:, :, axis, None]).abs() <= half[:, None, axis, None] for axis in (0, 1)
-    ]  # each (B, 9, size)
-    held = inside[0][..., :, None] & inside[1][..., None, :]
+    from_centre = torch.arange(size, dtype=centres.dtype) - centres[..., None]  # (B, 9, 2, size)
+    half = sides[:, None, :, None] / 2
+    inside = (from_centre >= -half) & (from_centre < half)
+    held = inside[:, :, 0, :, None] & inside[:, :, 1, None, :]
     numbers = torch.arange(1, centres.shape[1] + 1, dtype=torch.uint8)[None, :, None, None]
     return (held * numbers).amax(1)
 
@@ -142,57 +150,71 @@ def positions(store: FrameStore, settings: PositionPrediction) -> np.ndarray:
     view, others = settings.planes
     if not {view, *others} <= set(store.views):
         return found
-    planes = np.asarray(store.index["plane"], np.float64)
-    usable = ~np.isnan(planes).any(axis=(1, 2))
-    for subject in np.unique(store.index["subject"]):
-        mine = usable & (store.index["subject"] == subject)
-        cutting = [_plane_of(store, planes, mine, other) for other in others]
-        rows = np.flatnonzero(mine & (store.index["view"] == store.views.index(view)))
-        for row in rows:
-            places = nine_places(planes[row], cutting, settings)
+    planes, views = store.index["plane"], np.asarray(store.index["view"])
+    for rows in _by_subject(store):
+        of = {name: rows[views[rows] == store.views.index(name)] for name in (view, *others)}
+        if not all(len(each) for each in of.values()):
+            continue
+        across, along = (_middle(planes[of[name]].astype(np.float64)) for name in others)
+        # The frames of a sequence share their plane: it is cut once for all of them.
+        images, frame = np.unique(planes[of[view]].reshape(-1, 9), axis=0, return_inverse=True)
+        for number, image in enumerate(images.reshape(-1, 3, 3).astype(np.float64)):
+            places = nine_places(image, across, along, settings)
             if places is not None and _inside(places[0], store.image_size):
-                found[row] = places
+                found[of[view][frame.ravel() == number]] = places
     return found
 
 
 def nine_places(
-    image: np.ndarray, cutting: Iterable[np.ndarray | None], settings: PositionPrediction
+    image: np.ndarray, across: np.ndarray, along: np.ndarray, settings: PositionPrediction
 ) -> np.ndarray | None:
     """The nine places `(9, 2)` (row, column) in an image's pixels; None where the planes do not define them.
 
     Args:
         image: its plane.
-        cutting: the two planes that cut it.
-        settings: their distance, and how the lines are told apart.
+        across: the plane that cuts it from right to left.
+        along: the plane that cuts it from back to front, or on long-axis images from feet to head.
+        settings: the distance, and which images.
     """
-    lines = [cut(image, plane) for plane in cutting if plane is not None]
-    one, two = lines if len(lines) == 2 else (None, None)
-    if one is None or two is None:
+    lines = cut(image, across), cut(image, along)
+    if lines[0] is None or lines[1] is None:
         return None
-    middle = meeting(one, two)
-    if middle is None:
+    middle = meeting(lines[0], lines[1])
+    left = lines[0].towards(_LEFT)
+    upper = lines[1].towards(_FRONT if settings.image == "short_axis" else _HEAD)
+    if middle is None or left is None or upper is None:
         return None
-    across, along = (one, two) if abs(one.direction @ _LEFT) >= abs(two.direction @ _LEFT) else (two, one)
-    upper = _FRONT if settings.image == "short_axis" else _HEAD
-    places = [middle]
-    for line, towards in ((across, _LEFT), (along, upper)):
-        for sign in (1, -1):
-            places += [middle + sign * share * _step(line, towards, settings) for share in (1, 2)]
-    return np.array(places)
+    steps = (left.step, -left.step, upper.step, -upper.step)
+    places = [middle + count * settings.distance_mm * step for step in steps for count in (1, 2)]
+    return np.array([middle, *places])
 
 
-def _step(line: Line, towards: np.ndarray, settings: PositionPrediction) -> np.ndarray:
-    return np.asarray(line.step * settings.distance_mm * (1 if line.direction @ towards >= 0 else -1))
+def _by_subject(store: FrameStore) -> list[np.ndarray]:
+    """The rows of each subject's frames whose planes are known."""
+    known = np.flatnonzero(~np.isnan(store.index["plane"]).any(axis=(1, 2)))
+    subjects = store.index["subject"][known]
+    order = np.argsort(subjects, kind="stable")
+    return np.split(known[order], np.flatnonzero(np.diff(subjects[order])) + 1)
 
 
-def _plane_of(store: FrameStore, planes: np.ndarray, mine: np.ndarray, view: str) -> np.ndarray | None:
-    """A subject's plane of a view; of several parallel ones the middle one."""
-    rows = np.flatnonzero(mine & (store.index["view"] == store.views.index(view)))
-    if not len(rows):
-        return None
-    height = planes[rows, 0] @ normal_of(planes[rows[0]])
-    return np.asarray(planes[rows[np.argmin(np.abs(height - np.median(np.unique(height.round(2)))))]])
+def _middle(planes: np.ndarray) -> np.ndarray:
+    """Of parallel planes `(n, 3, 3)` the middle one."""
+    height = planes[:, 0] @ normal_of(planes[0])
+    return np.asarray(planes[np.argmin(np.abs(height - np.median(np.unique(height.round(2)))))])
 
 
 def _inside(place: np.ndarray, size: int) -> bool:
     return bool((place >= 0).all() and (place <= size - 1).all())
+
+
+def _missing(store: FrameStore, views: tuple[str, ...]) -> str:
+    """Why no frame has its nine places."""
+    absent = [view for view in views if view not in store.views]
+    if absent:
+        return f"the dataset has no {' and no '.join(absent)} (its views: {', '.join(store.views) or 'none'})"
+    known = ~np.isnan(store.index["plane"]).any(axis=(1, 2))
+    unplaced = [view for view in views if not known[store.index["view"] == store.views.index(view)].any()]
+    if unplaced:
+        text = "say where they lie in the patient (position, orientation and pixel spacing in the files)"
+        return f"no frames of {' and '.join(unplaced)} {text}"
+    return "no subject has all of them with planes that cut each other inside the image"

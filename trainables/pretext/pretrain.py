@@ -19,7 +19,7 @@ from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
 from trainables.networks.weights import load_weights
 from trainables.pretext.collapse import CollapseGuard
-from trainables.pretext.method import BackboneMethod, Method, NetworkMethod
+from trainables.pretext.method import BackboneMethod, Method, NetworkMethod, training_rows
 from trainables.pretext.simclr import SimCLR
 from trainables.runtime import Runtime
 from trainables.seeds import derive
@@ -124,7 +124,7 @@ def _rows(settings: PretextSettings, store: FrameStore, split: Split, seed: int)
     rows = store.rows(split)
     if split == "train" and len(rows) == 0:
         raise DataError("the dataset has no frame in its train split")
-    usable = settings.method.rows(store, rows)
+    usable = training_rows(settings.method, store) if split == "train" else settings.method.rows(store, rows)
     if settings.frames == "all" or len(usable) < len(rows):
         return lambda epoch: usable
     return store.one_per_sequence(split, derive(seed, split))

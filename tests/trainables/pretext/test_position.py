@@ -1,24 +1,26 @@
+import dataclasses
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trainables.augment.geometry import Flip
+from trainables.augment.geometry import Flip, Rotate, Scale
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batches
 from trainables.data.layouts.cardiac_dicom import CardiacDicom
 from trainables.data.layouts.ukbb import UkBiobank
 from trainables.data.phantom import PhantomSettings
-from trainables.data.phantom.cardiac_mr import draw_examination
 from trainables.data.prepare import prepare
 from trainables.data.settings import DataSettings
 from trainables.errors import DataError
 from trainables.loop import FitSettings
 from trainables.networks import UNet, UNetEncoder
 from trainables.optim.optimizers import Adam
-from trainables.pretext.position import PositionPrediction, PositionTask, box_maps, positions
+from trainables.pretext.position import PositionPrediction, PositionTask, box_maps, nine_places, positions
 from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.runtime import LocalRuntime
 
@@ -36,6 +38,73 @@ def store(tmp_path_factory):
 
 def patient(plane, place):
     return plane[0] + place[..., :1] * plane[1] + place[..., 1:] * plane[2]
+
+
+def heart(rng, image):
+    """Planes of an image and of the views across and along it, through a middle in the patient; the heart lies anyhow.
+
+    Left is the first axis, front and head the second and third turned round as DICOM has them.
+    """
+    turn, _ = np.linalg.qr(np.eye(3) + 0.25 * rng.normal(size=(3, 3)))
+    turn *= np.sign(np.diag(turn))[None, :]
+    upwards = np.array([0, -1.0, 0]) if image == "short_axis" else np.array([0, 0, 1.0])
+    left, up = np.array([1.0, 0, 0]) @ turn, upwards @ turn
+    out = np.cross(left, up)
+    middle = rng.normal(0, 40, 3)
+
+    def plane(one, two):
+        """Through the middle, spanned by two directions, its rows and columns turned in itself."""
+        angle = rng.uniform(0, 2 * np.pi)
+        down, right = np.cos(angle) * one + np.sin(angle) * two, np.cos(angle) * two - np.sin(angle) * one
+        spacing = rng.uniform(0.8, 3, 2)
+        origin = middle - rng.uniform(20, 90) * down - rng.uniform(20, 90) * right
+        return np.stack([origin, spacing[0] * down, spacing[1] * right])
+
+    return plane(left, up), plane(left, out), plane(up, out), middle, left, up
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["short_axis", "long_axis"]))
+def test_places_are_where_the_heart_has_them(seed, image):
+    plane, across, along, middle, left, up = heart(np.random.default_rng(seed), image)
+    places = nine_places(plane, across, along, PositionPrediction(image))
+    expected = [0 * left] + [count * 54.6 * way for way in (left, -left, up, -up) for count in (1, 2)]
+    np.testing.assert_allclose(patient(plane, places), middle + np.array(expected), atol=1e-6)
+
+
+def test_a_box_has_its_number_from_the_view_that_draws_its_line_even_where_the_other_lies_further_left():
+    turn = np.deg2rad(50)
+    right, along = np.array([np.cos(turn), 0, -np.sin(turn)]), np.array([np.sin(turn), 0, np.cos(turn)])
+    across_plane = np.stack([np.zeros(3), [0, 1.0, 0], right])
+    along_plane = np.stack([np.zeros(3), [0, 1.0, 0], along])
+    image = np.stack([[-200, 0, 200], [0, 0, -1.0], [1.0, 0, 0]])  # a pixel is a mm; rows lead to the feet
+    places = patient(image, nine_places(image, across_plane, along_plane, PositionPrediction("long_axis")))
+    np.testing.assert_allclose(places[1], 54.6 * right, atol=1e-9)
+    np.testing.assert_allclose(places[5], 54.6 * along, atol=1e-9)
+
+
+def test_planes_that_define_no_places_give_none():
+    image, across, along, *_ = heart(np.random.default_rng(1), "short_axis")
+    method = PositionPrediction()
+    assert nine_places(image, across, across, method) is None
+    assert nine_places(image, image + [[3.0], [0], [0]], along, method) is None
+    level = np.stack([image[0], [1.0, 0, 0], [0, 0, 1.0]])  # its line with an upright image runs neither front nor back
+    assert nine_places(np.stack([np.zeros(3), [0, 0, 1.0], [1.0, 0, 0]]), across, level, method) is None
+
+
+def test_the_figures_of_the_paper_come_out_at_its_pixels():
+    size, method = 180, PositionPrediction()
+    pixels = np.diag([1.82, 1.82, 1.82])
+    image = np.stack([-90.0 * pixels.sum(0), pixels[1], pixels[0]])
+    image[0, 2] = 0
+    across, along = np.stack([np.zeros(3), pixels[0], pixels[2]]), np.stack([np.zeros(3), pixels[1], pixels[2]])
+    places = nine_places(image, across, along, method)
+    expected = [(90, 90), (90, 120), (90, 150), (90, 60), (90, 30), (60, 90), (30, 90), (120, 90), (150, 90)]
+    np.testing.assert_allclose(places, expected, atol=1e-9)
+    sides = torch.tensor([[method.box_mm / 1.82] * 2]).round()
+    boxes = box_maps(torch.tensor(places)[None], sides, size)[0]
+    for number, (row, column) in enumerate(expected, 1):
+        assert (boxes[row - 5 : row + 6, column - 5 : column + 6] == number).all()
+        assert (boxes == number).sum() == 11 * 11
 
 
 @pytest.mark.parametrize("image", ["short_axis", "long_axis"])
@@ -64,20 +133,54 @@ def test_the_places_of_a_short_axis_slice_meet_in_its_left_ventricle(store):
     ]
     assert len(hits) > 10
     assert np.mean([hit == store.classes.index("lv") for hit in hits]) > 0.95
-    assert len(draw_examination(PHANTOM, "ukbb 1").views) == 3
+
+
+@given(st.integers(0, 10_000))
+def test_boxes_have_their_whole_sides_wherever_they_are_centred(seed):
+    rng = np.random.default_rng(seed)
+    centres = np.stack(np.meshgrid([15, 45, 75], [15, 45, 75], indexing="ij"), -1).reshape(9, 2)
+    centres = (centres + np.where(rng.random((9, 2)) < 0.3, 0.5, rng.uniform(-5, 5, (9, 2)))).astype(np.float32)
+    sides = rng.integers(1, 14, 2)
+    boxes = box_maps(torch.tensor(centres[None]), torch.tensor(sides[None]), 90)[0].numpy()
+    for number, centre in enumerate(centres, 1):
+        found = np.argwhere(boxes == number)
+        assert tuple(np.ptp(found, axis=0) + 1) == tuple(sides)
+        assert len(found) == np.prod(sides)
+        assert np.abs(found.mean(0) - centre).max() <= 0.5
 
 
 def test_boxes_are_drawn_as_a_loop_would():
     rng = np.random.default_rng(0)
-    centres, half = rng.uniform(-3, 20, (2, 9, 2)), np.array([[1.7, 2.2], [1.0, 0.5]])
-    maps = box_maps(torch.tensor(centres), torch.tensor(half), 16)
+    centres, sides = rng.uniform(-3, 20, (2, 9, 2)), np.array([[3, 4], [2, 1]])
+    maps = box_maps(torch.tensor(centres), torch.tensor(sides), 16)
     for sample, row, column in np.ndindex(2, 16, 16):
         inside = [
             number
             for number, place in enumerate(centres[sample], 1)
-            if abs(row - place[0]) <= half[sample, 0] and abs(column - place[1]) <= half[sample, 1]
+            if abs(row - place[0]) <= sides[sample, 0] / 2 and abs(column - place[1]) <= sides[sample, 1] / 2
         ]
         assert maps[sample, row, column] == max(inside, default=0)
+
+
+@pytest.mark.parametrize("image", ["short_axis", "long_axis"])
+def test_every_frame_has_the_places_of_its_own_plane(store, image):
+    method = PositionPrediction(image)
+    found, planes, views = positions(store, method), store.index["plane"].astype(float), store.index["view"]
+    seen = 0
+    for subject in np.unique(store.index["subject"]):
+        mine = store.index["subject"] == subject
+        view, (across, along) = method.planes
+        of = {name: np.flatnonzero(mine & (views == store.views.index(name))) for name in ("SA", "2CH", "4CH")}
+        height = [planes[row, 0] @ np.cross(planes[row, 2], planes[row, 1]) for row in of["SA"]]
+        ordered = np.unique(np.round(height, 1))
+        middles = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+        sa = [row for row, level in zip(of["SA"], height, strict=True) if np.round(level, 1) in middles]
+        for row in of[view]:
+            choices = sa if across == "SA" else of[across]
+            expected = [nine_places(planes[row], planes[one], planes[of[along][0]], method) for one in choices]
+            assert any(np.allclose(found[row], each, atol=1e-3) for each in expected)
+            seen += 1
+    assert seen == (~np.isnan(found[:, 0, 0])).sum() > 0
 
 
 def test_boxes_move_with_the_augmented_image(store):
@@ -91,6 +194,37 @@ def test_boxes_move_with_the_augmented_image(store):
     assert torch.equal(flipped, task.boxes(batch).flip(2))
 
 
+def test_boxes_turn_and_scale_with_the_augmented_image(store):
+    method = PositionPrediction()
+    rows = method.rows(store, store.rows("train"))[:6]
+    batch = next(Batches(store, rows, 6, shuffle=False).epoch(0))
+    built = NETWORK.build(1, 1)
+    boxes = PositionTask(method, built.backbone, built.decoder, PLAIN, store).boxes(batch)
+    turned = dataclasses.replace(PLAIN, rotate=Rotate(30.0), scale=Scale((0.7, 1.4)))
+    for number in (1, 2, 6):
+        drawn = (boxes == number).to(torch.uint8) * 255
+        images, masks = turned.apply(drawn[:, None], boxes, batch.draw)
+        assert not torch.equal(masks, boxes)
+        in_image, in_masks = images[:, 0] > 0.5, masks == number
+        assert (in_image ^ in_masks).sum() <= 0.1 * in_masks.sum() > 0
+
+
+def test_the_loss_is_cross_entropy_over_all_pixels_of_what_the_network_says(store):
+    method = PositionPrediction()
+    batch = next(Batches(store, method.rows(store, store.rows("train"))[:3], 3, shuffle=False).epoch(0))
+    built = NETWORK.build(1, 1)
+    task = PositionTask(method, built.backbone, built.decoder, PLAIN, store).double()
+    with torch.no_grad():
+        logits = task.network(task.normalise(batch.images.double() / 255)).numpy()
+        loss = task.training_step(batch)["loss"]
+    boxes = task.boxes(batch).numpy()
+    assert logits.shape[1] == 10
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    said = [-np.log(shares[sample, boxes[sample, r, c], r, c]) for sample, r, c in np.ndindex(boxes.shape)]
+    np.testing.assert_allclose(float(loss), np.mean(said), rtol=1e-5)
+
+
 @pytest.mark.parametrize("image", ["short_axis", "long_axis"])
 def test_the_network_learns_to_find_them(store, image):
     fit = FitSettings(12, 8, Adam(lr=3e-3), precision="float32")
@@ -99,15 +233,28 @@ def test_the_network_learns_to_find_them(store, image):
     assert history[-1]["loss"] < 0.6 * history[0]["loss"]
 
 
-def test_a_dataset_without_the_views_is_one_clear_error(store):
-    class Bare:
-        views = ("4CH",)
+def test_a_dataset_without_the_views_or_their_geometry_is_one_clear_error(store):
+    rows = store.rows("train")
+    fewer = dataclasses.replace(store, views=tuple(view if view != "2CH" else "3CH" for view in store.views))
+    with pytest.raises(DataError, match="needs a SA view with the planes of 4CH and 2CH .*has no 2CH"):
+        PositionPrediction().rows(fewer, rows)
+    index = np.array(store.index)
+    index["plane"][index["view"] == store.views.index("4CH")] = np.nan
+    with pytest.raises(DataError, match="no frames of 4CH say where they lie"):
+        PositionPrediction("long_axis").rows(dataclasses.replace(store, index=index), rows)
+    index["plane"] = store.index["plane"]
+    index["subject"] = index["view"]
+    with pytest.raises(DataError, match="no subject has all of them"):
+        PositionPrediction().rows(dataclasses.replace(store, index=index), rows)
 
-        def __len__(self) -> int:
-            return 3
 
-    with pytest.raises(DataError, match="needs a SA view with the planes of 4CH and 2CH"):
-        PositionPrediction().rows(Bare(), np.arange(3))  # type: ignore[arg-type]
+def test_a_train_split_without_such_frames_is_one_clear_error(store):
+    index = np.array(store.index)
+    index["plane"][store.rows("train")] = np.nan
+    bare = dataclasses.replace(store, index=index)
+    settings = PretextSettings(PositionPrediction(), FitSettings(1, 8, precision="float32"), PLAIN, "all")
+    with pytest.raises(DataError, match="no frame in its train split that PositionPrediction can use"):
+        pretrain(settings, NETWORK, bare, LocalRuntime(), seed=0)
 
 
 @pytest.mark.skipif(not (REAL / "cardiac_mr_dicom").is_dir(), reason=f"no real cardiac MR sample at {REAL}")
