@@ -153,7 +153,7 @@ def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: in
     short = replace(fit, epochs=2, batch_size=batch, steps_per_epoch=None, micro_batch=parts)
     store = _made_up_store(2 * batch, size)
     if stage == "pretext":
-        settings = replace(spec.pretext, fit=short)
+        settings = replace(spec.pretext, fit=short, collapse=None, probe=None)
         return pretrain(settings, spec.network, store, LocalRuntime(), spec.seed).fitted.history
     downstream = replace(spec.downstream, fit=short, label_fraction=1.0, labels=None)
     return finetune(downstream, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history

@@ -25,6 +25,9 @@ from trainables.seeds import derive
 Watch = Callable[[list[dict[str, float]]], None]
 """Called with the metrics of all epochs so far."""
 
+Probe = Callable[[], Mapping[str, float]]
+"""Gives more metrics of the network in evaluation mode."""
+
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
 
@@ -127,19 +130,21 @@ def fit(
     runtime: Runtime,
     seed: int,
     watch: Watch | None = None,
+    probe: Probe | None = None,
 ) -> FitResult:
     """Train `task`, leaving it holding the kept epoch's weights.
 
     A run that was killed goes on from its last checkpoint and ends bitwise the same on a CPU as one that was not:
     everything random is named by seed and epoch, and the checkpoint holds the rest.
 
-    `watch` is told all epochs' metrics after each, and may end the run by raising TrainingFailed.
+    `watch` is told all epochs' metrics after each, and may end the run by raising TrainingFailed. `probe` adds its
+    metrics at each evaluation.
 
     Raises:
         TrainingFailed: the loss is no longer finite, or `watch` says so.
         CheckpointError: the checkpoint in the runtime's folder belongs to another network or optimizer.
     """
-    return _Run(task, train, val, settings, runtime, seed, watch).fit()
+    return _Run(task, train, val, settings, runtime, seed, watch, probe).fit()
 
 
 class _Run:
@@ -154,8 +159,9 @@ class _Run:
         runtime: Runtime,
         seed: int,
         watch: Watch | None,
+        probe: Probe | None,
     ) -> None:
-        self.watch = watch
+        self.watch, self.probe = watch, probe
         if settings.micro_batch is not None and task.division == "none":
             raise UserError(f"micro_batch: the loss of {type(task).__name__} cannot be had in parts; leave it out")
         task.micro_batch = settings.micro_batch
@@ -257,26 +263,34 @@ class _Run:
             group["lr"] = rate * factor
 
     def _evaluation_due(self) -> bool:
-        if self.val is None:
+        if self.val is None and self.probe is None:
             return False
         return self.epoch % self.settings.evaluate_every == 0 or self.epoch == self.settings.epochs
 
     def _evaluate(self) -> dict[str, float]:
-        assert self.val is not None
         self.task.eval()
-        batches: Iterable[Batch] = self.val.epoch(0, device=self.runtime.device)
-        if self.task.division == "images":
-            batches = divided_all(batches, self.settings.micro_batch)
         with torch.no_grad(), self._autocast():
-            found = self.task.evaluate(batches)
+            found = self._judge(self.val) if self.val is not None else {}
+            if not math.isfinite(found.get("loss", 0.0)):
+                text = f"the validation loss is {found['loss']} after epoch {self.epoch}"
+                raise TrainingFailed(f"{text}: lower the learning rate")
+            if self.probe is not None:
+                found |= self.probe()
         return {f"val/{name}": value for name, value in found.items()}
 
+    def _judge(self, val: Batches) -> dict[str, float]:
+        batches: Iterable[Batch] = val.epoch(0, device=self.runtime.device)
+        if self.task.division == "images":
+            batches = divided_all(batches, self.settings.micro_batch)
+        return self.task.evaluate(batches)
+
     def _monitored(self) -> list[float]:
-        """The monitored metric of each evaluated epoch so far, negated where lower is better."""
-        if self.task.monitor is None:
-            return []
-        sign = 1.0 if self.task.higher_is_better else -1.0
-        key = f"val/{self.task.monitor}"
+        """The monitored metric of each evaluated epoch so far, negated where lower is better.
+
+        A task that keeps its last epoch names none; its schedule then follows the validation loss.
+        """
+        sign = 1.0 if self.task.monitor is not None and self.task.higher_is_better else -1.0
+        key = f"val/{self.task.monitor or 'loss'}"
         return [sign * row[key] for row in self.history if key in row]
 
     def _keep_if_best(self, metrics: Mapping[str, float]) -> None:

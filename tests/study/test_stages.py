@@ -1,5 +1,6 @@
 """Jobs run in this process: from one stage's artifact to the next one's weights."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,19 @@ def test_a_chain_of_stages_hands_its_weights_on(tmp_path, dataset):
     assert {name.partition(".")[0] for name in network} == {"backbone", "decoder"}
     assert all(torch.equal(network[name], value) for name, value in encoder.items())
     assert trained.keys() - network.keys() == {"head.weight", "head.bias"}
+
+
+def test_a_pretraining_that_stops_itself_ends_as_failed_with_its_reason_and_is_not_tried_again(tmp_path, dataset):
+    plan = Plan(load_study(str(TINY), sets=SETS), lambda settings: dataset)
+    first = plan.pretexts(plan.cells[0].key, {})[0]
+    pretext = first.config["pretext"]
+    guard = {**pretext["collapse"], "embedding_std": 5.0, "evaluations": 1}
+    job = dataclasses.replace(first, config={**first.config, "pretext": {**pretext, "collapse": guard}})
+    folder, artifacts = JobFolder(tmp_path / "job"), ArtifactStore(tmp_path / "artifacts")
+    outcome = execute(job, folder, artifacts, LocalRuntime())
+    assert outcome.status == "failed"
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("the embeddings have collapsed: standard deviation ")
+    written = folder.result.stat().st_mtime_ns
+    assert execute(job, folder, artifacts, LocalRuntime()) == outcome
+    assert folder.result.stat().st_mtime_ns == written

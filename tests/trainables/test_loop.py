@@ -1,5 +1,6 @@
 """The training loop on a toy regression over a frame store held in memory."""
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -106,6 +107,44 @@ def test_evaluation_happens_when_asked_and_at_the_end():
 def test_a_diverged_run_fails_with_its_reason():
     with pytest.raises(TrainingFailed, match="the loss is nan in epoch 2"):
         run(4, LocalRuntime(), Brightness(break_at=4))
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_run():
+    class Broken(Brightness):
+        def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+            return super().evaluate(batches) | {"loss": math.inf if len(self.steps_done) > 3 else 1.0}
+
+    with pytest.raises(TrainingFailed, match="the validation loss is inf after epoch 2: lower the learning rate"):
+        run(4, LocalRuntime(), Broken())
+
+
+class Unkept(Brightness):
+    """Names no metric to keep an epoch by, as pretext tasks do; its validation loss rises."""
+
+    monitor = None
+
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        return {"loss": float(len(self.steps_done))}
+
+
+def test_a_schedule_follows_the_validation_loss_where_no_metric_is_monitored():
+    _, result = run(6, LocalRuntime(), Unkept(), optimizer=Adam(lr=1e-2), schedule=Plateau(patience=1))
+    assert [row["learning_rate"] for row in result.history] == pytest.approx([1e-2] * 3 + [5e-3] * 2 + [2.5e-3])
+    assert result.epoch == 6
+
+
+def test_a_probe_adds_its_metrics_at_each_evaluation_in_evaluation_mode():
+    task, modes = Brightness(), []
+
+    def probe() -> dict[str, float]:
+        modes.append(task.training or torch.is_grad_enabled())
+        return {"depth": 2.0}
+
+    store = toy_store()
+    train = Batches(store, store.rows("train"), 3, seed=1)
+    history = fit(task, train, None, FitSettings(3, 3, evaluate_every=2), LocalRuntime(), 0, None, probe).history
+    assert [row.get("val/depth") for row in history] == [None, 2.0, 2.0]
+    assert modes == [False, False]
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):

@@ -33,7 +33,8 @@ class Schedule(ABC):
             step: optimizer steps done so far, in [0, steps).
             steps: of the whole run.
             steps_per_epoch: logical batches in an epoch.
-            monitored: the monitored metric of each evaluated epoch so far; higher is better.
+            monitored: the monitored metric, or the validation loss negated, of each evaluated epoch so far; higher is
+                better.
         """
         warmup = min(round(self.warmup_epochs * steps_per_epoch), steps)
         if step < warmup:

@@ -20,6 +20,7 @@ from trainables.networks.network import NetworkSettings
 from trainables.networks.weights import load_weights
 from trainables.pretext.collapse import CollapseGuard
 from trainables.pretext.method import BackboneMethod, Method, NetworkMethod, training_rows
+from trainables.pretext.probe import LinearProbe, Probe
 from trainables.pretext.simclr import SimCLR
 from trainables.runtime import Runtime
 from trainables.seeds import derive
@@ -34,9 +35,11 @@ class PretextSettings:
         fit: how long and how to train.
         augment: of the views.
         frames: "one_per_sequence" takes one random unlabelled frame of every sequence in each epoch, as Saeed et al.
-            (2022); "all" takes all frames that the store keeps. A method that can
-            use only some frames takes all of these.
-        collapse: when a run whose embeddings have collapsed is ended; None never ends it.
+            (2022); "all" takes all frames that the store keeps. A method that can use only some frames takes all of
+            these.
+        collapse: when a run that has collapsed or diverged is ended; None never ends it while its loss is finite.
+        probe: a segmentation of the frozen features by few labels, scored on validation at each evaluation; None leaves
+            it out.
         first: an earlier pretext stage whose weights this one goes on from; None begins from random weights.
     """
 
@@ -46,6 +49,7 @@ class PretextSettings:
     frames: Literal["one_per_sequence", "all"] = "one_per_sequence"
     first: PretextSettings | None = None
     collapse: CollapseGuard | None = field(default_factory=CollapseGuard)
+    probe: Probe | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.method, Method) and self.method.continues and self.first is None:
@@ -94,7 +98,11 @@ def pretrain(
     train = Batches(store, _rows(settings, store, "train", seed), size, seed, keep_tail=False, steps=steps)
     val = Batches(store, _rows(settings, store, "val", seed), size, derive(seed, "val"), shuffle=False, keep_tail=False)
     watch = settings.collapse.check if settings.collapse is not None else None
-    fitted = fit(task, train, val if len(val) else None, settings.fit, runtime, seed, watch)
+    probe = None
+    if settings.probe is not None:
+        at_a_time = settings.fit.micro_batch or size
+        probe = LinearProbe(settings.probe, parts["backbone"], store, at_a_time, runtime.device, seed)  # type: ignore[arg-type]
+    fitted = fit(task, train, val if len(val) else None, settings.fit, runtime, seed, watch, probe)
     return Pretrained({name: value.detach().cpu().clone() for name, value in parts.state_dict().items()}, fitted)
 
 

@@ -31,7 +31,7 @@ def test_each_view_is_compared_with_the_targets_projection_of_the_other(method, 
     task = task_of(method)
     batch = next(Batches(STORE, STORE.rows("train"), 8, seed=1).epoch(0))
     seen = []
-    monkeypatch.setattr(task, "compare", lambda predicted, targets: seen.extend([predicted, targets]) or {})
+    monkeypatch.setattr(task, "compare", lambda predicted, targets, **_: seen.extend([predicted, targets]) or {})
     task.training_step(batch)
     views = [VIEWS.apply(batch.images, None, batch.draw.fork("view", view))[0] for view in (0, 1)]
     one, two = ((view - 0.5) / 0.25 for view in views)  # the store's mean and standard deviation

@@ -86,7 +86,7 @@ def test_planes_that_define_no_places_give_none():
     image, across, along, *_ = heart(np.random.default_rng(1), "short_axis")
     method = PositionPrediction()
     assert nine_places(image, across, across, method) is None
-    assert nine_places(image, image + [[3.0], [0], [0]], along, method) is None
+    assert nine_places(image, image + np.array([[3.0], [0], [0]]), along, method) is None
     level = np.stack([image[0], [1.0, 0, 0], [0, 0, 1.0]])  # its line with an upright image runs neither front nor back
     assert nine_places(np.stack([np.zeros(3), [0, 0, 1.0], [1.0, 0, 0]]), across, level, method) is None
 
@@ -236,7 +236,7 @@ def test_the_network_learns_to_find_them(store, image):
 def test_a_dataset_without_the_views_or_their_geometry_is_one_clear_error(store):
     rows = store.rows("train")
     fewer = dataclasses.replace(store, views=tuple(view if view != "2CH" else "3CH" for view in store.views))
-    with pytest.raises(DataError, match="needs a SA view with the planes of 4CH and 2CH .*has no 2CH"):
+    with pytest.raises(DataError, match=r"needs a SA view with the planes of 4CH and 2CH .*has no 2CH"):
         PositionPrediction().rows(fewer, rows)
     index = np.array(store.index)
     index["plane"][index["view"] == store.views.index("4CH")] = np.nan
