@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.jobs import SHARED
 from study.ledger import Event, follow, read_ledger
 from study.workspace import StudyFolder
 from trainables.errors import DataError, UserError
 
-KINDS = ("pretext", "trial", "replicate")
+KINDS = (*SHARED, "trial", "replicate")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class StudyResults:
         """
         done = self.jobs.loc[self.jobs["status"] != "failed", "kind"].value_counts()
         short = {kind: count - int(done.get(kind, 0)) for kind, count in self.plan.planned.items()}
-        if not any(count > 0 for kind, count in short.items() if kind != "pretext"):
+        if not any(count > 0 for kind, count in short.items() if kind not in SHARED):
             return {}
         return {kind: count for kind, count in short.items() if count > 0}
 

@@ -2,7 +2,7 @@
 
 Each cell searches (its trials one after another, so that a sweep is repeatable whatever the timing), then chooses the
 configuration with the best validation metric, then trains the replicates. Cells run side by side. A job whose
-pretraining is missing waits, holding nothing, while that pretraining is run once for all who need it.
+input is missing (a pretraining, pseudo-labels) waits, holding nothing, while that is made once for all who need it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from study.jobs import Job, Need, Outcome
+from study.jobs import SHARED, Job, Need, Outcome
 from study.ledger import Event, Ledger
 from study.plan import Plan
 from study.sampler import CellSearch, Proposal
@@ -57,7 +57,7 @@ class Agenda:
         self._cells = {cell.key: _Cell(cell.key, CellSearch(plan.spec.search, seed)) for cell in plan.cells}
         self.running: dict[str, Job] = {}
         self.outcomes: dict[str, Event] = {}
-        self._failed_pretext: dict[str, str] = {}
+        self._failed_source: dict[str, str] = {}
         for event in list(ledger.events):
             self._apply(event)
 
@@ -99,7 +99,7 @@ class Agenda:
         )
 
     def job_of(self, event: Event) -> Job | None:
-        """The job of a "finished" event; None for a pretraining, which belongs to no cell."""
+        """The job of a "finished" event; None for a shared job, which belongs to no cell."""
         match event["kind"]:
             case "trial":
                 return self.plan.trial(event["cell"], event["index"], event["params"])
@@ -108,41 +108,40 @@ class Agenda:
         return None
 
     def _ready(self) -> Iterator[Job]:
-        """The jobs that could start now: pretrainings first, as most waits for them, then trials, then replicates."""
+        """The jobs that could start now: shared ones first, as most waits for them, then trials, then replicates."""
         ready: list[Job] = []
         missing: dict[str, Job] = {}
         for cell in self._cells.values():
             for job in self._open(cell):
                 if job.id in self.running:
                     continue
-                if job.start is None or self._has_artifact(job.start):
+                if all(map(self._has_artifact, job.inputs)):
                     ready.append(job)
                 else:
-                    pretext = self._next_pretext(job)
-                    missing[pretext.digest] = pretext
+                    missing |= {source.digest: source for source in self._next_sources(job)}
         yield from (job for job in missing.values() if job.id not in self.running)
         yield from sorted(ready, key=lambda job: (job.kind != "trial", job.index))
 
-    def _next_pretext(self, job: Job) -> Job:
-        """The first pretraining that `job` waits for."""
-        chain = self.plan.pretexts_of(job)
-        return next(pretext for pretext in chain if not self._has_artifact(pretext.digest))
+    def _next_sources(self, job: Job) -> list[Job]:
+        """The shared jobs that `job` waits for and that could run now."""
+        missing = (source for source in self.plan.sources_of(job) if not self._has_artifact(source.digest))
+        return [source for source in missing if all(map(self._has_artifact, source.inputs))]
 
     def _failed_start(self, job: Job) -> str | None:
-        """Why a pretraining that `job` waits for failed, if one did."""
-        if not self._failed_pretext or job.start is None:
+        """Why a shared job that `job` waits for failed, if one did."""
+        if not self._failed_source:
             return None
-        failed = (self._failed_pretext.get(pretext.digest) for pretext in self.plan.pretexts_of(job))
+        failed = (self._failed_source.get(source.digest) for source in self.plan.sources_of(job))
         return next((reason for reason in failed if reason is not None), None)
 
     def _open(self, cell: _Cell) -> list[Job]:
-        """The cell's jobs that wait only for resources or for a pretraining, running ones included."""
+        """The cell's jobs that wait only for resources or for a shared job, running ones included."""
         while cell.open_jobs is None:
             cell.open_jobs = self._next_trial(cell) if cell.chosen is None else self._replicates(cell, cell.chosen)
             for job in cell.open_jobs:
                 reason = self._failed_start(job)
                 if reason is not None:
-                    self._end(job, Outcome("failed", {}, 0, 0.0, f"its pretraining failed: {reason}"))
+                    self._end(job, Outcome("failed", {}, 0, 0.0, f"what it needs failed: {reason}"))
                 elif job.kind == "trial" and self._should_stop(cell, job):
                     self._end(job, Outcome("stopped", {OBJECTIVE: cell.value}, cell.reported, 0.0))
         return cell.open_jobs
@@ -199,8 +198,8 @@ class Agenda:
 
     def _apply_finished(self, event: Event) -> None:
         self.outcomes[event["job"]] = event
-        if event["kind"] == "pretext" and event["status"] == "failed":
-            self._failed_pretext[event["digest"]] = event["reason"] or "unknown"
+        if event["kind"] in SHARED and event["status"] == "failed":
+            self._failed_source[event["digest"]] = f"{event['kind']}: {event['reason'] or 'unknown'}"
             for cell in self._cells.values():
                 cell.open_jobs = None
         if event["cell"] is None:

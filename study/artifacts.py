@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from study.settings import canonical
 from trainables.checkpoint import load_tensors, save_tensors
 from trainables.errors import CheckpointError
-from trainables.files import sync_directory, write_json
+from trainables.files import atomic_writer, sync_directory, write_json, write_text
 
 
 def digest(config: Mapping[str, Any]) -> str:
@@ -30,7 +31,10 @@ def digest(config: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class ArtifactStore:
-    """Artifacts under one root, each a folder named by its digest: weights.pt and artifact.json."""
+    """Artifacts under one root, each a folder named by its digest: artifact.json and what the stage gave.
+
+    Weights are in weights.pt, arrays in NAME.npy, tables in NAME.csv.
+    """
 
     root: Path
 
@@ -42,12 +46,25 @@ class ArtifactStore:
         """Whether it is there, whole."""
         return (self.folder(address) / "artifact.json").exists()
 
-    def put(self, address: str, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
-        """Store weights and their description; if somebody else was first, theirs is kept."""
+    def put(
+        self,
+        address: str,
+        about: Mapping[str, Any],
+        weights: Mapping[str, Tensor] | None = None,
+        arrays: Mapping[str, np.ndarray] | None = None,
+        tables: Mapping[str, str] | None = None,
+    ) -> Path:
+        """Store a stage's output and its description; if somebody else was first, theirs is kept."""
         self.root.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=self.root, prefix=f".{address[:12]}."))
         try:
-            save_tensors(part / "weights.pt", dict(weights))
+            if weights is not None:
+                save_tensors(part / "weights.pt", dict(weights))
+            for name, array in (arrays or {}).items():
+                with atomic_writer(part / f"{name}.npy") as file:
+                    np.save(file, array, allow_pickle=False)
+            for name, text in (tables or {}).items():
+                write_text(part / f"{name}.csv", text)
             write_json(part / "artifact.json", {"digest": address, **about})
             part.chmod(0o755)
             try:
@@ -66,11 +83,30 @@ class ArtifactStore:
         Raises:
             CheckpointError: there is no such artifact, or it is damaged.
         """
-        if not self.has(address):
-            raise CheckpointError(f"{self.folder(address)}: no such artifact")
-        return load_tensors(self.folder(address) / "weights.pt")
+        return load_tensors(self._file(address, "weights.pt"))
+
+    def array(self, address: str, name: str) -> np.ndarray:
+        """A stored array, mapped into memory.
+
+        Raises:
+            CheckpointError: there is no such artifact, or it is damaged.
+        """
+        path = self._file(address, f"{name}.npy")
+        try:
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: unreadable ({error})") from None
+
+    def table(self, address: str, name: str) -> str:
+        """A stored table's text."""
+        return self._file(address, f"{name}.csv").read_text()
 
     def about(self, address: str) -> dict[str, Any]:
         """The stored description."""
         loaded: dict[str, Any] = json.loads((self.folder(address) / "artifact.json").read_text())
         return loaded
+
+    def _file(self, address: str, name: str) -> Path:
+        if not self.has(address):
+            raise CheckpointError(f"{self.folder(address)}: no such artifact")
+        return self.folder(address) / name

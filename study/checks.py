@@ -12,7 +12,7 @@ from study.settings import parse
 from study.spec import Range, StudySpec
 from trainables.errors import did_you_mean
 
-SEARCHED = ("network", "pretext", "downstream")
+SEARCHED = ("network", "pretext", "registration", "propagation", "downstream")
 """Parts of a study whose settings may be searched."""
 
 MANY = 1000

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from trainables.data.settings import DataSettings
 from trainables.downstream.finetune import finetune
 from trainables.loop import FitSettings
 from trainables.pretext.pretrain import PretextSettings, pretrain
+from trainables.registration.training import train_registration
 from trainables.runtime import LocalRuntime
 
 EVALUATION = 1 / 3
@@ -59,19 +59,24 @@ def estimate(plan: Plan) -> Estimate:
 
     Early stopping is not counted on, so that searches with a pruner take less.
     """
-    hours = {"pretext": 0.0, "trial": 0.0, "replicate": 0.0}
+    hours = {**{str(kind): 0.0 for kind in plan.planned()}}
     rates: dict[str, float] = {}
-    pretexts: set[str] = set()
+    shared: set[str] = set()
     for cell in plan.cells:
         spec = plan.resolve(cell.key, {})
         stage: PretextSettings | None = spec.pretext
         for pretext in reversed(plan.pretexts(cell.key, {})):
             assert stage is not None
-            if pretext.digest not in pretexts:
-                pretexts.add(pretext.digest)
+            if pretext.digest not in shared:
+                shared.add(pretext.digest)
                 one = replace(spec, pretext=stage)
                 hours["pretext"] += _pretext_images(one) / _rate("pretext", one, rates) / 3600
             stage = stage.first
+        for job in plan.labels(cell.key, {}):
+            if job.digest not in shared:
+                shared.add(job.digest)
+                pairs = _pairs(spec) if job.stage == "registration" else EVALUATION * _carried(spec)
+                hours[job.kind] += pairs / _rate("registration", spec, rates) / 3600
         seconds = _downstream_images(spec) / _rate("downstream", spec, rates)
         counts: dict[Kind, int] = {"trial": plan.trials, "replicate": plan.spec.replicates}
         for kind, count in counts.items():
@@ -89,14 +94,31 @@ def _pretext_images(spec: StudySpec) -> float:
 
 def _downstream_images(spec: StudySpec) -> float:
     sizes, settings = dataset_sizes(spec.data), spec.downstream
-    images = sizes.labelled["train"]
+    images, judged = sizes.labelled["train"], sizes.labelled["val"]
+    if settings.targets == "propagated":
+        images = sizes.frames["train"]
+    images = max(1.0, images / spec.network.frames)
     if settings.labels is None:
         images *= settings.label_fraction
     else:
         images *= min(1.0, settings.labels / max(1.0, sizes.sequences["train"]))
     evaluations = math.ceil(settings.fit.epochs / settings.fit.evaluate_every)
     trained = settings.fit.epochs * _in_epoch(settings.fit, images)
-    return trained + evaluations * EVALUATION * sizes.labelled["val"]
+    return (settings.folds or 1) * (trained + evaluations * EVALUATION * judged)
+
+
+def _pairs(spec: StudySpec) -> float:
+    """Pairs of frames that the registration is trained on."""
+    sizes, settings = dataset_sizes(spec.data), spec.registration
+    number = sizes.sequences["train"]
+    if settings.pairs == "all":
+        number *= (sizes.frames["train"] / max(1.0, number)) ** 2
+    return settings.fit.epochs * _in_epoch(settings.fit, number)
+
+
+def _carried(spec: StudySpec) -> float:
+    """Pairs of frames that labels are carried over, in both directions."""
+    return 2 * sum(dataset_sizes(spec.data).frames.values())
 
 
 def _in_epoch(fit: FitSettings, images: float) -> float:
@@ -136,9 +158,10 @@ def _between(clip: Clip, stride: int) -> float:
 
 
 def _rate(stage: str, spec: StudySpec, known: dict[str, float]) -> float:
-    """Training images a second of one worker, measured once for each network, method, batch and image size."""
-    fit = spec.pretext.fit if stage == "pretext" else spec.downstream.fit
-    method: Any = plain(spec.pretext.method) if stage == "pretext" else None
+    """Training images (windows, pairs) a second of one worker, once for each network, method, batch and image size."""
+    fits = {"pretext": spec.pretext.fit, "registration": spec.registration.fit, "downstream": spec.downstream.fit}
+    methods = {"pretext": spec.pretext.method, "registration": spec.registration.network, "downstream": None}
+    fit, method = fits[stage], plain(methods[stage])
     size = (spec.pretext_data or spec.data).image_size if stage == "pretext" else spec.data.image_size
     batch = min(fit.batch_size, 64)
     key = canonical([stage, plain(spec.network), method, size, batch, fit.precision, fit.micro_batch])
@@ -151,22 +174,27 @@ def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: in
     in_parts = fit.micro_batch is not None and fit.micro_batch < fit.batch_size
     parts = max(2, min(fit.micro_batch or batch, batch // 2)) if in_parts else None  # cached gradients take longer
     short = replace(fit, epochs=2, batch_size=batch, steps_per_epoch=None, micro_batch=parts)
-    store = _made_up_store(2 * batch, size)
+    store = _made_up_store(2 * batch, size, {"registration": 2, "downstream": spec.network.frames}.get(stage, 1))
+    if stage == "registration":
+        return train_registration(
+            replace(spec.registration, fit=short, pairs="one_per_sequence"), store, LocalRuntime(), spec.seed
+        ).fitted.history
     if stage == "pretext":
         settings = replace(spec.pretext, fit=short, collapse=None, probe=None)
         return pretrain(settings, spec.network, store, LocalRuntime(), spec.seed).fitted.history
-    downstream = replace(spec.downstream, fit=short, label_fraction=1.0, labels=None)
+    downstream = replace(spec.downstream, fit=short, label_fraction=1.0, labels=None, targets="labelled", folds=None)
     return finetune(downstream, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history
 
 
-def _made_up_store(frames: int, size: int) -> FrameStore:
-    """A store in memory with `frames` training frames of noise and a few to validate."""
+def _made_up_store(sequences: int, size: int, frames: int) -> FrameStore:
+    """A store in memory with training sequences of so many frames of noise, and a few to validate."""
     classes = ("background", "one", "two", "three")
-    total = frames + 4
+    total = (sequences + 4) * frames
     index = np.zeros(total, INDEX_DTYPE)
-    for column in ("subject", "sequence", "mask"):
-        index[column] = np.arange(total)
-    index["split"][frames:] = SPLITS.index("val")
+    index["mask"] = np.arange(total)
+    for column in ("subject", "sequence"):
+        index[column] = np.arange(total) // frames
+    index["split"][sequences * frames :] = SPLITS.index("val")
     noise = np.random.default_rng(0)
     return FrameStore(
         folder=Path(),

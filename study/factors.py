@@ -14,7 +14,7 @@ from study.problems import Keys, Problem, found
 from study.spec import Factor
 from trainables.errors import did_you_mean
 
-VARIED = ("data", "pretext_data", "network", "pretext", "downstream")
+VARIED = ("data", "pretext_data", "network", "pretext", "registration", "propagation", "downstream")
 """Parts of a study whose settings may be levels of a factor."""
 
 WHOLE = "all"

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Kind = Literal["pretext", "trial", "replicate"]
-Stage = Literal["pretext", "downstream"]
+Kind = Literal["pretext", "registration", "propagation", "trial", "replicate"]
+Stage = Literal["pretext", "registration", "propagation", "downstream"]
+SHARED: tuple[Kind, ...] = ("pretext", "registration", "propagation")
+"""Kinds of jobs that cells share."""
+
 Status = Literal["completed", "stopped", "failed"]
 
 
@@ -26,15 +29,17 @@ class Job:
 
     Attributes:
         id: unique in the study, and its folder's name.
-        kind: a pretraining, a trial of the search, or a replicate of a cell's chosen configuration.
+        kind: a trial of the search, a replicate of a cell's chosen configuration, or the stage of a job that cells
+            share: a pretraining, a registration, a propagation of labels.
         stage: what is run.
-        cell: key of the cell it belongs to; a pretraining belongs to none, as cells share it.
+        cell: key of the cell it belongs to; a shared one belongs to none.
         levels: the cell's level of each factor.
         index: the trial's or replicate's number in its cell.
         params: the settings that vary between this cell's trials, by dotted path.
         config: everything that determines the result, as plain values; its digest is the artifact's address.
         digest: of config.
-        start: digest of the pretraining it starts from, or None.
+        start: digest of the artifact whose weights it starts from, or None.
+        labels: digest of the pseudo-labels it learns from, or None.
         frames: folder of the frame store.
         epochs: to train, for progress displays.
         need: resources.
@@ -53,12 +58,23 @@ class Job:
     frames: str
     epochs: int
     need: Need
+    labels: str | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether cells share it."""
+        return self.cell is None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Digests of the artifacts without which it cannot run."""
+        return tuple(address for address in (self.start, self.labels) if address is not None)
 
     @property
     def label(self) -> str:
         """For people: 'simclr 0.05 · trial 3'."""
         name = " ".join(self.levels.values()) or self.kind
-        return f"pretext {name} {self.digest[:6]}" if self.kind == "pretext" else f"{name} · {self.kind} {self.index}"
+        return f"{self.kind} {name} {self.digest[:6]}" if self.shared else f"{name} · {self.kind} {self.index}"
 
     def plain(self) -> dict[str, Any]:
         """As JSON-able values."""

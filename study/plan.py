@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from study.artifacts import digest
 from study.definition import Study
 from study.factors import Cell
-from study.jobs import Job, Kind, Need
+from study.jobs import SHARED, Job, Kind, Need, Stage
 from study.settings import canonical, component_name, plain
 from study.spec import StageResources, Start, StudySpec
 from trainables.data.settings import DataSettings
@@ -18,7 +19,7 @@ from trainables.pretext.method import NetworkMethod
 from trainables.pretext.pretrain import PretextSettings
 from trainables.seeds import derive
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of what the stages compute from a config; raising it makes every older artifact another's."""
 
 
@@ -77,6 +78,50 @@ class Plan:
             jobs.append(self._pretext(spec, stage, jobs[-1].digest if jobs else None))
         return jobs
 
+    def labels(self, cell: str, params: Mapping[str, Any]) -> list[Job]:
+        """The registration and the propagation whose pseudo-labels a configuration of `cell` learns from; or none."""
+        spec = self.resolve(cell, params)
+        if spec.downstream.targets != "propagated":
+            return []
+        data = self._datasets(spec.data)
+        common = {"schema": SCHEMA, "data": data.fingerprint}
+        trained = {
+            **common,
+            "stage": "registration",
+            "registration": plain(spec.registration),
+            "seed": derive(spec.seed, "registration"),
+        }
+        need = _need(spec.resources.registration)
+        first = self._shared("registration", trained, None, data, spec.registration.fit.epochs, need)
+        carried = {
+            **common,
+            "stage": "propagation",
+            "network": plain(spec.registration.network),
+            "propagation": plain(spec.propagation),
+            "start": first.digest,
+        }
+        return [first, self._shared("propagation", carried, first.digest, data, 1, replace(need, workers=1))]
+
+    def _shared(
+        self, stage: Stage, config: Mapping[str, Any], start: str | None, data: Dataset, epochs: int, need: Need
+    ) -> Job:
+        address = digest(config)
+        return Job(
+            id=f"{stage}-{address[:12]}",
+            kind=stage,  # type: ignore[arg-type]
+            stage=stage,
+            cell=None,
+            levels={},
+            index=0,
+            params={},
+            config=config,
+            digest=address,
+            start=start,
+            frames=data.folder,
+            epochs=epochs,
+            need=need,
+        )
+
     def _pretext(self, spec: StudySpec, stage: PretextSettings, start: str | None) -> Job:
         data, name = self._datasets(spec.pretext_data or spec.data), str(component_name(type(stage.method)))
         whole = isinstance(stage.method, NetworkMethod)
@@ -85,7 +130,7 @@ class Plan:
             "stage": "pretext",
             "data": data.fingerprint,
             "pretext": plain(replace(stage, first=None)) if start is None else plain(stage),
-            **({"network": plain(spec.network)} if whole else {"backbone": plain(spec.network.backbone)}),
+            **({"network": plain(spec.network.of_images)} if whole else {"backbone": plain(spec.network.backbone)}),
             "start": start,
             "seed": derive(spec.seed, "pretext"),
         }
@@ -106,9 +151,11 @@ class Plan:
             need=_need(spec.resources.pretext),
         )
 
-    def pretexts_of(self, job: Job) -> list[Job]:
-        """The pretrainings that a downstream job starts from, the first one first."""
-        return self.pretexts(job.cell or "", job.params) if job.start is not None else []
+    def sources_of(self, job: Job) -> list[Job]:
+        """The shared jobs that a downstream job needs, each after those that it needs itself."""
+        if not job.inputs:
+            return []
+        return [*self.pretexts(job.cell or "", job.params), *self.labels(job.cell or "", job.params)]
 
     def trial(self, cell: str, index: int, params: Mapping[str, Any]) -> Job:
         """Trial `index` of a cell's search. All trials of a study share weights' seed and labelled subset."""
@@ -119,10 +166,15 @@ class Plan:
         return self._downstream("replicate", cell, index, params, derive(self.spec.seed, "replicate", index))
 
     def planned(self) -> dict[str, int]:
-        """How many jobs of each kind a finished study has; pretrainings that depend on searched settings excepted."""
-        keys = {job.digest for cell in self.cells for job in self.pretexts(cell.key, {})}
+        """How many jobs of each kind a finished study has; shared ones that depend on searched settings excepted."""
+        shared = {
+            job.digest: job.kind
+            for cell in self.cells
+            for job in (*self.pretexts(cell.key, {}), *self.labels(cell.key, {}))
+        }
+        counts = Counter(shared.values())
         return {
-            "pretext": len(keys),
+            **{kind: counts[kind] for kind in SHARED if counts[kind] or kind == "pretext"},
             "trial": self.trials * len(self.cells),
             "replicate": self.spec.replicates * len(self.cells),
         }
@@ -143,14 +195,15 @@ class Plan:
         """What one job of each stage asks of the cluster, by stage; stages that no cell runs are left out."""
         needs: dict[tuple[str, Need], None] = {}
         for cell in self.cells:
-            for pretext in self.pretexts(cell.key, {}):
-                needs["pretext", pretext.need] = None
+            for shared in (*self.pretexts(cell.key, {}), *self.labels(cell.key, {})):
+                needs[shared.stage, shared.need] = None
             needs["downstream", _need(self.resolve(cell.key, {}).resources.downstream)] = None
         return list(needs)
 
     def _downstream(self, kind: Kind, cell: str, index: int, params: Mapping[str, Any], seed: int) -> Job:
         spec = self.resolve(cell, params)
         pretext = next(reversed(self.pretexts(cell, params)), None)
+        labels = next(reversed(self.labels(cell, params)), None)
         data = self._datasets(spec.data)
         config = {
             "schema": SCHEMA,
@@ -159,6 +212,7 @@ class Plan:
             "network": plain(spec.network),
             "downstream": plain(spec.downstream),
             "start": {"artifact": pretext.digest} if pretext else plain(spec.pretext.method),
+            "labels": labels.digest if labels else None,
             "seed": seed,
             "test": kind == "replicate",
         }
@@ -174,8 +228,9 @@ class Plan:
             digest=digest(config),
             start=pretext.digest if pretext else None,
             frames=data.folder,
-            epochs=spec.downstream.fit.epochs,
+            epochs=spec.downstream.epochs,
             need=_need(spec.resources.downstream),
+            labels=labels.digest if labels else None,
         )
 
 

@@ -23,6 +23,10 @@ from trainables.optim.schedules import Schedule
 from trainables.pretext import METHODS
 from trainables.pretext.method import Method
 from trainables.pretext.pretrain import PretextSettings
+from trainables.registration import SIMILARITIES
+from trainables.registration.propagate import Propagation
+from trainables.registration.similarity import Similarity
+from trainables.registration.training import RegistrationSettings
 from trainables.registry import Registry
 
 Components = Mapping[type, Sequence[Registry[Any]]]
@@ -233,6 +237,7 @@ class Resources:
     """Of each stage."""
 
     pretext: StageResources = field(default_factory=StageResources)
+    registration: StageResources = field(default_factory=StageResources)
     downstream: StageResources = field(default_factory=StageResources)
 
 
@@ -262,6 +267,8 @@ class StudySpec:
         seed: names everything random.
         pretext_data: that pretext is trained on; None for `data`.
         downstream: how the network is trained.
+        registration: how the network is trained that carries labels, where downstream learns from pseudo-labels.
+        propagation: how it carries them.
         factors: what the cells are the combinations of.
         search: of each cell's configuration.
         replicates: of each cell's chosen configuration, from 1 up.
@@ -277,6 +284,8 @@ class StudySpec:
     seed: int = 0
     pretext_data: DataSettings | None = None
     downstream: DownstreamSettings = field(default_factory=DownstreamSettings)
+    registration: RegistrationSettings = field(default_factory=RegistrationSettings)
+    propagation: Propagation = field(default_factory=Propagation)
     factors: tuple[Factor, ...] = ()
     search: SearchSpec = field(default_factory=SearchSpec)
     replicates: int = 3
@@ -298,6 +307,7 @@ COMPONENTS: Components = {
     Optimizer: (OPTIMIZERS,),
     Schedule: (SCHEDULES,),
     Loss: (LOSSES,),
+    Similarity: (SIMILARITIES,),
     Start: (STARTS,),
     Range: (RANGES,),
     Pruner: (PRUNERS,),

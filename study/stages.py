@@ -6,8 +6,6 @@ ledger and talks to MLflow.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import time
 import traceback
@@ -16,27 +14,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from study.artifacts import ArtifactStore
 from study.jobs import Job, Outcome
+from study.results import keep_test, quality_metrics, quality_table
 from study.settings import parse
 from study.spec import ImageNetStart
 from study.spec import Start as StudyStart
 from study.workspace import JobFolder
 from trainables.checkpoint import Checkpoints
 from trainables.data.frames import FrameStore
-from trainables.data.records import PHASES
-from trainables.downstream.finetune import DownstreamSettings, Finetuned, Start, finetune
-from trainables.downstream.segmentation import Predictions
+from trainables.data.targets import DenseLabels
+from trainables.downstream.finetune import DownstreamSettings, Start, finetune
 from trainables.errors import TrainingFailed, UserError
-from trainables.files import atomic_writer, write_json, write_text
+from trainables.files import write_json, write_text
 from trainables.loop import FitResult
-from trainables.metrics.overlap import subject_means
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.imagenet import ImageNetWeights
 from trainables.networks.network import NetworkSettings
 from trainables.pretext.pretrain import PretextSettings, pretrain
+from trainables.registration.network import DLIR
+from trainables.registration.propagate import Propagation
+from trainables.registration.pseudo_labels import pseudo_labels
+from trainables.registration.training import RegistrationSettings, train_registration
 from trainables.runtime import Runtime
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -105,9 +104,15 @@ def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime
     store = FrameStore.open(Path(job.frames))
     if store.fingerprint != job.config["data"]:
         raise UserError(f"{job.frames}: the frames have changed since this job was planned")
-    if job.stage == "pretext":
-        return _pretext(job, store, artifacts, runtime)
-    return _downstream(job, store, folder, artifacts, runtime)
+    match job.stage:
+        case "pretext":
+            return _pretext(job, store, artifacts, runtime)
+        case "registration":
+            return _registration(job, store, artifacts, runtime)
+        case "propagation":
+            return _propagation(job, store, artifacts, runtime)
+        case "downstream":
+            return _downstream(job, store, folder, artifacts, runtime)
 
 
 def _pretext(
@@ -121,9 +126,37 @@ def _pretext(
     start = artifacts.weights(job.start) if job.start is not None else None
     pretrained = pretrain(settings, network, store, runtime, job.config["seed"], start)
     if runtime.rank == 0:
-        about = {"stage": "pretext", "config": job.config, "metrics": pretrained.fitted.metrics, "job": job.id}
-        artifacts.put(job.digest, pretrained.weights, about)
+        artifacts.put(job.digest, _about(job, pretrained.fitted), pretrained.weights)
     return pretrained.fitted, dict(pretrained.fitted.metrics)
+
+
+def _registration(
+    job: Job, store: FrameStore, artifacts: ArtifactStore, runtime: Runtime
+) -> tuple[FitResult, dict[str, float]]:
+    settings = parse(RegistrationSettings, job.config["registration"])
+    trained = train_registration(settings, store, runtime, job.config["seed"])
+    if runtime.rank == 0:
+        artifacts.put(job.digest, _about(job, trained.fitted), trained.state)
+    return trained.fitted, dict(trained.fitted.metrics)
+
+
+def _propagation(
+    job: Job, store: FrameStore, artifacts: ArtifactStore, runtime: Runtime
+) -> tuple[FitResult, dict[str, float]]:
+    assert job.start is not None
+    settings, network = parse(Propagation, job.config["propagation"]), parse(DLIR, job.config["network"])
+    made = pseudo_labels(settings, network, artifacts.weights(job.start), store, runtime.device)
+    metrics = {"frames": float(len(made.labels.rows)), **quality_metrics(made.quality, store)}
+    fitted = FitResult(metrics, 1, [metrics])
+    arrays = {"rows": made.labels.rows, "masks": made.labels.masks}
+    tables = {"quality": quality_table(made.quality, store)} if made.quality else {}
+    runtime.report(1, metrics)
+    artifacts.put(job.digest, _about(job, fitted), arrays=arrays, tables=tables)
+    return fitted, metrics
+
+
+def _about(job: Job, fitted: FitResult) -> dict[str, Any]:
+    return {"stage": job.stage, "config": job.config, "metrics": fitted.metrics, "job": job.id}
 
 
 def _downstream(
@@ -131,12 +164,15 @@ def _downstream(
 ) -> tuple[FitResult, dict[str, float]]:
     settings = parse(DownstreamSettings, job.config["downstream"])
     network = parse(NetworkSettings, job.config["network"])
-    result = finetune(
-        settings, network, _start(job, artifacts), store, runtime, job.config["seed"], test=job.config["test"]
-    )
+    dense = None
+    if job.labels is not None:
+        dense = DenseLabels(artifacts.array(job.labels, "rows"), artifacts.array(job.labels, "masks"))
+    seed, test = job.config["seed"], job.config["test"]
+    result = finetune(settings, network, _start(job, artifacts), store, runtime, seed, test=test, dense=dense)
     metrics = {**result.fitted.metrics, "labelled_subjects": float(result.subjects)}
     if result.test is not None and runtime.rank == 0:
-        metrics |= _keep_test(result, result.test, job, store, folder, artifacts)
+        metrics |= keep_test(result.test, store, folder)
+        artifacts.put(job.digest, _about(job, result.fitted), result.state)
     return result.fitted, metrics
 
 
@@ -145,37 +181,3 @@ def _start(job: Job, artifacts: ArtifactStore) -> Start:
         return artifacts.weights(job.start)
     start: Any = parse(StudyStart, job.config["start"])
     return ImageNetWeights(start.weights, start.download) if isinstance(start, ImageNetStart) else None
-
-
-def _keep_test(
-    result: Finetuned, test: Predictions, job: Job, store: FrameStore, folder: JobFolder, artifacts: ArtifactStore
-) -> dict[str, float]:
-    """Write a replicate's test table, predictions and weights; gives its test metrics."""
-    with atomic_writer(folder.predictions) as file:
-        np.savez_compressed(file, rows=test.rows, masks=test.masks)
-    write_text(folder.test, _test_table(test, store))
-    about = {"stage": "downstream", "config": job.config, "metrics": result.fitted.metrics, "job": job.id}
-    artifacts.put(job.digest, result.state, about)
-    return _test_metrics(test, store)
-
-
-def _test_table(test: Predictions, store: FrameStore) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["subject", "row", "phase", "dice", *(f"dice/{name}" for name in store.classes[1:])])
-    for row, scores in zip(test.cases, test.dice, strict=True):
-        record = store.index[row]
-        mean = float(np.nanmean(scores)) if not np.isnan(scores).all() else float("nan")
-        subject, phase = store.subjects[int(record["subject"])], PHASES[int(record["phase"])]
-        writer.writerow([subject, int(row), phase, repr(mean), *(repr(float(score)) for score in scores)])
-    return text.getvalue()
-
-
-def _test_metrics(test: Predictions, store: FrameStore) -> dict[str, float]:
-    """Dice as validation has it: the mean over subjects of the mean over their cases."""
-    per_subject = subject_means(test.dice, store.index["subject"][test.cases])
-    classes = zip(store.classes[1:], np.nanmean(per_subject, axis=0), strict=True)
-    return {
-        "test/dice": float(np.nanmean(per_subject)),
-        **{f"test/dice/{name}": float(value) for name, value in classes},
-    }

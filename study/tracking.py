@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from study.jobs import Job, Outcome
+from study.jobs import SHARED, Job, Outcome
 from study.workspace import JobFolder, StudyFolder, Workspace
 from trainables.files import write_json
 
@@ -176,18 +176,19 @@ class Tracker:
         }
         if job.cell is not None:
             tags["cell"] = job.cell
-        if job.start is not None:
-            tags["pretext_digest"] = job.start
-            pretext = next((t.run_id for j, t in self._tracked.items() if self._is(j, job.start)), None)
-            if pretext is not None:
-                tags["pretext_run_id"] = pretext
+        for name, digest in (("pretext", job.start), ("labels", job.labels)):
+            if digest is not None and job.stage != "propagation":
+                tags[f"{name}_digest"] = digest
+                source = next((t.run_id for j, t in self._tracked.items() if self._made(j, digest)), None)
+                if source is not None:
+                    tags[f"{name}_run_id"] = source
         run_id = self._find_or_create(job.id, tags, job.label)
         self._client.update_run(run_id, status="RUNNING")
         self._send_parameters(job, run_id)
         return _Tracked(run_id)
 
-    def _is(self, job_id: str, digest: str) -> bool:
-        return job_id.startswith("pretext-") and job_id.endswith(digest[:12])
+    def _made(self, job_id: str, digest: str) -> bool:
+        return job_id.partition("-")[0] in SHARED and job_id.endswith(digest[:12])
 
     def _find_or_create(self, job_id: str, tags: Mapping[str, str], name: str) -> str:
         found = self._client.search_runs([self._experiment], f"tags.`{TAG}` = '{job_id}'", max_results=1)

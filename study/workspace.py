@@ -128,6 +128,16 @@ class JobFolder:
         return self.root / "test.csv"
 
     @property
+    def sequences(self) -> Path:
+        """Areas over time of a replicate's test sequences, where they were segmented as a whole."""
+        return self.root / "sequences.csv"
+
+    @property
+    def volumes(self) -> Path:
+        """Ventricular volumes of a replicate's test subjects, where the dataset allows them."""
+        return self.root / "volumes.csv"
+
+    @property
     def predictions(self) -> Path:
         """Test predictions of a replicate: `rows` (N,) of the frame store and `masks` uint8 (N, S, S)."""
         return self.root / "predictions.npz"

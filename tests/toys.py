@@ -1,10 +1,12 @@
 """Small things that several tests share."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from trainables.data.frames import INDEX_DTYPE, FrameStore
+from trainables.data.records import PHASES
 
 
 def toy_store(frames: int = 24, size: int = 8) -> FrameStore:
@@ -31,3 +33,16 @@ def toy_store(frames: int = 24, size: int = 8) -> FrameStore:
         faults={},
         split_by="official",
     )
+
+
+def sequence_store(phases: list[str], frames_each: int, **columns: object):
+    """Sequences of so many frames, the phases of their frames given in one list."""
+    store = toy_store(len(phases), size=8)
+    index = np.array(store.index)
+    index["sequence"] = np.arange(len(phases)) // frames_each
+    index["subject"] = index["sequence"]
+    index["phase"] = [PHASES.index(phase) for phase in phases]
+    index["split"], index["mask"], index["stack"] = 0, np.where(index["phase"] > 0, np.arange(len(phases)), -1), 0
+    for name, values in columns.items():
+        index[name] = values
+    return dataclasses.replace(store, index=index)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from study.definition import Study
 from study.estimate import Estimate, estimate
+from study.jobs import SHARED
 from study.plan import Plan
 from study.settings import component_name
 from trainables.errors import DataError
@@ -32,8 +33,9 @@ def show_plan(study: Study, out: Console, *, as_json: bool) -> None:
     out.print(_cells(plan))
     planned = plan.planned()
     shared = len(plan.cells) - sum(not plan.pretexts(cell.key, {}) for cell in plan.cells)
+    labels = "".join(f"{planned[kind]} {kind}s, " for kind in SHARED[1:] if kind in planned)
     out.print(
-        f"{planned['pretext']} pretrainings shared by {shared} cells, {planned['trial']} trials, "
+        f"{planned['pretext']} pretrainings shared by {shared} cells, {labels}{planned['trial']} trials, "
         f"{planned['replicate']} replicates"
     )
     searched = [path for path in plan.spec.search.space if path.startswith(("pretext.", "network.backbone"))]

@@ -9,10 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from study.jobs import SHARED, Kind
 from study.ledger import follow, read_ledger
 from study.workspace import StudyFolder
 
-KINDS = ("pretext", "trial", "replicate")
+KINDS: tuple[Kind, ...] = (*SHARED, "trial", "replicate")
 STATUSES = ("completed", "stopped", "failed")
 
 
@@ -23,8 +24,7 @@ def show_status(folder: StudyFolder, out: Console, *, as_json: bool) -> None:
         out.print_json(json.dumps(standing))
         return
     table = Table("", "planned", *STATUSES, box=None, pad_edge=False)
-    for kind in KINDS:
-        counts = standing["jobs"][kind]
+    for kind, counts in standing["jobs"].items():
         table.add_row(kind, *(str(counts[column]) for column in ("planned", *STATUSES)))
     out.print(f"{standing['name']}: {standing['state']}")
     out.print(table)
@@ -38,8 +38,9 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
     finished = list(follow(read_ledger(folder.ledger), "finished"))
     counts = Counter((event["kind"], event["status"]) for event in finished)
     planned = plan["planned_jobs"]
-    jobs = {kind: {"planned": planned[kind], **{status: counts[kind, status] for status in STATUSES}} for kind in KINDS}
-    ended = {kind: sum(counts[kind, status] for status in STATUSES) for kind in KINDS}
+    kinds = [kind for kind in KINDS if kind in planned]
+    jobs = {kind: {"planned": planned[kind], **{status: counts[kind, status] for status in STATUSES}} for kind in kinds}
+    ended = {kind: sum(counts[kind, status] for status in STATUSES) for kind in kinds}
     complete = all(ended[kind] >= planned[kind] for kind in ("trial", "replicate"))
     return {
         "name": folder.name,

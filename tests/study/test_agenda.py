@@ -143,7 +143,7 @@ def test_a_failed_pretraining_fails_what_needs_it_and_nothing_else(tmp_path):
         if event["cell"]:
             by_method["simclr" if "simclr" in event["cell"] else "random"].add(event["status"])
             if event["status"] == "failed":
-                assert event["reason"] == "its pretraining failed: it collapsed"
+                assert event["reason"] == "what it needs failed: pretext: it collapsed"
     assert by_method["simclr"] == {"failed"}
     assert "failed" not in by_method["random"]
 

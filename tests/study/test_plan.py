@@ -80,7 +80,7 @@ def test_stages_run_in_turn_and_what_fails_ends_all_that_follows(tmp_path):
     assert agenda.done
     trials = [event for event in agenda.outcomes.values() if event["kind"] == "trial"]
     assert trials
-    assert {event["reason"] for event in trials} == {"its pretraining failed: it diverged"}
+    assert {event["reason"] for event in trials} == {"what it needs failed: pretext: it diverged"}
 
 
 def test_a_second_stage_without_a_first_is_refused_where_it_stands():

@@ -20,15 +20,26 @@ class Draw:
         first: this shard's first row in it.
         count: this shard's number of rows.
         device: where the drawn parameters go; drawing itself is done on the CPU.
+        frames: of each sample, which share its parameters; a row is handed out for every frame.
     """
 
-    def __init__(self, seed: int, total: int, first: int, count: int, device: torch.device | str = "cpu") -> None:
-        self.seed, self.total, self.first, self.count = seed, total, first, count
+    def __init__(
+        self,
+        seed: int,
+        total: int,
+        first: int,
+        count: int,
+        device: torch.device | str = "cpu",
+        frames: int = 1,
+    ) -> None:
+        self.seed, self.total, self.first, self.frames = seed, total, first, frames
+        self.samples, self.count = count, count * frames
         self.device = torch.device(device)
         self._generator = torch.Generator().manual_seed(seed)
 
     def _shard(self, values: Tensor) -> Tensor:
-        return values[self.first : self.first + self.count].to(self.device, non_blocking=True)
+        own = values[self.first : self.first + self.samples]
+        return own.repeat_interleave(self.frames, 0).to(self.device, non_blocking=True)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """Float32 `(count, *shape)`, uniform in [low, high)."""
@@ -48,14 +59,18 @@ class Draw:
 
     def fork(self, *names: str | int) -> Draw:
         """An independent draw for the same shard, by name: one for each view or operation."""
-        return Draw(derive(self.seed, *names), self.total, self.first, self.count, self.device)
+        return Draw(derive(self.seed, *names), self.total, self.first, self.samples, self.device, self.frames)
+
+    def of_frames(self, frames: int) -> Draw:
+        """The same for samples of several frames each, so that the frames of a sequence are moved alike."""
+        return Draw(self.seed, self.total, self.first, self.samples, self.device, frames)
 
     def part(self, first: int, count: int) -> Draw:
         """The same randomness for `count` of this shard's rows, from its row `first` on, drawn from its beginning."""
-        return Draw(self.seed, self.total, self.first + first, count, self.device)
+        return Draw(self.seed, self.total, self.first + first, count, self.device, self.frames)
 
     def field(self, *shape: int) -> Tensor:
-        """Float32 `(count, *shape)` standard normal noise for pixels, drawn where it is used.
+        """Float32 `(count, *shape)` standard normal noise for pixels, drawn where it is used; each frame has its own.
 
         Each row has a stream of its own: a whole logical batch of pixel noise would be thrown away by every other
         worker. So the values do not depend on the shards, though on the kind of device; and one draw has one field.
@@ -63,5 +78,7 @@ class Draw:
         generator = torch.Generator(device=self.device)
         noise = torch.empty(self.count, *shape, device=self.device)
         for row in range(self.count):
-            noise[row].normal_(generator=generator.manual_seed(derive(self.seed, "field", self.first + row)))
+            noise[row].normal_(
+                generator=generator.manual_seed(derive(self.seed, "field", self.first * self.frames + row))
+            )
         return noise

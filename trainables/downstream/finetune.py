@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,15 +10,19 @@ import torch
 from torch import Tensor
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches
+from trainables.data.batches import Batches, RowChooser
 from trainables.data.frames import FrameStore
-from trainables.data.records import Split
 from trainables.data.splits import label_subset
+from trainables.data.targets import DenseLabels, Targets, targeted
+from trainables.downstream.folds import Turns, divided_subjects, weights_of
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.multitask import Alternating, MultiTask
-from trainables.downstream.segmentation import Predictions, Segmentation
+from trainables.downstream.over_time import SegmentationOverTime
+from trainables.downstream.segmentation import Predictions, Segmentation, predict
+from trainables.downstream.selection import dense_sequences, labelled_rows, rows_of, tested_rows
 from trainables.downstream.transfer import Transfer
-from trainables.errors import DataError, UserError, did_you_mean
+from trainables.downstream.windows import training_windows
+from trainables.errors import UserError
 from trainables.loop import FitResult, FitSettings, Task, autocast_dtype, fit
 from trainables.micro_batches import divided_all
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
@@ -40,6 +44,11 @@ class DownstreamSettings:
         label_fraction: share of the labelled training subjects that is used, in (0, 1].
         labels: number of labelled training subjects instead of a share, at least 1.
         views: names of the views whose labelled frames are trained and judged on; None for all.
+        targets: "labelled" frames of the dataset; "ends", those of end-diastole and end-systole alone, though the
+            dataset may have more; or "propagated", the ends and the pseudo-labels of the frames between them. With the
+            last two, validation and test know the ends alone, and test segments whole sequences.
+        folds: train this many networks, each judged on another part of the labelled subjects of the train and val
+            splits together, and average their answers on the test split; from 2 up. None trains one.
         transfer: what is loaded from the start, and what is trained.
         loss: minimised.
         fit: how long and how to train.
@@ -49,6 +58,8 @@ class DownstreamSettings:
     label_fraction: float = 1.0
     labels: int | None = None
     views: tuple[str, ...] | None = None
+    targets: Targets = "labelled"
+    folds: int | None = None
     transfer: Transfer = field(default_factory=Transfer)
     loss: Loss = field(default_factory=DiceCrossEntropy)
     fit: FitSettings = field(default_factory=FitSettings)
@@ -59,14 +70,23 @@ class DownstreamSettings:
             raise ValueError(f"label_fraction is {self.label_fraction}, expected a share in (0, 1]")
         if self.labels is not None and self.labels < 1:
             raise ValueError(f"labels is {self.labels}, expected at least 1 subject")
+        if self.folds is not None and self.folds < 2:
+            raise ValueError(f"folds is {self.folds}, expected a whole number from 2 up")
+        if self.folds is not None and self.transfer.method is not None:
+            raise ValueError(f"folds is {self.folds}: multitask trains one network, expected null")
+
+    @property
+    def epochs(self) -> int:
+        """Of all trainings together."""
+        return self.fit.epochs * (self.folds or 1)
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A trained segmentation network.
+    """A trained segmentation network, or several.
 
     Attributes:
-        state: its weights, on the CPU.
+        state: its weights, on the CPU; of several networks, each key begins with the network's number.
         fitted: the run.
         subjects: how many labelled subjects it saw.
         test: its answers on the test split, when asked for.
@@ -87,6 +107,7 @@ def finetune(
     seed: int,
     *,
     test: bool = False,
+    dense: DenseLabels | None = None,
 ) -> Finetuned:
     """Train on a subset of the labelled training subjects; keep the epoch that is best on validation.
 
@@ -100,8 +121,91 @@ def finetune(
         runtime: where it runs.
         seed: of weights, order, augmentation and labelled subset.
         test: whether the kept weights are then judged on the test split.
+        dense: pseudo-labels, where the settings ask for them.
     """
-    subjects = labelled_subjects(settings, store, seed)
+    _check_workers(settings, runtime)
+    judged = targeted(store, "labelled" if settings.targets == "labelled" else "ends", None)
+    stage = _Stage(settings, network, start, targeted(store, settings.targets, dense), judged)
+    subjects = labelled_subjects(settings, judged, seed)
+    if settings.folds is None:
+        val = np.unique(judged.index["subject"][labelled_rows(judged, "val", settings.views)])
+        task, fitted = stage.train(subjects, val, runtime, seed)
+        tasks, state = [task], weights_of(task.network)
+    else:
+        tasks, fitted = _cross_validated(stage, subjects, runtime, seed)
+        state = {f"{number}.{name}": v for number, t in enumerate(tasks) for name, v in weights_of(t.network).items()}
+    predictions = None
+    if test:
+        rows = tested_rows(judged, settings.views, whole=settings.targets != "labelled" or network.frames > 1)
+        batches = Batches(judged, rows, settings.fit.batch_size, shuffle=False)
+        predictions = _predict(tasks, batches, settings.fit, runtime)
+    return Finetuned(state, fitted, len(subjects), predictions)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What all trainings of a stage share; `seen` has the masks to train on, `judged` those to judge by."""
+
+    settings: DownstreamSettings
+    network: NetworkSettings
+    start: Start
+    seen: FrameStore
+    judged: FrameStore
+
+    def train(self, train: np.ndarray, val: np.ndarray, runtime: Runtime, seed: int) -> tuple[Segmentation, FitResult]:
+        """Train on some subjects, and keep the epoch that is best on others."""
+        fit_settings, views = self.settings.fit, self.settings.views
+        size, alone = fit_settings.batch_size, runtime.world_size == 1
+        rows: np.ndarray | RowChooser = rows_of(self.seen, train, views)
+        if self.network.frames > 1:
+            found = dense_sequences(self.seen, rows_of(self.seen, train, views))
+            rows = training_windows(found, self.network.frames, derive(seed, "train"))
+        # Workers must have equal shares of a batch, so a smaller last one is left out where there are several.
+        batches = Batches(self.seen, rows, size, seed, masks=True, keep_tail=alone, steps=fit_settings.steps_per_epoch)
+        chosen_by = Batches(self.judged, rows_of(self.judged, val, views), size, shuffle=False)
+        task = self.task(_build(self.settings.transfer, self.network, self.start, self.judged, seed))
+        whole, batches = _beside(task, batches, self.settings, self.judged, seed)
+        return task, fit(whole, batches, chosen_by, fit_settings, runtime, seed)
+
+    def task(self, built: SegmentationNetwork) -> Segmentation:
+        """The task of a network, over time or not."""
+        settings = self.settings
+        if self.network.frames == 1:
+            return Segmentation(built, settings.loss, settings.augment, self.judged, settings.transfer)
+        frames, at_a_time = self.network.frames, settings.fit.micro_batch or settings.fit.batch_size
+        return SegmentationOverTime(
+            built, settings.loss, settings.augment, self.judged, settings.transfer, frames, at_a_time
+        )
+
+    def trained(self, weights: Mapping[str, Tensor], runtime: Runtime) -> Segmentation:
+        """The task of a network that was trained before."""
+        task = self.task(self.network.build(self.judged.channels, len(self.judged.classes)))
+        task.network.load_state_dict(dict(weights))
+        return task.to(runtime.device)
+
+
+def _cross_validated(
+    stage: _Stage, subjects: np.ndarray, runtime: Runtime, seed: int
+) -> tuple[list[Segmentation], FitResult]:
+    """A training for each fold of the chosen labelled subjects and those of the val split."""
+    folds = stage.settings.folds or 1
+    val = stage.judged.index["subject"][labelled_rows(stage.judged, "val", stage.settings.views)]
+    pool = np.union1d(subjects, val)
+    if len(pool) < folds:
+        raise UserError(f"downstream.folds is {folds}, expected at most the {len(pool)} labelled subjects there are")
+    turns, tasks = Turns(runtime), []
+    for number, (train, left_out) in enumerate(divided_subjects(pool, folds, derive(seed, "folds"))):
+        if number < len(turns.finished):
+            tasks.append(stage.trained(turns.finished[number]["weights"], runtime))
+            continue
+        turn = turns.runtime_of(number, stage.settings.fit.epochs)
+        task, fitted = stage.train(train, left_out, turn, derive(seed, "fold", number))
+        turns.finish(weights_of(task.network), fitted)
+        tasks.append(task)
+    return tasks, turns.fitted
+
+
+def _check_workers(settings: DownstreamSettings, runtime: Runtime) -> None:
     if settings.fit.batch_size % runtime.world_size:
         raise UserError(
             f"downstream.fit.batch_size is {settings.fit.batch_size}, "
@@ -111,18 +215,6 @@ def finetune(
     if (transfer.freeze_epochs or transfer.method) and runtime.world_size > 1:
         text = "set resources.downstream.workers to 1"
         raise UserError(f"downstream.transfer: freeze_epochs and multitask need a single worker; {text}")
-    rows = _labelled_rows(store, "train", settings, subjects)
-    alone = runtime.world_size == 1  # workers must have equal shares of a batch, so a smaller last one is left out
-    size, steps = settings.fit.batch_size, settings.fit.steps_per_epoch
-    train = Batches(store, rows, size, seed, masks=True, keep_tail=alone, steps=steps)
-    val = _to_judge(store, "val", settings)
-    built = _build(transfer, network, start, store, seed)
-    task = Segmentation(built, settings.loss, settings.augment, store, transfer)
-    whole, batches = _beside(task, train, settings, store, seed)
-    fitted = fit(whole, batches, val, settings.fit, runtime, seed)
-    predictions = _predict(task, _to_judge(store, "test", settings), settings.fit, runtime) if test else None
-    state = {name: value.detach().cpu().clone() for name, value in task.network.state_dict().items()}
-    return Finetuned(state, fitted, len(subjects), predictions)
 
 
 def _beside(
@@ -141,31 +233,12 @@ def _beside(
 
 def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int) -> np.ndarray:
     """The labelled training subjects that `settings` and `seed` choose, as indices into `store.subjects`."""
-    candidates = np.unique(store.index["subject"][_labelled_rows(store, "train", settings)])
+    candidates = np.unique(store.index["subject"][labelled_rows(store, "train", settings.views)])
     if settings.labels is not None and settings.labels > len(candidates):
         text = f"downstream.labels is {settings.labels}, the training split has {len(candidates)} labelled subjects"
         raise UserError(text)
     fraction = None if settings.labels is not None else settings.label_fraction
     return label_subset(candidates, fraction, settings.labels, derive(seed, "labels"))
-
-
-def _labelled_rows(
-    store: FrameStore, split: Split, settings: DownstreamSettings, subjects: np.ndarray | None = None
-) -> np.ndarray:
-    rows = store.rows(split, labelled=True, subjects=subjects)
-    if settings.views is not None:
-        for view in settings.views:
-            if view not in store.views:
-                raise UserError(f"downstream.views: the dataset has no view '{view}'{did_you_mean(view, store.views)}")
-        rows = rows[np.isin(store.index["view"][rows], [store.views.index(view) for view in settings.views])]
-    if len(rows) == 0:
-        raise DataError(f"the dataset has no labelled frame in its {split} split")
-    return rows
-
-
-def _to_judge(store: FrameStore, split: Split, settings: DownstreamSettings) -> Batches:
-    rows = _labelled_rows(store, split, settings)
-    return Batches(store, rows, settings.fit.batch_size, masks=True, shuffle=False)
 
 
 def _build(
@@ -182,13 +255,14 @@ def _build(
         elif not part_of(start, "decoder"):
             text = "downstream.transfer.load is 'network', but the pretext trained a backbone only"
             raise UserError(f"{text}; choose a pretext method that trains the whole network, or load: backbone")
-        load_weights(built, wanted, partly=True)
+        load_weights(built, network.adapted(wanted), partly=True)
     return built
 
 
-def _predict(task: Segmentation, batches: Batches, settings: FitSettings, runtime: Runtime) -> Predictions:
-    task.eval()
+def _predict(tasks: Sequence[Segmentation], batches: Batches, settings: FitSettings, runtime: Runtime) -> Predictions:
+    for task in tasks:
+        task.eval()
     dtype = autocast_dtype(settings.precision, runtime.device)
     enabled = dtype is not torch.float32
     with torch.no_grad(), torch.autocast(runtime.device.type, dtype=dtype, enabled=enabled):
-        return task.predict(divided_all(batches.epoch(0, device=runtime.device), settings.micro_batch))
+        return predict(tasks, divided_all(batches.epoch(0, device=runtime.device), settings.micro_batch))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from trainables.networks.normalise import Normalise
 
 @dataclass(frozen=True)
 class Predictions:
-    """A network's answers on a set of frames.
+    """A network's answers on a set of frames; those without masks are not judged.
 
     Attributes:
         rows: int64 `(N,)`, rows of the frame store.
@@ -32,7 +32,7 @@ class Predictions:
             largest true structures.
         dice: float64 `(M, K)` of each case and foreground class, a volume's over all its slices at once; nan where the
             rule for empty masks leaves a case out.
-        loss: mean over the frames.
+        loss: mean over the frames with masks.
     """
 
     rows: np.ndarray
@@ -62,7 +62,7 @@ class Segmentation(Task):
         self.network, self.loss, self.augment = network, loss, augment
         self.division = "images" if loss.by_image else "none"
         self.classes = store.classes
-        self._index = store.index
+        self.store = store
         self.normalise = Normalise(store.mean, store.std)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -91,48 +91,79 @@ class Segmentation(Task):
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`dice`, `dice/<class>` and `loss`; Dice is the mean over subjects of the mean over their cases."""
         found = self.predict(batches)
-        per_subject = subject_means(found.dice, self._index["subject"][found.cases])
+        per_subject = subject_means(found.dice, self.store.index["subject"][found.cases])
         classes = np.nanmean(per_subject, axis=0)
         named = {f"dice/{name}": float(value) for name, value in zip(self.classes[1:], classes, strict=True)}
         return {"dice": float(np.nanmean(per_subject)), "loss": found.loss, **named}
 
     def predict(self, batches: Iterable[Batch]) -> Predictions:
-        """Segment labelled frames as they are."""
-        rows, masks, overlaps, sizes, areas, losses = [], [], [], [], [], []
-        for batch in batches:
-            assert batch.masks is not None
-            logits = self._logits(batch.images.float() / 255)
-            predicted = logits.argmax(1)
-            overlap, size = counts(predicted, batch.masks, classes=len(self.classes))
-            overlaps.append(overlap)
-            sizes.append(size)
-            areas.append((batch.masks > 0).sum((1, 2)))
-            losses.append(self.loss(logits, batch.masks.long()) * len(batch.rows))
-            rows.append(batch.rows)
-            masks.append(predicted.to(torch.uint8))
-        every = torch.cat(rows).cpu().numpy()
-        loss = float(torch.stack(losses).sum()) / len(every)
-        cases, dice = self._cases(
-            every, torch.cat(areas).cpu().numpy(), torch.cat(overlaps).cpu(), torch.cat(sizes).cpu()
-        )
-        return Predictions(every, torch.cat(masks).cpu().numpy(), cases, dice, loss)
+        """Segment frames as they are; those with masks are judged."""
+        return predict([self], batches)
 
-    def _cases(
-        self, rows: np.ndarray, areas: np.ndarray, overlap: Tensor, sizes: Tensor
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The cases among rows, and their Dice from the counts of each row; `areas` are of the true structures."""
-        entries = self._index[rows]
-        key = np.where(entries["stack"] == 1, -1 - entries["sequence"].astype(np.int64), rows)
-        _, first, case = np.unique(key, return_index=True, return_inverse=True)
-        shape = (len(first), sizes.shape[1])
-        place = torch.from_numpy(case)
-        summed = [torch.zeros(shape, dtype=part.dtype).index_add_(0, place, part) for part in (overlap, sizes)]
-        largest = first.copy()
-        for number in np.argsort(areas, kind="stable"):  # the last of a case is its largest
-            largest[case[number]] = number
-        order = np.argsort(first)
-        return rows[largest][order], dice_of(summed[0], summed[1]).numpy()[order]
+    def scores(self, batch: Batch) -> Tensor:
+        """Logits `(B, K, S, S)` of a batch's frames as they are."""
+        return self._logits(batch.images.float() / 255)
+
+    def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of some rows of the store have masks, bool `(N,)`, and the masks of those."""
+        numbers = self.store.index["mask"][rows]
+        return numbers >= 0, np.asarray(self.store.masks[numbers[numbers >= 0]])
 
     def _logits(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(self.normalise(images))
         return logits
+
+
+def predict(tasks: Sequence[Segmentation], batches: Iterable[Batch]) -> Predictions:
+    """What several networks make of frames, their probabilities averaged; frames with masks are judged.
+
+    Args:
+        tasks: alike but for their networks' weights.
+        batches: of the store's frames, with or without masks.
+    """
+    first = tasks[0]
+    rows, masks, judged, overlaps, sizes, areas, losses = [], [], [], [], [], [], []
+    for batch in batches:
+        scores = _together([task.scores(batch) for task in tasks])
+        predicted, number = scores.argmax(1), batch.rows.cpu().numpy()
+        rows.append(number)
+        masks.append(predicted.to(torch.uint8).cpu())
+        known, found = first.truth(number)
+        if not known.any():
+            continue
+        truth, chosen = torch.from_numpy(found).to(batch.device), torch.from_numpy(known).to(batch.device)
+        overlap, size = counts(predicted[chosen], truth, classes=len(first.classes))
+        overlaps.append(overlap)
+        sizes.append(size)
+        areas.append((found > 0).sum((1, 2)))
+        judged.append(number[known])
+        losses.append(first.loss(scores[chosen], truth.long()) * len(truth))
+    every = np.concatenate(judged)
+    loss = float(torch.stack(losses).sum()) / len(every)
+    cases, dice = _cases(
+        first.store.index[every], every, np.concatenate(areas), torch.cat(overlaps).cpu(), torch.cat(sizes).cpu()
+    )
+    return Predictions(np.concatenate(rows), torch.cat(masks).numpy(), cases, dice, loss)
+
+
+def _together(scores: Sequence[Tensor]) -> Tensor:
+    """Logits of the mean probability."""
+    if len(scores) == 1:
+        return scores[0]
+    return torch.stack([each.float().softmax(1) for each in scores]).mean(0).clamp_min(1e-12).log()
+
+
+def _cases(
+    entries: np.ndarray, rows: np.ndarray, areas: np.ndarray, overlap: Tensor, sizes: Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """The cases among rows, and their Dice from the counts of each row; `areas` are of the true structures."""
+    key = np.where(entries["stack"] == 1, -1 - entries["sequence"].astype(np.int64), rows)
+    _, first, case = np.unique(key, return_index=True, return_inverse=True)
+    shape = (len(first), sizes.shape[1])
+    place = torch.from_numpy(case)
+    summed = [torch.zeros(shape, dtype=part.dtype).index_add_(0, place, part) for part in (overlap, sizes)]
+    largest = first.copy()
+    for number in np.argsort(areas, kind="stable"):  # the last of a case is its largest
+        largest[case[number]] = number
+    order = np.argsort(first)
+    return rows[largest][order], dice_of(summed[0], summed[1]).numpy()[order]

@@ -5,9 +5,12 @@ from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.network import NetworkSettings
 from trainables.networks.resnet import ResNet18, ResNet50, TinyResNet
 from trainables.networks.unet import UNet, UNetEncoder
+from trainables.networks.unet_time import UNetTime
 from trainables.registry import Registry
 
 BACKBONES: Registry[type[BackboneSettings]] = Registry(
     "backbone", {"resnet50": ResNet50, "resnet18": ResNet18, "resnet_tiny": TinyResNet, "unet_encoder": UNetEncoder}
 )
-NETWORKS: Registry[type[NetworkSettings]] = Registry("network", {"deeplabv3": DeepLabV3, "unet": UNet})
+NETWORKS: Registry[type[NetworkSettings]] = Registry(
+    "network", {"deeplabv3": DeepLabV3, "unet": UNet, "unet_time": UNetTime}
+)

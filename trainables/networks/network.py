@@ -43,6 +43,20 @@ class NetworkSettings(ABC):
 
     backbone: BackboneSettings
 
+    @property
+    def frames(self) -> int:
+        """Frames of a sequence that the network sees at a time; 1 for images by themselves."""
+        return 1
+
+    @property
+    def of_images(self) -> NetworkSettings:
+        """The network of images by themselves whose pretrained weights start this one."""
+        return self
+
+    def adapted(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of `of_images`, or of its backbone, as this network's."""
+        return weights
+
     @abstractmethod
     def build(self, in_channels: int, classes: int) -> SegmentationNetwork:
         """A network, its weights drawn from torch's global generator.

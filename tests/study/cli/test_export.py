@@ -28,7 +28,7 @@ def trained(tmp_path_factory) -> Path:
     for method in ("simclr", "byol"):
         weights = {f"backbone.{name}": value for name, value in network.state_dict().items()}
         about = {"config": CONFIG, "metrics": {"loss": 1.25}, "job": method}
-        ArtifactStore(place.artifacts).put(method, weights | {"decoder.x": torch.zeros(2)}, about)
+        ArtifactStore(place.artifacts).put(method, about, weights | {"decoder.x": torch.zeros(2)})
         job = {"job": f"pretext-{method}-abc", "kind": "pretext", "cell": None, "index": 0, "params": {}}
         ended = {"status": "completed", "metrics": {}, "epochs": 1, "seconds": 1.0, "reason": None}
         ledger.append("finished", **job, digest=method, **ended)

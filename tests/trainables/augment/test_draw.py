@@ -26,3 +26,14 @@ def test_fields_are_standard_normal_and_of_each_row_its_own():
     assert field.std() == pytest.approx(1, abs=0.02)
     correlation = torch.corrcoef(field.flatten(1)) - torch.eye(50)
     assert correlation.abs().max() < 0.15
+
+
+def test_frames_of_a_sample_share_its_parameters_and_have_noise_of_their_own():
+    plain, of_frames = Draw(3, 4, 1, 2), Draw(3, 4, 1, 2).of_frames(3)
+    assert of_frames.count == 6
+    torch.testing.assert_close(of_frames.uniform(0, 1, 2), plain.uniform(0, 1, 2).repeat_interleave(3, 0))
+    forked = of_frames.fork("noise").normal()
+    torch.testing.assert_close(forked, plain.fork("noise").normal().repeat_interleave(3))
+    noise = of_frames.field(4, 4)
+    assert len({tuple(frame.flatten().tolist()) for frame in noise}) == 6
+    torch.testing.assert_close(of_frames.part(1, 1).field(4, 4), noise[3:])

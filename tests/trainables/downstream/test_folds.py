@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from toys import toy_store
+
+from trainables.augment.policy import Policy
+from trainables.data.batches import Batches
+from trainables.downstream.finetune import DownstreamSettings, finetune
+from trainables.downstream.folds import divided_subjects
+from trainables.downstream.losses import DiceCrossEntropy
+from trainables.downstream.segmentation import Segmentation, predict
+from trainables.errors import UserError
+from trainables.loop import FitSettings
+from trainables.networks import UNet, UNetEncoder
+from trainables.optim.optimizers import Adam
+from trainables.runtime import LocalRuntime
+
+STORE = toy_store(30, size=16)
+NETWORK = UNet(UNetEncoder(width=4, depth=1))
+SETTINGS = DownstreamSettings(
+    folds=3, fit=FitSettings(4, 4, Adam(lr=1e-2), precision="float32"), augment=Policy(strength=0.0)
+)
+
+
+@given(st.integers(2, 6), st.integers(6, 40), st.integers(0, 9))
+def test_every_subject_is_left_out_once(folds, subjects, seed):
+    parts = divided_subjects(np.arange(subjects) * 3, folds, seed)
+    left_out = np.concatenate([val for _, val in parts])
+    assert sorted(left_out) == list(np.arange(subjects) * 3)
+    sizes = [len(val) for _, val in parts]
+    assert max(sizes) - min(sizes) <= 1
+    for train, val in parts:
+        assert sorted([*train, *val]) == list(np.arange(subjects) * 3)
+
+
+def test_the_networks_answers_are_averaged_on_the_test_split():
+    done = finetune(SETTINGS, NETWORK, None, STORE, LocalRuntime(), seed=0, test=True)
+    assert len(done.fitted.history) == 12
+    tasks = []
+    for number in range(3):
+        task = Segmentation(NETWORK.build(1, 2), DiceCrossEntropy(), Policy(strength=0.0), STORE).eval()
+        prefix = f"{number}."
+        task.network.load_state_dict({k.removeprefix(prefix): v for k, v in done.state.items() if k.startswith(prefix)})
+        tasks.append(task)
+    assert done.test is not None
+    images = torch.from_numpy(STORE.images[done.test.rows]).float() / 255
+    with torch.no_grad():
+        mean = sum(task.network(task.normalise(images)).softmax(1) for task in tasks) / 3
+        np.testing.assert_array_equal(done.test.masks, mean.argmax(1).numpy())
+        alone = predict(tasks[:1], Batches(STORE, done.test.rows, 8, shuffle=False).epoch())
+    assert not np.array_equal(alone.masks, done.test.masks)
+    assert set(STORE.index["split"][done.test.rows]) == {2}
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [2, 5, 8, 11])
+def test_a_killed_cross_validation_goes_on_and_ends_the_same(tmp_path, after):
+    def kill(epoch: int, metrics: object) -> None:
+        if epoch == after:
+            raise Killed
+
+    whole = finetune(SETTINGS, NETWORK, None, STORE, LocalRuntime(), seed=0, test=True)
+    with pytest.raises(Killed):
+        finetune(SETTINGS, NETWORK, None, STORE, LocalRuntime(tmp_path, kill, save_every=0), seed=0, test=True)
+    trained = []
+    resumed = LocalRuntime(tmp_path, lambda epoch, metrics: trained.append(epoch), save_every=0)
+    again = finetune(SETTINGS, NETWORK, None, STORE, resumed, seed=0, test=True)
+    assert trained[0] in (after, after + 1)
+    assert trained[-1] == 12
+    assert all(torch.equal(again.state[name], value) for name, value in whole.state.items())
+    np.testing.assert_array_equal(again.test.masks, whole.test.masks)
+    assert again.fitted.metrics.keys() == whole.fitted.metrics.keys()
+    assert again.fitted.metrics["val/dice"] == whole.fitted.metrics["val/dice"]
+
+
+def test_more_folds_than_subjects_are_refused():
+    settings = DownstreamSettings(folds=40, fit=FitSettings(1, 4))
+    with pytest.raises(UserError, match="folds is 40, expected at most the 20 labelled subjects"):
+        finetune(settings, NETWORK, None, STORE, LocalRuntime(), seed=0)
+    with pytest.raises(ValueError, match="folds is 1, expected a whole number from 2 up"):
+        DownstreamSettings(folds=1)

@@ -1,0 +1,73 @@
+"""Which frames a downstream network is trained on, chosen by and tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trainables.data.frames import FrameStore
+from trainables.data.records import Split
+from trainables.data.sequences import half_cycles, sequences
+from trainables.errors import DataError, UserError, did_you_mean
+
+
+def of_views(store: FrameStore, rows: np.ndarray, views: Sequence[str] | None) -> np.ndarray:
+    """The rows whose frames are of these views; None for all.
+
+    Raises:
+        UserError: the dataset has no such view.
+    """
+    if views is None:
+        return rows
+    for view in views:
+        if view not in store.views:
+            raise UserError(f"downstream.views: the dataset has no view '{view}'{did_you_mean(view, store.views)}")
+    return np.asarray(rows[np.isin(store.index["view"][rows], [store.views.index(view) for view in views])])
+
+
+def labelled_rows(
+    store: FrameStore, split: Split, views: Sequence[str] | None, subjects: np.ndarray | None = None
+) -> np.ndarray:
+    """The labelled rows of a split.
+
+    Raises:
+        DataError: there are none.
+    """
+    rows = of_views(store, store.rows(split, labelled=True, subjects=subjects), views)
+    if len(rows) == 0:
+        raise DataError(f"the dataset has no labelled frame in its {split} split")
+    return rows
+
+
+def rows_of(store: FrameStore, subjects: np.ndarray, views: Sequence[str] | None) -> np.ndarray:
+    """The labelled rows of subjects of the train and val splits."""
+    both = [store.rows(split, labelled=True, subjects=subjects) for split in ("train", "val")]
+    return of_views(store, np.sort(np.concatenate(both)), views)
+
+
+def tested_rows(store: FrameStore, views: Sequence[str] | None, *, whole: bool) -> np.ndarray:
+    """The rows to test a network on: labelled ones and, where `whole`, all between a sequence's labelled ends."""
+    rows = labelled_rows(store, "test", views)
+    if not whole:
+        return rows
+    between = [of_views(store, each, views) for each in half_cycles(store, "test")]
+    return np.unique(np.concatenate([rows, *between]))
+
+
+def dense_sequences(store: FrameStore, rows: np.ndarray) -> list[np.ndarray]:
+    """Labelled rows by sequence, for a network over time.
+
+    Raises:
+        DataError: there is none, or a sequence has frames without a mask between labelled ones.
+    """
+    found = sequences(store, rows)
+    if not found:
+        raise DataError("the dataset has no labelled sequence, only images or volumes, expected moments of a cycle")
+    sparse = sum(bool((np.diff(each) != 1).any()) for each in found)
+    if sparse:
+        raise DataError(
+            f"{sparse} of {len(found)} training sequences have frames without a mask between labelled ones; "
+            "a network over time needs a mask of every frame: expected downstream.targets: propagated"
+        )
+    return found
