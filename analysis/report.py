@@ -15,6 +15,7 @@ from analysis.papers import paper_table
 from analysis.render import Table
 from analysis.style import save
 from analysis.tables import cell_table, chosen_table, difference_table, trial_table
+from analysis.temporal.section import temporal_section
 from study.workspace import StudyFolder
 from trainables.data.frames import FrameStore
 from trainables.errors import DataError
@@ -30,7 +31,7 @@ def write_report(folder: StudyFolder, console: Console) -> Path:
 
     Returns:
         The folder with table.md, table.csv, differences.csv, chosen.csv, trials.csv, dice_vs_labels, learning_curves
-        and overlays (each .png and .pdf), and summary.md.
+        and overlays (each .png and .pdf), what a study over time adds, and summary.md.
 
     Raises:
         UserError: there is no such study, or a file of it is damaged.
@@ -49,8 +50,13 @@ def write_report(folder: StudyFolder, console: Console) -> Path:
         *([chosen, trials] if results.plan.planned["trial"] else []),
     ]
     conclusions = _conclusions(comparisons, grid)
+    over_time = temporal_section(results, _frames(results))
+    shown += over_time.tables
+    if over_time.sentences:
+        conclusions = [*(c.sentence for c in comparisons), *over_time.sentences]
     written = _write_tables(folder.report, cells, differences, chosen, trials)
     pictures, remarks = _write_figures(folder.report, results, grid)
+    pictures += over_time.files
     summary = folder.report / "summary.md"
     write_text(summary, _summary(results, [*state, *remarks], conclusions, shown, pictures))
     _print(console, [results.plan.title, *state, *remarks], conclusions, shown, [*written, *pictures, summary])
@@ -119,7 +125,7 @@ def _frames(results: StudyResults) -> FrameStore:
 def _summary(
     results: StudyResults, state: list[str], conclusions: list[str], tables: list[Table], pictures: list[Path]
 ) -> str:
-    images = [f"![{path.stem.replace('_', ' ')}]({path.name})" for path in pictures if path.suffix == ".png"]
+    images = [f"![{path.stem.replace('_', ' ')}]({path.name})" for path in pictures if path.suffix in (".png", ".gif")]
     parts = [f"# {results.plan.title}", "\n\n".join(state), "\n".join(f"- {line}" for line in conclusions)]
     return "\n\n".join([*parts, *(table.to_markdown().rstrip() for table in tables), *images]) + "\n"
 

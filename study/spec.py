@@ -17,6 +17,7 @@ from trainables.downstream.losses import Loss
 from trainables.networks import BACKBONES, NETWORKS
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
+from trainables.nnunet import EXTERNAL
 from trainables.optim import OPTIMIZERS, SCHEDULES
 from trainables.optim.optimizers import Optimizer
 from trainables.optim.schedules import Schedule
@@ -302,7 +303,7 @@ class StudySpec:
 COMPONENTS: Components = {
     Layout: (LAYOUTS,),
     Method: (METHODS, STARTS),
-    NetworkSettings: (NETWORKS,),
+    NetworkSettings: (NETWORKS, EXTERNAL),
     BackboneSettings: (BACKBONES,),
     Optimizer: (OPTIMIZERS,),
     Schedule: (SCHEDULES,),

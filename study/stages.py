@@ -167,8 +167,9 @@ def _downstream(
     dense = None
     if job.labels is not None:
         dense = DenseLabels(artifacts.array(job.labels, "rows"), artifacts.array(job.labels, "masks"))
-    seed, test = job.config["seed"], job.config["test"]
-    result = finetune(settings, network, _start(job, artifacts), store, runtime, seed, test=test, dense=dense)
+    seed, test, scratch = job.config["seed"], job.config["test"], folder.root / "nnunet"
+    start = _start(job, artifacts)
+    result = finetune(settings, network, start, store, runtime, seed, test=test, dense=dense, scratch=scratch)
     metrics = {**result.fitted.metrics, "labelled_subjects": float(result.subjects)}
     if result.test is not None and runtime.rank == 0:
         metrics |= keep_test(result.test, store, folder)

@@ -30,6 +30,39 @@ def test_every_profile_is_valid_in_every_cell(name, profile):
     assert len(load_study(name, profile=profile).cells()) >= 6
 
 
+@pytest.mark.parametrize("profile", ["paper", "smoke"])
+def test_the_study_over_time_is_valid(profile):
+    assert [cell.key for cell in load_study("temporal_camus", profile=profile).cells()] == [
+        "network=2d_sparse",
+        "network=2d_dense",
+        "network=3d_dense",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_study_over_time_runs_to_its_report(tmp_path: Path) -> None:
+    short = ["data.phantom.subjects=24", "registration.fit.epochs=60", "replicates=2", "downstream.fit.epochs=30"]
+    sets = [word for setting in short for word in ("--set", setting)]
+    study = [sys.executable, "-m", "study"]
+    place = ["--workspace", str(tmp_path)]
+    subprocess.run([*study, "run", "temporal_camus", "--profile", "smoke", *sets, *place], check=True)
+    report = subprocess.run(
+        [*study, "report", "temporal_camus-smoke", *place], check=True, capture_output=True, text=True
+    ).stdout
+    words = " ".join(report.split())
+    for direction in ("forward", "backward"):
+        assert f"pseudo-labels, Dice: better: bidirectional than {direction}" in words
+        assert f"pseudo-labels, mm mean absolute distance: better: bidirectional than {direction}" in words
+    assert "smoothness of lv:" in words
+    folder = tmp_path / "studies" / "temporal_camus-smoke" / "report"
+    assert (folder / "sequence.gif").read_bytes().startswith(b"GIF89a")
+    for name in ("pseudo_labels", "smoothness", "area_curves", "bland_altman"):
+        assert (folder / f"{name}.png").stat().st_size > 10_000
+    jobs = [path.name for path in (tmp_path / "studies" / "temporal_camus-smoke" / "jobs").iterdir()]
+    assert [sum(job.startswith(stage) for job in jobs) for stage in ("registration-", "propagation-")] == [1, 1]
+
+
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize("name", ["saeed2022_camus", "bai2019_short_axis", "umapathy2022_prostate"])

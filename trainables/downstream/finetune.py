@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +17,7 @@ from trainables.data.batches import Batches, RowChooser
 from trainables.data.frames import FrameStore
 from trainables.data.splits import label_subset
 from trainables.data.targets import DenseLabels, Targets, targeted
+from trainables.downstream.by_nnunet import finetune_nnunet
 from trainables.downstream.folds import Turns, divided_subjects, weights_of
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.multitask import Alternating, MultiTask
@@ -28,6 +32,7 @@ from trainables.micro_batches import divided_all
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
 from trainables.networks.weights import load_weights, part_of
+from trainables.nnunet.settings import NnUNet
 from trainables.pretext.method import NetworkMethod, training_rows
 from trainables.runtime import Runtime
 from trainables.seeds import derive
@@ -108,6 +113,7 @@ def finetune(
     *,
     test: bool = False,
     dense: DenseLabels | None = None,
+    scratch: Path | None = None,
 ) -> Finetuned:
     """Train on a subset of the labelled training subjects; keep the epoch that is best on validation.
 
@@ -122,21 +128,33 @@ def finetune(
         seed: of weights, order, augmentation and labelled subset.
         test: whether the kept weights are then judged on the test split.
         dense: pseudo-labels, where the settings ask for them.
+        scratch: a folder for another program's files, kept from one attempt to the next; None makes one for this run.
     """
     _check_workers(settings, runtime)
     judged = targeted(store, "labelled" if settings.targets == "labelled" else "ends", None)
     stage = _Stage(settings, network, start, targeted(store, settings.targets, dense), judged)
     subjects = labelled_subjects(settings, judged, seed)
+    parts = _parts(settings, judged, subjects, seed)
+    rows = None
+    if test:
+        rows = tested_rows(judged, settings.views, whole=settings.targets != "labelled" or network.over_time)
+    if isinstance(network, NnUNet):
+        if start is not None:
+            raise UserError("network: nnunet starts from random weights; expected pretext.method: random")
+        with _folder(scratch) as folder:
+            stores, epochs = (stage.seen, judged), settings.fit.epochs
+            weights, fitted, predictions = finetune_nnunet(
+                network, stores, parts, settings.views, rows, epochs, runtime, seed, folder
+            )
+        return Finetuned(weights, fitted, len(subjects), predictions)
     if settings.folds is None:
-        val = np.unique(judged.index["subject"][labelled_rows(judged, "val", settings.views)])
-        task, fitted = stage.train(subjects, val, runtime, seed)
+        task, fitted = stage.train(*parts[0], runtime, seed)
         tasks, state = [task], weights_of(task.network)
     else:
-        tasks, fitted = _cross_validated(stage, subjects, runtime, seed)
+        tasks, fitted = _cross_validated(stage, parts, runtime, seed)
         state = {f"{number}.{name}": v for number, t in enumerate(tasks) for name, v in weights_of(t.network).items()}
     predictions = None
-    if test:
-        rows = tested_rows(judged, settings.views, whole=settings.targets != "labelled" or network.frames > 1)
+    if rows is not None:
         batches = Batches(judged, rows, settings.fit.batch_size, shuffle=False)
         predictions = _predict(tasks, batches, settings.fit, runtime)
     return Finetuned(state, fitted, len(subjects), predictions)
@@ -184,17 +202,26 @@ class _Stage:
         return task.to(runtime.device)
 
 
-def _cross_validated(
-    stage: _Stage, subjects: np.ndarray, runtime: Runtime, seed: int
-) -> tuple[list[Segmentation], FitResult]:
-    """A training for each fold of the chosen labelled subjects and those of the val split."""
-    folds = stage.settings.folds or 1
-    val = stage.judged.index["subject"][labelled_rows(stage.judged, "val", stage.settings.views)]
+Parts = list[tuple[np.ndarray, np.ndarray]]
+"""Of each training, the labelled subjects to train on and those to choose the epoch by."""
+
+
+def _parts(settings: DownstreamSettings, judged: FrameStore, subjects: np.ndarray, seed: int) -> Parts:
+    """The chosen subjects and those of the val split; of folds, both together divided."""
+    val = np.unique(judged.index["subject"][labelled_rows(judged, "val", settings.views)])
+    if settings.folds is None:
+        return [(subjects, val)]
     pool = np.union1d(subjects, val)
-    if len(pool) < folds:
-        raise UserError(f"downstream.folds is {folds}, expected at most the {len(pool)} labelled subjects there are")
+    if len(pool) < settings.folds:
+        text = f"downstream.folds is {settings.folds}, expected at most the {len(pool)} labelled subjects there are"
+        raise UserError(text)
+    return divided_subjects(pool, settings.folds, derive(seed, "folds"))
+
+
+def _cross_validated(stage: _Stage, parts: Parts, runtime: Runtime, seed: int) -> tuple[list[Segmentation], FitResult]:
+    """A training for each part."""
     turns, tasks = Turns(runtime), []
-    for number, (train, left_out) in enumerate(divided_subjects(pool, folds, derive(seed, "folds"))):
+    for number, (train, left_out) in enumerate(parts):
         if number < len(turns.finished):
             tasks.append(stage.trained(turns.finished[number]["weights"], runtime))
             continue
@@ -203,6 +230,16 @@ def _cross_validated(
         turns.finish(weights_of(task.network), fitted)
         tasks.append(task)
     return tasks, turns.fitted
+
+
+@contextlib.contextmanager
+def _folder(scratch: Path | None) -> Iterator[Path]:
+    """The given folder, or one that is removed afterwards."""
+    if scratch is not None:
+        yield scratch
+        return
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made)
 
 
 def _check_workers(settings: DownstreamSettings, runtime: Runtime) -> None:

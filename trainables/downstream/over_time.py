@@ -40,7 +40,7 @@ class SegmentationOverTime(Segmentation):
     ) -> None:
         super().__init__(network, loss, augment, store, transfer)
         self.window, self.at_a_time = window, at_a_time
-        self._last: tuple[int, np.ndarray, Tensor] | None = None
+        self._last: tuple[np.ndarray, Tensor] | None = None
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """The loss over a window's pixels of all frames."""
@@ -64,12 +64,23 @@ class SegmentationOverTime(Segmentation):
         return self
 
     def _frame(self, row: int, device: torch.device) -> Tensor:
-        sequence = int(self.store.index["sequence"][row])
-        if self._last is None or self._last[0] != sequence:
-            rows = np.flatnonzero(self.store.index["sequence"] == sequence)
-            self._last = sequence, rows, self._sequence(rows, device)
-        _, rows, found = self._last
+        if self._last is None or row not in self._last[0]:
+            rows = self._around(row)
+            self._last = rows, self._sequence(rows, device)
+        rows, found = self._last
         return found[int(np.searchsorted(rows, row))]
+
+    def _around(self, row: int) -> np.ndarray:
+        """The frames that a frame is segmented with: from the first to the last with a mask, as windows are trained on.
+
+        A frame outside that range is segmented with its whole sequence.
+        """
+        index = self.store.index
+        rows = np.flatnonzero(index["sequence"] == index["sequence"][row])
+        labelled = rows[index["mask"][rows] >= 0]
+        if len(labelled) == 0 or not labelled[0] <= row <= labelled[-1]:
+            return rows
+        return np.asarray(rows[(rows >= labelled[0]) & (rows <= labelled[-1])])
 
     def _sequence(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """Log-probabilities `(N, K, S, S)` of a sequence's frames."""

@@ -91,10 +91,7 @@ class Segmentation(Task):
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`dice`, `dice/<class>` and `loss`; Dice is the mean over subjects of the mean over their cases."""
         found = self.predict(batches)
-        per_subject = subject_means(found.dice, self.store.index["subject"][found.cases])
-        classes = np.nanmean(per_subject, axis=0)
-        named = {f"dice/{name}": float(value) for name, value in zip(self.classes[1:], classes, strict=True)}
-        return {"dice": float(np.nanmean(per_subject)), "loss": found.loss, **named}
+        return {**scores_of(self.store, found), "loss": found.loss}
 
     def predict(self, batches: Iterable[Batch]) -> Predictions:
         """Segment frames as they are; those with masks are judged."""
@@ -144,6 +141,30 @@ def predict(tasks: Sequence[Segmentation], batches: Iterable[Batch]) -> Predicti
         first.store.index[every], every, np.concatenate(areas), torch.cat(overlaps).cpu(), torch.cat(sizes).cpu()
     )
     return Predictions(np.concatenate(rows), torch.cat(masks).numpy(), cases, dice, loss)
+
+
+def judge(store: FrameStore, rows: np.ndarray, masks: np.ndarray) -> Predictions:
+    """Masks that somebody else made of frames, judged; their loss is not known (nan).
+
+    Args:
+        store: the frames.
+        rows: of the store, `(N,)`.
+        masks: class indices `(N, S, S)`.
+    """
+    known = store.index["mask"][rows] >= 0
+    truth = np.asarray(store.masks[store.index["mask"][rows[known]]])
+    overlap, sizes = counts(torch.from_numpy(masks[known]), torch.from_numpy(truth), classes=len(store.classes))
+    areas = (truth > 0).sum((1, 2))
+    cases, dice = _cases(store.index[rows[known]], rows[known], areas, overlap, sizes)
+    return Predictions(rows, masks, cases, dice, float("nan"))
+
+
+def scores_of(store: FrameStore, found: Predictions) -> dict[str, float]:
+    """`dice` and `dice/<class>`: the mean over subjects of the mean over their cases."""
+    per_subject = subject_means(found.dice, store.index["subject"][found.cases])
+    classes = np.nanmean(per_subject, axis=0)
+    named = {f"dice/{name}": float(value) for name, value in zip(store.classes[1:], classes, strict=True)}
+    return {"dice": float(np.nanmean(per_subject)), **named}
 
 
 def _together(scores: Sequence[Tensor]) -> Tensor:

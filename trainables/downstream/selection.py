@@ -55,6 +55,13 @@ def tested_rows(store: FrameStore, views: Sequence[str] | None, *, whole: bool) 
     return np.unique(np.concatenate([rows, *between]))
 
 
+def around(store: FrameStore, rows: np.ndarray) -> np.ndarray:
+    """Rows with all that lie between them in their sequence."""
+    numbers = store.index["sequence"][rows]
+    found = [np.arange(own.min(), own.max() + 1) for own in (rows[numbers == number] for number in np.unique(numbers))]
+    return np.concatenate(found)
+
+
 def dense_sequences(store: FrameStore, rows: np.ndarray) -> list[np.ndarray]:
     """Labelled rows by sequence, for a network over time.
 

@@ -49,6 +49,11 @@ class NetworkSettings(ABC):
         return 1
 
     @property
+    def over_time(self) -> bool:
+        """Whether it segments sequences as a whole."""
+        return self.frames > 1
+
+    @property
     def of_images(self) -> NetworkSettings:
         """The network of images by themselves whose pretrained weights start this one."""
         return self

@@ -1,0 +1,128 @@
+"""The papers' claims about time, each tested on this study's own subjects with an interval."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparisons import p_value_text
+from analysis.load import StudyResults
+from analysis.statistics import Difference, holm, paired_difference
+from analysis.temporal.read import Temporal
+
+MEASURES = {"dice": "Dice", "mean_absolute": "mm mean absolute distance"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A paired comparison of two things, the first minus the second.
+
+    Attributes:
+        first: what is compared.
+        second: with what.
+        measure: what was measured, in words.
+        difference: with its interval.
+        lower_is_better: of the measure.
+        ratio: whether the difference is one of decimal logarithms, to be shown as a ratio.
+        p_holm: the p-value adjusted for all claims of the same kind.
+    """
+
+    first: str
+    second: str
+    measure: str
+    difference: Difference
+    lower_is_better: bool
+    ratio: bool = False
+    p_holm: float = float("nan")
+
+    @property
+    def sentence(self) -> str:
+        """The claim in one plain sentence."""
+        estimate = self.difference.estimate
+        better = (estimate.mean < 0) == self.lower_is_better
+        verdict = "no clear difference between"
+        if estimate.excludes_zero:
+            verdict = "better:" if better else "worse:"
+        counts = f"n = {estimate.n_subjects} subjects"
+        if estimate.n_replicates > 1:
+            counts += f", {estimate.n_replicates} replicates"
+        p = f"{p_value_text(self.p_holm)} after Holm"
+        names = f"{self.first} and {self.second}" if verdict.startswith("no") else f"{self.first} than {self.second}"
+        return f"{self.measure}: {verdict} {names}, {self.size}, {p}; {counts}"
+
+    @property
+    def size(self) -> str:
+        """The difference with its interval."""
+        estimate = self.difference.estimate
+        values = [estimate.mean, estimate.low, estimate.high]
+        if self.ratio:
+            return "ratio {:.2f} (95% CI {:.2f} to {:.2f})".format(*(10**value for value in values))
+        return "{:+.3f} (95% CI {:+.3f} to {:+.3f})".format(*values)
+
+
+def pseudo_label_claims(temporal: Temporal) -> list[Claim]:
+    """Bidirectional labels against each single direction: Dice and surface distance, a subject's frames averaged."""
+    found = []
+    for labels, table in temporal.quality.groupby("labels") if len(temporal.quality) else ():
+        for measure, words in MEASURES.items():
+            means = table.groupby(["direction", "subject"])[measure].mean().unstack("subject")
+            means = means.dropna(axis="columns")
+            for other in ("forward", "backward"):
+                if {"bidirectional", other} <= set(means.index) and means.shape[1]:
+                    pair = [means.loc[[name]].to_numpy(np.float64) for name in ("bidirectional", other)]
+                    difference = paired_difference(pair[0], pair[1], f"{labels} {measure} {other}")
+                    title = f"pseudo-labels, {words}"
+                    found.append(Claim("bidirectional", other, title, difference, measure != "dice"))
+    return _adjusted(found)
+
+
+def smoothness_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
+    """Every pair of cells: whose area curves are smoother (equation 2), as the ratio of geometric means."""
+    found = []
+    for structure in temporal.classes:
+        for second, first in itertools.combinations(_cells(results, temporal), 2):
+            a, b = (temporal.smoothness(cell, structure) for cell in (first, second))
+            difference = _paired(a, b, f"{structure} {first} {second}")
+            if difference is not None:
+                measure = f"smoothness of {structure}"
+                found.append(Claim(_title(results, first), _title(results, second), measure, difference, True, True))
+    return _adjusted(found)
+
+
+def overlap_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
+    """Every pair of cells: Dice at end-diastole and end-systole."""
+    found = []
+    for second, first in itertools.combinations(_cells(results, temporal), 2):
+        difference = _paired(results.dice(first), results.dice(second), f"dice {first} {second}")
+        if difference is not None:
+            names = _title(results, first), _title(results, second)
+            found.append(Claim(*names, "Dice at end-diastole and end-systole", difference, False))
+    return _adjusted(found)
+
+
+def _cells(results: StudyResults, temporal: Temporal) -> list[str]:
+    """The cells that have results over time, in the study file's order."""
+    measured = set(temporal.frames["cell"]) if len(temporal.frames) else set()
+    return [cell for cell in results.plan.cells if cell in measured]
+
+
+def _title(results: StudyResults, cell: str) -> str:
+    return " ".join(results.plan.cells[cell].values()) or cell
+
+
+def _paired(a: pd.DataFrame, b: pd.DataFrame, name: str) -> Difference | None:
+    first, second = a.align(b, join="inner")
+    if first.empty:
+        return None
+    return paired_difference(first.to_numpy(np.float64), second.to_numpy(np.float64), name)
+
+
+def _adjusted(claims: list[Claim]) -> list[Claim]:
+    adjusted = holm(np.array([claim.difference.p_value for claim in claims]))
+    return [
+        Claim(c.first, c.second, c.measure, c.difference, c.lower_is_better, c.ratio, float(p))
+        for c, p in zip(claims, adjusted, strict=True)
+    ]
