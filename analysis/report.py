@@ -50,7 +50,7 @@ def write_report(folder: StudyFolder, console: Console) -> Path:
         *([chosen, trials] if results.plan.planned["trial"] else []),
     ]
     conclusions = _conclusions(comparisons, grid)
-    over_time = temporal_section(results, _frames(results))
+    over_time = temporal_section(results, lambda: _frames(results))
     shown += over_time.tables
     if over_time.sentences:
         conclusions = [*(c.sentence for c in comparisons), *over_time.sentences]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from analysis.temporal.paper import paper_table
 from analysis.temporal.read import read_temporal
 from analysis.temporal.tables import phase_table, quality_table, smoothness_table, volume_table
 from trainables.data.frames import FrameStore
+from trainables.errors import DataError
 from trainables.files import write_text
 
 
@@ -33,12 +36,12 @@ class Section:
     files: tuple[Path, ...] = ()
 
 
-def temporal_section(results: StudyResults, store: FrameStore) -> Section:
+def temporal_section(results: StudyResults, frames: Callable[[], FrameStore]) -> Section:
     """Write what a study has to say about time; an empty section where that is nothing.
 
     Args:
         results: of the study.
-        store: its frames.
+        frames: opens its frame store; what needs the pictures is left out where that fails.
     """
     temporal, folder = read_temporal(results), results.folder.report
     if temporal.empty:
@@ -53,10 +56,14 @@ def temporal_section(results: StudyResults, store: FrameStore) -> Section:
     figures = {
         "pseudo_labels": quality_by_position(temporal),
         "smoothness": smoothness_boxes(results, temporal),
-        "area_curves": area_curves(results, temporal, store),
         "bland_altman": bland_altman(results, temporal),
     }
-    files = []
+    files: list[Path] = []
+    with contextlib.suppress(DataError):
+        store = frames()
+        figures["area_curves"] = area_curves(results, temporal, store)
+        moving = write_animation(results, temporal, store, folder / "sequence.gif")
+        files += [moving] if moving is not None else []
     for name, table in tables.items():
         if table is not None:
             write_text(folder / f"{name}.csv", table.to_csv())
@@ -64,7 +71,6 @@ def temporal_section(results: StudyResults, store: FrameStore) -> Section:
     for name, figure in figures.items():
         if figure is not None:
             files += save(figure, folder / f"{name}.png")
-    moving = write_animation(results, temporal, store, folder / "sequence.gif")
     claims = [
         *pseudo_label_claims(temporal),
         *smoothness_claims(results, temporal),
@@ -73,5 +79,5 @@ def temporal_section(results: StudyResults, store: FrameStore) -> Section:
     return Section(
         tuple(table for table in tables.values() if table is not None),
         tuple(claim.sentence for claim in claims),
-        (*files, *([moving] if moving is not None else [])),
+        tuple(files),
     )

@@ -56,7 +56,8 @@ def volume_table(results: StudyResults, temporal: Temporal) -> Table | None:
                 for _, part in own.groupby("replicate")
             ]
             for measure in ("correlation", "bias", "mae"):
-                row[f"{name}/{measure}"] = float(np.nanmean([getattr(a, measure) for a in each]))
+                known = [value for a in each if np.isfinite(value := getattr(a, measure))]
+                row[f"{name}/{measure}"] = float(np.mean(known)) if known else float("nan")
         data.append(row)
         cells = [f"{row[f'{n}/{m}']:.2f}" for n in VOLUMES for m in ("correlation", "bias", "mae")]
         body.append((Entry(" ".join(levels.values()) or cell), *map(Entry, cells)))
