@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from study.settings import canonical
+from study.declaration.settings import canonical
 from trainables.checkpoint import load_tensors, save_tensors
 from trainables.errors import CheckpointError
 from trainables.files import atomic_writer, sync_directory, write_json, write_text

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from study.declaration.settings import canonical, plain
+from study.declaration.spec import StudySpec
 from study.jobs import Kind
 from study.plan import Plan
-from study.settings import canonical, plain
-from study.spec import StudySpec
 from trainables.data.build import assign
 from trainables.data.frames import INDEX_DTYPE, FrameStore
 from trainables.data.records import SPLITS, Clip, Split

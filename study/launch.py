@@ -14,14 +14,14 @@ from typing import Any
 from study.agenda import OBJECTIVE, Agenda, outcome_of
 from study.artifacts import ArtifactStore
 from study.cluster import local_resources, preflight, ray_session
-from study.definition import Study
+from study.declaration.definition import Study
+from study.declaration.settings import canonical, plain
+from study.declaration.spec import ImageNetStart
 from study.jobs import Job
 from study.ledger import Ledger
 from study.lock import driver_lock
 from study.plan import Dataset, Plan, datasets_of, same_study
 from study.progress import Progress
-from study.settings import canonical, plain
-from study.spec import ImageNetStart
 from study.sweep import Sweep
 from study.tracking import Tracker
 from study.workspace import JobFolder, StudyFolder, Workspace

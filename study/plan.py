@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from study.artifacts import digest
-from study.definition import Study
-from study.factors import Cell
+from study.declaration.definition import Study
+from study.declaration.factors import Cell
+from study.declaration.settings import canonical, component_name, plain
+from study.declaration.spec import StageResources, Start, StudySpec
 from study.jobs import SHARED, Job, Kind, Need, Stage
-from study.settings import canonical, component_name, plain
-from study.spec import StageResources, Start, StudySpec
 from trainables.data.settings import DataSettings
 from trainables.pretext.method import NetworkMethod
 from trainables.pretext.pretrain import PretextSettings

@@ -20,7 +20,7 @@ from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
-from study.spec import ASHA, Choice, Int, LogUniform, Range, SearchSpec, Uniform
+from study.declaration.spec import ASHA, Choice, Int, LogUniform, Range, SearchSpec, Uniform
 from trainables.seeds import derive
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from study.artifacts import ArtifactStore
+from study.declaration.settings import parse
+from study.declaration.spec import ImageNetStart
+from study.declaration.spec import Start as StudyStart
 from study.jobs import Job, Outcome
 from study.results import keep_test, quality_metrics, quality_table
-from study.settings import parse
-from study.spec import ImageNetStart
-from study.spec import Start as StudyStart
 from study.workspace import JobFolder
 from trainables.checkpoint import Checkpoints
 from trainables.data.frames import FrameStore

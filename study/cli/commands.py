@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from study.catalog import available
 from study.cli.app import As, Data, Exit, Name, Profile, Root, RunName, Sets, app, err, out, workspace
-from study.definition import Study, load_study
+from study.declaration.catalog import available
+from study.declaration.definition import Study, load_study
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

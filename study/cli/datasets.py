@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 
 from study.cli.app import Data, Exit, Profile, Root, Sets, app, err, out, workspace
-from study.datasets import named_dataset
-from study.definition import load_study
+from study.declaration.datasets import named_dataset
+from study.declaration.definition import load_study
 from study.plan import datasets_of
 from study.progress import Progress
 

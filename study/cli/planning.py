@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.definition import Study
+from study.declaration.definition import Study
+from study.declaration.settings import component_name
 from study.estimate import Estimate, estimate
 from study.jobs import SHARED
 from study.plan import Plan
-from study.settings import component_name
 from trainables.errors import DataError
 
 SHOWN = 40

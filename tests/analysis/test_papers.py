@@ -3,8 +3,8 @@ import csv
 import pytest
 
 from analysis.papers import TABLES, paper_table, printed
-from study.catalog import available
-from study.definition import load_study
+from study.declaration.catalog import available
+from study.declaration.definition import load_study
 
 
 def test_every_printed_figure_is_a_cell_of_its_study_or_needs_what_a_study_cannot_assume():

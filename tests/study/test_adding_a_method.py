@@ -10,7 +10,7 @@ import pytest
 from torch import Tensor
 from toys import toy_store
 
-from study.definition import load_study
+from study.declaration.definition import load_study
 from study.plan import Plan
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batch

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from study.agenda import OBJECTIVE, Agenda, fits
-from study.definition import Study, load_study
+from study.declaration.definition import Study, load_study
 from study.jobs import Job, Need, Outcome
 from study.ledger import Ledger
 from study.plan import Plan

@@ -1,7 +1,7 @@
 import pytest
 from whole_studies import TINY
 
-from study.definition import load_study
+from study.declaration.definition import load_study
 from study.estimate import dataset_sizes, estimate
 from study.plan import Plan
 

@@ -6,11 +6,11 @@ import pytest
 from whole_studies import TINY
 
 from study.agenda import Agenda
-from study.definition import load_study
+from study.declaration.definition import load_study
+from study.declaration.problems import SpecError
 from study.jobs import Job, Need, Outcome
 from study.ledger import Ledger
 from study.plan import Plan
-from study.problems import SpecError
 
 CHAIN = (
     "factors.pretext.method=[local_contrastive]",

@@ -3,8 +3,8 @@
 import optuna
 import pytest
 
+from study.declaration.spec import ASHA, Choice, Int, LogUniform, SearchSpec, Uniform
 from study.sampler import CellSearch, Proposal
-from study.spec import ASHA, Choice, Int, LogUniform, SearchSpec, Uniform
 
 SPACE = {"lr": LogUniform(1e-5, 1e-1), "strength": Uniform(0, 2), "depth": Int(1, 4), "norm": Choice(("batch", "none"))}
 

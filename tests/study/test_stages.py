@@ -8,7 +8,7 @@ import torch
 from whole_studies import TINY
 
 from study.artifacts import ArtifactStore
-from study.definition import load_study
+from study.declaration.definition import load_study
 from study.plan import Dataset, Plan
 from study.stages import execute
 from study.workspace import JobFolder

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.problems import Keys, Problem, SpecError, found
-from study.yaml_reader import read_yaml
+from study.declaration.problems import Keys, Problem, SpecError, found
+from study.declaration.yaml_reader import read_yaml
 from trainables.errors import UserError, did_you_mean
 
 KEYED_BY_PATH: tuple[Keys, ...] = (("factors",), ("search", "space"))

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 import search_spaces
-from study.catalog import available, find
+from study.declaration.catalog import available, find
 from trainables.errors import UserError
 
 STUDY = "title: {title}\ndata: {{}}\nnetwork: unet\npretext: {{method: simclr}}\n"

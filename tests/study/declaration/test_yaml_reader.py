@@ -1,7 +1,7 @@
 import pytest
 
-from study.problems import SpecError
-from study.yaml_reader import read_yaml
+from study.declaration.problems import SpecError
+from study.declaration.yaml_reader import read_yaml
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from study.datasets import with_data
-from study.documents import Document
-from study.problems import SpecError
+from study.declaration.datasets import with_data
+from study.declaration.documents import Document
+from study.declaration.problems import SpecError
 
 
 def given(options, **values):

@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import Field, Strict, TypeAdapter, ValidationError
 
-from study.problems import Keys, Problem, SpecError, found
-from study.spec import COMPONENTS, Components
+from study.declaration.problems import Keys, Problem, SpecError, found
+from study.declaration.spec import COMPONENTS, Components
 from trainables.errors import UserError, did_you_mean
 
 T = TypeVar("T")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from study.documents import Document, with_sets
-from study.problems import Problem, SpecError
-from study.settings import parse
+from study.declaration.documents import Document, with_sets
+from study.declaration.problems import Problem, SpecError
+from study.declaration.settings import parse
 from trainables.data.layouts import LAYOUTS, layout_name
 from trainables.data.settings import DataSettings
 from trainables.errors import did_you_mean

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from study.definition import Study, load_study
-from study.problems import SpecError
-from study.settings import canonical, parse, plain
-from study.spec import StudySpec
+from study.declaration.definition import Study, load_study
+from study.declaration.problems import SpecError
+from study.declaration.settings import canonical, parse, plain
+from study.declaration.spec import StudySpec
 from trainables.data.layouts.camus import Camus
 
 FILE = """\

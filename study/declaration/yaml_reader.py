@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from study.problems import Keys, Problem, SpecError
+from study.declaration.problems import Keys, Problem, SpecError
 
 
 def read_yaml(text: str, name: str, *, numbered: bool = True) -> tuple[Any, dict[Keys, str]]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from study.documents import Document
-from study.problems import Keys, Problem, found
-from study.spec import Factor
+from study.declaration.documents import Document
+from study.declaration.problems import Keys, Problem, found
+from study.declaration.spec import Factor
 from trainables.errors import did_you_mean
 
 VARIED = ("data", "pretext_data", "network", "pretext", "registration", "propagation", "downstream")

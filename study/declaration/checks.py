@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from study.documents import Document, split_path
-from study.factors import Cell, FactorReader
-from study.problems import Keys, Problem, SpecError
-from study.settings import parse
-from study.spec import Range, StudySpec
+from study.declaration.documents import Document, split_path
+from study.declaration.factors import Cell, FactorReader
+from study.declaration.problems import Keys, Problem, SpecError
+from study.declaration.settings import parse
+from study.declaration.spec import Range, StudySpec
 from trainables.errors import did_you_mean
 
 SEARCHED = ("network", "pretext", "registration", "propagation", "downstream")

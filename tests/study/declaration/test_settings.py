@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.problems import SpecError
-from study.settings import canonical, parse, plain
-from study.spec import COMPONENTS
+from study.declaration.problems import SpecError
+from study.declaration.settings import canonical, parse, plain
+from study.declaration.spec import COMPONENTS
 from trainables.registry import Registry
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from study.documents import Document, merge, override, read, split_path, with_profile, with_sets
-from study.problems import SpecError
+from study.declaration.documents import Document, merge, override, read, split_path, with_profile, with_sets
+from study.declaration.problems import SpecError
 from trainables.errors import UserError
 
 

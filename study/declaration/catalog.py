@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import search_spaces
-from study.documents import read
+from study.declaration.documents import read
 from trainables.errors import UserError, did_you_mean
 
 SUFFIXES = (".yaml", ".yml")

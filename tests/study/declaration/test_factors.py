@@ -1,8 +1,8 @@
 import pytest
 
-from study.documents import Document
-from study.factors import FactorReader, cells_of
-from study.spec import Factor
+from study.declaration.documents import Document
+from study.declaration.factors import FactorReader, cells_of
+from study.declaration.spec import Factor
 
 
 def reader(factors) -> FactorReader:

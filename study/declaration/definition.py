@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import search_spaces
-from study.catalog import find
-from study.checks import Checker
-from study.datasets import with_data
-from study.documents import Document, override, read, with_profile, with_sets
-from study.factors import Cell, FactorReader, cells_of
-from study.problems import SpecError
-from study.settings import Memory, parse, plain
-from study.spec import StudySpec
+from study.declaration.catalog import find
+from study.declaration.checks import Checker
+from study.declaration.datasets import with_data
+from study.declaration.documents import Document, override, read, with_profile, with_sets
+from study.declaration.factors import Cell, FactorReader, cells_of
+from study.declaration.problems import SpecError
+from study.declaration.settings import Memory, parse, plain
+from study.declaration.spec import StudySpec
 
 
 class Study:
