@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from study.jobs import SHARED
-from study.ledger import Event, follow, read_ledger
+from study.ledger import Event, follow, outcomes, read_ledger
 from study.workspace import StudyFolder
 from trainables.errors import DataError, UserError
 
@@ -151,7 +151,7 @@ def _read_plan(path: Path) -> Plan:
 
 def _jobs(plan: Plan, events: list[Event]) -> pd.DataFrame:
     """One row a job; of a job that was retried, its last end."""
-    ends = {event["job"]: event for event in follow(events, "finished")}
+    ends = outcomes(events)
     first = ["id", "kind", "cell", *plan.factors, "index", "status", "epochs", "seconds", "reason"]
     frame = pd.DataFrame([_job(plan, event) for event in ends.values()])
     return frame.reindex(columns=[*first, *(name for name in frame.columns if name not in first)])

@@ -33,7 +33,7 @@ class _Cell:
     key: str
     search: CellSearch
     proposals: list[Proposal] = field(default_factory=list)
-    ended: set[str] = field(default_factory=set)
+    ended: set[int] = field(default_factory=set)
     reported: int = 0
     falling_behind: bool = False
     value: float = math.nan
@@ -153,7 +153,8 @@ class Agenda:
             if len(cell.proposals) == len(cell.ended):
                 proposal = cell.search.ask()
                 self._record("asked", cell=cell.key, index=len(cell.proposals), **asdict(proposal))
-            return [self.plan.trial(cell.key, len(cell.proposals) - 1, cell.proposals[-1].params)]
+            number = next(number for number in range(len(cell.proposals)) if number not in cell.ended)
+            return [self.plan.trial(cell.key, number, cell.proposals[number].params)]
         if trials and cell.best is None:
             return []
         index = cell.best[1] if cell.best else None
@@ -195,6 +196,21 @@ class Agenda:
                 self._cells[event["cell"]].chosen = event["params"]
             case "finished":
                 self._apply_finished(event)
+            case "retried":
+                self._apply_retried(event)
+
+    def _apply_retried(self, event: Event) -> None:
+        """A job that failed is to be run again."""
+        ended = self.outcomes.pop(event["job"])
+        if ended["kind"] in SHARED:
+            self._failed_source.pop(ended["digest"], None)
+        for each in self._cells.values():
+            each.open_jobs = None
+        if ended["kind"] == "trial":
+            cell = self._cells[ended["cell"]]
+            cell.ended.discard(ended["index"])
+            cell.search.again(ended["index"], cell.proposals[ended["index"]])
+            cell.reported, cell.value, cell.falling_behind = 0, math.nan, False
 
     def _apply_finished(self, event: Event) -> None:
         self.outcomes[event["job"]] = event
@@ -208,7 +224,7 @@ class Agenda:
         cell.open_jobs = None
         if event["kind"] != "trial":
             return
-        cell.ended.add(event["job"])
+        cell.ended.add(index)
         value = event["metrics"].get(OBJECTIVE) if event["status"] == "completed" else None
         cell.search.tell(index, value, stopped=event["status"] == "stopped")
         if value is not None and (cell.best is None or value > cell.best[0]):

@@ -111,12 +111,15 @@ def _refuse_changes(folder: StudyFolder, study: Study) -> None:
     if not folder.plan.exists():
         return
     before = json.loads(folder.plan.read_text())["spec"]
-    differences = same_study(_compared(before), _compared(study.document()))
+    now = study.document()
+    if now["replicates"] > before["replicates"]:  # which only adds
+        before = {**before, "replicates": now["replicates"]}
+    differences = same_study(_compared(before), _compared(now))
     if differences:
         shown = "\n  ".join(differences[:20])
         raise UserError(
             f"study '{folder.name}' was begun with another study file; it differs in\n  {shown}\n"
-            f"give this one another name (--name), or remove {folder.root}"
+            f"give this one another name (--name), go on with the one that was begun, or remove {folder.root}"
         )
 
 

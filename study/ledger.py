@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from trainables.errors import UserError
 
 Event = dict[str, Any]
-"""{"event": what happened, "time": seconds since the epoch, ...}; see `study.state` for the events and their fields."""
+"""{"event": what happened, "time": seconds since the epoch, ...}; `study.agenda` knows the events and their fields."""
 
 
 class Ledger:
@@ -78,6 +78,17 @@ def _decode(line: bytes) -> Event | None:
         return None
     record: Event = json.loads(body)
     return record
+
+
+def outcomes(events: Iterable[Event]) -> dict[str, Event]:
+    """How each job ended last, by its name; one that is to be tried again has not."""
+    found: dict[str, Event] = {}
+    for event in events:
+        if event["event"] == "finished":
+            found[event["job"]] = event
+        elif event["event"] == "retried":
+            found.pop(event["job"], None)
+    return found
 
 
 def follow(events: list[Event], kind: str) -> Iterator[Event]:

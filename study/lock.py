@@ -8,11 +8,33 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 
 class StudyLocked(Exception):
     """Another driver runs this study."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that runs a study."""
+
+    host: str
+    pid: int
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds the study's lock file now; None if nobody does."""
+    if not path.exists():
+        return None
+    with path.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            known = json.loads(file.read() or "{}")
+            return Holder(known.get("host", "unknown"), int(known.get("pid", 0)))
+    return None
 
 
 @contextlib.contextmanager

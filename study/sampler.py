@@ -62,6 +62,13 @@ class CellSearch:
 
     def restore(self, proposal: Proposal) -> None:
         """Take up a trial that was proposed before, as if `ask` had just given it."""
+        self._trials.append(self._taken_up(proposal))
+
+    def again(self, index: int, proposal: Proposal) -> None:
+        """Take up a trial that failed; its failure stays in the history, where samplers pass it over."""
+        self._trials[index] = self._taken_up(proposal)
+
+    def _taken_up(self, proposal: Proposal) -> Trial:
         frozen = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=proposal.params,
@@ -69,7 +76,7 @@ class CellSearch:
             system_attrs=proposal.memory,
         )
         self._study.add_trial(frozen)
-        self._trials.append(Trial(self._study, self._study.trials[-1]._trial_id))
+        return Trial(self._study, self._study.trials[-1]._trial_id)
 
     def report(self, index: int, epoch: int, value: float) -> bool:
         """Record trial `index`'s metric after `epoch`; True when it should stop."""
@@ -79,12 +86,13 @@ class CellSearch:
 
     def tell(self, index: int, value: float | None, *, stopped: bool) -> None:
         """Record how trial `index` ended: its value, or stopped early, or failed (no value)."""
+        trial = self._trials[index]
         if stopped:
-            self._study.tell(index, state=TrialState.PRUNED)
+            self._study.tell(trial, state=TrialState.PRUNED)
         elif value is None:
-            self._study.tell(index, state=TrialState.FAIL)
+            self._study.tell(trial, state=TrialState.FAIL)
         else:
-            self._study.tell(index, value)
+            self._study.tell(trial, value)
 
 
 def _distribution(choice: Range) -> BaseDistribution:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.load import StudyResults
 from study.artifacts import ArtifactStore
-from study.ledger import follow, read_ledger
+from study.ledger import outcomes, read_ledger
 from study.workspace import JobFolder
 
 
@@ -80,7 +80,7 @@ def _quality(results: StudyResults) -> pd.DataFrame:
     """Of every propagation that this study made."""
     artifacts = ArtifactStore(results.folder.root.parent.parent / "artifacts")
     found = []
-    for event in follow(read_ledger(results.folder.ledger), "finished"):
+    for event in outcomes(read_ledger(results.folder.ledger)).values():
         if event["kind"] != "propagation" or event["status"] != "completed":
             continue
         path = artifacts.folder(event["digest"]) / "quality.csv"

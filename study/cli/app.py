@@ -41,6 +41,9 @@ As = Annotated[str | None, typer.Option("--name", help="Run it under this name i
 Root = Annotated[Path | None, typer.Option("--workspace", help="Where everything is kept. [$STUDY_HOME or ./runs]")]
 
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
 def workspace(root: Path | None) -> Workspace:
     """The workspace that an option names, or the default one."""
     return Workspace(root.absolute() if root else default_root())

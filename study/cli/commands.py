@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from study.cli.app import As, Data, Exit, Name, Profile, Root, RunName, Sets, app, err, out, workspace
+from study.cli.app import As, Data, Json, Name, Profile, Root, RunName, Sets, app, out, workspace
+from study.cli.running import run_to_its_end
 from study.declaration.catalog import available
 from study.declaration.definition import Study, load_study
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _load(name: str, profile: str | None, sets: list[str] | None, data: list[str] | None, run_as: str | None) -> Study:
@@ -34,9 +32,19 @@ def list_studies(as_json: Json = False) -> None:
 
 
 @app.command()
-def validate(name: Name, profile: Profile = None, sets: Sets = None, data: Data = None, run_as: As = None) -> None:
+def validate(
+    name: Name,
+    profile: Profile = None,
+    sets: Sets = None,
+    data: Data = None,
+    run_as: As = None,
+    as_json: Json = False,
+) -> None:
     """Check a study file: every key, every value, every cell."""
     study = _load(name, profile, sets, data, run_as)
+    if as_json:
+        out.print_json(json.dumps({"name": study.spec.name, "cells": [cell.key for cell in study.cells()]}))
+        return
     out.print(f"{study.spec.name}: valid, {len(study.cells())} cells")
 
 
@@ -69,18 +77,7 @@ def run(
     ] = None,
 ) -> int:
     """Run what is missing of a study; run the same command again to go on after an interruption."""
-    from study.launch import run as launch
-    from study.progress import Progress
-
-    study = _load(name, profile, sets, data, run_as)
-    with Progress(err) as progress:
-        ending = launch(study, workspace(root), progress, address or os.environ.get("RAY_ADDRESS"))
-    if not ending.complete:
-        err.print("interrupted; run the same command again to go on")
-        return Exit.INTERRUPTED
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(ending.statuses.items()))
-    err.print(f"{study.spec.name} is finished: {counts}. Next: study report {study.spec.name}")
-    return Exit.FAILED_TRIALS if ending.statuses.get("failed") else Exit.OK
+    return run_to_its_end(_load(name, profile, sets, data, run_as), workspace(root), address)
 
 
 @app.command()

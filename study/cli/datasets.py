@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from study.cli.app import Data, Exit, Profile, Root, Sets, app, err, out, workspace
+from study.cli.app import Data, Exit, Json, Profile, Root, Sets, app, err, out, workspace
 from study.declaration.datasets import named_dataset
 from study.declaration.definition import load_study
 from study.plan import datasets_of
@@ -26,7 +26,6 @@ app.add_typer(data, name="data")
 Target = Annotated[
     str, typer.Argument(help="A dataset as LAYOUT=PATH, or a study's name or file for all datasets of it.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @data.command()

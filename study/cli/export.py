@@ -13,7 +13,7 @@ from torch import Tensor
 
 from study.artifacts import ArtifactStore
 from study.cli.app import Root, RunName, app, out, workspace
-from study.ledger import follow, read_ledger
+from study.ledger import outcomes, read_ledger
 from study.workspace import StudyFolder, Workspace
 from trainables.errors import UserError, did_you_mean
 from trainables.files import atomic_writer, write_text
@@ -85,7 +85,7 @@ def model_card(
 
 def _pretraining(folder: StudyFolder, wanted: str | None) -> Mapping[str, Any]:
     """The finished pretraining that is meant."""
-    events = follow(read_ledger(folder.ledger), "finished")
+    events = outcomes(read_ledger(folder.ledger)).values()
     jobs = {event["job"]: event for event in events if event["kind"] == "pretext" and event["status"] == "completed"}
     if not jobs:
         raise UserError(f"study '{folder.name}' has no finished pretraining")

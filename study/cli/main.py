@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from study.cli import commands, datasets, export  # noqa: F401 - register the commands
+from study.cli import changing, commands, comparing, datasets, doctor, export  # noqa: F401 - register the commands
 from study.cli.app import Exit, app, err
 from study.cluster import ClusterLost
 from study.lock import StudyLocked

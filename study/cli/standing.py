@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from study.jobs import SHARED, Kind
-from study.ledger import follow, read_ledger
+from study.ledger import outcomes, read_ledger
 from study.workspace import StudyFolder
 
 KINDS: tuple[Kind, ...] = (*SHARED, "trial", "replicate")
@@ -35,7 +35,7 @@ def show_status(folder: StudyFolder, out: Console, *, as_json: bool) -> None:
 def status_of(folder: StudyFolder) -> dict[str, Any]:
     """The numbers behind `show_status`."""
     plan = json.loads(folder.plan.read_text())
-    finished = list(follow(read_ledger(folder.ledger), "finished"))
+    finished = outcomes(read_ledger(folder.ledger)).values()
     counts = Counter((event["kind"], event["status"]) for event in finished)
     planned = plan["planned_jobs"]
     kinds = [kind for kind in KINDS if kind in planned]

@@ -1,4 +1,8 @@
-"""Windows of a sequence: what a network over time is trained on, and how whole sequences are segmented with them."""
+"""Windows of a sequence: what a network over time is trained on, and how whole sequences are segmented with them.
+
+A sequence is taken to go back at its ends the way it came, and windows begin up to half their length outside it. So its
+first and last frames, which have the expert's masks, are seen as often as all others and with as much around them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ def training_windows(sequences: Sequence[np.ndarray], length: int, seed: int) ->
 
     Args:
         sequences: rows of each, in order of time.
-        length: frames of a window; a shorter sequence stays at its last frame until the window is full.
+        length: frames of a window.
         seed: names the places, together with the epoch.
 
     Returns:
@@ -26,20 +30,20 @@ def training_windows(sequences: Sequence[np.ndarray], length: int, seed: int) ->
 
     def choose(epoch: int) -> np.ndarray:
         shares = numpy_generator(seed, "windows", epoch).random(len(every))
-        starts = [int(share * max(1, len(rows) - length + 1)) for rows, share in zip(every, shares, strict=True)]
-        return np.stack([_window(rows, start, length) for rows, start in zip(every, starts, strict=True)])
+        windows = []
+        for rows, share in zip(every, shares, strict=True):
+            first, last = _limits(len(rows), length)
+            windows.append(rows[_window(len(rows), first + int(share * (last - first + 1)), length)])
+        return np.stack(windows).astype(np.int64)
 
     return choose
 
 
 def sliding_windows(frames: int, length: int) -> np.ndarray:
-    """Windows that cover a sequence, each overlapping the one before by half: frame numbers, int64 `(windows, length)`.
-
-    The last ends where the sequence does; a sequence shorter than a window stays at its last frame.
-    """
-    last = max(0, frames - length)
-    starts = [*range(0, last, max(1, length // 2)), last]
-    return np.stack([_window(np.arange(frames), start, length) for start in starts])
+    """Windows that cover a sequence, each overlapping the one before by half: frames' numbers, `(windows, length)`."""
+    first, last = _limits(frames, length)
+    starts = [*range(first, last, max(1, length // 2)), last]
+    return np.stack([_window(frames, start, length) for start in starts])
 
 
 def mean_over_windows(windows: np.ndarray, values: Tensor, frames: int) -> Tensor:
@@ -59,5 +63,13 @@ def mean_over_windows(windows: np.ndarray, values: Tensor, frames: int) -> Tenso
     return total / count.view(-1, *[1] * (values.ndim - 2))
 
 
-def _window(rows: np.ndarray, start: int, length: int) -> np.ndarray:
-    return np.asarray(rows[np.minimum(np.arange(start, start + length), len(rows) - 1)], np.int64)
+def _limits(frames: int, length: int) -> tuple[int, int]:
+    """Where the first and the last window begin."""
+    first = -(length // 2)
+    return first, max(first, frames - length + length // 2)
+
+
+def _window(frames: int, start: int, length: int) -> np.ndarray:
+    """The numbers of a window's frames, going back and forth and staying at each end for a frame more."""
+    place = np.arange(start, start + length) % (2 * frames)
+    return np.asarray(np.minimum(place, 2 * frames - 1 - place))

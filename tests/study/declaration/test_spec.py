@@ -82,7 +82,10 @@ def test_pruners_go_by_name():
         ({"resources": {"downstream": {"gpus": 1.5}}}, "resources.downstream: gpus is 1.5"),
         ({"resources": {"downstream": {"cpus": 0}}}, "resources.downstream: cpus is 0"),
         ({"network": {"name": "deeplabv3", "backbone": "unet_encoder"}}, "network: deeplabv3 stands on a residual"),
-        ({"network": {}}, "network: found an empty mapping, expected the network's name; known: deeplabv3, nnunet, unet, unet_time"),
+        (
+            {"network": {}},
+            "network: found an empty mapping, expected the network's name; known: deeplabv3, nnunet, unet, unet_time",
+        ),
     ],
 )
 def test_impossible_studies_are_refused(values, message):

@@ -97,7 +97,7 @@ def test_a_whole_sequence_is_judged_by_the_mean_of_its_windows():
     with torch.no_grad():
         found = task.predict(Batches(store, test, 7, shuffle=False).epoch())
     windows = sum(len(seen) for seen in network.seen)
-    assert windows == 4 * 3  # of four sequences, each once, though batches of seven cut them
+    assert windows == 4 * 5  # of four sequences, each once, though batches of seven cut them
     np.testing.assert_array_equal(found.rows, test)
     np.testing.assert_array_equal(found.masks, (store.images[test, 0] / 255 > 0.5).astype(np.uint8))
     assert len(found.cases) == len(test)

@@ -1,0 +1,83 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from study.cli.app import app
+from study.cli.doctor import Finding, Listener, examine, exposed, listening
+from study.cli.main import guarded
+from study.workspace import Workspace
+
+
+def of(findings, subject):
+    return [finding for finding in findings if finding.subject == subject]
+
+
+def test_a_sound_machine_has_no_fault_but_what_listens(tmp_path, capsys):
+    code = guarded(lambda: app(["doctor", "--workspace", str(tmp_path), "--json"], standalone_mode=False))
+    findings = json.loads(capsys.readouterr().out)
+    faults = [finding for finding in findings if finding["verdict"] == "fault"]
+    assert all(finding["subject"] == "open port" for finding in faults)
+    assert code == (4 if faults else 0)
+    assert {"python", "torch", "ray", "GPU", "memory", "workspace", "disk", "MLflow"} <= {
+        f["subject"] for f in findings
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "command", "verdict"),
+    [
+        ("0.0.0.0", "python -m mlflow server --host 0.0.0.0", "fault"),
+        ("::", "/x/bin/mlflow ui", "fault"),
+        ("192.168.1.4", "/x/bin/python -u /x/site-packages/ray/dashboard/dashboard.py --host=0.0.0.0", "fault"),
+        ("127.0.0.1", "python -m mlflow server", "well"),
+        ("::1", "/x/site-packages/ray/dashboard/dashboard.py", "well"),
+        ("0.0.0.0", "nginx", "well"),
+    ],
+)
+def test_servers_that_others_can_reach_are_faults(address, command, verdict):
+    (finding,) = exposed([Listener(address, 5000, command)])
+    assert finding.verdict == verdict
+    if verdict == "fault":
+        assert f"{address}:5000; bind it to 127.0.0.1" in finding.text
+
+
+def test_what_really_listens_is_found(tmp_path):
+    script = tmp_path / "mlflow_server.py"
+    script.write_text(
+        "import socket, sys, time\n"
+        "s = socket.create_server(('0.0.0.0', 0)); print(s.getsockname()[1], flush=True); time.sleep(60)\n"
+    )
+    server = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        found = [each for each in listening() if each.port == port]
+        assert [each.address for each in found] == ["0.0.0.0"]
+        assert [finding.verdict for finding in exposed(found)] == ["fault"]
+    finally:
+        server.kill()
+
+
+def test_a_cluster_or_server_that_does_not_answer_is_named_without_its_password(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = {"RAY_ADDRESS": f"127.0.0.1:{port}"}
+        assert of(examine(Workspace(tmp_path), environment), "Ray cluster")[0].verdict == "well"
+    environment |= {"MLFLOW_TRACKING_URI": f"http://user:secret@127.0.0.1:{port}"}
+    findings = list(examine(Workspace(tmp_path), environment))
+    assert of(findings, "Ray cluster")[0].verdict == "fault"
+    (tracking,) = of(findings, "MLflow")
+    assert tracking.verdict == "mind"
+    assert "secret" not in str(findings)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_workspace_that_cannot_be_written_is_a_fault(tmp_path):
+    tmp_path.chmod(0o500)
+    assert Finding("workspace", "fault", f"{tmp_path} cannot be written; name another with --workspace") in list(
+        examine(Workspace(tmp_path / "runs"), {})
+    )
