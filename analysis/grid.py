@@ -9,6 +9,9 @@ from analysis.load import Plan
 from trainables.errors import UserError, did_you_mean
 
 REFERENCE = "random"
+BASE = "base"
+"""What an ablation's cell is called that has nothing changed."""
+
 FRACTION, COUNT = "label_fraction", "labels"
 """Factors that say how many labels there are: as a share, or as a number of subjects."""
 
@@ -86,7 +89,7 @@ def arrange(
     across = columns if columns is not None else _default_columns(plan)
     down = tuple(f for f in plan.factors if f != across) if rows is None else (rows,) if isinstance(rows, str) else rows
     _check(plan, down, across)
-    titles = {key: _title(levels, down) for key, levels in plan.cells.items()}
+    titles = {key: _title(plan, levels, down) for key, levels in plan.cells.items()}
     level = {key: levels[across] if across else "" for key, levels in plan.cells.items()}
     return Grid(
         row_factors=down,
@@ -102,7 +105,8 @@ def _default_columns(plan: Plan) -> str | None:
     for amount in (FRACTION, COUNT):
         if amount in plan.factors:
             return amount
-    return list(plan.factors)[-1] if len(plan.factors) > 1 else None
+    crossed = [factor for factor in plan.factors if factor not in plan.base]
+    return crossed[-1] if len(crossed) > 1 else None
 
 
 def _check(plan: Plan, down: tuple[str, ...], across: str | None) -> None:
@@ -117,18 +121,24 @@ def _check(plan: Plan, down: tuple[str, ...], across: str | None) -> None:
             )
 
 
-def _title(levels: Mapping[str, str], factors: tuple[str, ...]) -> str:
-    return ", ".join(levels[factor] for factor in factors) or "all"
+def _title(plan: Plan, levels: Mapping[str, str], factors: tuple[str, ...]) -> str:
+    """The levels' names; of an ablation, what is other than in its base."""
+    crossed = [levels[factor] for factor in factors if factor not in plan.base]
+    changed = [f"{f} {levels[f]}" for f in factors if f in plan.base and levels[f] != plan.base[f]]
+    if any(factor in plan.base for factor in factors) and not changed:
+        changed = [BASE]
+    return ", ".join([*crossed, *changed]) or "all"
 
 
 def _references(plan: Plan, down: tuple[str, ...], reference: str) -> dict[str, str]:
-    factor = next((f for f in down if reference in plan.factors[f]), None)
-    if factor is None:
+    factor = next((f for f in down if reference in plan.factors[f] and f not in plan.base), None)
+    partner_of = dict(plan.base) if plan.base else {factor: reference} if factor is not None else {}
+    if not partner_of:
         return {}
-    rows = {_title(levels, down) for levels in plan.cells.values()}
+    rows = {_title(plan, levels, down) for levels in plan.cells.values()}
     pairs = {
-        _title(levels, down): _title({**levels, factor: reference}, down)
+        _title(plan, levels, down): _title(plan, {**levels, **partner_of}, down)
         for levels in plan.cells.values()
-        if levels[factor] != reference
+        if any(levels[f] != level for f, level in partner_of.items())
     }
     return {row: partner for row, partner in pairs.items() if partner in rows}

@@ -32,6 +32,7 @@ class Plan:
         planned: number of planned jobs of each kind.
         frames: the frame store, when the plan names one.
         classes: names of the mask's values, background first.
+        base: of an ablation, by factor that is taken one at a time, the level that its others are compared with.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Plan:
     planned: Mapping[str, int]
     frames: Path | None
     classes: tuple[str, ...]
+    base: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,12 @@ def _read_plan(path: Path) -> Plan:
     try:
         raw = json.loads(path.read_text())
         frames = (raw.get("frames") or {}).get("data")
+        factors = {factor: tuple(map(str, levels)) for factor, levels in raw["factors"].items()}
         return Plan(
             name=raw["name"],
             title=raw.get("title") or raw["name"],
-            factors={factor: tuple(map(str, levels)) for factor, levels in raw["factors"].items()},
+            factors=factors,
+            base=_base(factors, raw.get("design") or {}),
             cells={cell["key"]: {f: str(level) for f, level in cell["levels"].items()} for cell in raw["cells"]},
             metric=raw["search"]["metric"].removeprefix("val/"),
             planned={kind: raw["planned_jobs"].get(kind, 0) for kind in KINDS},
@@ -147,6 +151,14 @@ def _read_plan(path: Path) -> Plan:
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a study's plan ({type(error).__name__}: {error})") from error
+
+
+def _base(factors: Mapping[str, tuple[str, ...]], design: Mapping[str, Any]) -> dict[str, str]:
+    kind = design.get("kind", "full")
+    if kind == "full":
+        return {}
+    over = design.get("over") or list(factors)
+    return {factor: factors[factor][0 if kind == "one_out" else -1] for factor in over}
 
 
 def _jobs(plan: Plan, events: list[Event]) -> pd.DataFrame:

@@ -96,6 +96,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "name": spec.name,
         "title": spec.title,
         "spec": plan.study.document(),
+        "design": plain(spec.design),
         "factors": {factor.name: list(factor.levels) for factor in spec.factors},
         "cells": [{"key": cell.key, "levels": dict(cell.levels)} for cell in plan.cells],
         "search": {"metric": OBJECTIVE, "trials": plan.trials},

@@ -10,10 +10,10 @@ from study.declaration.catalog import find
 from study.declaration.checks import Checker
 from study.declaration.datasets import with_data
 from study.declaration.documents import Document, override, read, with_profile, with_sets
-from study.declaration.factors import Cell, FactorReader, cells_of
+from study.declaration.factors import FULL, Cell, FactorReader, cells_of, design_problems
 from study.declaration.problems import SpecError
 from study.declaration.settings import Memory, parse, plain
-from study.declaration.spec import StudySpec
+from study.declaration.spec import Design, StudySpec
 
 
 class Study:
@@ -30,9 +30,14 @@ class Study:
         reader = FactorReader(document)
         self._document = _without_dropped_ranges(document)
         self._factors = tuple(reader.factors)
-        self._cells = cells_of(self._factors)
+        design = _design(document)
+        self._cells = cells_of(self._factors, design)
         self._memory: Memory = {}
-        problems = [*reader.problems, *Checker(self._document, reader, self._cells, self.resolve).problems()]
+        problems = [
+            *reader.problems,
+            *design_problems(self._factors, design, document),
+            *Checker(self._document, reader, self._cells, self.resolve).problems(),
+        ]
         if problems:
             raise SpecError(problems)
         # Kept, as the memory knows its parts by their identity.
@@ -40,7 +45,7 @@ class Study:
         self.spec = parse(StudySpec, self._first, memory=self._memory, remember=True)
 
     def cells(self) -> Sequence[Cell]:
-        """Every combination of the factors' levels."""
+        """The combinations of the factors' levels that the design takes."""
         return self._cells
 
     def resolve(self, overrides: Mapping[str, Any]) -> StudySpec:
@@ -92,6 +97,14 @@ def load_study(
     if isinstance(own, str):
         document = document.set("name", "-".join([own, *([profile] if profile else []), *layouts]), str(path))
     return Study(document)
+
+
+def _design(document: Document) -> Design:
+    """The file's, if it can be read; what is wrong with it is a problem of every cell."""
+    try:
+        return parse(Design, document.values.get("design") or {})
+    except SpecError:
+        return FULL
 
 
 def _without_dropped_ranges(document: Document) -> Document:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from study.declaration.documents import Document
 from study.declaration.problems import Keys, Problem, found
-from study.declaration.spec import Factor
+from study.declaration.spec import Design, Factor
 from trainables.errors import did_you_mean
 
 VARIED = ("data", "pretext_data", "network", "pretext", "registration", "propagation", "downstream")
 """Parts of a study whose settings may be levels of a factor."""
+
+FULL = Design()
 
 WHOLE = "all"
 """Key of the only cell of a study without factors."""
@@ -36,9 +38,24 @@ class Cell:
     overrides: Mapping[str, Any]
 
 
-def cells_of(factors: Sequence[Factor]) -> list[Cell]:
-    """Every combination, the last factor changing fastest."""
-    return [cell_of(factors, names) for names in itertools.product(*(factor.levels for factor in factors))]
+def cells_of(factors: Sequence[Factor], design: Design = FULL) -> list[Cell]:
+    """The combinations that a design takes, the last factor changing fastest."""
+    every = itertools.product(*(factor.levels for factor in factors))
+    if design.kind == "full":
+        return [cell_of(factors, names) for names in every]
+    alone = [number for number, factor in enumerate(factors) if not design.over or factor.name in design.over]
+    start = 0 if design.kind == "one_out" else -1
+    base = {number: list(factors[number].levels)[start] for number in alone}
+    return [cell_of(factors, names) for names in every if sum(names[n] != base[n] for n in alone) <= 1]
+
+
+def design_problems(factors: Sequence[Factor], design: Design, document: Document) -> Iterator[Problem]:
+    """Factors of a design that the study does not have."""
+    known = [factor.name for factor in factors]
+    for name in design.over:
+        if name not in known:
+            keys: Keys = ("design", "over")
+            yield Problem(keys, f"the study has no factor '{name}'{did_you_mean(name, known)}", document.where(keys))
 
 
 def cell_of(factors: Sequence[Factor], names: Sequence[str]) -> Cell:

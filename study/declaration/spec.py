@@ -256,6 +256,24 @@ class Factor:
 
 
 @dataclass(frozen=True)
+class Design:
+    """Which combinations of the factors' levels are cells; they share seeds and labelled subsets, so all are paired.
+
+    Attributes:
+        kind: "full" takes every combination. An ablation takes one factor at a time: "one_out" starts from the first
+            level of each and changes one factor, "one_in" likewise from the last level of each.
+        over: names of the factors that are taken one at a time, the others being combined in full; none for all.
+    """
+
+    kind: Literal["full", "one_out", "one_in"] = "full"
+    over: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind == "full" and self.over:
+            raise ValueError(f"over is {list(self.over)}, expected none where every combination is taken")
+
+
+@dataclass(frozen=True)
 class StudySpec:
     """A study: factors x search x replicates, over a pipeline of stages.
 
@@ -271,6 +289,7 @@ class StudySpec:
         registration: how the network is trained that carries labels, where downstream learns from pseudo-labels.
         propagation: how it carries them.
         factors: what the cells are the combinations of.
+        design: which combinations.
         search: of each cell's configuration.
         replicates: of each cell's chosen configuration, from 1 up.
         resources: of each stage.
@@ -288,6 +307,7 @@ class StudySpec:
     registration: RegistrationSettings = field(default_factory=RegistrationSettings)
     propagation: Propagation = field(default_factory=Propagation)
     factors: tuple[Factor, ...] = ()
+    design: Design = field(default_factory=Design)
     search: SearchSpec = field(default_factory=SearchSpec)
     replicates: int = 3
     resources: Resources = field(default_factory=Resources)

@@ -30,6 +30,21 @@ def test_any_factor_across() -> None:
     assert grid.column_title("byol") == "method byol"
 
 
+def test_an_ablation_is_compared_with_its_base_and_named_by_what_is_changed() -> None:
+    cells = {
+        f"method={m},crop={c},flip={f}": {"method": m, "crop": c, "flip": f}
+        for m in ("simclr", "byol")
+        for c, f in (("on", "on"), ("off", "on"), ("on", "off"))
+    }
+    factors = {"method": ("simclr", "byol"), "crop": ("on", "off"), "flip": ("on", "off")}
+    base = {"crop": "on", "flip": "on"}
+    grid = arrange(Plan("s", "S", factors, cells, "dice", {}, Path("f"), ("background", "lv"), base))
+    assert grid.columns == ("",)
+    assert grid.rows[:3] == ("simclr, base", "simclr, crop off", "simclr, flip off")
+    assert grid.references["byol, flip off"] == "byol, base"
+    assert "byol, base" not in grid.references
+
+
 def test_a_study_without_factors_is_one_cell() -> None:
     grid = arrange(plan())
     assert (grid.rows, grid.columns, list(grid.cells.values())) == (("all",), ("",), [""])

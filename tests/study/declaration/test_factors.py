@@ -1,8 +1,8 @@
 import pytest
 
 from study.declaration.documents import Document
-from study.declaration.factors import FactorReader, cells_of
-from study.declaration.spec import Factor
+from study.declaration.factors import FactorReader, cells_of, design_problems
+from study.declaration.spec import Design, Factor
 
 
 def reader(factors) -> FactorReader:
@@ -53,6 +53,31 @@ def test_cells_are_all_combinations_the_last_factor_changing_fastest():
     ]
     assert cells[2].levels == {"method": "byol", "label_fraction": "0.05"}
     assert cells[2].overrides == {"pretext.method": "byol", "downstream.label_fraction": 0.05}
+
+
+ON_OFF = {name: {"on": {}, "off": {f"pretext.augment.{name}": None}} for name in ("crop", "flip", "blur")}
+
+
+@pytest.mark.parametrize(("kind", "base"), [("one_out", "on"), ("one_in", "off")])
+def test_an_ablation_changes_one_factor_at_a_time_from_its_base(kind, base):
+    factors = reader({"pretext.method": ["simclr", "byol"], **ON_OFF}).factors
+    cells = cells_of(factors, Design(kind, tuple(ON_OFF)))
+    assert len(cells) == 2 * (1 + 3)
+    for method in ("simclr", "byol"):
+        changed = [
+            [name for name in ON_OFF if cell.levels[name] != base] for cell in cells if cell.levels["method"] == method
+        ]
+        assert sorted(changed) == [[], ["blur"], ["crop"], ["flip"]]
+    assert len({cell.key for cell in cells}) == len(cells)
+    assert len(cells_of(factors, Design(kind))) == 1 + 1 + 3
+
+
+def test_a_design_of_unknown_factors_is_refused():
+    document = Document({"design": {"over": ["crp"]}}, {("design", "over"): "a.yaml:3"})
+    (problem,) = design_problems(reader(ON_OFF).factors, Design("one_out", ("crp",)), document)
+    assert "no factor 'crp'; did you mean 'crop'?" in str(problem)
+    with pytest.raises(ValueError, match="expected none where every combination is taken"):
+        Design(over=("crop",))
 
 
 def test_a_study_without_factors_is_one_cell():
