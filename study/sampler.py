@@ -6,6 +6,8 @@ the trials before it, so replaying the ledger into a new `CellSearch` continues 
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +18,16 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
+from scipy.stats import qmc
 
-from study.declaration.spec import ASHA, Choice, Int, LogUniform, Range, SearchSpec, Uniform
-from trainables.seeds import derive
+from study.declaration.spec import ASHA, Choice, Hyperband, Int, LogUniform, Median, Range, SearchSpec, Uniform
+from trainables.seeds import derive, numpy_generator
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,17 @@ class CellSearch:
     def __init__(self, spec: SearchSpec, seed: int) -> None:
         self._spec, self._seed = spec, seed
         self._space = {path: _distribution(choice) for path, choice in spec.space.items()}
-        self._study = optuna.create_study(direction="maximize", pruner=_pruner(spec))
+        # Hyperband's brackets are drawn from the name.
+        self._study = optuna.create_study(study_name="cell", direction="maximize", pruner=_pruner(spec))
         self._trials: list[Trial] = []
 
     def ask(self) -> Proposal:
         """Propose the next trial's configuration."""
-        self._study.sampler = _sampler(self._spec, derive(self._seed, "ask", len(self._trials)))
+        number = len(self._trials)
+        self._study.sampler = _sampler(self._spec, derive(self._seed, "ask", number))
+        point = _point(self._spec, self._seed, number)
+        if point is not None:
+            self._study.enqueue_trial(point)
         trial = self._study.ask(fixed_distributions=self._space)
         self._trials.append(trial)
         return Proposal(dict(trial.params), dict(self._study.trials[-1].system_attrs))
@@ -108,14 +117,58 @@ def _distribution(choice: Range) -> BaseDistribution:
     raise TypeError(f"no Optuna distribution for {choice!r}")
 
 
+def _point(spec: SearchSpec, seed: int, number: int) -> dict[str, Any] | None:
+    """The configuration that trial `number` of a sampler with a plan has; None where the sampler has none."""
+    if spec.sampler == "grid":
+        every = list(itertools.product(*(_values(choice) for choice in spec.space.values())))
+        order = numpy_generator(seed, "grid").permutation(len(every))
+        return dict(zip(spec.space, every[order[number % len(every)]], strict=True))
+    if spec.sampler == "quasirandom":
+        sequence = qmc.Sobol(len(spec.space), scramble=True, rng=numpy_generator(seed, "sobol"))
+        place = sequence.random_base2(number.bit_length())[number]
+        return {
+            path: _at(choice, float(share)) for (path, choice), share in zip(spec.space.items(), place, strict=True)
+        }
+    return None
+
+
+def _at(choice: Range, share: float) -> Any:
+    """The value at a share, in [0, 1), of a range."""
+    match choice:
+        case LogUniform(low, high):
+            return low * (high / low) ** share
+        case Uniform(low, high):
+            return low + share * (high - low)
+    values = _values(choice)
+    return values[int(share * len(values))]
+
+
+def _values(choice: Range) -> list[Any]:
+    """All values of a finite range."""
+    if isinstance(choice, Int):
+        return list(range(choice.low, choice.high + 1))
+    assert isinstance(choice, Choice)
+    return list(choice.values)
+
+
 def _sampler(spec: SearchSpec, seed: int) -> BaseSampler:
-    seed %= 2**32
-    if spec.sampler == "random":
-        return RandomSampler(seed=seed)
-    return TPESampler(seed=seed, n_startup_trials=spec.startup_trials, multivariate=True, constant_liar=True)
+    seed, startup = seed % 2**32, spec.startup_trials
+    match spec.sampler:
+        case "tpe":
+            return TPESampler(seed=seed, n_startup_trials=startup, multivariate=True, constant_liar=True)
+        case "gp":
+            return GPSampler(seed=seed, n_startup_trials=startup)
+        case "cmaes":
+            return CmaEsSampler(seed=seed, n_startup_trials=startup)
+    return RandomSampler(seed=seed)
 
 
 def _pruner(spec: SearchSpec) -> BasePruner:
-    if isinstance(spec.pruner, ASHA):
-        return SuccessiveHalvingPruner(min_resource=spec.pruner.min_epochs, reduction_factor=spec.pruner.reduction)
+    match spec.pruner:
+        case ASHA(min_epochs=epochs, reduction=reduction):
+            return SuccessiveHalvingPruner(min_resource=epochs, reduction_factor=reduction)
+        case Median(min_epochs=epochs, startup_trials=startup):
+            return MedianPruner(n_startup_trials=startup, n_warmup_steps=epochs)
+        case Hyperband(min_epochs=first, max_epochs=last, reduction=reduction):
+            return HyperbandPruner(min_resource=first, max_resource=last, reduction_factor=reduction)
     return NopPruner()

@@ -182,7 +182,49 @@ class ASHA(Pruner):
             raise ValueError(f"reduction is {self.reduction}, expected a whole number from 2 up")
 
 
-PRUNERS: Registry[type[Pruner]] = Registry("pruner", {"none": NoPruner, "asha": ASHA})
+@dataclass(frozen=True)
+class Median(Pruner):
+    """A trial whose best value so far is below the median of the earlier ones at the same epoch.
+
+    Attributes:
+        min_epochs: before a trial is first compared, from 0 up.
+        startup_trials: that are never stopped, from 1 up.
+    """
+
+    min_epochs: int = 1
+    startup_trials: int = 5
+
+    def __post_init__(self) -> None:
+        if self.min_epochs < 0 or self.startup_trials < 1:
+            text = f"min_epochs is {self.min_epochs}, startup_trials is {self.startup_trials}"
+            raise ValueError(f"{text}, expected whole numbers from 0 and from 1 up")
+
+
+@dataclass(frozen=True)
+class Hyperband(Pruner):
+    """Successive halving from several starts at once (Li et al. 2018), so that none need be chosen.
+
+    Attributes:
+        min_epochs: of the most impatient bracket, from 1 up.
+        max_epochs: that a trial may take; the downstream stage's.
+        reduction: as of successive halving, from 2 up.
+    """
+
+    max_epochs: int
+    min_epochs: int = 1
+    reduction: int = 3
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_epochs <= self.max_epochs:
+            text = f"min_epochs is {self.min_epochs}, max_epochs is {self.max_epochs}"
+            raise ValueError(f"{text}, expected 1 <= min_epochs <= max_epochs")
+        if self.reduction < 2:
+            raise ValueError(f"reduction is {self.reduction}, expected a whole number from 2 up")
+
+
+PRUNERS: Registry[type[Pruner]] = Registry(
+    "pruner", {"none": NoPruner, "asha": ASHA, "median": Median, "hyperband": Hyperband}
+)
 
 
 @dataclass(frozen=True)
@@ -192,14 +234,16 @@ class SearchSpec:
     Attributes:
         space: range by dotted path of the setting; empty when nothing is searched.
         trials: for each cell, from 1 up.
-        sampler: "tpe" learns from earlier trials; "random" does not.
-        startup_trials: random ones before TPE begins to learn.
+        sampler: "tpe", "gp" (Gaussian process) and "cmaes" learn from earlier trials; "random", "quasirandom" (Sobol's
+            points, which cover the space more evenly) and "grid" (every combination of choices and whole numbers, in
+            random order) do not.
+        startup_trials: random ones before a sampler begins to learn.
         pruner: of trials that fall behind.
     """
 
     space: Mapping[str, Range] = field(default_factory=dict)
     trials: int = 10
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: Literal["tpe", "gp", "cmaes", "random", "quasirandom", "grid"] = "tpe"
     startup_trials: int = 5
     pruner: Pruner = field(default_factory=NoPruner)
 
@@ -208,6 +252,11 @@ class SearchSpec:
             raise ValueError(f"trials is {self.trials}, expected a whole number from 1 up")
         if self.startup_trials < 0:
             raise ValueError(f"startup_trials is {self.startup_trials}, expected a whole number from 0 up")
+        endless = [path for path, choice in self.space.items() if not isinstance(choice, Choice | Int)]
+        if self.sampler == "grid" and endless:
+            raise ValueError(f"sampler is 'grid', expected a choice or whole numbers for {', '.join(endless)}")
+        if self.sampler == "cmaes" and any(isinstance(choice, Choice) for choice in self.space.values()):
+            raise ValueError("sampler is 'cmaes', expected ranges of numbers only: it knows no choices")
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """The search against plain Optuna, and its independence of interruptions."""
 
+import numpy as np
 import optuna
 import pytest
 
-from study.declaration.spec import ASHA, Choice, Int, LogUniform, SearchSpec, Uniform
+from study.declaration.spec import ASHA, Choice, Hyperband, Int, LogUniform, Median, SearchSpec, Uniform
 from study.sampler import CellSearch, Proposal
 
 SPACE = {"lr": LogUniform(1e-5, 1e-1), "strength": Uniform(0, 2), "depth": Int(1, 4), "norm": Choice(("batch", "none"))}
@@ -32,10 +33,26 @@ def test_proposals_lie_in_the_space_and_learn():
     assert sum(map(value, last)) > sum(map(value, first))
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+NUMBERS = {path: choice for path, choice in SPACE.items() if not isinstance(choice, Choice)}
+FINITE = {path: choice for path, choice in SPACE.items() if isinstance(choice, Choice | Int)} | {
+    "strength": Choice((0.5, 1.2))
+}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "space"),
+    [
+        ("tpe", SPACE),
+        ("random", SPACE),
+        ("gp", SPACE),
+        ("cmaes", NUMBERS),
+        ("quasirandom", SPACE),
+        ("grid", FINITE),
+    ],
+)
 @pytest.mark.parametrize("known", [0, 1, 7])
-def test_a_search_taken_up_again_proposes_what_it_would_have(sampler, known):
-    spec = SearchSpec(SPACE, sampler=sampler, startup_trials=4)
+def test_a_search_taken_up_again_proposes_what_it_would_have(sampler, space, known):
+    spec = SearchSpec(space, sampler=sampler, startup_trials=4)
     whole = asked(CellSearch(spec, seed=3), 12)
     resumed = CellSearch(spec, seed=3)
     for index, proposal in enumerate(whole[:known]):
@@ -46,6 +63,62 @@ def test_a_search_taken_up_again_proposes_what_it_would_have(sampler, known):
         rest.append(resumed.ask())
         resumed.tell(index, value(rest[-1]), stopped=False)
     assert [p.params for p in rest] == [p.params for p in whole[known:]]
+
+
+def test_a_grid_has_every_combination_once():
+    found = [tuple(sorted(p.params.items())) for p in asked(CellSearch(SearchSpec(FINITE, sampler="grid"), 2), 16)]
+    assert len(set(found)) == 4 * 2 * 2
+
+
+def test_quasirandom_points_are_sobols_and_spread():
+    spec = SearchSpec({"a": Uniform(0, 1), "b": LogUniform(1e-4, 1e-2), "c": Int(0, 3)}, sampler="quasirandom")
+    search = CellSearch(spec, 5)
+    points = [search.ask().params for _ in range(64)]
+    quarters = np.histogram2d([p["a"] for p in points], [np.log10(p["b"]) for p in points], bins=4, range=None)[0]
+    assert quarters.min() >= 3  # 4 each if the edges of the bins were those of the space
+    assert np.bincount([p["c"] for p in points]).tolist() == [16] * 4
+    assert all(1e-4 <= p["b"] <= 1e-2 for p in points)
+
+
+@pytest.mark.parametrize("sampler", ["gp", "cmaes"])
+def test_samplers_that_learn_end_near_the_best(sampler):
+    proposals = asked(CellSearch(SearchSpec(NUMBERS, sampler=sampler, startup_trials=8), seed=1), 40)
+    assert sum(map(value, proposals[-10:])) > sum(map(value, proposals[:10]))
+
+
+def test_impossible_searches_are_refused():
+    with pytest.raises(ValueError, match="sampler is 'grid', expected a choice or whole numbers for lr, strength"):
+        SearchSpec(SPACE, sampler="grid")
+    with pytest.raises(ValueError, match="it knows no choices"):
+        SearchSpec(SPACE, sampler="cmaes")
+    with pytest.raises(ValueError, match="expected 1 <= min_epochs <= max_epochs"):
+        Hyperband(max_epochs=3, min_epochs=4)
+
+
+@pytest.mark.parametrize(
+    ("pruner", "theirs"),
+    [
+        (Median(min_epochs=2, startup_trials=2), optuna.pruners.MedianPruner(2, 2)),
+        (Hyperband(max_epochs=9), optuna.pruners.HyperbandPruner(1, 9, 3)),
+    ],
+    ids=["median", "hyperband"],
+)
+def test_other_pruners_are_optunas(pruner, theirs):
+    study = optuna.create_study(study_name="cell", direction="maximize", pruner=theirs)
+    search, rng, stops = CellSearch(SearchSpec(SPACE, pruner=pruner), seed=0), np.random.default_rng(0), 0
+    for index in range(20):
+        trial, expected = study.ask(), False
+        search.ask()
+        for epoch, metric in enumerate(rng.random() + 0.05 * rng.random(9), 1):
+            trial.report(metric, epoch)
+            expected = trial.should_prune()
+            assert search.report(index, epoch, metric) == expected
+            if expected:
+                stops += 1
+                break
+        study.tell(trial, None if expected else metric, state=optuna.trial.TrialState.PRUNED if expected else None)
+        search.tell(index, None if expected else metric, stopped=expected)
+    assert 0 < stops < 20
 
 
 def test_pruning_is_optunas_successive_halving():
