@@ -19,7 +19,8 @@ def test_a_study_runs_as_planned(uninterrupted):
     check_complete(uninterrupted)
     folder = Workspace(uninterrupted).study("tiny")
     table = pd.read_csv(folder.job("simclr-1.0-replicate-0").test)
-    assert set(table.columns) == {"subject", "row", "phase", "dice", "dice/lv"}
+    distances = {f"{name}/lv" for name in ("hausdorff", "hausdorff95", "mean_absolute", "mean_contour")}
+    assert set(table.columns) == {"subject", "row", "phase", "dice", "dice/lv"} | distances
     assert table.subject.nunique() == 4
     assert set(table.phase) == {"ED", "ES"}
     assert table.dice.between(0, 1).all()
