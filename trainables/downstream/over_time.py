@@ -20,7 +20,7 @@ class SegmentationOverTime(Segmentation):
     """Trains a network on windows of sequences, `(B, T, C, S, S)`, and judges it by whole sequences.
 
     The frames of a window are moved and changed alike by the augmentation, pixel noise apart. A sequence is segmented
-    in windows that overlap by half, and the probabilities of each frame are averaged.
+    in windows that slide along it by an eighth of their length, and the probabilities of each frame are averaged.
 
     Args:
         network: over time.

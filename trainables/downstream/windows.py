@@ -40,9 +40,12 @@ def training_windows(sequences: Sequence[np.ndarray], length: int, seed: int) ->
 
 
 def sliding_windows(frames: int, length: int) -> np.ndarray:
-    """Windows that cover a sequence, each overlapping the one before by half: frames' numbers, `(windows, length)`."""
+    """Windows that cover a sequence, each an eighth further than the one before: frames' numbers, `(windows, length)`.
+
+    The more windows speak of a frame, the more of what each gets wrong by itself averages out: the whole is smoother.
+    """
     first, last = _limits(frames, length)
-    starts = [*range(first, last, max(1, length // 2)), last]
+    starts = [*range(first, last, max(1, length // 8)), last]
     return np.stack([_window(frames, start, length) for start in starts])
 
 

@@ -7,7 +7,7 @@ from trainables.downstream.windows import mean_over_windows, sliding_windows, tr
 
 
 @given(st.integers(1, 60), st.integers(1, 20))
-def test_windows_slide_by_half_and_cover_every_frame(frames, length):
+def test_windows_slide_over_every_frame_and_half_out_of_the_ends(frames, length):
     windows = sliding_windows(frames, length)
     assert windows.shape[1] == length
     assert set(windows.ravel()) == set(range(frames))
