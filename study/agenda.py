@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from study.jobs import SHARED, Job, Need, Outcome
-from study.ledger import Event, Ledger
+from study.ledger import Event, Ledger, outdated
 from study.plan import Plan
 from study.sampler import CellSearch, Proposal
 from trainables.seeds import derive
@@ -21,25 +21,38 @@ from trainables.seeds import derive
 OBJECTIVE = "val/dice"
 """The metric by which trials are compared; of the validation split, as no other may steer a search."""
 
+PROBE = "val/probe_dice"
+"""The metric by which pretrainings are compared; likewise."""
+
 
 @dataclass
 class _Cell:
     """Where one cell stands.
 
     `reported`, `value` and `falling_behind` are the newest trial's: its last epoch, the metric then, and whether the
-    pruner wants it stopped. `open_jobs` is None when it has to be worked out again.
+    pruner wants it stopped. `probed`, `probe` and `unpromising` are the same of its pretraining. `open_jobs` is None
+    when it has to be worked out again.
     """
 
     key: str
+    trials: int
     search: CellSearch
     proposals: list[Proposal] = field(default_factory=list)
     ended: set[int] = field(default_factory=set)
     reported: int = 0
     falling_behind: bool = False
     value: float = math.nan
+    probed: int = 0
+    probe: float = math.nan
+    unpromising: bool = False
     best: tuple[float, int] | None = None
     chosen: dict[str, Any] | None = None
     open_jobs: list[Job] | None = None
+
+    def begin_trial(self) -> None:
+        """Nothing is known of the newest trial yet."""
+        self.reported, self.value, self.falling_behind = 0, math.nan, False
+        self.probed, self.probe, self.unpromising = 0, math.nan, False
 
 
 class Agenda:
@@ -54,12 +67,19 @@ class Agenda:
     def __init__(self, plan: Plan, ledger: Ledger, has_artifact: Callable[[str], bool]) -> None:
         self.plan, self._ledger, self._has_artifact = plan, ledger, has_artifact
         seed = derive(plan.spec.seed, "sampler")
-        self._cells = {cell.key: _Cell(cell.key, CellSearch(plan.spec.search, seed)) for cell in plan.cells}
+        self._cells = {
+            cell.key: _Cell(cell.key, plan.trials(cell.key), CellSearch(plan.search(cell.key), seed))
+            for cell in plan.cells
+        }
         self.running: dict[str, Job] = {}
         self.outcomes: dict[str, Event] = {}
+        self.seconds = self.gpu_seconds = 0.0
         self._failed_source: dict[str, str] = {}
         for event in list(ledger.events):
             self._apply(event)
+        for cell in self._cells.values():
+            if cell.chosen is not None and len(cell.ended) < cell.trials:
+                self._record("reopened", cell=cell.key)
 
     @property
     def done(self) -> bool:
@@ -77,6 +97,8 @@ class Agenda:
     def report(self, job_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Take a running job's metrics after an epoch; True when it should stop now."""
         job = self.running.get(job_id)
+        if job is not None and job.kind == "pretext" and PROBE in metrics:
+            return self._probed(job, epoch, metrics[PROBE])
         if job is None or job.kind != "trial" or OBJECTIVE not in metrics:
             return False
         cell = self._cells[job.cell or ""]
@@ -98,6 +120,10 @@ class Agenda:
             **asdict(outcome),
         )
 
+    def spend(self, seconds: float, gpu_seconds: float) -> None:
+        """Record that so much time went by, and so much of the jobs' GPUs."""
+        self._record("spent", seconds=seconds, gpu_seconds=gpu_seconds)
+
     def job_of(self, event: Event) -> Job | None:
         """The job of a "finished" event; None for a shared job, which belongs to no cell."""
         match event["kind"]:
@@ -106,6 +132,30 @@ class Agenda:
             case "replicate":
                 return self.plan.replicate(event["cell"], event["index"], event["params"])
         return None
+
+    def _probed(self, pretext: Job, epoch: int, value: float) -> bool:
+        """Tell every cell whose newest trial waits for this pretraining; it stops when none wants it any more."""
+        waiting = []
+        for cell in self._cells.values():
+            for job in self._open(cell):
+                sources = [source.digest for source in self.plan.pretexts(cell.key, job.params)]
+                if job.kind == "replicate" and pretext.digest in sources:
+                    return False
+                if job.kind == "trial" and pretext.digest in sources:
+                    waiting.append(cell)
+                    step = epoch + self._epochs_before(job, pretext)
+                    if step > cell.probed and not cell.unpromising:
+                        self._record("probed", cell=cell.key, index=job.index, epoch=step, value=value)
+        return bool(waiting) and all(cell.unpromising for cell in waiting)
+
+    def _epochs_before(self, job: Job, pretext: Job) -> int:
+        """Epochs of the pretrainings that `pretext` goes on from."""
+        before = 0
+        for source in self.plan.pretexts(job.cell or "", job.params):
+            if source.digest == pretext.digest:
+                break
+            before += source.epochs
+        return before
 
     def _ready(self) -> Iterator[Job]:
         """The jobs that could start now: shared ones first, as most waits for them, then trials, then replicates."""
@@ -144,18 +194,20 @@ class Agenda:
                     self._end(job, Outcome("failed", {}, 0, 0.0, f"what it needs failed: {reason}"))
                 elif job.kind == "trial" and self._should_stop(cell, job):
                     self._end(job, Outcome("stopped", {OBJECTIVE: cell.value}, cell.reported, 0.0))
+                elif job.kind == "trial" and cell.unpromising:
+                    why = f"its pretraining fell behind at epoch {cell.probed}"
+                    self._end(job, Outcome("stopped", {PROBE: cell.probe}, 0, 0.0, why))
         return cell.open_jobs
 
     def _next_trial(self, cell: _Cell) -> list[Job]:
         """The cell's trial to run, asking for a new configuration if the last one has ended; or the choice is made."""
-        trials = self.plan.trials
-        if len(cell.ended) < trials:
+        if len(cell.ended) < cell.trials:
             if len(cell.proposals) == len(cell.ended):
                 proposal = cell.search.ask()
                 self._record("asked", cell=cell.key, index=len(cell.proposals), **asdict(proposal))
             number = next(number for number in range(len(cell.proposals)) if number not in cell.ended)
             return [self.plan.trial(cell.key, number, cell.proposals[number].params)]
-        if trials and cell.best is None:
+        if cell.trials and cell.best is None:
             return []
         index = cell.best[1] if cell.best else None
         params = cell.proposals[index].params if index is not None else {}
@@ -185,15 +237,27 @@ class Agenda:
                 cell = self._cells[event["cell"]]
                 proposal = Proposal(event["params"], event["memory"])
                 cell.proposals.append(proposal)
-                cell.reported, cell.value, cell.falling_behind = 0, math.nan, False
+                cell.begin_trial()
                 if not live:
                     cell.search.restore(proposal)
             case "reported":
                 cell = self._cells[event["cell"]]
                 cell.reported, cell.value = event["epoch"], event["value"]
                 cell.falling_behind = cell.search.report(event["index"], event["epoch"], event["value"])
+            case "probed":
+                cell = self._cells[event["cell"]]
+                cell.probed, cell.probe = event["epoch"], event["value"]
+                cell.unpromising = cell.search.probe(event["index"], event["epoch"], event["value"])
+                cell.open_jobs = None if cell.unpromising else cell.open_jobs
             case "chosen":
                 self._cells[event["cell"]].chosen = event["params"]
+                self.outcomes = {job: ended for job, ended in self.outcomes.items() if not outdated(ended, event)}
+            case "reopened":
+                cell = self._cells[event["cell"]]
+                cell.chosen = cell.open_jobs = None
+            case "spent":
+                self.seconds += event["seconds"]
+                self.gpu_seconds += event["gpu_seconds"]
             case "finished":
                 self._apply_finished(event)
             case "retried":
@@ -210,7 +274,7 @@ class Agenda:
             cell = self._cells[ended["cell"]]
             cell.ended.discard(ended["index"])
             cell.search.again(ended["index"], cell.proposals[ended["index"]])
-            cell.reported, cell.value, cell.falling_behind = 0, math.nan, False
+            cell.begin_trial()
 
     def _apply_finished(self, event: Event) -> None:
         self.outcomes[event["job"]] = event
@@ -225,10 +289,19 @@ class Agenda:
         if event["kind"] != "trial":
             return
         cell.ended.add(index)
-        value = event["metrics"].get(OBJECTIVE) if event["status"] == "completed" else None
-        cell.search.tell(index, value, stopped=event["status"] == "stopped")
+        values = self._reached(event) if event["status"] == "completed" else None
+        value = None if values is None else values[0]
+        cell.search.tell(index, values, stopped=event["status"] == "stopped")
         if value is not None and (cell.best is None or value > cell.best[0]):
             cell.best = (value, index)
+
+    def _reached(self, event: Event) -> list[float] | None:
+        """A completed trial's value of each objective; None if it lacks one."""
+        gpus = self.plan.spec.resources.downstream.gpus * self.plan.spec.resources.downstream.workers
+        cost = {"seconds": event["seconds"], "gpu_hours": event["seconds"] * gpus / 3600}
+        known = {**event["metrics"], **cost}
+        objectives = self.plan.spec.search.objectives
+        return [known[name] for name in objectives] if all(name in known for name in objectives) else None
 
 
 def outcome_of(event: Event) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,10 @@ class ClusterLost(Exception):
     """The cluster under a running study is gone."""
 
 
+class StorageFull(Exception):
+    """Nothing more can be written."""
+
+
 @contextlib.contextmanager
 def ray_session(address: str | None) -> Iterator[dict[str, float]]:
     """Connect to the cluster at `address`, or start one on this machine; gives its resources.
@@ -49,6 +54,7 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
     try:
         yield ray.cluster_resources()
     finally:
+        gc.collect()  # a handle of Ray's that is collected after Ray is gone ends the process
         ray.shutdown()
 
 

@@ -78,7 +78,7 @@ def estimate(plan: Plan) -> Estimate:
                 pairs = _pairs(spec) if job.stage == "registration" else EVALUATION * _carried(spec)
                 hours[job.kind] += pairs / _rate("registration", spec, rates) / 3600
         seconds = _downstream_images(spec) / _rate("downstream", spec, rates)
-        counts: dict[Kind, int] = {"trial": plan.trials, "replicate": plan.spec.replicates}
+        counts: dict[Kind, int] = {"trial": plan.trials(cell.key), "replicate": plan.spec.replicates}
         for kind, count in counts.items():
             hours[kind] += count * seconds / 3600
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "one CPU core"

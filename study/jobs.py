@@ -95,7 +95,7 @@ class Outcome:
         metrics: of the kept epoch (`val/...`), and of the test split for replicates (`test/...`).
         epochs: trained.
         seconds: of wall-clock time, over all attempts.
-        reason: why it failed.
+        reason: why it failed or was stopped.
     """
 
     status: Status

@@ -22,6 +22,7 @@ from study.ledger import Ledger
 from study.lock import driver_lock
 from study.plan import Dataset, Plan, datasets_of, same_study
 from study.progress import Progress
+from study.spending import BudgetSpent, Spending
 from study.sweep import Sweep
 from study.tracking import Tracker
 from study.workspace import JobFolder, StudyFolder, Workspace
@@ -30,16 +31,17 @@ from trainables.data.prepare import prepare
 from trainables.errors import UserError
 from trainables.files import write_json
 
-NOT_COMPARED = ("title", "resources", "tracking")
+NOT_COMPARED = ("title", "budget", "resources", "tracking")
 """Parts of a study file that may change under a used name, as they change no result."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a launch ended: jobs by status, and whether everything planned has been run."""
+    """How a launch ended: jobs by status, whether everything planned has been run, and what is spent if that is why."""
 
     complete: bool
     statuses: Mapping[str, int]
+    spent: str | None = None
 
 
 def run(study: Study, workspace: Workspace, progress: Progress, address: str | None = None) -> Ending:
@@ -71,10 +73,15 @@ def run(study: Study, workspace: Workspace, progress: Progress, address: str | N
             if agenda.done and not tracker.behind(agenda.outcomes):
                 return _ending(agenda)
             progress.plan(len(agenda.outcomes), sum(plan.planned().values()))
+            spent = None
             with _tracking(tracker, agenda, folder):
-                if not agenda.done:
-                    _sweep(Sweep(agenda, folder, artifacts, tracker, progress), plan, address, progress)
-            return _ending(agenda)
+                try:
+                    if not agenda.done:
+                        Spending(agenda, time.monotonic).check()
+                        _sweep(Sweep(agenda, folder, artifacts, tracker, progress), plan, address, progress)
+                except BudgetSpent as error:
+                    spent = str(error)
+            return _ending(agenda, spent)
 
 
 def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> dict[str, Dataset]:
@@ -99,7 +106,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "design": plain(spec.design),
         "factors": {factor.name: list(factor.levels) for factor in spec.factors},
         "cells": [{"key": cell.key, "levels": dict(cell.levels)} for cell in plan.cells],
-        "search": {"metric": OBJECTIVE, "trials": plan.trials},
+        "search": {"metric": OBJECTIVE, "objectives": list(spec.search.objectives), "trials": spec.search.trials},
         "replicates": spec.replicates,
         "planned_jobs": plan.planned(),
         "frames": {"data": data.folder},
@@ -113,8 +120,10 @@ def _refuse_changes(folder: StudyFolder, study: Study) -> None:
         return
     before = json.loads(folder.plan.read_text())["spec"]
     now = study.document()
-    if now["replicates"] > before["replicates"]:  # which only adds
+    if now["replicates"] > before["replicates"]:  # which only adds, as do more trials
         before = {**before, "replicates": now["replicates"]}
+    if now["search"]["trials"] > before["search"]["trials"]:
+        before = {**before, "search": {**before["search"], "trials": now["search"]["trials"]}}
     differences = same_study(_compared(before), _compared(now))
     if differences:
         shown = "\n  ".join(differences[:20])
@@ -143,10 +152,12 @@ def _compared(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sweep(sweep: Sweep, plan: Plan, address: str | None, progress: Progress) -> None:
-    with ray_session(address) as resources:
-        preflight(plan.needs(), resources)
-        progress.message(f"Ray: {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")
-        sweep.run()
+    again = True
+    while again:
+        with ray_session(address) as resources:
+            preflight(plan.needs(), resources)
+            progress.message(f"Ray: {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")
+            again = sweep.run()
 
 
 @contextlib.contextmanager
@@ -165,6 +176,6 @@ def _job_on_disk(folder: JobFolder) -> Job:
     return Job.from_plain(json.loads(folder.config.read_text()))
 
 
-def _ending(agenda: Agenda) -> Ending:
+def _ending(agenda: Agenda, spent: str | None = None) -> Ending:
     statuses = Counter(outcome["status"] for outcome in agenda.outcomes.values())
-    return Ending(agenda.done, dict(statuses))
+    return Ending(agenda.done, dict(statuses), spent)

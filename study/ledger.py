@@ -81,14 +81,22 @@ def _decode(line: bytes) -> Event | None:
 
 
 def outcomes(events: Iterable[Event]) -> dict[str, Event]:
-    """How each job ended last, by its name; one that is to be tried again has not."""
+    """How each job ended last, by its name; one that is to be run again has not."""
     found: dict[str, Event] = {}
     for event in events:
         if event["event"] == "finished":
             found[event["job"]] = event
         elif event["event"] == "retried":
             found.pop(event["job"], None)
+        elif event["event"] == "chosen":
+            found = {job: ended for job, ended in found.items() if not outdated(ended, event)}
     return found
+
+
+def outdated(ended: Event, chosen: Event) -> bool:
+    """Whether an ended job is a replicate of a configuration that its cell has since given up for a better one."""
+    same_cell = ended["kind"] == "replicate" and ended["cell"] == chosen["cell"]
+    return bool(same_cell and ended["params"] != chosen["params"])
 
 
 def follow(events: list[Event], kind: str) -> Iterator[Event]:

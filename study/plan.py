@@ -11,7 +11,9 @@ from typing import Any
 from study.artifacts import digest
 from study.declaration.definition import Study
 from study.declaration.factors import Cell
+from study.declaration.search import SearchSpec
 from study.declaration.settings import canonical, component_name, plain
+from study.declaration.space import space_of
 from study.declaration.spec import StageResources, Start, StudySpec
 from study.jobs import SHARED, Job, Kind, Need, Stage
 from trainables.data.settings import DataSettings
@@ -55,10 +57,16 @@ class Plan:
         self._folders = _unique_folders(self.cells)
         self._resolved: dict[str, StudySpec] = {}
 
-    @property
-    def trials(self) -> int:
-        """Trials of each cell's search; none when nothing is searched."""
-        return self.spec.search.trials if self.spec.search.space else 0
+    def search(self, cell: str) -> SearchSpec:
+        """The search of a cell, with the part of the space that is the cell's."""
+        return replace(self.spec.search, space=space_of(self.resolve(cell, {}), self.spec.search.space))
+
+    def trials(self, cell: str) -> int:
+        """Trials of a cell's search; none when nothing is searched there. A budget of trials is shared equally."""
+        if not self.spec.search.space or not self.search(cell).space:
+            return 0
+        share = self.spec.budget.trials
+        return self.spec.search.trials if share is None else min(self.spec.search.trials, share // len(self.cells))
 
     def pretexts(self, cell: str, params: Mapping[str, Any]) -> list[Job]:
         """The pretrainings that a configuration of `cell` starts from, each from the one before; the last is its start.
@@ -175,7 +183,7 @@ class Plan:
         counts = Counter(shared.values())
         return {
             **{kind: counts[kind] for kind in SHARED if counts[kind] or kind == "pretext"},
-            "trial": self.trials * len(self.cells),
+            "trial": sum(self.trials(cell.key) for cell in self.cells),
             "replicate": self.spec.replicates * len(self.cells),
         }
 

@@ -6,8 +6,8 @@ the trials before it, so replaying the ledger into a new `CellSearch` continues 
 
 from __future__ import annotations
 
-import itertools
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,12 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 from scipy.stats import qmc
 
-from study.declaration.spec import ASHA, Choice, Hyperband, Int, LogUniform, Median, Range, SearchSpec, Uniform
+from study.declaration.ranges import Choice, Int, LogUniform, Range, Uniform, holds, in_order
+from study.declaration.search import ASHA, OBJECTIVES, Hyperband, Median, Pruner, SearchSpec
 from trainables.seeds import derive, numpy_generator
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -47,16 +48,21 @@ class CellSearch:
     """Ask, report and tell, for the trials of one cell, numbered from 0.
 
     Args:
-        spec: the study's search.
+        spec: the search, its space being the cell's.
         seed: of the proposals; cells of a study share it, so that they start with the same random configurations.
     """
 
     def __init__(self, spec: SearchSpec, seed: int) -> None:
         self._spec, self._seed = spec, seed
-        self._space = {path: _distribution(choice) for path, choice in spec.space.items()}
+        self._space = {path: _distribution(spec.space[path]) for path in in_order(spec.space)}
+        directions = [OBJECTIVES[objective] for objective in spec.objectives]
         # Hyperband's brackets are drawn from the name.
-        self._study = optuna.create_study(study_name="cell", direction="maximize", pruner=_pruner(spec))
+        self._study = optuna.create_study(study_name="cell", directions=directions, pruner=_pruner(spec.pruner))
         self._trials: list[Trial] = []
+        self._pretexts = optuna.create_study(
+            study_name="pretext", direction="maximize", pruner=_pruner(spec.pretext_pruner), sampler=RandomSampler(0)
+        )
+        self._probed: dict[int, Trial] = {}
 
     def ask(self) -> Proposal:
         """Propose the next trial's configuration."""
@@ -65,7 +71,12 @@ class CellSearch:
         point = _point(self._spec, self._seed, number)
         if point is not None:
             self._study.enqueue_trial(point)
-        trial = self._study.ask(fixed_distributions=self._space)
+        if isinstance(self._study.sampler, NSGAIISampler):
+            _remember_parents(self._study, self._study.sampler, self._spec.startup_trials)
+        trial = self._study.ask()
+        for path in self._space:
+            if holds(self._condition(path), trial.params.get):
+                self._suggest(trial, path)
         self._trials.append(trial)
         return Proposal(dict(trial.params), dict(self._study.trials[-1].system_attrs))
 
@@ -77,42 +88,87 @@ class CellSearch:
         """Take up a trial that failed; its failure stays in the history, where samplers pass it over."""
         self._trials[index] = self._taken_up(proposal)
 
+    def report(self, index: int, epoch: int, value: float) -> bool:
+        """Record trial `index`'s metric after `epoch`; True when it should stop."""
+        trial = self._trials[index]
+        if len(self._spec.objectives) > 1:
+            return False
+        trial.report(value, epoch)
+        return trial.should_prune()
+
+    def probe(self, index: int, epoch: int, value: float) -> bool:
+        """Record what the probe of trial `index`'s pretraining says after `epoch`; True when it should stop."""
+        if index not in self._probed:
+            self._probed[index] = self._pretexts.ask()
+        trial = self._probed[index]
+        trial.report(value, epoch)
+        return trial.should_prune()
+
+    def tell(self, index: int, values: Sequence[float] | None, *, stopped: bool) -> None:
+        """Record how trial `index` ended: its objectives' values, or stopped early, or failed (no values)."""
+        trial = self._trials[index]
+        if stopped:
+            self._study.tell(trial, state=TrialState.PRUNED)
+        elif values is None:
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            self._study.tell(trial, list(values))
+        self._end_pretext(index)
+
+    def _end_pretext(self, index: int) -> None:
+        """Pruners compare with trials that have ended."""
+        trial = self._probed.pop(index, None)
+        if trial is not None:
+            if trial.should_prune():
+                self._pretexts.tell(trial, state=TrialState.PRUNED)
+            else:
+                self._pretexts.tell(trial, self._pretexts.trials[trial.number].last_step)
+
+    def _condition(self, path: str) -> Mapping[str, Any]:
+        """What `path` asks of the other searched settings; the rest is the cell's, and holds there."""
+        return {other: wanted for other, wanted in self._spec.space[path].when.items() if other in self._space}
+
+    def _suggest(self, trial: Trial, path: str) -> None:
+        match self._space[path]:
+            case FloatDistribution(low=low, high=high, log=log):
+                trial.suggest_float(path, low, high, log=log)
+            case IntDistribution(low=low, high=high):
+                trial.suggest_int(path, low, high)
+            case CategoricalDistribution(choices=choices):
+                trial.suggest_categorical(path, choices)
+
     def _taken_up(self, proposal: Proposal) -> Trial:
         frozen = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=proposal.params,
-            distributions=self._space,
+            distributions={path: self._space[path] for path in proposal.params},
             system_attrs=proposal.memory,
         )
         self._study.add_trial(frozen)
         return Trial(self._study, self._study.trials[-1]._trial_id)
 
-    def report(self, index: int, epoch: int, value: float) -> bool:
-        """Record trial `index`'s metric after `epoch`; True when it should stop."""
-        trial = self._trials[index]
-        trial.report(value, epoch)
-        return trial.should_prune()
 
-    def tell(self, index: int, value: float | None, *, stopped: bool) -> None:
-        """Record how trial `index` ended: its value, or stopped early, or failed (no value)."""
-        trial = self._trials[index]
-        if stopped:
-            self._study.tell(trial, state=TrialState.PRUNED)
-        elif value is None:
-            self._study.tell(trial, state=TrialState.FAIL)
-        else:
-            self._study.tell(trial, value)
+def _remember_parents(study: optuna.Study, sampler: NSGAIISampler, population: int) -> None:
+    """Let the genetic sampler choose every generation's parents in turn.
+
+    It gives those that it has just chosen in another order than those that it remembers, so that a search that was
+    taken up again would go another way.
+    """
+    generation = 1
+    while len(sampler.get_population(study, generation - 1)) >= population:
+        sampler.get_parent_population(study, generation)
+        generation += 1
 
 
 def _distribution(choice: Range) -> BaseDistribution:
     match choice:
-        case LogUniform(low, high):
+        case LogUniform(low=low, high=high):
             return FloatDistribution(low, high, log=True)
-        case Uniform(low, high):
+        case Uniform(low=low, high=high):
             return FloatDistribution(low, high)
-        case Int(low, high):
+        case Int(low=low, high=high):
             return IntDistribution(low, high)
-        case Choice(values):
+        case Choice(values=values):
             return CategoricalDistribution(values)
     raise TypeError(f"no Optuna distribution for {choice!r}")
 
@@ -120,9 +176,9 @@ def _distribution(choice: Range) -> BaseDistribution:
 def _point(spec: SearchSpec, seed: int, number: int) -> dict[str, Any] | None:
     """The configuration that trial `number` of a sampler with a plan has; None where the sampler has none."""
     if spec.sampler == "grid":
-        every = list(itertools.product(*(_values(choice) for choice in spec.space.values())))
+        every = _grid(spec.space)
         order = numpy_generator(seed, "grid").permutation(len(every))
-        return dict(zip(spec.space, every[order[number % len(every)]], strict=True))
+        return every[int(order[number % len(every)])]
     if spec.sampler == "quasirandom":
         sequence = qmc.Sobol(len(spec.space), scramble=True, rng=numpy_generator(seed, "sobol"))
         place = sequence.random_base2(number.bit_length())[number]
@@ -130,6 +186,21 @@ def _point(spec: SearchSpec, seed: int, number: int) -> dict[str, Any] | None:
             path: _at(choice, float(share)) for (path, choice), share in zip(spec.space.items(), place, strict=True)
         }
     return None
+
+
+def _grid(space: Mapping[str, Range]) -> list[dict[str, Any]]:
+    """Every combination, without the settings whose condition it does not meet."""
+    points: list[dict[str, Any]] = [{}]
+    for path in in_order(space):
+        inside = {other: wanted for other, wanted in space[path].when.items() if other in space}
+        points = [
+            further
+            for point in points
+            for further in (
+                [{**point, path: value} for value in _values(space[path])] if holds(inside, point.get) else [point]
+            )
+        ]
+    return points
 
 
 def _at(choice: Range, share: float) -> Any:
@@ -155,16 +226,21 @@ def _sampler(spec: SearchSpec, seed: int) -> BaseSampler:
     seed, startup = seed % 2**32, spec.startup_trials
     match spec.sampler:
         case "tpe":
-            return TPESampler(seed=seed, n_startup_trials=startup, multivariate=True, constant_liar=True)
+            conditional = any(choice.when for choice in spec.space.values())
+            return TPESampler(
+                seed=seed, n_startup_trials=startup, multivariate=True, group=conditional, constant_liar=True
+            )
         case "gp":
-            return GPSampler(seed=seed, n_startup_trials=startup)
+            return GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
         case "cmaes":
-            return CmaEsSampler(seed=seed, n_startup_trials=startup)
+            return CmaEsSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
+        case "nsga2":
+            return NSGAIISampler(seed=seed, population_size=startup)
     return RandomSampler(seed=seed)
 
 
-def _pruner(spec: SearchSpec) -> BasePruner:
-    match spec.pruner:
+def _pruner(settings: Pruner) -> BasePruner:
+    match settings:
         case ASHA(min_epochs=epochs, reduction=reduction):
             return SuccessiveHalvingPruner(min_resource=epochs, reduction_factor=reduction)
         case Median(min_epochs=epochs, startup_trials=startup):

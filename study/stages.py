@@ -6,7 +6,9 @@ ledger and talks to MLflow.
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -46,8 +48,8 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
     """Run `job`, or give the outcome it already has.
 
     Its outcome is on disk before this returns. A run that judged itself failed (it diverged, its input is bad) and a
-    bug both give a failed outcome with the reason; only the death of the process leaves none, and the job is then run
-    again.
+    bug both give a failed outcome with the reason; only the death of the process and a full disk leave none, and the
+    job is then run again.
     """
     done = read_outcome(folder)
     if done is not None:
@@ -59,10 +61,12 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
         outcome = Outcome("completed", metrics, len(fitted.history), time.monotonic() - started)
     except (TrainingFailed, UserError) as error:
         outcome = Outcome("failed", {}, 0, time.monotonic() - started, str(error))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # not the job's fault: it goes on from its checkpoint when there is space again
+        outcome = _bug(error, folder, time.monotonic() - started)
     except Exception as error:
-        write_text(folder.root / "error.txt", traceback.format_exc())
-        reason = f"{type(error).__name__}: {error} (see {folder.root / 'error.txt'})"
-        outcome = Outcome("failed", {}, 0, time.monotonic() - started, reason)
+        outcome = _bug(error, folder, time.monotonic() - started)
     if runtime.rank == 0 or outcome.status == "failed":
         write_json(folder.result, asdict(outcome))
     if outcome.status == "failed" and runtime.world_size > 1:
@@ -70,6 +74,18 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
     if runtime.rank == 0:
         checkpoints(folder).clear()
     return outcome
+
+
+def _bug(error: Exception, folder: JobFolder, seconds: float) -> Outcome:
+    write_text(folder.root / "error.txt", traceback.format_exc())
+    reason = f"{type(error).__name__}: {error} (see {folder.root / 'error.txt'})"
+    return Outcome("failed", {}, 0, seconds, reason)
+
+
+def forget_other(job: Job, folder: JobFolder) -> None:
+    """Clear the job's folder if it is another configuration's, which the job's cell has given up."""
+    if folder.config.exists() and json.loads(folder.config.read_text())["digest"] != job.digest:
+        shutil.rmtree(folder.root)
 
 
 def read_outcome(folder: JobFolder) -> Outcome | None:

@@ -7,15 +7,21 @@ ledger has everything.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import re
 import shutil
 import time
+from collections import defaultdict, deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import OutOfMemoryError
 from ray.tune import PlacementGroupFactory
 from ray.tune.execution.placement_groups import PlacementGroupFactory as _Factory
 from ray.tune.experiment import Trial
@@ -24,10 +30,11 @@ from ray.tune.search import Searcher
 
 from study.agenda import Agenda
 from study.artifacts import ArtifactStore
-from study.cluster import ClusterLost
+from study.cluster import ClusterLost, StorageFull
 from study.jobs import Job, Need, Outcome
 from study.progress import Progress
-from study.stages import MetricsLog, execute, read_outcome
+from study.spending import BudgetSpent, Spending
+from study.stages import MetricsLog, execute, forget_other, read_outcome
 from study.tracking import Tracker
 from study.workspace import StudyFolder
 from trainables.runtime import LocalRuntime, use_threads
@@ -37,9 +44,10 @@ log = logging.getLogger(__name__)
 TRIAL_MEMORY = 2**26
 """Bytes asked of Ray for a trial that only waits for its worker group, so that it holds no CPU or GPU."""
 
-MAX_DEATHS = 2
-"""How often a job whose process died is started again."""
+MAX_DEATHS = 3
+"""Deaths of a job's process, without an epoch gained between them, that make it a failed job."""
 
+NO_SPACE = os.strerror(errno.ENOSPC)
 
 PATIENCE = 45.0
 """Seconds for which a cluster may have no node at all."""
@@ -62,20 +70,34 @@ class Sweep:
         self.agenda, self.folder, self.artifacts = agenda, folder, artifacts
         self.tracker, self.progress = tracker, progress
         self._stopping: set[str] = set()
+        self._again: deque[Job] = deque()
+        self._lives: dict[str, _Life] = defaultdict(_Life)
+        self._actors: dict[str, str] = {}
+        self.spending = Spending(agenda, time.monotonic)
         self.lost_since: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher and scheduler for a restore that never comes."""
         return {}
 
-    def run(self) -> None:
-        """Run until nothing is left, or until interrupted (then the agenda is not done)."""
+    def run(self) -> bool:
+        """Run until nothing is left, or until interrupted (then the agenda is not done).
+
+        Returns:
+            Whether to call it again, in a new session: Tune falls over a process that Ray killed for its memory.
+
+        Raises:
+            BudgetSpent: with jobs left, which go on from their checkpoints another time.
+            ClusterLost: likewise.
+            StorageFull: likewise.
+        """
         scratch = self.folder.root / "ray"
         shutil.rmtree(scratch, ignore_errors=True)
+        searcher = _Searcher(self)
         tuner = tune.Tuner(
             tune.with_resources(_trial, _resources),
             tune_config=tune.TuneConfig(
-                search_alg=_Searcher(self),
+                search_alg=searcher,
                 scheduler=_Scheduler(self),
                 num_samples=-1,
                 reuse_actors=True,
@@ -83,25 +105,34 @@ class Sweep:
             ),
             run_config=tune.RunConfig(
                 name="sweep",
-                callbacks=[_Watch(self)],
+                callbacks=[_Watch(self, searcher)],
                 storage_path=str(scratch.absolute()),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
             ),
         )
         try:
             tuner.fit()
+            return False
         except Exception as error:
+            if isinstance(error.__cause__, OutOfMemoryError):
+                self._ran_out_of_memory(error.__cause__)
+                return True
+            if isinstance(error, BudgetSpent | StorageFull):
+                raise
             if self.lost_since is not None:
                 raise ClusterLost("the Ray cluster has no node left; run the same command again to go on") from error
             raise
         finally:
+            self.spending.note()
             shutil.rmtree(scratch, ignore_errors=True)
 
     def next_job(self) -> Job | None:
-        """The agenda's next job that fits beside the running ones, announced to tracker and progress."""
+        """The next job that fits beside the running ones, announced to tracker and progress."""
+        if self._again:
+            return self._again.popleft()
         job = self.agenda.next(self._free())
         if job is not None:
+            forget_other(job, self.folder.job(job.id))
             self.tracker.job_started(job)
             self.progress.job_started(job.id, job.label, job.epochs)
         return job
@@ -109,16 +140,50 @@ class Sweep:
     def report(self, job_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Pass on a running job's metrics; True when it should stop."""
         self.progress.job_report(job_id, epoch, metrics)
+        self._lives[job_id].epoch = max(epoch, self._lives[job_id].epoch)
         stop = self.agenda.report(job_id, epoch, metrics)
         if stop:
             self._stopping.add(job_id)
         return stop
 
+    def _ran_out_of_memory(self, error: OutOfMemoryError) -> None:
+        """Fail the jobs whose processes Ray killed; all others go on from their checkpoints."""
+        killed = {self._actors.get(actor) for actor in re.findall(r"Selected to kill: \(Actor\((\w+)\)", str(error))}
+        waiting = {job.id for job in self._again}
+        for job in list(self.agenda.running.values()):
+            if job.id in killed:
+                self.died(job.id, error)
+                self.ended(job.id, None, error=True)
+            elif job.id not in waiting:
+                self._again.append(job)
+
+    def seen_on(self, actor: str, job_id: str) -> None:
+        """Note which of Ray's actors runs a job."""
+        self._actors[actor] = job_id
+
+    def died(self, job_id: str, cause: Exception | None) -> None:
+        """Note that a job's process died; Tune then says that the job ended.
+
+        Raises:
+            StorageFull: it could not write.
+        """
+        if NO_SPACE in str(cause):
+            raise StorageFull(f"no space is left for {self.folder.job(job_id).root}; make some and run the same again")
+        self._lives[job_id].die(cause)
+
     def ended(self, job_id: str, last: Mapping[str, Any] | None, *, error: bool) -> None:
-        """Record how a job ended."""
+        """Record how a job ended; one whose process died goes on from its checkpoint in another.
+
+        Tune could start it again by itself, but gives up at once on a process that dies between two trials.
+        """
         if job_id not in self.agenda.running:
             return
-        job, outcome = self.agenda.running[job_id], self._outcome(job_id, last or {}, error=error)
+        job = self.agenda.running[job_id]
+        if error and read_outcome(self.folder.job(job_id)) is None and self._lives[job_id].worth_another:
+            self._again.append(job)
+            return
+        outcome = self._outcome(job_id, last or {}, error=error)
+        self._stopping.discard(job_id)
         self.agenda.finish(job_id, outcome)
         self.tracker.job_finished(job, outcome)
         self.progress.job_finished(job_id, outcome.status, outcome.metrics, outcome.seconds, outcome.reason)
@@ -130,7 +195,7 @@ class Sweep:
         if job_id in self._stopping:
             metrics = {name: value for name, value in last.items() if name.startswith("val/")}
             return Outcome("stopped", metrics, int(last.get("epoch", 0)), float(last.get("time_total_s", 0.0)))
-        reason = "its process died again and again" if error else "it ended without an outcome"
+        reason = self._lives[job_id].reason if error else "it ended without an outcome"
         return Outcome("failed", {}, 0, 0.0, f"{reason}; see Ray's logs of this launch")
 
     def look_for_nodes(self) -> None:
@@ -155,6 +220,38 @@ class Sweep:
         )
 
 
+@dataclass
+class _Life:
+    """How often a job's process has died, and what of.
+
+    Attributes:
+        epoch: the last that was reported.
+        deaths: since an epoch was last reached that was new.
+        out_of_memory: whether Ray killed it for its memory; the same again would end the same way.
+    """
+
+    epoch: int = 0
+    deaths: int = 0
+    out_of_memory: bool = False
+    _died_at: int = -1
+
+    def die(self, cause: Exception | None) -> None:
+        """Count one more."""
+        self.deaths = self.deaths + 1 if self.epoch <= self._died_at else 1
+        self._died_at = self.epoch
+        self.out_of_memory = "running low on memory" in str(cause)  # a worker group passes on Ray's text only
+
+    @property
+    def worth_another(self) -> bool:
+        """Whether to start it again."""
+        return not self.out_of_memory and self.deaths < MAX_DEATHS
+
+    @property
+    def reason(self) -> str:
+        """Why it is not started again."""
+        return "it ran out of the node's memory" if self.out_of_memory else f"its process died {self.deaths} times"
+
+
 class _Searcher(Searcher):
     """Tune's view of the agenda."""
 
@@ -175,7 +272,8 @@ class _Searcher(Searcher):
         return Searcher.FINISHED if self._sweep.agenda.done else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self._sweep.ended(self._jobs.pop(trial_id), result, error=error)
+        if trial_id in self._jobs:
+            self._sweep.ended(self._jobs.pop(trial_id), result, error=error)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger has it."""
@@ -197,19 +295,32 @@ class _Scheduler(FIFOScheduler):
         decision: str = TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
         return decision
 
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        self._sweep.died(trial.config["job"]["id"], trial.get_pickled_error())
+
 
 class _Watch(tune.Callback):
     """Looks after the cluster at each of Tune's steps."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, searcher: _Searcher) -> None:
         super().__init__()
-        self._sweep, self._looked = sweep, 0.0
+        self._sweep, self._searcher, self._looked = sweep, searcher, 0.0
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Note which process runs the job."""
+        actor = trial.temporary_state.ray_actor
+        if actor is not None:
+            self._sweep.seen_on(actor._actor_id.hex(), trial.config["job"]["id"])
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Every few seconds, see whether there are nodes."""
+        """See what is spent; every few seconds, whether there are nodes, and whether Tune gave up without a word."""
+        self._sweep.spending.check()
         if time.monotonic() - self._looked > 5:
             self._looked = time.monotonic()
             self._sweep.look_for_nodes()
+            for trial in trials:
+                if trial.status == Trial.ERROR:
+                    self._searcher.on_trial_complete(trial.trial_id, error=True)
 
 
 def _resources(config: dict[str, Any]) -> _Factory:

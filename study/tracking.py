@@ -15,11 +15,12 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from study.jobs import SHARED, Job, Outcome
+from study.ledger import Event
 from study.workspace import JobFolder, StudyFolder, Workspace
 from trainables.files import write_json
 
@@ -37,11 +38,12 @@ TAG = "study.job"
 
 @dataclass
 class _Tracked:
-    """How far a job's record in MLflow is."""
+    """How far the record in MLflow is of a job with this configuration."""
 
     run_id: str
-    sent: int = 0
-    closed: bool = False
+    sent: int
+    closed: bool
+    digest: str
 
 
 class Tracker:
@@ -93,10 +95,10 @@ class Tracker:
         if self._thread.is_alive() or not self._all_closed():
             log.warning("MLflow at %s has not taken everything; running the study again sends the rest", self.uri)
 
-    def behind(self, ended: Iterable[str]) -> bool:
+    def behind(self, ended: Mapping[str, Event]) -> bool:
         """Whether MLflow lacks something of these ended jobs, as far as `tracking.json` tells."""
-        closed = {job for job, (_, _, closed) in self._saved().items() if closed}
-        return not set(ended) <= closed
+        closed = {(job, digest) for job, (_, _, closed, digest) in self._saved().items() if closed}
+        return not {(job, event["digest"]) for job, event in ended.items()} <= closed
 
     def _all_closed(self) -> bool:
         return all(job in self._tracked and self._tracked[job].closed for job in self._outcomes)
@@ -127,6 +129,9 @@ class Tracker:
     def _bring_up(self, job: Job) -> None:
         self._connect()
         tracked = self._tracked.get(job.id)
+        if tracked is not None and tracked.digest != job.digest:
+            self._client.set_tag(tracked.run_id, "superseded", "true")
+            tracked = None
         if tracked is not None and tracked.closed:
             return
         if tracked is None:
@@ -160,8 +165,8 @@ class Tracker:
         tags = {"study": name, "kind": "study", "title": self._title, **self._git}
         self._parent = self._find_or_create("study", tags, name)
         client.update_run(self._parent, status="RUNNING")
-        for job, (run_id, sent, closed) in self._saved().items():
-            self._tracked.setdefault(job, _Tracked(run_id, sent, closed))
+        for job, (run_id, sent, closed, digest) in self._saved().items():
+            self._tracked.setdefault(job, _Tracked(run_id, sent, closed, digest))
 
     def _open(self, job: Job) -> _Tracked:
         tags = {
@@ -185,13 +190,14 @@ class Tracker:
         run_id = self._find_or_create(job.id, tags, job.label)
         self._client.update_run(run_id, status="RUNNING")
         self._send_parameters(job, run_id)
-        return _Tracked(run_id)
+        return _Tracked(run_id, 0, False, job.digest)
 
     def _made(self, job_id: str, digest: str) -> bool:
         return job_id.partition("-")[0] in SHARED and job_id.endswith(digest[:12])
 
     def _find_or_create(self, job_id: str, tags: Mapping[str, str], name: str) -> str:
-        found = self._client.search_runs([self._experiment], f"tags.`{TAG}` = '{job_id}'", max_results=1)
+        wanted = f"tags.`{TAG}` = '{job_id}'" + (f" and tags.digest = '{tags['digest']}'" if "digest" in tags else "")
+        found = self._client.search_runs([self._experiment], wanted, max_results=1)
         if found:
             return str(found[0].info.run_id)
         run = self._client.create_run(self._experiment, tags={TAG: job_id, **tags}, run_name=name)
@@ -244,11 +250,11 @@ class Tracker:
         tracked.closed = True
         self._remember()
 
-    def _saved(self) -> dict[str, tuple[str, int, bool]]:
+    def _saved(self) -> dict[str, tuple[str, int, bool, str]]:
         return json.loads(self._state_file.read_text()) if self._state_file.exists() else {}
 
     def _remember(self) -> None:
-        write_json(self._state_file, {job: [t.run_id, t.sent, t.closed] for job, t in self._tracked.items()})
+        write_json(self._state_file, {job: [t.run_id, t.sent, t.closed, t.digest] for job, t in self._tracked.items()})
 
     def _end_study(self, status: str) -> None:
         self._connect()

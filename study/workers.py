@@ -10,7 +10,7 @@ from typing import Any
 import ray.train
 import ray.train.torch
 import torch.distributed as dist
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor, nn
@@ -69,7 +69,7 @@ class TrainWorker:
 
 
 def execute_with_workers(job: Job, folder: JobFolder, artifacts: ArtifactStore, scratch: Path) -> None:
-    """Run `job` in a Ray Train worker group, from inside a Tune trial; a dead worker or node restarts the group.
+    """Run `job` in a Ray Train worker group, from inside a Tune trial; a dead worker or node ends it with an error.
 
     Args:
         job: to run, with more than one worker.
@@ -89,7 +89,6 @@ def execute_with_workers(job: Job, folder: JobFolder, artifacts: ArtifactStore, 
             name=job.id,
             storage_path=str(scratch),
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]
-            failure_config=FailureConfig(max_failures=2),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     ).fit()

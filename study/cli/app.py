@@ -29,6 +29,7 @@ class Exit(IntEnum):
     USAGE = 2
     FAILED_TRIALS = 3
     INFRASTRUCTURE = 4
+    BUDGET = 5
     INTERRUPTED = 130
 
 

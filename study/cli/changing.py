@@ -72,17 +72,32 @@ def retry(
 @app.command()
 def extend(
     name: RunName,
-    replicates: Annotated[int, typer.Option(min=1, help="Of each cell, in all.")],
+    replicates: Annotated[int | None, typer.Option(min=1, help="Of each cell, in all.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Of each cell's search, in all.")] = None,
     root: Root = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
 ) -> int:
-    """Run a study with more replicates than it has; everything that has been run stays."""
+    """Run a study with more replicates or trials than it has.
+
+    Everything that has been run stays; a cell whose further trials find a better configuration trains its replicates
+    anew with that one.
+    """
     place = workspace(root)
     folder = place.existing_study(name)
     spec = json.loads(folder.plan.read_text())["spec"]
-    if replicates <= spec["replicates"]:
-        raise UserError(f"--replicates: found {replicates}, the study has {spec['replicates']} already, expected more")
-    return run_to_its_end(as_begun(spec, replicates=replicates), place, address)
+    if replicates is None and trials is None:
+        raise UserError("study extend: say by what: --replicates or --trials")
+    before = {"replicates": spec["replicates"], "trials": spec["search"]["trials"]}
+    for option, asked in (("replicates", replicates), ("trials", trials)):
+        if asked is not None and asked <= before[option]:
+            raise UserError(f"--{option}: found {asked}, the study has {before[option]} already, expected more")
+    if trials is not None and not spec["search"]["space"]:
+        raise UserError(f"--trials: '{name}' searches nothing, so it has no trials")
+    changed = {
+        "replicates": replicates or spec["replicates"],
+        "search": {**spec["search"], "trials": trials or spec["search"]["trials"]},
+    }
+    return run_to_its_end(as_begun(spec, **changed), place, address)
 
 
 def as_begun(spec: dict[str, Any], **changes: Any) -> Study:
@@ -99,5 +114,5 @@ def _forget(folder: StudyFolder, event: Event) -> None:
     state = folder.root / "tracking.json"
     known = json.loads(state.read_text()) if state.exists() else {}
     if event["job"] in known:
-        run_id, sent, _ = known[event["job"]]
-        write_json(state, {**known, event["job"]: [run_id, sent, False]})
+        run_id, sent, _, digest = known[event["job"]]
+        write_json(state, {**known, event["job"]: [run_id, sent, False, digest]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import typer
 
 from study.cli import changing, commands, comparing, datasets, doctor, export  # noqa: F401 - register the commands
 from study.cli.app import Exit, app, err
-from study.cluster import ClusterLost
+from study.cluster import ClusterLost, StorageFull
 from study.lock import StudyLocked
 from trainables.errors import UserError
 
@@ -26,7 +27,7 @@ def guarded(command: Callable[[], int | None]) -> int:
         return int(command() or Exit.OK)
     except UserError as error:
         return _fail(str(error), Exit.USAGE)
-    except (StudyLocked, ClusterLost) as error:
+    except (StudyLocked, ClusterLost, StorageFull) as error:
         return _fail(str(error), Exit.INFRASTRUCTURE)
     except typer.Exit as error:
         return error.exit_code
@@ -35,6 +36,10 @@ def guarded(command: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _fail(f"{error}; make some and run the same command again", Exit.INFRASTRUCTURE)
     except Exception as error:
         show = getattr(error, "show", None)  # click's own errors: unknown option, missing argument
         if show is None:

@@ -55,7 +55,7 @@ def _cells(plan: Plan) -> Table:
     for column in ("starts from", "trials", "replicates"):
         table.add_column(column, no_wrap=True)
     for cell in plan.cells[:SHOWN]:
-        table.add_row(cell.key, _start(plan, cell.key), str(plan.trials), str(plan.spec.replicates))
+        table.add_row(cell.key, _start(plan, cell.key), str(plan.trials(cell.key)), str(plan.spec.replicates))
     if len(plan.cells) > SHOWN:
         table.add_row(f"... and {len(plan.cells) - SHOWN} more", "", "", "")
     return table

@@ -22,6 +22,12 @@ def run_to_its_end(study: Study, place: Workspace, address: str | None) -> int:
 
     with Progress(err) as progress:
         ending = launch(study, place, progress, address or os.environ.get("RAY_ADDRESS"))
+    if ending.spent is not None:
+        done = sum(ending.statuses.values())
+        err.print(
+            f"{ending.spent}; {done} jobs have ended. With a larger budget the same command goes on", soft_wrap=True
+        )
+        return Exit.BUDGET
     if not ending.complete:
         err.print("interrupted; run the same command again to go on")
         return Exit.INTERRUPTED

@@ -8,8 +8,10 @@ from typing import Any
 from study.declaration.documents import Document, split_path
 from study.declaration.factors import Cell, FactorReader
 from study.declaration.problems import Keys, Problem, SpecError
+from study.declaration.ranges import Range, holds, in_order
 from study.declaration.settings import parse
-from study.declaration.spec import Range, StudySpec
+from study.declaration.space import ABSENT, setting, space_of
+from study.declaration.spec import StudySpec
 from trainables.errors import did_you_mean
 
 SEARCHED = ("network", "pretext", "registration", "propagation", "downstream")
@@ -44,12 +46,12 @@ class Checker:
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong in the settings, then in the search space."""
         yield from self._cell_problems(self._cells if len(self._cells) <= MANY else self._one_apart)
-        space: dict[str, Sequence[Any]] = {}
+        space: dict[str, Range] = {}
         for path, choice in self._space().items():
-            problems = list(self._path_problems(path))
+            problems = [*self._path_problems(path), *self._condition_problems(path, choice)]
             yield from problems
             if not problems:
-                space[path] = choice.examples
+                space[path] = choice
         if space:
             yield from self._range_problems(space)
 
@@ -92,7 +94,21 @@ class Checker:
             if any(path in settings for settings in factor.levels.values()):
                 yield self._at_range(path, f"is also set by the factor '{factor.name}'")
 
-    def _range_problems(self, space: Mapping[str, Sequence[Any]]) -> Iterator[Problem]:
+    def _condition_problems(self, path: str, choice: Range) -> Iterator[Problem]:
+        """What a range waits for must be a setting, of some cell at least."""
+        searched = self._space()
+        for other in choice.when:
+            if other not in searched and not any(self._has(cell, other) for cell in self._one_apart):
+                near = did_you_mean(other, searched)
+                yield self._at_range(path, f"when: no cell has a setting '{other}'{near if searched else ''}")
+
+    def _has(self, cell: Cell, path: str) -> bool:
+        try:
+            return setting(self._resolve(cell.overrides), path) is not ABSENT
+        except SpecError:
+            return True  # the cell's own problem is told
+
+    def _range_problems(self, space: Mapping[str, Range]) -> Iterator[Problem]:
         """Ranges that hold a value which some cell could not take; the cell is named unless it is so in all."""
         failing: dict[Problem, list[str]] = {}
         for cell in self._one_apart:
@@ -102,10 +118,18 @@ class Checker:
             context = "" if len(keys) == len(self._one_apart) else f" (in the cell {keys[0]})"
             yield Problem(problem.keys, problem.message + context, problem.where)
 
-    def _range_problems_in(self, cell: Cell, space: Mapping[str, Sequence[Any]]) -> Iterator[Problem]:
+    def _range_problems_in(self, cell: Cell, space: Mapping[str, Range]) -> Iterator[Problem]:
         known = self._problems(cell.overrides)
-        for turn in range(max(map(len, space.values()))):
-            values = {path: examples[turn % len(examples)] for path, examples in space.items()}
+        if known:
+            space = {path: choice for path, choice in space.items() if choice.when.keys() <= space.keys()}
+        else:
+            space = space_of(self._resolve(cell.overrides), space)
+        for turn in range(max((len(choice.examples) for choice in space.values()), default=0)):
+            values: dict[str, Any] = {}
+            for path in in_order(space):
+                examples, inside = space[path].examples, {p: v for p, v in space[path].when.items() if p in space}
+                if holds(inside, values.get):
+                    values[path] = examples[turn % len(examples)]
             for problem in self._problems({**cell.overrides, **values}):
                 if problem not in known:
                     path = next((path for path in space if self._related(path, problem.keys)), next(iter(space)))

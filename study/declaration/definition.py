@@ -11,7 +11,7 @@ from study.declaration.checks import Checker
 from study.declaration.datasets import with_data
 from study.declaration.documents import Document, override, read, with_profile, with_sets
 from study.declaration.factors import FULL, Cell, FactorReader, cells_of, design_problems
-from study.declaration.problems import SpecError
+from study.declaration.problems import Keys, Problem, SpecError
 from study.declaration.settings import Memory, parse, plain
 from study.declaration.spec import Design, StudySpec
 
@@ -43,6 +43,11 @@ class Study:
         # Kept, as the memory knows its parts by their identity.
         self._first = self._values(self._cells[0].overrides)
         self.spec = parse(StudySpec, self._first, memory=self._memory, remember=True)
+        share, cells = self.spec.budget.trials, len(self._cells)
+        if share is not None and share < cells and self.spec.search.space:
+            keys: Keys = ("budget", "trials")
+            text = f"found {share}, expected at least one trial for each of the {cells} cells"
+            raise SpecError([Problem(keys, text, document.where(keys))])
 
     def cells(self) -> Sequence[Cell]:
         """The combinations of the factors' levels that the design takes."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from study.declaration.ranges import RANGES, Range
+from study.declaration.search import PRUNERS, NoPruner, Pruner, SearchSpec
 from trainables.data.layouts import LAYOUTS
 from trainables.data.records import Layout
 from trainables.data.settings import DataSettings
@@ -57,206 +58,6 @@ class ImageNetStart(Start):
 
 
 STARTS: Registry[type[Start]] = Registry("start", {"random": RandomStart, "imagenet": ImageNetStart})
-
-
-class Range(ABC):
-    """Values to search: in a study file `{uniform: [0, 1]}`, `{loguniform: ...}`, `{int: ...}` or `{choice: ...}`."""
-
-    @property
-    @abstractmethod
-    def examples(self) -> tuple[Any, ...]:
-        """Values that a setting must be able to take if it is to be searched over this range."""
-
-    @staticmethod
-    def expand(value: Any) -> Any:
-        """The full form of a range as a study file writes it."""
-        if not isinstance(value, Mapping) or len(value) != 1:
-            return value
-        ((name, arguments),) = value.items()
-        if name not in RANGES:
-            return {"name": name}
-        names = [part.name for part in fields(RANGES[name])]  # type: ignore[arg-type]  # every range is a dataclass
-        if names == ["values"]:
-            return {"name": name, "values": arguments}
-        if not isinstance(arguments, list | tuple) or len(arguments) != len(names):
-            raise ValueError(f"{name}: [{', '.join(names)}]")
-        return {"name": name, **dict(zip(names, arguments, strict=True))}
-
-
-@dataclass(frozen=True)
-class Uniform(Range):
-    """Any number in [low, high]."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        _check_order(self.low, self.high)
-
-    @property
-    def examples(self) -> tuple[float, ...]:
-        """Both ends and one between, which is no whole number."""
-        return self.low, self.high, self.low + 0.381966 * (self.high - self.low)
-
-
-@dataclass(frozen=True)
-class LogUniform(Range):
-    """Any number in [low, high], every order of magnitude being as likely; low above 0."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        _check_order(self.low, self.high)
-        if self.low <= 0:
-            raise ValueError(f"low is {self.low}, expected more than 0")
-
-    @property
-    def examples(self) -> tuple[float, ...]:
-        """Both ends and one between, which is no whole number."""
-        return self.low, self.high, self.low + 0.381966 * (self.high - self.low)
-
-
-@dataclass(frozen=True)
-class Int(Range):
-    """Any whole number from low to high, both included."""
-
-    low: int
-    high: int
-
-    def __post_init__(self) -> None:
-        _check_order(self.low, self.high)
-
-    @property
-    def examples(self) -> tuple[int, ...]:
-        """Both ends."""
-        return self.low, self.high
-
-
-@dataclass(frozen=True)
-class Choice(Range):
-    """One of some values, in no order: names, numbers, booleans or null."""
-
-    values: tuple[bool | int | float | str | None, ...]
-
-    def __post_init__(self) -> None:
-        if len(set(self.values)) < max(1, len(self.values)):
-            raise ValueError(f"values are {list(self.values)}, expected at least one, each once")
-
-    @property
-    def examples(self) -> tuple[Any, ...]:
-        """All of them."""
-        return self.values
-
-
-RANGES: Registry[type[Range]] = Registry(
-    "range", {"uniform": Uniform, "loguniform": LogUniform, "int": Int, "choice": Choice}
-)
-
-
-class Pruner:
-    """When a trial that falls behind is stopped."""
-
-
-@dataclass(frozen=True)
-class NoPruner(Pruner):
-    """Never."""
-
-
-@dataclass(frozen=True)
-class ASHA(Pruner):
-    """Asynchronous successive halving (Li et al. 2020).
-
-    Attributes:
-        min_epochs: before a trial is first compared, from 1 up.
-        reduction: one in this many goes on at each comparison, from 2 up; the next is after as many times the epochs.
-    """
-
-    min_epochs: int = 1
-    reduction: int = 3
-
-    def __post_init__(self) -> None:
-        if self.min_epochs < 1:
-            raise ValueError(f"min_epochs is {self.min_epochs}, expected a whole number from 1 up")
-        if self.reduction < 2:
-            raise ValueError(f"reduction is {self.reduction}, expected a whole number from 2 up")
-
-
-@dataclass(frozen=True)
-class Median(Pruner):
-    """A trial whose best value so far is below the median of the earlier ones at the same epoch.
-
-    Attributes:
-        min_epochs: before a trial is first compared, from 0 up.
-        startup_trials: that are never stopped, from 1 up.
-    """
-
-    min_epochs: int = 1
-    startup_trials: int = 5
-
-    def __post_init__(self) -> None:
-        if self.min_epochs < 0 or self.startup_trials < 1:
-            text = f"min_epochs is {self.min_epochs}, startup_trials is {self.startup_trials}"
-            raise ValueError(f"{text}, expected whole numbers from 0 and from 1 up")
-
-
-@dataclass(frozen=True)
-class Hyperband(Pruner):
-    """Successive halving from several starts at once (Li et al. 2018), so that none need be chosen.
-
-    Attributes:
-        min_epochs: of the most impatient bracket, from 1 up.
-        max_epochs: that a trial may take; the downstream stage's.
-        reduction: as of successive halving, from 2 up.
-    """
-
-    max_epochs: int
-    min_epochs: int = 1
-    reduction: int = 3
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.min_epochs <= self.max_epochs:
-            text = f"min_epochs is {self.min_epochs}, max_epochs is {self.max_epochs}"
-            raise ValueError(f"{text}, expected 1 <= min_epochs <= max_epochs")
-        if self.reduction < 2:
-            raise ValueError(f"reduction is {self.reduction}, expected a whole number from 2 up")
-
-
-PRUNERS: Registry[type[Pruner]] = Registry(
-    "pruner", {"none": NoPruner, "asha": ASHA, "median": Median, "hyperband": Hyperband}
-)
-
-
-@dataclass(frozen=True)
-class SearchSpec:
-    """How each cell's configuration is searched.
-
-    Attributes:
-        space: range by dotted path of the setting; empty when nothing is searched.
-        trials: for each cell, from 1 up.
-        sampler: "tpe", "gp" (Gaussian process) and "cmaes" learn from earlier trials; "random", "quasirandom" (Sobol's
-            points, which cover the space more evenly) and "grid" (every combination of choices and whole numbers, in
-            random order) do not.
-        startup_trials: random ones before a sampler begins to learn.
-        pruner: of trials that fall behind.
-    """
-
-    space: Mapping[str, Range] = field(default_factory=dict)
-    trials: int = 10
-    sampler: Literal["tpe", "gp", "cmaes", "random", "quasirandom", "grid"] = "tpe"
-    startup_trials: int = 5
-    pruner: Pruner = field(default_factory=NoPruner)
-
-    def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise ValueError(f"trials is {self.trials}, expected a whole number from 1 up")
-        if self.startup_trials < 0:
-            raise ValueError(f"startup_trials is {self.startup_trials}, expected a whole number from 0 up")
-        endless = [path for path, choice in self.space.items() if not isinstance(choice, Choice | Int)]
-        if self.sampler == "grid" and endless:
-            raise ValueError(f"sampler is 'grid', expected a choice or whole numbers for {', '.join(endless)}")
-        if self.sampler == "cmaes" and any(isinstance(choice, Choice) for choice in self.space.values()):
-            raise ValueError("sampler is 'cmaes', expected ranges of numbers only: it knows no choices")
 
 
 @dataclass(frozen=True)
@@ -323,6 +124,27 @@ class Design:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What a study may spend. It may change under the study's name; with a larger one the study goes on.
+
+    Attributes:
+        trials: of all cells together, each having an equal share; from 1 up.
+        hours: of wall-clock time, over all launches; above 0.
+        gpu_hours: of the jobs' workers, over all launches; above 0.
+    """
+
+    trials: int | None = None
+    hours: float | None = None
+    gpu_hours: float | None = None
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{part.name} is {value}, expected more than 0")
+
+
+@dataclass(frozen=True)
 class StudySpec:
     """A study: factors x search x replicates, over a pipeline of stages.
 
@@ -341,6 +163,7 @@ class StudySpec:
         design: which combinations.
         search: of each cell's configuration.
         replicates: of each cell's chosen configuration, from 1 up.
+        budget: that ends the study when it is spent.
         resources: of each stage.
         tracking: URI of the MLflow server or store; None for the workspace's own.
     """
@@ -359,6 +182,7 @@ class StudySpec:
     design: Design = field(default_factory=Design)
     search: SearchSpec = field(default_factory=SearchSpec)
     replicates: int = 3
+    budget: Budget = field(default_factory=Budget)
     resources: Resources = field(default_factory=Resources)
     tracking: str | None = None
 
@@ -367,6 +191,15 @@ class StudySpec:
             raise ValueError(f"name is '{self.name}', expected letters, digits, and '._-' after the first")
         if self.replicates < 1:
             raise ValueError(f"replicates is {self.replicates}, expected a whole number from 1 up")
+        self._check_pretext_pruner()
+
+    def _check_pretext_pruner(self) -> None:
+        if isinstance(self.search.pretext_pruner, NoPruner) or isinstance(self.pretext.method, Start):
+            return
+        if self.pretext.probe is None:
+            raise ValueError("search.pretext_pruner compares probes, and pretext.probe is null, expected a probe")
+        if not any(path.startswith(("pretext.", "network.backbone")) for path in self.search.space):
+            raise ValueError("search.pretext_pruner: no setting of the pretraining is searched, expected none")
 
 
 COMPONENTS: Components = {
@@ -382,8 +215,3 @@ COMPONENTS: Components = {
     Range: (RANGES,),
     Pruner: (PRUNERS,),
 }
-
-
-def _check_order(low: float, high: float) -> None:
-    if not low < high:
-        raise ValueError(f"low is {low}, high is {high}, expected low < high")

@@ -1,15 +1,19 @@
 """The agenda driven by hand: what it gives out, and that replaying its ledger gives the same again."""
 
 import random
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from study.agenda import OBJECTIVE, Agenda, fits
+from study.agenda import OBJECTIVE, PROBE, Agenda, fits
 from study.declaration.definition import Study, load_study
+from study.declaration.problems import SpecError
 from study.jobs import Job, Need, Outcome
-from study.ledger import Ledger
+from study.ledger import Ledger, outcomes
 from study.plan import Plan
+from study.spending import BudgetSpent, Spending
 
 TINY = Path(__file__).parent / "tiny.yaml"
 PLENTY = Need(cpus=100, gpus=100)
@@ -160,3 +164,153 @@ def test_needs_add_up_over_workers():
     assert fits(Need(workers=2, cpus=2, gpus=0.5), Need(cpus=4, gpus=1))
     assert not fits(Need(workers=2, cpus=2, gpus=0.6), Need(cpus=4, gpus=1))
     assert not fits(Need(workers=3, cpus=2), Need(cpus=4, gpus=1))
+
+
+SEARCHED_PRETEXT = (
+    "pretext.probe={}",
+    "search.space={pretext.fit.optimizer.lr: {loguniform: [1e-4, 1e-1]}}",
+    "search.pretext_pruner={name: median, min_epochs: 0, startup_trials: 2}",
+    "search.pruner=none",
+    "pretext.fit.epochs=6",
+    "search.trials=8",
+)
+
+
+class ProbedBench(Bench):
+    """Pretrainings report their probe, which is the worse the higher their learning rate."""
+
+    def run(self, job: Job) -> None:
+        if job.kind == "pretext":
+            self.ran.append(job.id)
+            rate = job.config["pretext"]["fit"]["optimizer"]["lr"]
+            for epoch in range(1, job.epochs + 1):
+                if self.agenda.report(job.id, epoch, {PROBE: epoch / 10 - rate}):
+                    self.agenda.finish(job.id, Outcome("stopped", {}, epoch, 1.0))
+                    return
+            self.artifacts.add(job.digest)
+            self.agenda.finish(job.id, Outcome("completed", {}, job.epochs, 1.0))
+        else:
+            super().run(job)
+
+
+def test_a_pretraining_whose_probe_falls_behind_is_stopped_with_the_trial_that_wanted_it(tmp_path):
+    bench = ProbedBench(tmp_path, *SEARCHED_PRETEXT, "factors.downstream.label_fraction=[1.0]")
+    bench.drain()
+    assert bench.agenda.done
+    events = bench.agenda.outcomes.values()
+    trials = [e for e in events if e["kind"] == "trial" and "simclr" in e["cell"]]
+    rates = [e["params"]["pretext.fit.optimizer.lr"] for e in trials]
+    stopped = [e["status"] == "stopped" for e in trials]
+    went_on: list[float] = []
+    for rate, stop in zip(rates, stopped, strict=True):
+        assert stop == (len(went_on) >= 2 and rate > np.median(went_on))
+        went_on += [] if stop else [rate]
+    assert any(stopped)
+    assert not stopped[int(np.argmin(rates))]
+    for event in trials:
+        if event["status"] == "stopped":
+            assert event["reason"].startswith("its pretraining fell behind at epoch")
+            assert OBJECTIVE not in event["metrics"]
+    pretexts = [e for e in events if e["kind"] == "pretext"]
+    assert sum(e["status"] == "stopped" for e in pretexts) == sum(stopped)
+    replicates = [e for e in events if e["kind"] == "replicate"]
+    assert {e["status"] for e in replicates} == {"completed"}
+
+
+def test_a_pretraining_that_another_cell_still_wants_goes_on(tmp_path):
+    """Cells begin with the same configurations; a replicate's pretraining is never stopped."""
+    bench = ProbedBench(tmp_path, *SEARCHED_PRETEXT)
+    bench.drain()
+    again = ProbedBench(tmp_path, *SEARCHED_PRETEXT)
+    assert again.agenda.done
+    assert outline(again) == outline(bench)
+    replicates = [e for e in bench.agenda.outcomes.values() if e["kind"] == "replicate"]
+    assert len(replicates) == 8
+    assert {e["status"] for e in replicates} == {"completed"}
+
+
+def test_a_budget_of_trials_is_shared_equally(tmp_path):
+    bench = Bench(tmp_path, "budget.trials=9")
+    bench.drain()
+    trials = [e["cell"] for e in bench.agenda.outcomes.values() if e["kind"] == "trial"]
+    assert sorted(Counter(trials).values()) == [2, 2, 2, 2]
+    assert bench.agenda.plan.planned()["trial"] == 8
+
+
+def test_a_budget_that_leaves_a_cell_without_a_trial_is_refused(tmp_path):
+    with pytest.raises(SpecError, match="found 3, expected at least one trial for each of the 4 cells"):
+        Bench(tmp_path, "budget.trials=3")
+
+
+def test_more_trials_keep_what_was_run_and_replace_the_replicates_of_a_choice_given_up(tmp_path):
+    few, more = Bench(tmp_path / "few", "search.trials=1"), Bench(tmp_path / "more", "search.trials=9")
+    few.drain()
+    before = dict(few.agenda.outcomes)
+    few.study = load_study(str(TINY), sets=["search.trials=9"])
+    few.open()
+    assert not few.agenda.done
+    few.drain()
+    more.drain()
+    assert few.agenda.done
+    assert outline(few) == outline(more)
+    for job, event in before.items():
+        after = few.agenda.outcomes[job]
+        assert after == event or (event["kind"] == "replicate" and after["params"] != event["params"])
+    assert any(few.agenda.outcomes[job] != event for job, event in before.items())
+    assert outcomes(few.ledger.events) == few.agenda.outcomes
+
+
+def test_several_objectives_reach_the_sampler_and_the_first_one_chooses(tmp_path):
+    bench = Bench(
+        tmp_path, "search.objectives=[val/dice, seconds]", "search.sampler=nsga2", "search.pruner=none",
+        "search.trials=12", "search.startup_trials=4",
+    )  # fmt: skip
+    bench.drain()
+    assert bench.agenda.done
+    for cell in bench.agenda.plan.cells:
+        trials = [e for e in bench.agenda.outcomes.values() if e["kind"] == "trial" and e["cell"] == cell.key]
+        assert {e["status"] for e in trials} == {"completed"}
+        best = max(trials, key=lambda e: e["metrics"][OBJECTIVE])
+        replicates = [e for e in bench.agenda.outcomes.values() if e["kind"] == "replicate" and e["cell"] == cell.key]
+        assert [e["params"] for e in replicates] == [best["params"]] * 2
+    taken_up = Bench(tmp_path)
+    taken_up.study = bench.study
+    taken_up.open()
+    assert outline(taken_up) == outline(bench)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("budget", "gpus", "after"), [("hours=1", 0, 3600.0), ("gpu_hours=2", 1, 3600.0)])
+def test_time_is_counted_over_launches_and_ends_at_the_budget(tmp_path, budget, gpus, after):
+    """Two jobs on a GPU each spend two GPU-hours in an hour."""
+    bench = Bench(tmp_path, f"budget.{budget}", f"resources.downstream.gpus={gpus}", f"resources.pretext.gpus={gpus}")
+    clock = Clock()
+    spending = Spending(bench.agenda, clock)
+    spending.check()
+    for _ in range(2):
+        assert bench.agenda.next(Need(cpus=100, gpus=100)) is not None
+    running = list(bench.agenda.running.values())
+    assert sum(job.need.gpus for job in running) == 2 * gpus
+    clock.now += after / 2
+    spending.check()
+    spending.note()
+    bench.open()
+    bench.agenda.running = {job.id: job for job in running}
+    second = Spending(bench.agenda, clock)
+    clock.now += 5000  # between two launches nothing is spent
+    second.check()
+    clock.now += after / 2 - 1
+    second.check()
+    clock.now += 1
+    with pytest.raises(BudgetSpent, match=rf"budget\.{budget.partition('=')[0]} \({budget[-1]}\) is spent"):
+        second.check()
+    bench.open()
+    with pytest.raises(BudgetSpent):
+        Spending(bench.agenda, clock).check()

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from whole_studies import TINY, check_complete, command, final_metrics, finished, study
+from whole_studies import TINY, check_complete, command, final_metrics, finished, study, tracked
 
 from study.workspace import StudyFolder, Workspace
 
@@ -98,3 +99,27 @@ def test_control_c_stops_cleanly_and_the_same_command_goes_on(uninterrupted, tmp
 def finished_jobs(root: Path) -> list[dict[str, object]]:
     folder = Workspace(root).study("tiny")
     return finished(folder) if folder.ledger.exists() else []
+
+
+def test_a_job_that_runs_out_of_memory_fails_and_takes_nothing_with_it(tmp_path, monkeypatch):
+    """Ray kills what has most memory when the node has little; the same job again would end the same way."""
+    memory, spare = psutil.virtual_memory(), 4 * 2**30
+    if memory.available < 2 * spare:
+        pytest.skip("too little memory for a study that runs out of it")
+    monkeypatch.setenv("RAY_memory_usage_threshold", str((memory.total - memory.available + spare) / memory.total))
+    small = ("factors.pretext.method=[random]", "factors.downstream.label_fraction=[1.0]", "search.trials=1")
+    sets = [word for each in (*small, "factors.network.backbone.width=[8, 4096]") for word in ("--set", each)]
+    ran = study(tmp_path, "run", str(TINY), *sets)
+    assert ran.returncode == 3, ran.stderr
+    folder = Workspace(tmp_path).study("tiny")
+    events = finished(folder)
+    assert len({event["job"] for event in events}) == len(events)
+    assert Counter((event["kind"], event["status"]) for event in events) == {
+        ("trial", "completed"): 1,
+        ("replicate", "completed"): 2,
+        ("trial", "failed"): 1,
+    }
+    (failed,) = [event for event in events if event["status"] == "failed"]
+    assert "4096" in str(failed["cell"])
+    assert "ran out of the node's memory" in str(failed["reason"])
+    assert "RUNNING" not in {status for _, status in tracked(tmp_path)}

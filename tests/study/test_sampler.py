@@ -4,7 +4,8 @@ import numpy as np
 import optuna
 import pytest
 
-from study.declaration.spec import ASHA, Choice, Hyperband, Int, LogUniform, Median, SearchSpec, Uniform
+from study.declaration.ranges import Choice, Int, LogUniform, Uniform
+from study.declaration.search import ASHA, Hyperband, Median, SearchSpec
 from study.sampler import CellSearch, Proposal
 
 SPACE = {"lr": LogUniform(1e-5, 1e-1), "strength": Uniform(0, 2), "depth": Int(1, 4), "norm": Choice(("batch", "none"))}
@@ -18,8 +19,64 @@ def asked(search: CellSearch, trials: int) -> list[Proposal]:
     proposals = []
     for index in range(trials):
         proposals.append(search.ask())
-        search.tell(index, value(proposals[-1]), stopped=False)
+        search.tell(index, [value(proposals[-1])], stopped=False)
     return proposals
+
+
+CONDITIONAL = {
+    "optimizer": Choice(("adam", "sgd")),
+    "momentum": Uniform(0, 1, when={"optimizer": "sgd"}),
+    "nesterov": Choice((True, False), when={"optimizer": "sgd"}),
+    "lr": LogUniform(1e-4, 1e-1),
+}
+
+
+def conditional_value(params: dict[str, object]) -> float:
+    return -abs(params["momentum"] - 0.8) if params["optimizer"] == "sgd" else -0.5
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "quasirandom", "nsga2"])
+@pytest.mark.parametrize("known", [0, 9])
+def test_a_conditional_search_taken_up_again_proposes_what_it_would_have(sampler, known):
+    spec = SearchSpec(CONDITIONAL, sampler=sampler, startup_trials=4)
+    whole, whole_search = [], CellSearch(spec, seed=5)
+    for index in range(16):
+        whole.append(whole_search.ask())
+        whole_search.tell(index, [conditional_value(whole[-1].params)], stopped=False)
+    resumed = CellSearch(spec, seed=5)
+    for index in range(16):
+        if index < known:
+            resumed.restore(whole[index])
+        else:
+            assert resumed.ask() == whole[index]
+        resumed.tell(index, [conditional_value(whole[index].params)], stopped=False)
+    for proposal in whole:
+        assert set(proposal.params) - {"momentum", "nesterov"} == {"optimizer", "lr"}
+        assert ("momentum" in proposal.params) == ("nesterov" in proposal.params) == (
+            proposal.params["optimizer"] == "sgd"
+        )  # fmt: skip
+
+
+def test_a_grid_with_conditions_has_each_combination_once():
+    space = {path: choice for path, choice in CONDITIONAL.items() if path != "lr"} | {
+        "momentum": Choice((0.0, 0.9), when={"optimizer": "sgd"})
+    }
+    search = CellSearch(SearchSpec(space, sampler="grid"), seed=0)
+    points = {tuple(sorted(search.ask().params.items())) for _ in range(5)}
+    assert len(points) == 5  # adam alone, and sgd with two times two
+
+
+def test_the_genetic_sampler_comes_near_the_front_of_two_objectives():
+    """|p|^2 against |p - (2, 0, 0, 0)|^2 have their front where the first number is in [0, 2] and the others are 0."""
+    space = {name: Uniform(-10, 10) for name in "abcd"}
+    spec = SearchSpec(space, objectives=("val/dice", "seconds"), sampler="nsga2", startup_trials=10)
+    search, distances = CellSearch(spec, seed=2), []
+    for index in range(150):
+        params = search.ask().params
+        place = np.array([params[name] for name in "abcd"])
+        search.tell(index, [-float(place @ place), float(((place - [2, 0, 0, 0]) ** 2).sum())], stopped=False)
+        distances.append(float(np.linalg.norm(place - np.array([np.clip(place[0], 0, 2), 0, 0, 0]))))
+    assert np.mean(distances[-30:]) < np.mean(distances[:30]) / 2
 
 
 def test_proposals_lie_in_the_space_and_learn():
@@ -57,11 +114,11 @@ def test_a_search_taken_up_again_proposes_what_it_would_have(sampler, space, kno
     resumed = CellSearch(spec, seed=3)
     for index, proposal in enumerate(whole[:known]):
         resumed.restore(proposal)
-        resumed.tell(index, value(proposal), stopped=False)
+        resumed.tell(index, [value(proposal)], stopped=False)
     rest = []
     for index in range(known, 12):
         rest.append(resumed.ask())
-        resumed.tell(index, value(rest[-1]), stopped=False)
+        resumed.tell(index, [value(rest[-1])], stopped=False)
     assert [p.params for p in rest] == [p.params for p in whole[known:]]
 
 
@@ -117,7 +174,7 @@ def test_other_pruners_are_optunas(pruner, theirs):
                 stops += 1
                 break
         study.tell(trial, None if expected else metric, state=optuna.trial.TrialState.PRUNED if expected else None)
-        search.tell(index, None if expected else metric, stopped=expected)
+        search.tell(index, None if expected else [metric], stopped=expected)
     assert 0 < stops < 20
 
 
@@ -144,5 +201,5 @@ def test_pruning_is_optunas_successive_halving():
                 stops += 1
                 break
         study.tell(trial, None if expected else curve[-1], state=optuna.trial.TrialState.PRUNED if expected else None)
-        search.tell(index, None if expected else curve[-1], stopped=expected)
+        search.tell(index, None if expected else [curve[-1]], stopped=expected)
     assert 0 < stops < len(curves)

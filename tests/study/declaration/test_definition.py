@@ -8,6 +8,8 @@ from study.declaration.definition import Study, load_study
 from study.declaration.problems import SpecError
 from study.declaration.settings import canonical, parse, plain
 from study.declaration.spec import StudySpec
+from study.plan import Plan
+from study.sampler import CellSearch
 from trainables.data.layouts.camus import Camus
 
 FILE = """\
@@ -200,6 +202,14 @@ def test_levels_that_do_not_go_together_are_told(path):
         ("data.stride: {int: [1, 2]}", "is no setting that can be searched; known: downstream, network, pretext"),
         ("downstream.augment.strenth: {uniform: [0, 1]}", "unknown key; did you mean 'strength'?"),
         ("pretext.method.temperature: {uniform: [0.1, 1]}", "(in the cell method=random,label_fraction=0.5)"),
+        (
+            "downstream.augment.strength: {uniform: [0, 1], when: {downstream.fit.optimzer: adam}}",
+            "when: no cell has a setting 'downstream.fit.optimzer'",
+        ),
+        (
+            "downstream.fit.optimizer.momentum: {uniform: [0, 0.9], when: {downstream.fit.epochs: 4}}",
+            "unknown key",
+        ),
     ],
 )
 def test_a_range_that_some_cell_cannot_take_is_told_with_its_place(path, entry, message):
@@ -232,3 +242,36 @@ def test_ten_thousand_cells_are_declared_and_resolved_in_time(path):
     assert time.process_time() - started < 3
     assert len(study.cells()) == 10_002
     assert epochs == set(range(1, 1668))
+
+
+def test_a_range_may_belong_to_some_cells_or_to_some_values_of_another(path):
+    ranges = """1e-2]}
+    pretext.method.temperature: {uniform: [0.1, 1], when: {pretext.method: simclr}}
+    downstream.fit.optimizer: {choice: [adam, sgd]}
+    downstream.fit.optimizer.momentum: {uniform: [0, 0.9], when: {downstream.fit.optimizer: sgd}}
+"""
+    path.write_text(FILE.replace("1e-2]}\n", ranges))
+    plan = Plan(load_study(str(path)))
+    for cell in plan.cells:
+        searched = plan.search(cell.key)
+        assert ("pretext.method.temperature" in searched.space) == (cell.levels["method"] == "simclr")
+        search = CellSearch(searched, seed=0)
+        tried = [search.ask().params for _ in range(30)]
+        assert {params["downstream.fit.optimizer"] for params in tried} == {"adam", "sgd"}
+        for params in tried:
+            sgd = params["downstream.fit.optimizer"] == "sgd"
+            assert ("downstream.fit.optimizer.momentum" in params) == sgd
+            resolved = plan.resolve(cell.key, params)
+            assert plain(resolved.downstream.fit.optimizer)["name"] == params["downstream.fit.optimizer"]
+
+
+def test_a_cell_without_a_range_of_its_own_searches_nothing(path):
+    path.write_text(FILE)
+    sets = [
+        "search.space.downstream.fit.optimizer.lr=null",
+        "search.space.pretext.method.temperature={uniform: [0.1, 1], when: {pretext.method: simclr}}",
+    ]
+    plan = Plan(load_study(str(path), sets=sets))
+    trials = {cell.levels["method"]: plan.trials(cell.key) for cell in plan.cells}
+    assert trials == {"random": 0, "byol": 0, "simclr": 3}
+    assert plan.planned()["trial"] == 6

@@ -1,21 +1,10 @@
 import pytest
 
 from study.declaration.problems import SpecError
+from study.declaration.ranges import Choice, Int, LogUniform, Range, Uniform, holds, in_order
+from study.declaration.search import ASHA, NoPruner, SearchSpec
 from study.declaration.settings import parse, plain
-from study.declaration.spec import (
-    ASHA,
-    Choice,
-    ImageNetStart,
-    Int,
-    LogUniform,
-    NoPruner,
-    RandomStart,
-    Range,
-    SearchSpec,
-    StageResources,
-    StudySpec,
-    Uniform,
-)
+from study.declaration.spec import ImageNetStart, RandomStart, StageResources, StudySpec
 from trainables.pretext.method import Method
 
 SMALL = {"name": "small", "data": {}, "network": "unet", "pretext": {"method": "simclr"}}
@@ -29,6 +18,8 @@ SMALL = {"name": "small", "data": {}, "network": "unet", "pretext": {"method": "
         ({"int": [1, 8]}, Int(1, 8)),
         ({"choice": ["adam", "sgd", None, True, 2, 0.5]}, Choice(("adam", "sgd", None, True, 2, 0.5))),
         ({"name": "uniform", "low": 0, "high": 1}, Uniform(0.0, 1.0)),
+        ({"int": [1, 8], "when": {"a.b": ["x", "y"]}}, Int(1, 8, when={"a.b": ["x", "y"]})),
+        ({"choice": [1, 2], "when": {"a": 3}}, Choice((1, 2), when={"a": 3})),
     ],
 )
 def test_ranges_have_a_short_form(written, meant):
@@ -111,3 +102,46 @@ def test_all_that_is_needed_of_a_study_is_told_at_once():
         ("network",),
         ("pretext",),
     ]
+
+
+def test_what_a_condition_is_about_comes_before_it():
+    space = {"c": Int(1, 2, when={"b": 1}), "b": Int(1, 2, when={"a": 1, "elsewhere": 0}), "a": Int(1, 2)}
+    assert in_order(space) == ["a", "b", "c"]
+    with pytest.raises(SpecError, match="these wait for each other: a, b"):
+        parse(SearchSpec, {"space": {"a": Int(1, 2, when={"b": 1}), "b": Int(1, 2, when={"a": 1})}})
+
+
+def test_a_condition_holds_where_every_setting_has_one_of_its_values():
+    values = {"x": 1, "optimizer": {"name": "sgd", "lr": 0.1}, "none": None}
+    assert holds({}, values.get)
+    assert holds({"x": 1, "optimizer": ["adam", "sgd"], "none": None}, values.get)
+    assert not holds({"x": 1, "optimizer": "adam"}, values.get)
+    assert not holds({"y": 1}, values.get)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"objectives": ["val/dice", "val/dise"]}, "unknown objective 'val/dise'; did you mean 'val/dice'"),
+        ({"objectives": ["seconds"]}, "expected val/dice first"),
+        ({"objectives": ["val/dice", "seconds"], "sampler": "cmaes"}, "expected for several objectives tpe, nsga2"),
+        ({"objectives": ["val/dice", "seconds"], "pruner": "asha"}, "no trial falls behind in all"),
+        ({"sampler": "nsga2", "startup_trials": 1}, "expected at least 2 for a generation"),
+        ({"sampler": "pbt"}, "unknown choice 'pbt'"),
+    ],
+)
+def test_a_search_that_cannot_be_says_why(settings, message):
+    with pytest.raises(SpecError, match=message):
+        parse(SearchSpec, settings)
+
+
+@pytest.mark.parametrize(
+    ("search", "pretext", "message"),
+    [
+        ({"pretext_pruner": "median"}, {}, "pretext.probe is null, expected a probe"),
+        ({"pretext_pruner": "median"}, {"probe": {}}, "no setting of the pretraining is searched"),
+    ],
+)
+def test_a_pretext_pruner_needs_a_probe_and_something_to_compare(search, pretext, message):
+    with pytest.raises(SpecError, match=message):
+        parse(StudySpec, {**SMALL, "search": search, "pretext": {"method": "simclr", **pretext}})

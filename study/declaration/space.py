@@ -1,0 +1,32 @@
+"""A cell's part of the search space: the ranges whose conditions on the cell's own settings hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from study.declaration.ranges import Range, holds
+from study.declaration.settings import plain
+from study.declaration.spec import StudySpec
+
+ABSENT: Any = object()
+"""What stands for a setting that there is not."""
+
+
+def setting(spec: StudySpec, path: str) -> Any:
+    """The plain value of a setting by its dotted path, or `ABSENT`."""
+    value: Any = spec
+    for key in path.split("."):
+        value = value.get(key, ABSENT) if isinstance(value, Mapping) else getattr(value, key, ABSENT)
+        if value is ABSENT:
+            return ABSENT
+    return plain(value)
+
+
+def space_of(spec: StudySpec, space: Mapping[str, Range]) -> dict[str, Range]:
+    """The ranges that are searched in a cell with these settings."""
+    return {
+        path: choice
+        for path, choice in space.items()
+        if holds({p: v for p, v in choice.when.items() if p not in space}, lambda path: setting(spec, path))
+    }
