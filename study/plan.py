@@ -223,6 +223,7 @@ class Plan:
             "labels": labels.digest if labels else None,
             "seed": seed,
             "test": kind == "replicate",
+            **({"sequences": True} if kind == "trial" and "val/smoothness" in spec.search.objectives else {}),
         }
         return Job(
             id=f"{self._folders[cell]}-{kind}-{index}",

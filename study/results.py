@@ -14,6 +14,7 @@ from trainables.data.frames import FrameStore
 from trainables.data.records import PHASES
 from trainables.downstream.measures import Curves, Volumes, curves, distances, volumes
 from trainables.downstream.segmentation import Predictions
+from trainables.errors import UserError
 from trainables.files import atomic_writer, write_text
 from trainables.metrics.clinical import agreement
 from trainables.metrics.overlap import subject_means
@@ -40,6 +41,18 @@ def keep_test(test: Predictions, store: FrameStore, folder: JobFolder) -> dict[s
         write_text(folder.volumes, _volumes(measured, store))
         metrics |= _agreement(measured)
     return metrics
+
+
+def mean_smoothness(found: Predictions, store: FrameStore) -> float:
+    """Log10 of equation 2, the mean over structures, then sequences, then subjects.
+
+    Raises:
+        UserError: no sequence of three frames or more.
+    """
+    whole = curves(store, found)
+    if not whole:
+        raise UserError("search.objectives: val/smoothness needs sequences of three frames or more, the data have none")
+    return float(np.mean([np.log10(max(value, 1e-12)) for value in _smoothness(whole, store).values()]))
 
 
 def quality_table(quality: Iterable[Quality], store: FrameStore) -> str:

@@ -21,7 +21,7 @@ from study.declaration.settings import parse
 from study.declaration.spec import ImageNetStart
 from study.declaration.spec import Start as StudyStart
 from study.jobs import Job, Outcome
-from study.results import keep_test, quality_metrics, quality_table
+from study.results import keep_test, mean_smoothness, quality_metrics, quality_table
 from study.workspace import JobFolder
 from trainables.checkpoint import Checkpoints
 from trainables.data.frames import FrameStore
@@ -185,8 +185,13 @@ def _downstream(
         dense = DenseLabels(artifacts.array(job.labels, "rows"), artifacts.array(job.labels, "masks"))
     seed, test, scratch = job.config["seed"], job.config["test"], folder.root / "nnunet"
     start = _start(job, artifacts)
-    result = finetune(settings, network, start, store, runtime, seed, test=test, dense=dense, scratch=scratch)
+    whole = bool(job.config.get("sequences", False))
+    result = finetune(
+        settings, network, start, store, runtime, seed, test=test, sequences=whole, dense=dense, scratch=scratch
+    )
     metrics = {**result.fitted.metrics, "labelled_subjects": float(result.subjects)}
+    if result.val is not None:
+        metrics["val/smoothness"] = mean_smoothness(result.val, store)
     if result.test is not None and runtime.rank == 0:
         metrics |= keep_test(result.test, store, folder)
         artifacts.put(job.digest, _about(job, result.fitted), result.state)

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
+import typer
 from rich.table import Table
 
 from study.cli.app import Json, Root, RunName, app, out, workspace
+from study.declaration.search import OBJECTIVES
 from trainables.errors import UserError
+
+if TYPE_CHECKING:
+    from analysis.load import StudyResults
 
 
 @app.command()
-def best(name: RunName, root: Root = None, as_json: Json = False) -> None:
-    """Each cell's configuration, the best first by its replicates' validation metric; test data choose nothing."""
+def best(
+    name: RunName,
+    front: Annotated[bool, typer.Option("--front", help="Each cell's trials that no other beats in all.")] = False,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Each cell's configuration, the best first by its replicates' validation metric; test data choose nothing.
+
+    With --front, of each cell the trials that no other beats in every objective of the search.
+    """
     from analysis.load import load
 
-    results = load(workspace(root).existing_study(name))
+    folder = workspace(root).existing_study(name)
+    results = load(folder)
+    if front:
+        _show_fronts(results, json.loads(folder.plan.read_text())["spec"], as_json)
+        return
     metric = f"val/{results.plan.metric}"
     found: list[dict[str, Any]] = []
     for cell in results.plan.cells:
@@ -27,11 +45,7 @@ def best(name: RunName, root: Root = None, as_json: Json = False) -> None:
             continue
         trials = results.of_kind("trial", cell)
         chosen = trials[trials["index"] == results.chosen.get(cell)]
-        params = {
-            str(column).removeprefix("param/"): value
-            for column, value in (chosen.iloc[0].items() if len(chosen) else ())
-            if str(column).startswith("param/") and pd.notna(value)
-        }
+        params = _params(chosen.iloc[0]) if len(chosen) else {}
         found.append({"cell": cell, metric: float(replicates[metric].mean()), "params": params})
     if not found:
         raise UserError(f"study '{name}' has no finished replicate yet")
@@ -39,10 +53,45 @@ def best(name: RunName, root: Root = None, as_json: Json = False) -> None:
     if as_json:
         out.print_json(json.dumps(found))
         return
-    table = Table("cell", metric, "settings", box=None, pad_edge=False)
-    for row in found:
+    _print(found, [metric])
+
+
+def _show_fronts(results: StudyResults, spec: dict[str, Any], as_json: bool) -> None:
+    """Of every cell, the completed trials that no other beats."""
+    from analysis.pareto import front
+
+    objectives = list(spec["search"]["objectives"])
+    found: list[dict[str, Any]] = []
+    for cell in results.plan.cells:
+        trials = results.of_kind("trial", cell)
+        gpus = spec["resources"]["downstream"]["gpus"] * spec["resources"]["downstream"]["workers"]
+        trials = trials.assign(gpu_hours=trials["seconds"] * gpus / 3600)
+        trials = trials[trials["status"] == "completed"].dropna(subset=objectives)
+        if trials.empty:
+            continue
+        signs = np.array([-1.0 if OBJECTIVES[name] == "maximize" else 1.0 for name in objectives])
+        best_ones = trials[front(trials[objectives].to_numpy(np.float64) * signs)]
+        for _, trial in best_ones.sort_values(objectives[0], ascending=False).iterrows():
+            place = {"cell": cell, "trial": int(trial["index"])}
+            found.append({**place, **{name: float(trial[name]) for name in objectives}, "params": _params(trial)})
+    if not found:
+        raise UserError(f"study '{results.plan.name}' has no completed trial yet, or searches nothing")
+    if as_json:
+        out.print_json(json.dumps(found))
+    else:
+        _print(found, objectives)
+
+
+def _params(trial: pd.Series[Any]) -> dict[str, Any]:
+    searched = ((str(column), value) for column, value in trial.items() if str(column).startswith("param/"))
+    return {column.removeprefix("param/"): value for column, value in searched if pd.notna(value)}
+
+
+def _print(rows: Sequence[dict[str, Any]], metrics: Sequence[str]) -> None:
+    table = Table("cell", *metrics, "settings", box=None, pad_edge=False)
+    for row in rows:
         settings = ", ".join(f"{path}={_short(value)}" for path, value in row["params"].items())
-        table.add_row(row["cell"], f"{row[metric]:.4f}", settings or "as declared")
+        table.add_row(row["cell"], *(f"{row[metric]:.4f}" for metric in metrics), settings or "as declared")
     out.print(table)
 
 

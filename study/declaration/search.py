@@ -91,7 +91,7 @@ OBJECTIVES: Mapping[str, Literal["maximize", "minimize"]] = {
     "gpu_hours": "minimize",
 }
 """What a search can be for, and which way is better: mean Dice of the validation split; roughness over time there, for
-networks whose sequences are segmented whole (log10 of Painchaud et al.'s second difference); and what a trial costs."""
+sequences that are segmented as a whole (paper 002, equation 2: log10, the mean over structures); what a trial costs."""
 
 SEVERAL = ("tpe", "nsga2", "random", "quasirandom", "grid")
 """Samplers that can search for several things at once."""

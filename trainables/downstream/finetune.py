@@ -23,7 +23,7 @@ from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.multitask import Alternating, MultiTask
 from trainables.downstream.over_time import SegmentationOverTime
 from trainables.downstream.segmentation import Predictions, Segmentation, predict
-from trainables.downstream.selection import dense_sequences, labelled_rows, rows_of, tested_rows
+from trainables.downstream.selection import dense_sequences, judged_rows, labelled_rows, rows_of
 from trainables.downstream.transfer import Transfer
 from trainables.downstream.windows import training_windows
 from trainables.errors import UserError
@@ -95,12 +95,14 @@ class Finetuned:
         fitted: the run.
         subjects: how many labelled subjects it saw.
         test: its answers on the test split, when asked for.
+        val: its answers on the whole sequences of the validation split, when asked for.
     """
 
     state: dict[str, Tensor]
     fitted: FitResult
     subjects: int
     test: Predictions | None
+    val: Predictions | None = None
 
 
 def finetune(
@@ -112,6 +114,7 @@ def finetune(
     seed: int,
     *,
     test: bool = False,
+    sequences: bool = False,
     dense: DenseLabels | None = None,
     scratch: Path | None = None,
 ) -> Finetuned:
@@ -127,6 +130,7 @@ def finetune(
         runtime: where it runs.
         seed: of weights, order, augmentation and labelled subset.
         test: whether the kept weights are then judged on the test split.
+        sequences: whether they then segment the validation split's sequences as a whole.
         dense: pseudo-labels, where the settings ask for them.
         scratch: a folder for another program's files, kept from one attempt to the next; None makes one for this run.
     """
@@ -137,10 +141,13 @@ def finetune(
     parts = _parts(settings, judged, subjects, seed)
     rows = None
     if test:
-        rows = tested_rows(judged, settings.views, whole=settings.targets != "labelled" or network.over_time)
+        whole = settings.targets != "labelled" or network.over_time
+        rows = judged_rows(judged, "test", settings.views, whole=whole)
     if isinstance(network, NnUNet):
         if start is not None:
             raise UserError("network: nnunet starts from random weights; expected pretext.method: random")
+        if sequences:
+            raise UserError("search.objectives: nnunet answers for the test split only, expected no val/smoothness")
         with _folder(scratch) as folder:
             stores, epochs = (stage.seen, judged), settings.fit.epochs
             weights, fitted, predictions = finetune_nnunet(
@@ -153,11 +160,14 @@ def finetune(
     else:
         tasks, fitted = _cross_validated(stage, parts, runtime, seed)
         state = {f"{number}.{name}": v for number, t in enumerate(tasks) for name, v in weights_of(t.network).items()}
-    predictions = None
-    if rows is not None:
-        batches = Batches(judged, rows, settings.fit.batch_size, shuffle=False)
-        predictions = _predict(tasks, batches, settings.fit, runtime)
-    return Finetuned(state, fitted, len(subjects), predictions)
+    val_rows = judged_rows(judged, "val", settings.views, whole=True) if sequences else None
+    tested, validated = (
+        _predict(tasks, Batches(judged, each, settings.fit.batch_size, shuffle=False), settings.fit, runtime)
+        if each is not None
+        else None
+        for each in (rows, val_rows)
+    )
+    return Finetuned(state, fitted, len(subjects), tested, validated)
 
 
 @dataclass(frozen=True)

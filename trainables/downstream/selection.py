@@ -46,12 +46,12 @@ def rows_of(store: FrameStore, subjects: np.ndarray, views: Sequence[str] | None
     return of_views(store, np.sort(np.concatenate(both)), views)
 
 
-def tested_rows(store: FrameStore, views: Sequence[str] | None, *, whole: bool) -> np.ndarray:
-    """The rows to test a network on: labelled ones and, where `whole`, all between a sequence's labelled ends."""
-    rows = labelled_rows(store, "test", views)
+def judged_rows(store: FrameStore, split: Split, views: Sequence[str] | None, *, whole: bool) -> np.ndarray:
+    """The rows to judge a network on: labelled ones and, where `whole`, all between a sequence's labelled ends."""
+    rows = labelled_rows(store, split, views)
     if not whole:
         return rows
-    between = [of_views(store, each, views) for each in half_cycles(store, "test")]
+    between = [of_views(store, each, views) for each in half_cycles(store, split)]
     return np.unique(np.concatenate([rows, *between]))
 
 
