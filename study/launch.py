@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from study.lock import driver_lock
 from study.plan import Dataset, Plan, datasets_of, same_study
 from study.progress import Progress
 from study.spending import BudgetSpent, Spending
+from study.storage import ARTIFACT, FRAMES, Storage
 from study.sweep import Sweep
 from study.tracking import Tracker
 from study.workspace import JobFolder, StudyFolder, Workspace
@@ -31,7 +32,7 @@ from trainables.data.prepare import prepare
 from trainables.errors import UserError
 from trainables.files import write_json
 
-NOT_COMPARED = ("title", "budget", "resources", "tracking")
+NOT_COMPARED = ("title", "budget", "resources", "storage", "tracking")
 """Parts of a study file that may change under a used name, as they change no result."""
 
 
@@ -68,7 +69,8 @@ def run(study: Study, workspace: Workspace, progress: Progress, address: str | N
         write_json(folder.plan, describe(plan))
         with contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
             artifacts = ArtifactStore(workspace.artifacts)
-            agenda = Agenda(plan, ledger, artifacts.has)
+            storage = _storage(study, datasets)
+            agenda = Agenda(plan, ledger, _known(artifacts, storage))
             tracker = Tracker(workspace, folder, study.spec.tracking, study.spec.title)
             if agenda.done and not tracker.behind(agenda.outcomes):
                 return _ending(agenda)
@@ -78,7 +80,7 @@ def run(study: Study, workspace: Workspace, progress: Progress, address: str | N
                 try:
                     if not agenda.done:
                         Spending(agenda, time.monotonic).check()
-                        _sweep(Sweep(agenda, folder, artifacts, tracker, progress), plan, address, progress)
+                        _sweep(Sweep(agenda, folder, artifacts, tracker, progress, storage), plan, address, progress)
                 except BudgetSpent as error:
                     spent = str(error)
             return _ending(agenda, spent)
@@ -93,6 +95,33 @@ def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> 
             store = prepare(settings, None, workspace.data, key, progress=advance)
         found[canonical(plain(settings))] = Dataset(str(store.folder), store.fingerprint)
     return found
+
+
+def _storage(study: Study, datasets: Mapping[str, Dataset]) -> Storage | None:
+    """The study's store, with its frames in it."""
+    if study.spec.storage is None:
+        return None
+    storage = Storage(study.spec.storage)
+    for dataset in datasets.values():
+        if not storage.has(f"data/{dataset.fingerprint}", FRAMES):
+            storage.put_folder(Path(dataset.folder), f"data/{dataset.fingerprint}", FRAMES)
+    return storage
+
+
+def _known(artifacts: ArtifactStore, storage: Storage | None) -> Callable[[str], bool]:
+    """Whether jobs can have an artifact; what only the workspace has is brought to the store."""
+    if storage is None:
+        return artifacts.has
+    there = storage.whole("artifacts", ARTIFACT)
+
+    def has(address: str) -> bool:
+        if address not in there and artifacts.has(address):
+            if not storage.has(f"artifacts/{address}", ARTIFACT):
+                storage.put_folder(artifacts.folder(address), f"artifacts/{address}", ARTIFACT)
+            there.add(address)
+        return address in there
+
+    return has
 
 
 def describe(plan: Plan) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import shutil
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from study.jobs import Job, Need, Outcome
 from study.progress import Progress
 from study.spending import BudgetSpent, Spending
 from study.stages import MetricsLog, execute, forget_other, read_outcome
+from study.storage import ARTIFACT, RESULT, Places, Storage, job_key, node_cache
 from study.tracking import Tracker
 from study.workspace import StudyFolder
 from trainables.runtime import LocalRuntime, use_threads
@@ -62,12 +63,19 @@ class Sweep:
         artifacts: of the workspace.
         tracker: told of every start and end.
         progress: likewise.
+        storage: the store by which jobs get and give files, where nodes do not see the workspace.
     """
 
     def __init__(
-        self, agenda: Agenda, folder: StudyFolder, artifacts: ArtifactStore, tracker: Tracker, progress: Progress
+        self,
+        agenda: Agenda,
+        folder: StudyFolder,
+        artifacts: ArtifactStore,
+        tracker: Tracker,
+        progress: Progress,
+        storage: Storage | None = None,
     ) -> None:
-        self.agenda, self.folder, self.artifacts = agenda, folder, artifacts
+        self.agenda, self.folder, self.artifacts, self.storage = agenda, folder, artifacts, storage
         self.tracker, self.progress = tracker, progress
         self._stopping: set[str] = set()
         self._again: deque[Job] = deque()
@@ -106,7 +114,7 @@ class Sweep:
             run_config=tune.RunConfig(
                 name="sweep",
                 callbacks=[_Watch(self, searcher)],
-                storage_path=str(scratch.absolute()),
+                **self.places.scratch(scratch.absolute()),
                 verbose=0,
             ),
         )
@@ -125,6 +133,19 @@ class Sweep:
         finally:
             self.spending.note()
             shutil.rmtree(scratch, ignore_errors=True)
+
+    @property
+    def places(self) -> Places:
+        """Where the study's jobs find and leave files."""
+        jobs, uri = self.folder.root / "jobs", self.storage.uri if self.storage is not None else None
+        return Places(self.folder.name, str(jobs), str(self.artifacts.root), uri)
+
+    def _fetch(self, job: Job) -> None:
+        """What a job left in the store, into the workspace."""
+        if self.storage is not None:
+            self.storage.get_folder(job_key(self.folder.name, job), self.folder.job(job.id).root, RESULT)
+            if not self.artifacts.has(job.digest):
+                self.storage.get_folder(f"artifacts/{job.digest}", self.artifacts.folder(job.digest), ARTIFACT)
 
     def next_job(self) -> Job | None:
         """The next job that fits beside the running ones, announced to tracker and progress."""
@@ -179,6 +200,7 @@ class Sweep:
         if job_id not in self.agenda.running:
             return
         job = self.agenda.running[job_id]
+        self._fetch(job)
         if error and read_outcome(self.folder.job(job_id)) is None and self._lives[job_id].worth_another:
             self._again.append(job)
             return
@@ -264,11 +286,7 @@ class _Searcher(Searcher):
         job = self._sweep.next_job()
         if job is not None:
             self._jobs[trial_id] = job.id
-            return {
-                "job": job.plain(),
-                "study": str(self._sweep.folder.root),
-                "artifacts": str(self._sweep.artifacts.root),
-            }
+            return {"job": job.plain(), "places": asdict(self._sweep.places)}
         return Searcher.FINISHED if self._sweep.agenda.done else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -332,13 +350,15 @@ def _resources(config: dict[str, Any]) -> _Factory:
 
 def _trial(config: dict[str, Any]) -> None:
     """What runs in a trial's process: a single-worker job itself, or the head of a worker group."""
-    job, study = Job.from_plain(config["job"]), StudyFolder(Path(config["study"]))
-    place, store = study.job(job.id), ArtifactStore(Path(config["artifacts"]))
+    job, places = Job.from_plain(config["job"]), Places(**config["places"])
     if job.need.workers > 1:
         from study.workers import execute_with_workers  # Ray Train is slow to import, and seldom needed
 
-        execute_with_workers(job, place, store, (study.root / "ray").absolute())
+        execute_with_workers(job, places, Path(places.jobs).parent / "ray")
         return
     use_threads(int(job.need.cpus))
-    report = MetricsLog(place, lambda epoch, metrics: tune.report({"epoch": epoch, **metrics}))
-    execute(job, place, store, LocalRuntime(place.root, report))
+    site = places.site(job, node_cache())
+    report = MetricsLog(site.folder, lambda epoch, metrics: tune.report({"epoch": epoch, **metrics}))
+    runtime = LocalRuntime(site.folder.root, report, save_every=site.save_every, on_save=site.saved)
+    execute(site.job, site.folder, site.artifacts, runtime)
+    site.ended()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,22 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from study.artifacts import ArtifactStore
 from study.jobs import Job
 from study.stages import MetricsLog, checkpoints, execute
-from study.workspace import JobFolder
+from study.storage import Places, Site, node_cache
 from trainables.networks.batchnorm import synchronise
 from trainables.runtime import placed, use_threads
-
-SAVE_EVERY = 30.0
-"""Seconds between checkpoints."""
 
 
 class TrainWorker:
     """One worker of a Ray Train group, as the training loop sees it."""
 
-    def __init__(self, folder: JobFolder) -> None:
+    def __init__(self, site: Site) -> None:
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
-        self._checkpoints = checkpoints(folder)
-        self._log = MetricsLog(folder) if self.rank == 0 else None
+        self._site, self._checkpoints = site, checkpoints(site.folder)
+        self._log = MetricsLog(site.folder) if self.rank == 0 else None
         self._saved_at = time.monotonic()
 
     def wrap(self, module: nn.Module) -> nn.Module:
@@ -51,14 +48,15 @@ class TrainWorker:
         return mean
 
     def load(self) -> dict[str, Any] | None:
-        """The last whole checkpoint; the job's folder is on storage that all workers see."""
+        """The last whole checkpoint, which all workers see."""
         return self._checkpoints.load()
 
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
-        """Rank 0 writes a checkpoint if `force` or if the last is older than `SAVE_EVERY`."""
-        if self.rank != 0 or (not force and time.monotonic() - self._saved_at < SAVE_EVERY):
+        """Rank 0 writes a checkpoint if `force` or if the last is older than the site says."""
+        if self.rank != 0 or (not force and time.monotonic() - self._saved_at < self._site.save_every):
             return
         self._checkpoints.save(state())
+        self._site.saved()
         self._saved_at = time.monotonic()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -68,26 +66,25 @@ class TrainWorker:
         ray.train.report({"epoch": epoch, **metrics})
 
 
-def execute_with_workers(job: Job, folder: JobFolder, artifacts: ArtifactStore, scratch: Path) -> None:
+def execute_with_workers(job: Job, places: Places, scratch: Path) -> None:
     """Run `job` in a Ray Train worker group, from inside a Tune trial; a dead worker or node ends it with an error.
 
     Args:
         job: to run, with more than one worker.
-        folder: of the job, on storage that all nodes see.
-        artifacts: likewise.
-        scratch: for Ray Train's own state; absolute, and likewise shared.
+        places: of the study.
+        scratch: for Ray Train's own state where nodes share the workspace; absolute.
     """
     resources = {"CPU": job.need.cpus} | ({"GPU": job.need.gpus} if job.need.gpus else {})
     TorchTrainer(
         _worker,
-        train_loop_config={"job": job.plain(), "folder": str(folder.root), "artifacts": str(artifacts.root)},
+        train_loop_config={"job": job.plain(), "places": asdict(places)},
         torch_config=TorchConfig(backend="nccl" if job.need.gpus else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=job.need.workers, use_gpu=job.need.gpus > 0, resources_per_worker=resources
         ),
         run_config=RunConfig(
             name=job.id,
-            storage_path=str(scratch),
+            **places.scratch(scratch),
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
@@ -95,6 +92,10 @@ def execute_with_workers(job: Job, folder: JobFolder, artifacts: ArtifactStore, 
 
 
 def _worker(config: dict[str, Any]) -> None:
-    job, folder = Job.from_plain(config["job"]), JobFolder(Path(config["folder"]))
+    job, places = Job.from_plain(config["job"]), Places(**config["places"])
     use_threads(int(job.need.cpus))
-    execute(job, folder, ArtifactStore(Path(config["artifacts"])), TrainWorker(folder))
+    site = places.site(job, node_cache())
+    worker = TrainWorker(site)
+    execute(site.job, site.folder, site.artifacts, worker)
+    if worker.rank == 0:
+        site.ended()

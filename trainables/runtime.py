@@ -66,6 +66,7 @@ class LocalRuntime:
         on_report: called with (epoch, metrics); it may raise to end the run.
         device: defaults to the best there is.
         save_every: seconds between checkpoints that are not forced.
+        on_save: called after each checkpoint.
         clock: monotonic seconds.
     """
 
@@ -78,11 +79,12 @@ class LocalRuntime:
         on_report: Callable[[int, Mapping[str, float]], None] | None = None,
         device: torch.device | None = None,
         save_every: float = 15.0,
+        on_save: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.device = device or best_device()
         self._checkpoints = Checkpoints(directory) if directory is not None else None
-        self._on_report = on_report
+        self._on_report, self._on_save = on_report, on_save
         self._save_every, self._clock, self._saved_at = save_every, clock, clock()
 
     def wrap(self, module: nn.Module) -> nn.Module:
@@ -103,6 +105,7 @@ class LocalRuntime:
             return
         self._checkpoints.save(state())
         self._saved_at = self._clock()
+        self._on_save()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Pass the metrics on."""

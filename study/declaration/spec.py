@@ -165,6 +165,8 @@ class StudySpec:
         replicates: of each cell's chosen configuration, from 1 up.
         budget: that ends the study when it is spent.
         resources: of each stage.
+        storage: URI of a store (`s3://bucket/prefix`, a path) from which jobs take their input, and where they leave
+            their output; None where every node sees the workspace.
         tracking: URI of the MLflow server or store; None for the workspace's own.
     """
 
@@ -184,6 +186,7 @@ class StudySpec:
     replicates: int = 3
     budget: Budget = field(default_factory=Budget)
     resources: Resources = field(default_factory=Resources)
+    storage: str | None = None
     tracking: str | None = None
 
     def __post_init__(self) -> None:
