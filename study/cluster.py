@@ -7,8 +7,10 @@ import functools
 import gc
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 
+from study.declaration.spec import Capacity
 from study.jobs import Need
 from trainables.errors import UserError
 
@@ -26,8 +28,12 @@ STORE = 200 * 2**20
 """Bytes of Ray's object store on this machine, which holds next to nothing: frames are memory-mapped files."""
 
 
+CONNECT = 10.0
+"""Seconds that a cluster's head has to answer."""
+
+
 class ClusterLost(Exception):
-    """The cluster under a running study is gone."""
+    """The cluster of a study cannot be reached, or is gone."""
 
 
 class StorageFull(Exception):
@@ -42,13 +48,18 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if address:
+        _check_reachable(address)
     import ray  # after the environment is set, as Ray reads it when imported
 
     init = functools.partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     if address:
-        init(address)
+        try:
+            init(address)
+        except Exception as error:  # of many kinds: nobody there, another version, no token
+            raise ClusterLost(_unreachable(address, error)) from error
     else:
-        init(include_dashboard=True, dashboard_host="127.0.0.1", object_store_memory=STORE)
+        init("local", include_dashboard=True, dashboard_host="127.0.0.1", object_store_memory=STORE)
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -58,6 +69,25 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
         ray.shutdown()
 
 
+def _check_reachable(address: str) -> None:
+    """Ray itself would wait for minutes for a host that does not answer."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in address and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT).close()
+        except OSError as error:
+            raise ClusterLost(_unreachable(address, error)) from error
+
+
+def _unreachable(address: str, error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return (
+        f"the Ray cluster at '{address}' cannot be joined: {lines[0]}\n"
+        "expected a running head with the same version of Ray; if it asks for a token, RAY_AUTH_MODE=token in the "
+        "environment and the head's token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+    )
+
+
 def local_resources() -> dict[str, float]:
     """What a cluster on this machine alone would have."""
     import torch
@@ -65,7 +95,13 @@ def local_resources() -> dict[str, float]:
     return {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
 
 
-def preflight(needs: Sequence[tuple[str, Need]], resources: dict[str, float]) -> None:
+def capacity(resources: Mapping[str, float], most: Capacity | None) -> dict[str, float]:
+    """What a cluster has, or may grow to, by Ray's names."""
+    grown = {"CPU": most.cpus, "GPU": most.gpus} if most is not None else {}
+    return {name: max(resources.get(name, 0.0), grown.get(name, 0.0)) for name in ("CPU", "GPU")}
+
+
+def preflight(needs: Sequence[tuple[str, Need]], resources: Mapping[str, float]) -> None:
     """Refuse a study whose stages the cluster could never place.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Any
 
 from study.agenda import OBJECTIVE, Agenda, outcome_of
 from study.artifacts import ArtifactStore
-from study.cluster import local_resources, preflight, ray_session
+from study.cluster import capacity, local_resources, preflight, ray_session
 from study.declaration.definition import Study
 from study.declaration.settings import canonical, plain
 from study.declaration.spec import ImageNetStart
@@ -184,7 +184,7 @@ def _sweep(sweep: Sweep, plan: Plan, address: str | None, progress: Progress) ->
     again = True
     while again:
         with ray_session(address) as resources:
-            preflight(plan.needs(), resources)
+            preflight(plan.needs(), capacity(resources, plan.spec.resources.most))
             progress.message(f"Ray: {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")
             again = sweep.run()
 

@@ -30,7 +30,7 @@ from ray.tune.search import Searcher
 
 from study.agenda import Agenda
 from study.artifacts import ArtifactStore
-from study.cluster import ClusterLost, StorageFull
+from study.cluster import ClusterLost, StorageFull, capacity
 from study.jobs import Job, Need, Outcome
 from study.progress import Progress
 from study.spending import BudgetSpent, Spending
@@ -49,6 +49,8 @@ MAX_DEATHS = 3
 """Deaths of a job's process, without an epoch gained between them, that make it a failed job."""
 
 NO_SPACE = os.strerror(errno.ENOSPC)
+
+NO_NODE = "the Ray cluster has no node left; run the same command again to go on"
 
 PATIENCE = 45.0
 """Seconds for which a cluster may have no node at all."""
@@ -83,6 +85,8 @@ class Sweep:
         self._actors: dict[str, str] = {}
         self.spending = Spending(agenda, time.monotonic)
         self.lost_since: float | None = None
+        self._works = False
+        self._broken: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher and scheduler for a restore that never comes."""
@@ -125,10 +129,10 @@ class Sweep:
             if isinstance(error.__cause__, OutOfMemoryError):
                 self._ran_out_of_memory(error.__cause__)
                 return True
-            if isinstance(error, BudgetSpent | StorageFull):
+            if isinstance(error, BudgetSpent | StorageFull | ClusterLost):
                 raise
             if self.lost_since is not None:
-                raise ClusterLost("the Ray cluster has no node left; run the same command again to go on") from error
+                raise ClusterLost(NO_NODE) from error
             raise
         finally:
             self.spending.note()
@@ -160,6 +164,7 @@ class Sweep:
 
     def report(self, job_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Pass on a running job's metrics; True when it should stop."""
+        self._works = True
         self.progress.job_report(job_id, epoch, metrics)
         self._lives[job_id].epoch = max(epoch, self._lives[job_id].epoch)
         stop = self.agenda.report(job_id, epoch, metrics)
@@ -205,6 +210,9 @@ class Sweep:
             self._again.append(job)
             return
         outcome = self._outcome(job_id, last or {}, error=error)
+        if error and not self._works and not self._lives[job_id].out_of_memory:
+            self._broken = f"{job.label}: {outcome.reason}"
+            return
         self._stopping.discard(job_id)
         self.agenda.finish(job_id, outcome)
         self.tracker.job_finished(job, outcome)
@@ -221,24 +229,26 @@ class Sweep:
         return Outcome("failed", {}, 0, 0.0, f"{reason}; see Ray's logs of this launch")
 
     def look_for_nodes(self) -> None:
-        """Note since when the cluster has had no node; Tune would wait for one for ever.
+        """See whether the cluster works, and since when it has had no node; Tune would wait for one for ever.
 
         Raises:
-            ClusterLost: for longer than `PATIENCE`.
+            ClusterLost: for longer than `PATIENCE`, or no process of this launch's has lived to report anything.
         """
+        if self._broken is not None:
+            raise ClusterLost(f"this cluster's processes die before they have begun ({self._broken})")
         if any(node["Alive"] for node in ray.nodes()):
             self.lost_since = None
         elif self.lost_since is None:
             self.lost_since = time.monotonic()
         elif time.monotonic() - self.lost_since > PATIENCE:
-            raise ClusterLost
+            raise ClusterLost(NO_NODE)
 
     def _free(self) -> Need:
-        total = ray.cluster_resources()
+        total = capacity(ray.cluster_resources(), self.agenda.plan.spec.resources.most)
         needs = [job.need for job in self.agenda.running.values()]
         return Need(
-            cpus=total.get("CPU", 0) - sum(need.workers * need.cpus for need in needs),
-            gpus=total.get("GPU", 0) - sum(need.workers * need.gpus for need in needs),
+            cpus=total["CPU"] - sum(need.workers * need.cpus for need in needs),
+            gpus=total["GPU"] - sum(need.workers * need.gpus for need in needs),
         )
 
 

@@ -84,12 +84,29 @@ class StageResources:
 
 
 @dataclass(frozen=True)
+class Capacity:
+    """Of a whole cluster: CPUs and GPUs."""
+
+    cpus: float = 0.0
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
 class Resources:
-    """Of each stage."""
+    """Of each stage.
+
+    Attributes:
+        pretext: of a pretraining.
+        registration: of a registration; the propagation takes one such worker.
+        downstream: of a trial or replicate.
+        most: what an autoscaling cluster may grow to, so that enough jobs are given out to make it grow; None for what
+            it has.
+    """
 
     pretext: StageResources = field(default_factory=StageResources)
     registration: StageResources = field(default_factory=StageResources)
     downstream: StageResources = field(default_factory=StageResources)
+    most: Capacity | None = None
 
 
 @dataclass(frozen=True)
