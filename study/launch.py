@@ -25,7 +25,7 @@ from study.progress import Progress
 from study.spending import BudgetSpent, Spending
 from study.storage import ARTIFACT, FRAMES, Storage
 from study.sweep import Sweep
-from study.tracking import Tracker
+from study.tracking import Draw, Tracker
 from study.workspace import JobFolder, StudyFolder, Workspace
 from trainables.data.frames import FrameStore
 from trainables.data.prepare import prepare
@@ -45,7 +45,9 @@ class Ending:
     spent: str | None = None
 
 
-def run(study: Study, workspace: Workspace, progress: Progress, address: str | None = None) -> Ending:
+def run(
+    study: Study, workspace: Workspace, progress: Progress, address: str | None = None, draw: Draw | None = None
+) -> Ending:
     """Run what is missing of `study`; nothing, when it is finished.
 
     Args:
@@ -53,6 +55,7 @@ def run(study: Study, workspace: Workspace, progress: Progress, address: str | N
         workspace: where everything is kept; on a cluster, storage that all nodes see.
         progress: told what happens.
         address: of the Ray cluster; None starts one on this machine.
+        draw: makes the picture of a job that MLflow shows.
 
     Raises:
         UserError: the study, its data or what it asks of the cluster is wrong.
@@ -71,7 +74,7 @@ def run(study: Study, workspace: Workspace, progress: Progress, address: str | N
             artifacts = ArtifactStore(workspace.artifacts)
             storage = _storage(study, datasets)
             agenda = Agenda(plan, ledger, _known(artifacts, storage))
-            tracker = Tracker(workspace, folder, study.spec.tracking, study.spec.title)
+            tracker = Tracker(workspace, folder, study.spec.tracking, study.spec.title, draw)
             if agenda.done and not tracker.behind(agenda.outcomes):
                 return _ending(agenda)
             progress.plan(len(agenda.outcomes), sum(plan.planned().values()))

@@ -16,6 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
+import torch
+
 from study.artifacts import ArtifactStore
 from study.declaration.settings import parse
 from study.declaration.spec import ImageNetStart
@@ -101,19 +104,32 @@ def checkpoints(folder: JobFolder) -> Checkpoints:
 
 
 class MetricsLog:
-    """Appends a job's metrics to its folder, a line an epoch, and passes them on."""
+    """Appends a job's metrics, and what its process takes of the machine, to its folder; passes the metrics on."""
 
     def __init__(self, folder: JobFolder, then: Report | None = None) -> None:
         folder.root.mkdir(parents=True, exist_ok=True)
         self._path, self._then = folder.metrics, then
+        self._process = psutil.Process()
+        self._process.cpu_percent()
 
     def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Record one epoch."""
-        line = json.dumps({"epoch": epoch, "time": time.time(), "metrics": dict(metrics)})
+        line = json.dumps({"epoch": epoch, "time": time.time(), "metrics": {**metrics, **self._system()}})
         with self._path.open("a") as file:
             file.write(line + "\n")
         if self._then is not None:
             self._then(epoch, metrics)
+
+    def _system(self) -> dict[str, float]:
+        """The process's share of the machine since the last epoch, by MLflow's names for such things."""
+        megabytes = 1e-6
+        found = {
+            "system/cpu_utilization_percentage": self._process.cpu_percent(),
+            "system/system_memory_usage_megabytes": self._process.memory_info().rss * megabytes,
+        }
+        if torch.cuda.is_available():
+            found["system/gpu_0_memory_usage_megabytes"] = torch.cuda.max_memory_allocated() * megabytes
+        return found
 
 
 def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime) -> tuple[FitResult, dict[str, float]]:

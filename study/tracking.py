@@ -13,14 +13,20 @@ import logging
 import os
 import queue
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from study.artifacts import ArtifactStore
 from study.jobs import SHARED, Job, Outcome
 from study.ledger import Event
+from study.model_card import model_card
 from study.workspace import JobFolder, StudyFolder, Workspace
 from trainables.files import write_json
 
@@ -35,15 +41,27 @@ BATCH = 200
 
 TAG = "study.job"
 
+Draw = Callable[[JobFolder, Path, Path], bool]
+"""Writes the picture of a job: (its folder, its frames, the file to write); whether it did."""
+
 
 @dataclass
 class _Tracked:
-    """How far the record in MLflow is of a job with this configuration."""
+    """How far the record in MLflow is of a job.
+
+    Attributes:
+        run_id: MLflow's.
+        digest: of the job's configuration.
+        sent: bytes of the metrics file that have been looked at.
+        epoch: the last that was sent; one that a restarted job repeats is not sent again.
+        closed: whether the job had ended and everything was sent.
+    """
 
     run_id: str
-    sent: int
-    closed: bool
     digest: str
+    sent: int = 0
+    epoch: int = 0
+    closed: bool = False
 
 
 class Tracker:
@@ -54,11 +72,15 @@ class Tracker:
         folder: of the study.
         uri: of a tracking server or store, or None.
         title: of the study.
+        draw: makes a job's picture from its folder and its frames', if it has any.
     """
 
-    def __init__(self, workspace: Workspace, folder: StudyFolder, uri: str | None, title: str) -> None:
+    def __init__(
+        self, workspace: Workspace, folder: StudyFolder, uri: str | None, title: str, draw: Draw | None = None
+    ) -> None:
         self.uri = uri or workspace.tracking_uri
-        self._workspace, self._folder, self._title = workspace, folder, title
+        self._workspace, self._folder, self._title, self._draw = workspace, folder, title, draw
+        self._artifacts = ArtifactStore(workspace.artifacts)
         self._state_file = folder.root / "tracking.json"
         self._jobs: dict[str, Job] = {}
         self._outcomes: dict[str, Outcome] = {}
@@ -97,7 +119,7 @@ class Tracker:
 
     def behind(self, ended: Mapping[str, Event]) -> bool:
         """Whether MLflow lacks something of these ended jobs, as far as `tracking.json` tells."""
-        closed = {(job, digest) for job, (_, _, closed, digest) in self._saved().items() if closed}
+        closed = {(job, tracked.digest) for job, tracked in self._saved().items() if tracked.closed}
         return not {(job, event["digest"]) for job, event in ended.items()} <= closed
 
     def _all_closed(self) -> bool:
@@ -165,8 +187,8 @@ class Tracker:
         tags = {"study": name, "kind": "study", "title": self._title, **self._git}
         self._parent = self._find_or_create("study", tags, name)
         client.update_run(self._parent, status="RUNNING")
-        for job, (run_id, sent, closed, digest) in self._saved().items():
-            self._tracked.setdefault(job, _Tracked(run_id, sent, closed, digest))
+        for job, tracked in self._saved().items():
+            self._tracked.setdefault(job, tracked)
 
     def _open(self, job: Job) -> _Tracked:
         tags = {
@@ -190,7 +212,7 @@ class Tracker:
         run_id = self._find_or_create(job.id, tags, job.label)
         self._client.update_run(run_id, status="RUNNING")
         self._send_parameters(job, run_id)
-        return _Tracked(run_id, 0, False, job.digest)
+        return _Tracked(run_id, job.digest)
 
     def _made(self, job_id: str, digest: str) -> bool:
         return job_id.partition("-")[0] in SHARED and job_id.endswith(digest[:12])
@@ -209,6 +231,16 @@ class Tracker:
         params = {**job.levels, **job.params}
         self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
         self._client.log_dict(run_id, dict(job.config), "config.json")
+        self._send_dataset(job, run_id)
+
+    def _send_dataset(self, job: Job, run_id: str) -> None:
+        """The frames that the job reads, by their fingerprint; where they lie is nobody's business."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        fingerprint = str(job.config["data"])
+        name = Path(job.frames).name.partition("-")[0]
+        dataset = Dataset(name, fingerprint[:36], "frames", json.dumps({"fingerprint": fingerprint}))
+        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", job.stage)])])
 
     def _send_metrics(self, folder: JobFolder, tracked: _Tracked) -> None:
         """Send the lines that are whole and new."""
@@ -220,15 +252,17 @@ class Tracker:
             file.seek(tracked.sent)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        metrics = []
+        metrics, reached = [], tracked.epoch
         for line in whole.splitlines():
             with contextlib.suppress(ValueError):
                 record = json.loads(line)
-                stamp = int(record["time"] * 1000)
-                metrics += [Metric(k, float(v), stamp, int(record["epoch"])) for k, v in record["metrics"].items()]
+                epoch, stamp = int(record["epoch"]), int(record["time"] * 1000)
+                if epoch > reached:
+                    metrics += [Metric(k, float(v), stamp, epoch) for k, v in record["metrics"].items()]
+                    reached = epoch
         for first in range(0, len(metrics), BATCH):
             self._client.log_batch(tracked.run_id, metrics=metrics[first : first + BATCH])
-        tracked.sent += len(whole)
+        tracked.sent, tracked.epoch = tracked.sent + len(whole), reached
 
     def _close_run(self, job: Job, folder: JobFolder, tracked: _Tracked, outcome: Outcome) -> None:
         from mlflow.entities import Metric
@@ -246,15 +280,36 @@ class Tracker:
             self._client.set_tag(tracked.run_id, "reason", outcome.reason[:4000])
         if folder.test.exists():
             self._client.log_artifact(tracked.run_id, str(folder.test))
+        if outcome.status == "completed" and job.kind in ("pretext", "replicate"):
+            self._send_model(job, tracked.run_id)
+            self._send_picture(job, folder, tracked.run_id)
         self._client.set_terminated(tracked.run_id, STATUSES[outcome.status])
         tracked.closed = True
         self._remember()
 
-    def _saved(self) -> dict[str, tuple[str, int, bool, str]]:
-        return json.loads(self._state_file.read_text()) if self._state_file.exists() else {}
+    def _send_model(self, job: Job, run_id: str) -> None:
+        """The weights as a plain state dict, and their card."""
+        if not self._artifacts.has(job.digest):
+            return
+        about, weights = self._artifacts.about(job.digest), self._artifacts.weights(job.digest)
+        with tempfile.TemporaryDirectory() as made:
+            torch.save(weights, Path(made) / "weights.pt")
+            card = model_card(f"`{self._folder.name}`, {job.label}", about, weights)
+            (Path(made) / "card.md").write_text(card)
+            self._client.log_artifacts(run_id, made, "model")
+
+    def _send_picture(self, job: Job, folder: JobFolder, run_id: str) -> None:
+        with tempfile.TemporaryDirectory() as made:
+            picture = Path(made) / "overlays.png"
+            if self._draw is not None and self._draw(folder, Path(job.frames), picture):
+                self._client.log_artifact(run_id, str(picture))
+
+    def _saved(self) -> dict[str, _Tracked]:
+        known = json.loads(self._state_file.read_text()) if self._state_file.exists() else {}
+        return {job: _Tracked(**values) for job, values in known.items()}
 
     def _remember(self) -> None:
-        write_json(self._state_file, {job: [t.run_id, t.sent, t.closed, t.digest] for job, t in self._tracked.items()})
+        write_json(self._state_file, {job: asdict(tracked) for job, tracked in self._tracked.items()})
 
     def _end_study(self, status: str) -> None:
         self._connect()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.ledger import follow, read_ledger
+from study.ledger import follow, outcomes, read_ledger
 from study.workspace import StudyFolder, Workspace
 
 TINY = Path(__file__).parent / "study" / "tiny.yaml"
@@ -52,6 +52,37 @@ def tracked(root: Path) -> Counter[tuple[str, str]]:
     return Counter(rows)
 
 
+def check_tracked(root: Path, name: str = "tiny") -> None:
+    """MLflow says of every job what the ledger does, and has each of its epochs once and in order."""
+    ended = outcomes(read_ledger(Workspace(root).study(name).ledger))
+    with sqlite3.connect(root / "mlflow.db") as store:
+        tags: dict[str, dict[str, str]] = {}
+        for run, key, value in store.execute("select run_uuid, key, value from tags"):
+            tags.setdefault(run, {})[key] = value
+        mine = {run: own for run, own in tags.items() if own.get("study") == name and own["kind"] != "study"}
+        current = {own["study.job"]: run for run, own in mine.items() if "superseded" not in own}
+        assert len(current) == len([own for own in mine.values() if "superseded" not in own])
+        assert current.keys() == ended.keys()
+        states = dict(store.execute("select run_uuid, status from runs"))
+        assert "RUNNING" not in {states[run] for run in tags}
+        metrics: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        rows = store.execute("select run_uuid, key, step, value from metrics order by timestamp, step")
+        for run, key, step, value in rows:
+            metrics.setdefault((run, key), []).append((step, value))
+        for job, event in ended.items():
+            run = current[job]
+            assert states[run] == {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}[event["status"]]
+            assert tags[run]["digest"] == event["digest"]
+            assert ("censored" in tags[run]) == (event["status"] == "stopped")
+            for metric, value in event["metrics"].items():
+                if metric.startswith(("val/", "test/")):
+                    key = f"best/{metric.removeprefix('val/')}" if metric.startswith("val/") else metric
+                    assert metrics[run, key] == [(event["epochs"], value)]
+            if event["status"] == "completed":
+                steps = [step for step, _ in metrics[run, "loss"]]
+                assert steps == list(range(1, event["epochs"] + 1))
+
+
 def check_complete(root: Path) -> None:
     folder = Workspace(root).study("tiny")
     events = finished(folder)
@@ -60,3 +91,4 @@ def check_complete(root: Path) -> None:
     runs = tracked(root)
     assert "RUNNING" not in {status for _, status in runs}
     assert sum(runs[key] for key in runs if key[0] in PLANNED) == sum(PLANNED.values())
+    check_tracked(root)

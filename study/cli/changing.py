@@ -114,5 +114,4 @@ def _forget(folder: StudyFolder, event: Event) -> None:
     state = folder.root / "tracking.json"
     known = json.loads(state.read_text()) if state.exists() else {}
     if event["job"] in known:
-        run_id, sent, _, digest = known[event["job"]]
-        write_json(state, {**known, event["job"]: [run_id, sent, False, digest]})
+        write_json(state, {**known, event["job"]: {**known[event["job"]], "closed": False}})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,8 @@ from torch import Tensor
 from study.artifacts import ArtifactStore
 from study.cli.app import Root, RunName, app, out, workspace
 from study.ledger import outcomes, read_ledger
-from study.workspace import StudyFolder, Workspace
+from study.model_card import model_card
+from study.workspace import StudyFolder
 from trainables.errors import UserError, did_you_mean
 from trainables.files import atomic_writer, write_text
 from trainables.networks.weights import part_of
@@ -48,7 +48,7 @@ def backbone(
     with atomic_writer(output.absolute()) as file:
         torch.save(weights, file)
     card = output.absolute().with_suffix(".md")
-    write_text(card, model_card(name, job, about, weights, place))
+    write_text(card, model_card(f"Backbone of `{name}`, {job['job']}", about, weights))
     for path in (output.absolute(), card):
         out.print(str(path), highlight=False, soft_wrap=True)
 
@@ -64,23 +64,6 @@ def in_colour(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found = "no convolution" if first is None else f"{weights[first].shape[1]} channels"
         raise UserError(f"--colour: the first convolution has {found}, expected one of a single channel")
     return {**weights, first: weights[first].repeat(1, 3, 1, 1) / 3}
-
-
-def model_card(
-    study: str, job: Mapping[str, Any], about: Mapping[str, Any], weights: Mapping[str, Tensor], place: Workspace
-) -> str:
-    """What whoever is handed the weights has to know of them, as Markdown."""
-    config = about["config"]
-    size = sum(value.numel() for value in weights.values())
-    metrics = "\n".join(f"- {key}: {value:.6g}" for key, value in sorted(about.get("metrics", {}).items()))
-    return (
-        f"# Backbone of `{study}`, {job['job']}\n\n"
-        f"{len(weights)} tensors, {size:,} numbers, trained without labels.\n\n"
-        "Not a medical device: for research, to be validated on the data that it is used on.\n\n"
-        f"- artifact: `{job['digest']}`\n- data's fingerprint: `{config['data']}`\n- seed: {config['seed']}\n\n"
-        "The input is scaled to 0..1, then by the training frames' mean and standard deviation.\n\n"
-        f"## Last epoch\n\n{metrics}\n\n## Settings\n\n```json\n{json.dumps(config, indent=2)}\n```\n"
-    )
 
 
 def _pretraining(folder: StudyFolder, wanted: str | None) -> Mapping[str, Any]:

@@ -17,11 +17,12 @@ def run_to_its_end(study: Study, place: Workspace, address: str | None) -> int:
         place: where everything is kept.
         address: of the Ray cluster; None takes $RAY_ADDRESS, or starts one here.
     """
+    from analysis.job_overlay import draw_job
     from study.launch import run as launch
     from study.progress import Progress
 
     with Progress(err) as progress:
-        ending = launch(study, place, progress, address or os.environ.get("RAY_ADDRESS"))
+        ending = launch(study, place, progress, address or os.environ.get("RAY_ADDRESS"), draw_job)
     if ending.spent is not None:
         done = sum(ending.statuses.values())
         err.print(

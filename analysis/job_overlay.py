@@ -1,0 +1,51 @@
+"""One replicate's answers on an easy, a typical and a hard test image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from analysis.outlines import outline, show_frame
+from analysis.overlays import TRUTH, choose_cases
+from analysis.style import new_figure, styled
+from study.workspace import JobFolder
+from trainables.data.frames import FrameStore
+
+PREDICTED = "#33bbee"
+
+
+def draw_job(folder: JobFolder, frames: Path, picture: Path) -> bool:
+    """Write a replicate's picture; whether there was anything to show."""
+    if not (folder.test.exists() and folder.predictions.exists()):
+        return False
+    store = FrameStore.open(frames)
+    table = pd.read_csv(folder.test)
+    with np.load(folder.predictions) as file:
+        masks = dict(zip(file["rows"].tolist(), file["masks"], strict=True))
+    dice = table.set_index("row")[["dice"]]
+    cases = choose_cases(dice[dice.index.isin(list(masks))])
+    if not cases:
+        return False
+    with styled(axes_grid=False):
+        figure = new_figure(2.3 * len(cases), 2.75)
+        panels = figure.subplots(1, len(cases), squeeze=False)[0]
+        structures = len(store.classes) - 1
+        for axes, (case, row) in zip(panels, cases.items(), strict=True):
+            show_frame(axes, np.asarray(store.images[row]))
+            outline(axes, np.asarray(store.masks[store.index["mask"][row]]), [TRUTH] * structures)
+            outline(axes, masks[row], [PREDICTED] * structures, "--")
+            axes.set_title(f"{case}: Dice {float(dice['dice'][row]):.3f}", fontsize=9)
+        handles = [
+            Line2D([], [], color=TRUTH, lw=2, label="truth"),
+            Line2D([], [], color=PREDICTED, lw=2, linestyle="--", label="predicted"),
+        ]
+        legend = figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=3.2)
+        legend.set_frame_on(True)
+        legend.get_frame().set(facecolor="#222222", edgecolor="none", alpha=1)
+        for text in legend.get_texts():
+            text.set_color("white")
+        figure.savefig(picture, dpi=110, bbox_inches="tight")
+    return True
