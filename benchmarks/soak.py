@@ -1,7 +1,7 @@
 """An hour of tiny trials: do memory, processes and files stay where they are?
 
-`python -m benchmarks.soak [--hours 1] [--workspace DIR]` runs a study with far more trials than fit, until its budget of
-hours is spent, looks at the driver and everything below it once a minute, and prints a table and what was left over.
+`python -m benchmarks.soak [--hours 1] [--workspace DIR]` runs a study with far more trials than fit, until its budget
+of hours is spent, looks at the driver and everything below it once a minute, and prints that and what was left over.
 """
 
 from __future__ import annotations

@@ -58,9 +58,8 @@ def test_a_run_in_mlflow_has_its_data_its_model_its_picture_and_what_it_started_
     assert tags["mlflow.parentRunId"] == runs["study"].info.run_id
     assert set(replicate.data.params) == {"method", "label_fraction", "downstream.fit.optimizer.lr"}
     (data,) = replicate.inputs.dataset_inputs
-    assert (
-        data.dataset.digest == json.loads((job_folder(uninterrupted) / "job.json").read_text())["config"]["data"][:36]
-    )
+    job = Workspace(uninterrupted).study("tiny").job("simclr-1.0-replicate-0")
+    assert data.dataset.digest == json.loads(job.config.read_text())["config"]["data"][:36]
     assert "system/system_memory_usage_megabytes" in replicate.data.metrics
     made = Path(client.download_artifacts(replicate.info.run_id, ""))
     weights = torch.load(made / "model" / "weights.pt", weights_only=True)
