@@ -25,6 +25,10 @@ SCHEMA = 3
 """Version of what the stages compute from a config; raising it makes every older artifact another's."""
 
 
+MEMORY = 256
+"""Settings of configurations that are kept at hand; of every cell's own and as many more."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A dataset of the study, ready to be read: its frame store's folder and fingerprint."""
@@ -192,6 +196,8 @@ class Plan:
         overrides = {**self._by_key[cell].overrides, **params}
         key = canonical(overrides)
         if key not in self._resolved:
+            while len(self._resolved) >= max(MEMORY, 2 * len(self.cells)):
+                self._resolved.pop(next(iter(self._resolved)))
             self._resolved[key] = self.study.resolve(overrides)
         return self._resolved[key]
 

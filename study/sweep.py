@@ -28,7 +28,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from study.agenda import Agenda
+from study.agenda import OBJECTIVE, PROBE, Agenda
 from study.artifacts import ArtifactStore
 from study.cluster import ClusterLost, StorageFull, capacity
 from study.jobs import Job, Need, Outcome
@@ -47,6 +47,9 @@ TRIAL_MEMORY = 2**26
 
 MAX_DEATHS = 3
 """Deaths of a job's process, without an epoch gained between them, that make it a failed job."""
+
+TOLD = (OBJECTIVE, PROBE, "val/loss", "loss")
+"""Metrics that the driver is told while a job runs."""
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 
@@ -368,7 +371,12 @@ def _trial(config: dict[str, Any]) -> None:
         return
     use_threads(int(job.need.cpus))
     site = places.site(job, node_cache())
-    report = MetricsLog(site.folder, lambda epoch, metrics: tune.report({"epoch": epoch, **metrics}))
+    report = MetricsLog(site.folder, _tell)
     runtime = LocalRuntime(site.folder.root, report, save_every=site.save_every, on_save=site.saved)
     execute(site.job, site.folder, site.artifacts, runtime)
     site.ended()
+
+
+def _tell(epoch: int, metrics: Mapping[str, float]) -> None:
+    """Tell the driver what it steers by; Tune keeps everything that it is told, and the rest is in the job's folder."""
+    tune.report({"epoch": epoch, **{name: metrics[name] for name in TOLD if name in metrics}})

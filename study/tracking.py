@@ -1,7 +1,7 @@
 """MLflow: one run a study, one a job below it; written by the driver alone, and never in training's way.
 
 Jobs write their metrics into files in their own folders. A thread of the driver carries these files' lines to MLflow
-and remembers in `tracking.json` how far it came; what a dead or slow server did not take is taken by the next launch.
+and remembers in `tracking.jsonl` how far it came; what a dead or slow server did not take is taken by the next launch.
 The same line sent twice is one row, as it has the same key, step and time.
 """
 
@@ -28,7 +28,6 @@ from study.jobs import SHARED, Job, Outcome
 from study.ledger import Event
 from study.model_card import model_card
 from study.workspace import JobFolder, StudyFolder, Workspace
-from trainables.files import write_json
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ Draw = Callable[[JobFolder, Path, Path], bool]
 
 
 @dataclass
-class _Tracked:
+class Tracked:
     """How far the record in MLflow is of a job.
 
     Attributes:
@@ -62,6 +61,35 @@ class _Tracked:
     sent: int = 0
     epoch: int = 0
     closed: bool = False
+
+
+class TrackingState:
+    """How far MLflow is, in a file of the study's folder: a line each time a job's record has got further."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._path = folder.root / "tracking.jsonl"
+
+    def read(self) -> dict[str, Tracked]:
+        """By job; a line that was torn is left out."""
+        found: dict[str, Tracked] = {}
+        for line in self._path.read_text().splitlines() if self._path.exists() else ():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                found[record.pop("job")] = Tracked(**record)
+        return found
+
+    def put(self, job_id: str, tracked: Tracked) -> None:
+        """Note where a job's record is now."""
+        with self._path.open("a") as file:
+            file.write("\n" * self._torn() + json.dumps({"job": job_id, **asdict(tracked)}) + "\n")
+
+    def _torn(self) -> bool:
+        """Whether the last line lacks its end."""
+        if not self._path.exists() or self._path.stat().st_size == 0:
+            return False
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
 
 
 class Tracker:
@@ -81,10 +109,10 @@ class Tracker:
         self.uri = uri or workspace.tracking_uri
         self._workspace, self._folder, self._title, self._draw = workspace, folder, title, draw
         self._artifacts = ArtifactStore(workspace.artifacts)
-        self._state_file = folder.root / "tracking.json"
+        self._state = TrackingState(folder)
         self._jobs: dict[str, Job] = {}
         self._outcomes: dict[str, Outcome] = {}
-        self._tracked: dict[str, _Tracked] = {}
+        self._tracked: dict[str, Tracked] = {}
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._client: Any = None
@@ -118,12 +146,12 @@ class Tracker:
             log.warning("MLflow at %s has not taken everything; running the study again sends the rest", self.uri)
 
     def behind(self, ended: Mapping[str, Event]) -> bool:
-        """Whether MLflow lacks something of these ended jobs, as far as `tracking.json` tells."""
-        closed = {(job, tracked.digest) for job, tracked in self._saved().items() if tracked.closed}
+        """Whether MLflow lacks something of these ended jobs, as far as `tracking.jsonl` tells."""
+        closed = {(job, tracked.digest) for job, tracked in self._state.read().items() if tracked.closed}
         return not {(job, event["digest"]) for job, event in ended.items()} <= closed
 
     def _all_closed(self) -> bool:
-        return all(job in self._tracked and self._tracked[job].closed for job in self._outcomes)
+        return not self._outcomes
 
     def _work(self) -> None:
         running = True
@@ -147,6 +175,10 @@ class Tracker:
         for job_id in list(self._jobs):
             with self._forgiving():
                 self._bring_up(self._jobs[job_id])
+            tracked = self._tracked.get(job_id)
+            if tracked is not None and tracked.closed and tracked.digest == self._jobs[job_id].digest:
+                del self._jobs[job_id]  # nothing more can come
+                self._outcomes.pop(job_id, None)
 
     def _bring_up(self, job: Job) -> None:
         self._connect()
@@ -187,10 +219,10 @@ class Tracker:
         tags = {"study": name, "kind": "study", "title": self._title, **self._git}
         self._parent = self._find_or_create("study", tags, name)
         client.update_run(self._parent, status="RUNNING")
-        for job, tracked in self._saved().items():
+        for job, tracked in self._state.read().items():
             self._tracked.setdefault(job, tracked)
 
-    def _open(self, job: Job) -> _Tracked:
+    def _open(self, job: Job) -> Tracked:
         tags = {
             "mlflow.parentRunId": self._parent,
             "study": self._folder.name,
@@ -212,7 +244,7 @@ class Tracker:
         run_id = self._find_or_create(job.id, tags, job.label)
         self._client.update_run(run_id, status="RUNNING")
         self._send_parameters(job, run_id)
-        return _Tracked(run_id, job.digest)
+        return Tracked(run_id, job.digest)
 
     def _made(self, job_id: str, digest: str) -> bool:
         return job_id.partition("-")[0] in SHARED and job_id.endswith(digest[:12])
@@ -242,7 +274,7 @@ class Tracker:
         dataset = Dataset(name, fingerprint[:36], "frames", json.dumps({"fingerprint": fingerprint}))
         self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", job.stage)])])
 
-    def _send_metrics(self, folder: JobFolder, tracked: _Tracked) -> None:
+    def _send_metrics(self, folder: JobFolder, tracked: Tracked) -> None:
         """Send the lines that are whole and new."""
         from mlflow.entities import Metric
 
@@ -264,7 +296,7 @@ class Tracker:
             self._client.log_batch(tracked.run_id, metrics=metrics[first : first + BATCH])
         tracked.sent, tracked.epoch = tracked.sent + len(whole), reached
 
-    def _close_run(self, job: Job, folder: JobFolder, tracked: _Tracked, outcome: Outcome) -> None:
+    def _close_run(self, job: Job, folder: JobFolder, tracked: Tracked, outcome: Outcome) -> None:
         from mlflow.entities import Metric
 
         stamp, step = int(time.time() * 1000), outcome.epochs
@@ -285,7 +317,7 @@ class Tracker:
             self._send_picture(job, folder, tracked.run_id)
         self._client.set_terminated(tracked.run_id, STATUSES[outcome.status])
         tracked.closed = True
-        self._remember()
+        self._remember(job.id)
 
     def _send_model(self, job: Job, run_id: str) -> None:
         """The weights as a plain state dict, and their card."""
@@ -304,19 +336,15 @@ class Tracker:
             if self._draw is not None and self._draw(folder, Path(job.frames), picture):
                 self._client.log_artifact(run_id, str(picture))
 
-    def _saved(self) -> dict[str, _Tracked]:
-        known = json.loads(self._state_file.read_text()) if self._state_file.exists() else {}
-        return {job: _Tracked(**values) for job, values in known.items()}
-
-    def _remember(self) -> None:
-        write_json(self._state_file, {job: asdict(tracked) for job, tracked in self._tracked.items()})
+    def _remember(self, job_id: str) -> None:
+        self._state.put(job_id, self._tracked[job_id])
 
     def _end_study(self, status: str) -> None:
         self._connect()
         for job, tracked in self._tracked.items():  # of jobs that were running when the study was interrupted
             if not tracked.closed and job not in self._outcomes:
                 self._client.set_terminated(tracked.run_id, "KILLED")
-        self._remember()
+                self._remember(job)
         self._client.set_terminated(self._parent, status)
 
     @contextlib.contextmanager

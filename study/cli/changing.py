@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -19,9 +20,9 @@ from study.declaration.documents import Document
 from study.jobs import SHARED
 from study.ledger import Event, Ledger, follow, outcomes
 from study.lock import StudyLocked, driver_lock, holder
+from study.tracking import TrackingState
 from study.workspace import StudyFolder
 from trainables.errors import UserError
-from trainables.files import write_json
 
 PATIENCE = 120.0
 """Seconds that a driver has to end."""
@@ -111,7 +112,7 @@ def _forget(folder: StudyFolder, event: Event) -> None:
     job = folder.job(event["job"])
     job.result.unlink(missing_ok=True)
     (job.root / "error.txt").unlink(missing_ok=True)
-    state = folder.root / "tracking.json"
-    known = json.loads(state.read_text()) if state.exists() else {}
-    if event["job"] in known:
-        write_json(state, {**known, event["job"]: {**known[event["job"]], "closed": False}})
+    state = TrackingState(folder)
+    tracked = state.read().get(event["job"])
+    if tracked is not None:
+        state.put(event["job"], replace(tracked, closed=False))

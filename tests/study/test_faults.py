@@ -1,0 +1,298 @@
+"""Faults planted where they hurt: each study ends as planned, like the one that nothing disturbed."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from whole_studies import TINY, check_complete, check_tracked, command, final_metrics, finished, study
+
+from study.workspace import Workspace
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def hooked(root: Path, hook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`study run tiny` in a process that first runs `hook`."""
+    program = f"import sys\n{hook}\nfrom study.cli.main import main\nmain()"
+    words = [sys.executable, "-c", program, *command(root, "run", str(TINY), *arguments)[3:]]
+    return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+
+
+def same_end(root: Path, undisturbed: Path) -> None:
+    check_complete(root)
+    assert final_metrics(Workspace(root).study("tiny")) == final_metrics(Workspace(undisturbed).study("tiny"))
+
+
+KILLED_AT_AN_EVENT = """
+import os, signal
+from study.ledger import Ledger
+append, left = Ledger.append, {events}
+def killed(self, event, **fields):
+    global left
+    left -= event != "spent"
+    if left == 0 and {before}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done = append(self, event, **fields)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+Ledger.append = killed
+"""
+
+
+@pytest.mark.parametrize("chain", range(4))
+def test_a_driver_that_dies_again_and_again_at_random_events_ends_like_any_other(uninterrupted, tmp_path, chain):
+    """Before or after one is on disk: between a metric that was reported and the ledger, for one. Twenty deaths."""
+    chance = random.Random(chain)
+    deaths = 0
+    while deaths < 5:
+        hook = KILLED_AT_AN_EVENT.format(events=chance.randint(1, 14), before=chance.random() < 0.5)
+        ran = hooked(tmp_path, hook)
+        if ran.returncode == 0:
+            break
+        assert ran.returncode == -signal.SIGKILL, ran.stderr
+        deaths += 1
+    assert deaths >= 3
+    last = study(tmp_path, "run", str(TINY))
+    assert last.returncode == 0, last.stderr
+    same_end(tmp_path, uninterrupted)
+
+
+def test_a_clock_that_jumps_an_hour_and_back_changes_nothing(uninterrupted, tmp_path):
+    hook = """
+import time
+real, calls = time.time, 0
+def jumping():
+    global calls
+    calls += 1
+    return real() + (3600 if calls // 40 % 2 else 0)
+time.time = jumping
+"""
+    ran = hooked(tmp_path, hook)
+    assert ran.returncode == 0, ran.stderr
+    same_end(tmp_path, uninterrupted)
+
+
+def test_a_second_driver_is_told_who_runs_the_study(tmp_path):
+    first = subprocess.Popen(
+        command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )  # fmt: skip
+    ledger = Workspace(tmp_path).study("tiny").ledger
+    while first.poll() is None and not ledger.exists():
+        time.sleep(0.05)
+    second = study(tmp_path, "run", str(TINY))
+    assert second.returncode == 4
+    assert socket.gethostname() in second.stderr
+    assert str(first.pid) in second.stderr
+    assert first.wait(200) == 0
+
+
+def test_a_loss_that_is_not_a_number_fails_at_once_with_its_reason(tmp_path):
+    sets = (
+        "factors.pretext.method=[random]",
+        "factors.downstream.label_fraction=[1.0]",
+        "search.space={downstream.fit.optimizer.lr: {choice: [1e-3, 1e30]}}",
+        "search.sampler=grid",
+        "search.trials=2",
+        "search.pruner=none",
+    )
+    ran = study(tmp_path, "run", str(TINY), *(word for each in sets for word in ("--set", each)))
+    assert ran.returncode == 3, ran.stderr
+    events = finished(Workspace(tmp_path).study("tiny"))
+    (failed,) = [event for event in events if event["status"] == "failed"]
+    assert failed["params"] == {"downstream.fit.optimizer.lr": 1e30}
+    assert "lower the learning rate" in str(failed["reason"]) or "not finite" in str(failed["reason"])
+    assert ran.stderr.count(f"started   1.0 · trial {failed['index']}") + ran.stderr.count("trial") >= 2
+    assert Counter(event["status"] for event in events) == {"completed": 3, "failed": 1}
+    check_tracked(tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(disk)], capture_output=True, check=False
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("no right to mount a small disk")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_stops_the_study_and_space_lets_it_go_on(uninterrupted, small_disk):
+    driver = subprocess.Popen(
+        command(small_disk, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    folder, ballast = Workspace(small_disk).study("tiny"), small_disk / "ballast"
+    while driver.poll() is None and not (folder.ledger.exists() and len(finished(folder)) >= 3):
+        time.sleep(0.02)
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    _, message = driver.communicate(timeout=200)
+    assert driver.returncode == 4, message
+    assert "space" in message
+    assert "Traceback" not in message
+    ballast.unlink()
+    again = study(small_disk, "run", str(TINY))
+    assert again.returncode == 0, again.stderr
+    same_end(small_disk, uninterrupted)
+
+
+def test_a_video_that_breaks_in_mid_study_breaks_nothing(uninterrupted, tmp_path):
+    """Frames are decoded once, before anything trains."""
+    driver = subprocess.Popen(
+        command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    folder = Workspace(tmp_path).study("tiny")
+    while driver.poll() is None and not (folder.ledger.exists() and len(finished(folder)) >= 2):
+        time.sleep(0.02)
+    videos = sorted((tmp_path / "data").rglob("*.avi"))
+    assert videos
+    videos[0].write_bytes(b"RIFF")
+    _, message = driver.communicate(timeout=200)
+    assert driver.returncode == 0, message
+    same_end(tmp_path, uninterrupted)
+
+
+class Server:
+    """An MLflow server of its own process group."""
+
+    def __init__(self, root: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.store, self.files = root / "mlflow.db", root / "files"
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        words = ["server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        places = ["--backend-store-uri", f"sqlite:///{self.store}", "--artifacts-destination", str(self.files)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *words, *places],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        until = time.monotonic() + 90
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            time.sleep(0.2)
+        raise AssertionError("the server does not start")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "tracking").mkdir()
+    made = Server(tmp_path / "tracking")
+    made.start()
+    yield made
+    made.kill()
+
+
+def test_a_tracking_server_that_dies_for_a_while_stalls_nothing_and_lacks_nothing_later(
+    uninterrupted, server, tmp_path
+):
+    root = tmp_path / "here"
+    driver = subprocess.Popen(
+        command(root, "run", str(TINY), "--set", f"tracking={server.uri}"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    folder = Workspace(root).study("tiny")
+    while driver.poll() is None and not (folder.ledger.exists() and len(finished(folder)) >= 2):
+        time.sleep(0.02)
+    server.kill()
+    while driver.poll() is None and len(finished(folder)) < 21:
+        time.sleep(0.1)
+    assert len(finished(folder)) == 21  # nothing waited for it
+    _, message = driver.communicate(timeout=200)
+    assert driver.returncode == 0, message
+    assert "MLflow" in message
+    server.start()
+    again = study(root, "run", str(TINY), "--set", f"tracking={server.uri}")
+    assert again.returncode == 0, again.stderr
+    shutil.copy(server.store, root / "mlflow.db")
+    same_end(root, uninterrupted)
+
+
+class Slowly:
+    """Passes connections on to a server, every piece of data late."""
+
+    def __init__(self, port: int, delay: float) -> None:
+        self._port, self._delay = port, delay
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._port))
+                for one, other in ((client, server), (server, client)):
+                    threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(2**16):
+                time.sleep(self._delay)
+                sink.sendall(data)
+        for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+def test_slow_storage_makes_a_study_slow_and_nothing_else(uninterrupted, tmp_path, monkeypatch):
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    real = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    real.start()
+    slow = Slowly(real.get_host_and_port()[1], 0.02)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{slow.port}")
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "node"))
+    boto3.client("s3").create_bucket(Bucket="studies")
+    ran = study(tmp_path / "here", "run", str(TINY), "--set", "storage=s3://studies/team")
+    real.stop()
+    assert ran.returncode == 0, ran.stderr
+    same_end(tmp_path / "here", uninterrupted)
+
+
+def test_a_budget_of_hours_ends_the_study_exactly_and_a_larger_one_lets_it_go_on(uninterrupted, tmp_path):
+    small = study(tmp_path, "run", str(TINY), "--set", "budget.hours=0.0015")
+    assert small.returncode == 5, small.stderr
+    assert "budget.hours (0.0015) is spent" in small.stderr
+    again = study(tmp_path, "run", str(TINY), "--set", "budget.hours=0.0015")
+    assert again.returncode == 5
+    larger = study(tmp_path, "run", str(TINY))
+    assert larger.returncode == 0, larger.stderr
+    same_end(tmp_path, uninterrupted)
