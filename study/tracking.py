@@ -75,7 +75,8 @@ class TrackingState:
         for line in self._path.read_text().splitlines() if self._path.exists() else ():
             with contextlib.suppress(ValueError):
                 record = json.loads(line)
-                found[record.pop("job")] = Tracked(**record)
+                job = record.pop("job")
+                found[job] = Tracked(**record)
         return found
 
     def put(self, job_id: str, tracked: Tracked) -> None:
