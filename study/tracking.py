@@ -204,8 +204,8 @@ class Tracker:
         import mlflow
         from mlflow.tracking import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.ERROR)
-        logging.getLogger("alembic").setLevel(logging.ERROR)
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is told below, once
+        logging.getLogger("alembic").setLevel(logging.CRITICAL)
         mlflow.set_tracking_uri(self.uri)
         client = MlflowClient(self.uri)
         name = self._folder.name
