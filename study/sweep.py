@@ -53,6 +53,9 @@ TOLD = (OBJECTIVE, PROBE, "val/loss", "loss")
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 
+ROOM = 2**20
+"""Bytes without which a job that died is taken to have died of a full disk."""
+
 NO_NODE = "the Ray cluster has no node left; run the same command again to go on"
 
 PATIENCE = 45.0
@@ -196,7 +199,8 @@ class Sweep:
         Raises:
             StorageFull: it could not write.
         """
-        if NO_SPACE in str(cause):
+        # Tune keeps what it knows of the cause beside the study, where nothing can be written then.
+        if NO_SPACE in str(cause) or shutil.disk_usage(self.folder.root).free < ROOM:
             raise StorageFull(f"no space is left for {self.folder.job(job_id).root}; make some and run the same again")
         self._lives[job_id].die(cause)
 
