@@ -92,7 +92,7 @@ class Sweep:
         self.spending = Spending(agenda, time.monotonic)
         self.lost_since: float | None = None
         self._works = False
-        self._broken: str | None = None
+        self._stop: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher and scheduler for a restore that never comes."""
@@ -194,14 +194,11 @@ class Sweep:
         self._actors[actor] = job_id
 
     def died(self, job_id: str, cause: Exception | None) -> None:
-        """Note that a job's process died; Tune then says that the job ended.
-
-        Raises:
-            StorageFull: it could not write.
-        """
+        """Note that a job's process died; Tune then says that the job ended."""
         # Tune keeps what it knows of the cause beside the study, where nothing can be written then.
         if NO_SPACE in str(cause) or shutil.disk_usage(self.folder.root).free < ROOM:
-            raise StorageFull(f"no space is left for {self.folder.job(job_id).root}; make some and run the same again")
+            place = self.folder.job(job_id).root
+            self._stop = StorageFull(f"no space is left for {place}; make some and run the same command again")
         self._lives[job_id].die(cause)
 
     def ended(self, job_id: str, last: Mapping[str, Any] | None, *, error: bool) -> None:
@@ -218,7 +215,8 @@ class Sweep:
             return
         outcome = self._outcome(job_id, last or {}, error=error)
         if error and not self._works and not self._lives[job_id].out_of_memory:
-            self._broken = f"{job.label}: {outcome.reason}"
+            text = f"this cluster's processes die before they have begun ({job.label}: {outcome.reason})"
+            self._stop = ClusterLost(text)
             return
         self._stopping.discard(job_id)
         self.agenda.finish(job_id, outcome)
@@ -235,14 +233,22 @@ class Sweep:
         reason = self._lives[job_id].reason if error else "it ended without an outcome"
         return Outcome("failed", {}, 0, 0.0, f"{reason}; see Ray's logs of this launch")
 
-    def look_for_nodes(self) -> None:
-        """See whether the cluster works, and since when it has had no node; Tune would wait for one for ever.
+    def check(self) -> None:
+        """See what is spent, and whether the sweep can go on.
 
         Raises:
-            ClusterLost: for longer than `PATIENCE`, or no process of this launch's has lived to report anything.
+            BudgetSpent, StorageFull, ClusterLost: it cannot.
         """
-        if self._broken is not None:
-            raise ClusterLost(f"this cluster's processes die before they have begun ({self._broken})")
+        self.spending.check()
+        if self._stop is not None:
+            raise self._stop
+
+    def look_for_nodes(self) -> None:
+        """Note since when the cluster has had no node; Tune would wait for one for ever.
+
+        Raises:
+            ClusterLost: for longer than `PATIENCE`.
+        """
         if any(node["Alive"] for node in ray.nodes()):
             self.lost_since = None
         elif self.lost_since is None:
@@ -349,7 +355,7 @@ class _Watch(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """See what is spent; every few seconds, whether there are nodes, and whether Tune gave up without a word."""
-        self._sweep.spending.check()
+        self._sweep.check()
         if time.monotonic() - self._looked > 5:
             self._looked = time.monotonic()
             self._sweep.look_for_nodes()
