@@ -8,6 +8,7 @@ ledger has everything.
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import re
@@ -309,7 +310,8 @@ class _Searcher(Searcher):
         job = self._sweep.next_job()
         if job is not None:
             self._jobs[trial_id] = job.id
-            return {"job": job.plain(), "places": asdict(self._sweep.places)}
+            # As text: Tune keeps every trial's configuration to the end, and copies and flattens it.
+            return {"id": job.id, "job": json.dumps(job.plain()), "places": json.dumps(asdict(self._sweep.places))}
         return Searcher.FINISHED if self._sweep.agenda.done else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -332,12 +334,12 @@ class _Scheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         metrics = {name: value for name, value in result.items() if isinstance(value, float)}
-        stop = self._sweep.report(trial.config["job"]["id"], int(result.get("epoch", 0)), metrics)
+        stop = self._sweep.report(trial.config["id"], int(result.get("epoch", 0)), metrics)
         decision: str = TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self._sweep.died(trial.config["job"]["id"], trial.get_pickled_error())
+        self._sweep.died(trial.config["id"], trial.get_pickled_error())
 
 
 class _Watch(tune.Callback):
@@ -351,7 +353,7 @@ class _Watch(tune.Callback):
         """Note which process runs the job."""
         actor = trial.temporary_state.ray_actor
         if actor is not None:
-            self._sweep.seen_on(actor._actor_id.hex(), trial.config["job"]["id"])
+            self._sweep.seen_on(actor._actor_id.hex(), trial.config["id"])
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """See what is spent; every few seconds, whether there are nodes, and whether Tune gave up without a word."""
@@ -365,7 +367,7 @@ class _Watch(tune.Callback):
 
 
 def _resources(config: dict[str, Any]) -> _Factory:
-    need = Need(**config["job"]["need"])
+    need = Job.from_plain(json.loads(config["job"])).need
     if need.workers > 1:
         return PlacementGroupFactory([{"memory": TRIAL_MEMORY}])
     return PlacementGroupFactory([{"CPU": need.cpus} | ({"GPU": need.gpus} if need.gpus else {})])
@@ -373,7 +375,7 @@ def _resources(config: dict[str, Any]) -> _Factory:
 
 def _trial(config: dict[str, Any]) -> None:
     """What runs in a trial's process: a single-worker job itself, or the head of a worker group."""
-    job, places = Job.from_plain(config["job"]), Places(**config["places"])
+    job, places = Job.from_plain(json.loads(config["job"])), Places(**json.loads(config["places"]))
     if job.need.workers > 1:
         from study.workers import execute_with_workers  # Ray Train is slow to import, and seldom needed
 
