@@ -8,6 +8,7 @@ ledger has everything.
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import logging
 import os
@@ -45,6 +46,9 @@ log = logging.getLogger(__name__)
 
 TRIAL_MEMORY = 2**26
 """Bytes asked of Ray for a trial that only waits for its worker group, so that it holds no CPU or GPU."""
+
+AT_A_TIME = 1000
+"""Jobs that one of Tune's runs is given; the next begins when they have ended."""
 
 MAX_DEATHS = 3
 """Deaths of a job's process, without an epoch gained between them, that make it a failed job."""
@@ -110,10 +114,30 @@ class Sweep:
             ClusterLost: likewise.
             StorageFull: likewise.
         """
+        try:
+            while self._run_some():
+                self.progress.message(f"{len(self.agenda.outcomes)} jobs have ended")
+                gc.collect()
+            return False
+        except Exception as error:
+            if isinstance(error.__cause__, OutOfMemoryError):
+                self._ran_out_of_memory(error.__cause__)
+                return True
+            if isinstance(error, BudgetSpent | StorageFull | ClusterLost):
+                raise
+            if self.lost_since is not None:
+                raise ClusterLost(NO_NODE) from error
+            raise
+        finally:
+            self.spending.note()
+            shutil.rmtree(self.folder.root / "ray", ignore_errors=True)
+
+    def _run_some(self) -> bool:
+        """Run up to `AT_A_TIME` jobs, as Tune forgets none that it has run; whether to go on with more."""
         scratch = self.folder.root / "ray"
         shutil.rmtree(scratch, ignore_errors=True)
         searcher = _Searcher(self)
-        tuner = tune.Tuner(
+        tune.Tuner(
             tune.with_resources(_trial, _resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
@@ -128,22 +152,9 @@ class Sweep:
                 **self.places.scratch(scratch.absolute()),
                 verbose=0,
             ),
-        )
-        try:
-            tuner.fit()
-            return False
-        except Exception as error:
-            if isinstance(error.__cause__, OutOfMemoryError):
-                self._ran_out_of_memory(error.__cause__)
-                return True
-            if isinstance(error, BudgetSpent | StorageFull | ClusterLost):
-                raise
-            if self.lost_since is not None:
-                raise ClusterLost(NO_NODE) from error
-            raise
-        finally:
-            self.spending.note()
-            shutil.rmtree(scratch, ignore_errors=True)
+        ).fit()
+        interrupted = self.agenda.running.keys() - {job.id for job in self._again}
+        return searcher.full and not interrupted and not self.agenda.done
 
     @property
     def places(self) -> Places:
@@ -305,14 +316,21 @@ class _Searcher(Searcher):
         super().__init__()
         self._sweep = sweep
         self._jobs: dict[str, str] = {}
+        self._given = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether this one has given out all that it may."""
+        return self._given >= AT_A_TIME
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
-        job = self._sweep.next_job()
+        job = self._sweep.next_job() if not self.full else None
         if job is not None:
+            self._given += 1
             self._jobs[trial_id] = job.id
             # As text: Tune keeps every trial's configuration to the end, and copies and flattens it.
             return {"id": job.id, "job": json.dumps(job.plain()), "places": json.dumps(asdict(self._sweep.places))}
-        return Searcher.FINISHED if self._sweep.agenda.done else None
+        return Searcher.FINISHED if self.full or self._sweep.agenda.done else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id in self._jobs:
