@@ -1,0 +1,91 @@
+"""What a trial of a study costs over the bare training loop.
+
+`python -m benchmarks.overhead [--trials 20]` runs a study of one cell, whose trials come one after another, and then the
+same trainings by plain calls in this process, in one run on one machine. Printed are the medians over all but the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from study.declaration.definition import load_study
+from study.launch import prepare_datasets
+from study.ledger import follow, read_ledger
+from study.plan import Plan
+from study.progress import Progress
+from study.workspace import Workspace
+from trainables.data.frames import FrameStore
+from trainables.downstream.finetune import finetune
+from trainables.runtime import LocalRuntime, use_threads
+
+STUDY = Path(__file__).parent / "soak.yaml"
+TARGET = 1.5
+"""Seconds a trial, on two cores."""
+
+
+def settings(trials: int) -> list[str]:
+    """The study's file with one cell, nothing pruned and nothing pretrained."""
+    return [
+        "factors.pretext.method=[random]",
+        "factors.downstream.label_fraction=[1.0]",
+        "search.space.pretext.fit.optimizer.lr=null",
+        "search.pruner=none",
+        f"search.trials={trials}",
+        "replicates=1",
+    ]
+
+
+def trial_seconds(root: Path, trials: int) -> list[float]:
+    """Seconds from one trial's end to the next one's."""
+    words = [word for each in settings(trials) for word in ("--set", each)]
+    command = [sys.executable, "-m", "study", "run", str(STUDY), "--name", "overhead", "--workspace", str(root), *words]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    events = follow(read_ledger(Workspace(root).study("overhead").ledger), "finished")
+    ends = [event["time"] for event in events if event["kind"] == "trial"]
+    return [float(step) for step in np.diff(ends)]
+
+
+def bare_seconds(root: Path, trials: int) -> list[float]:
+    """Seconds of the same trainings by plain calls, one thread as a trial has."""
+    study, place = load_study(str(STUDY), sets=settings(trials), name="overhead"), Workspace(root)
+    with Progress() as progress:
+        (dataset,) = prepare_datasets(study, place, progress).values()
+    plan, store = Plan(study), FrameStore.open(Path(dataset.folder))
+    events = follow(read_ledger(place.study("overhead").ledger), "finished")
+    use_threads(1)
+    found = []
+    for event in events:
+        if event["kind"] != "trial":
+            continue
+        spec = plan.resolve(event["cell"], event["params"])
+        started = time.perf_counter()
+        finetune(spec.downstream, spec.network, None, store, LocalRuntime(), seed=0)
+        found.append(time.perf_counter() - started)
+    return found[1:]
+
+
+def main() -> None:
+    """Measure both, print, and say whether the target is met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        trial = float(np.median(trial_seconds(Path(made), options.trials)))
+        bare = float(np.median(bare_seconds(Path(made), options.trials)))
+    result = {"trial_s": trial, "bare_s": bare, "overhead_s": trial - bare, "target_s": TARGET}
+    print(f"a trial {trial:.3f} s, its training alone {bare:.3f} s: {trial - bare:.3f} s more, target {TARGET} s")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
