@@ -1,7 +1,7 @@
 """What a trial of a study costs over the bare training loop.
 
-`python -m benchmarks.overhead [--trials 20]` runs a study of one cell, whose trials come one after another, and then the
-same trainings by plain calls in this process, in one run on one machine. Printed are the medians over all but the first.
+`python -m benchmarks.overhead [--trials 20]` runs a study of one cell, whose trials come one after another, and then
+the same trainings by plain calls in this process, in one run on one machine. Medians over all but the first are printed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from study.declaration.definition import load_study
 from study.launch import prepare_datasets
@@ -56,7 +57,7 @@ def trial_seconds(root: Path, trials: int) -> list[float]:
 def bare_seconds(root: Path, trials: int) -> list[float]:
     """Seconds of the same trainings by plain calls, one thread as a trial has."""
     study, place = load_study(str(STUDY), sets=settings(trials), name="overhead"), Workspace(root)
-    with Progress() as progress:
+    with Progress(Console(stderr=True)) as progress:
         (dataset,) = prepare_datasets(study, place, progress).values()
     plan, store = Plan(study), FrameStore.open(Path(dataset.folder))
     events = follow(read_ledger(place.study("overhead").ledger), "finished")
