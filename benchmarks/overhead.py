@@ -1,7 +1,7 @@
 """What a trial of a study costs over the bare training loop.
 
 `python -m benchmarks.overhead [--trials 20]` runs a study of one cell, whose trials come one after another, and then
-the same trainings by plain calls in this process, in one run on one machine. Medians over all but the first are printed.
+the same trainings by plain calls in this process, in one run on one machine. It prints medians over all but the first.
 """
 
 from __future__ import annotations

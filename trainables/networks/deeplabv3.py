@@ -46,7 +46,7 @@ class Decoder(nn.Module):
     def __init__(self, in_channels: int, rates: tuple[int, ...], width: int) -> None:
         super().__init__()
         self.channels = width
-        self.pyramid = torchvision.models.segmentation.deeplabv3.ASPP(in_channels, list(rates), width)
+        self.pyramid = torchvision().models.segmentation.deeplabv3.ASPP(in_channels, list(rates), width)
         self.fuse = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
 
     def forward(self, features: list[Tensor]) -> Tensor:

@@ -59,7 +59,7 @@ def _state(name: str, weights: ImageNetWeights) -> Mapping[str, Tensor]:
             f"no ImageNet weights for {name}: give their file (weights: PATH), or allow fetching them (download: true)"
         )
     try:
-        chosen = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
+        chosen = torchvision().models.get_model_weights(name)["IMAGENET1K_V1"]
         fetched: Mapping[str, Tensor] = chosen.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError) as error:
         raise UserError(f"the ImageNet weights of {name} cannot be fetched ({error}); give their file") from None

@@ -59,7 +59,7 @@ class ResNet50(BackboneSettings):
 
     def build(self, in_channels: int) -> ResNet:
         """Torchvision's ResNet-50."""
-        net = torchvision.models.resnet50(replace_stride_with_dilation=[False, self.dilated, self.dilated])
+        net = torchvision().models.resnet50(replace_stride_with_dilation=[False, self.dilated, self.dilated])
         return ResNet(net, in_channels)
 
 
@@ -69,7 +69,7 @@ class ResNet18(BackboneSettings):
 
     def build(self, in_channels: int) -> ResNet:
         """Torchvision's ResNet-18."""
-        return ResNet(torchvision.models.resnet18(), in_channels)
+        return ResNet(torchvision().models.resnet18(), in_channels)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
-"""torchvision beside a torch without its compiled operators.
+"""torchvision, imported when it is first needed: it takes as long to import as torch itself.
 
 torchvision's wheels are built against one torch build. Beside another (a CPU-only torch, say) its extension does not
 load, and `import torchvision` then fails while registering shape functions for two operators that do not exist. We use
-none of its operators, only models and weights, so declaring the two names is enough. Import torchvision from here.
+none of its operators, only models and weights, so declaring the two names is enough. Get torchvision from here.
 """
 
 from __future__ import annotations
+
+import functools
+from types import ModuleType
 
 import torch
 
@@ -14,23 +17,22 @@ _MISSING = {
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 
+_declared: list[torch.library.Library] = []
+"""Kept, as a library that is let go takes its operators with it."""
 
-def _declare_missing_operators() -> torch.library.Library | None:
+
+@functools.cache
+def torchvision() -> ModuleType:
+    """The package."""
     try:
-        import torchvision as _loaded  # noqa: F401
-
-        return None
+        import torchvision as loaded
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for schema in _MISSING.values():
-        library.define(schema)
-    return library
-
-
-_library = _declare_missing_operators()
-
-import torchvision  # noqa: E402
-
-__all__ = ["torchvision"]
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for schema in _MISSING.values():
+            library.define(schema)
+        _declared.append(library)
+        import torchvision as loaded
+    package: ModuleType = loaded
+    return package

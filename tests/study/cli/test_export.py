@@ -27,7 +27,7 @@ def trained(tmp_path_factory) -> Path:
     network = ResNet50().build(1)
     for method in ("simclr", "byol"):
         weights = {f"backbone.{name}": value for name, value in network.state_dict().items()}
-        about = {"config": CONFIG, "metrics": {"loss": 1.25}, "job": method}
+        about = {"stage": "pretext", "config": CONFIG, "metrics": {"loss": 1.25}, "job": method}
         ArtifactStore(place.artifacts).put(method, about, weights | {"decoder.x": torch.zeros(2)})
         job = {"job": f"pretext-{method}-abc", "kind": "pretext", "cell": None, "index": 0, "params": {}}
         ended = {"status": "completed", "metrics": {}, "epochs": 1, "seconds": 1.0, "reason": None}
@@ -49,7 +49,7 @@ def test_torchvision_loads_it_and_answers_to_grey_alike(capsys, trained, tmp_pat
     assert code == 0
     assert out.split() == [str(file), str(file.with_suffix(".md"))]
     weights = torch.load(file, weights_only=True)
-    network = torchvision.models.resnet50()
+    network = torchvision().models.resnet50()
     result = network.load_state_dict(weights, strict=False)
     assert result.unexpected_keys == []
     assert set(result.missing_keys) == {"fc.weight", "fc.bias"}

@@ -32,7 +32,7 @@ def test_every_pixel_is_classified_and_every_weight_trained(settings, size):
 
 
 def test_torchvisions_resnet50_loads_in_both_directions():
-    ours, theirs = ResNet50(dilated=True).build(3), torchvision.models.resnet50()
+    ours, theirs = ResNet50(dilated=True).build(3), torchvision().models.resnet50()
     loaded = theirs.load_state_dict(ours.state_dict(), strict=False)
     assert loaded.missing_keys == ["fc.weight", "fc.bias"]
     assert loaded.unexpected_keys == []
@@ -69,7 +69,7 @@ def test_a_backbone_that_does_not_fit_is_refused_by_name():
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_imagenet_weights_answer_to_grey_as_they_did_to_grey_in_colour(tmp_path, channels):
     torch.manual_seed(0)
-    theirs = torchvision.models.resnet18()
+    theirs = torchvision().models.resnet18()
     torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
     ours = ResNet18().build(channels)
     load_imagenet(ours, ImageNetWeights(str(tmp_path / "resnet18.pth")))
