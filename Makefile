@@ -5,17 +5,20 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NNUNET := $(VENV)/.nnunet
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-drills lint clean
 
 demo: $(READY)
 	$(BIN)/study run quickstart
 	$(BIN)/study report quickstart
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not drill"
 
 test-slow: $(READY) $(NNUNET)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+test-drills: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m drill
 
 lint: $(READY)
 	$(BIN)/ruff check .

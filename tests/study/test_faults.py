@@ -19,7 +19,7 @@ from whole_studies import TINY, check_complete, check_tracked, command, final_me
 
 from study.workspace import Workspace
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.drill]
 
 
 def hooked(root: Path, hook: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from whole_studies import TINY, check_complete, command, final_metrics, finished
 
 from study.workspace import Workspace
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.drill]
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def found(place: Path, canary: str) -> list[str]:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.drill
 def test_no_secret_and_no_patient_is_in_anything_that_a_study_writes(uninterrupted, tmp_path, monkeypatch):
     """Credentials in the environment, identifiers in the dataset's file names and tables."""
     source = tmp_path / "source"

@@ -94,7 +94,7 @@ def test_what_one_node_saved_another_goes_on_from(uri, tmp_path):
     assert storage.has(f"artifacts/{job.digest}", ARTIFACT)
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 @pytest.mark.ray
 def test_a_study_whose_jobs_see_only_an_s3_store_ends_like_any_other(uninterrupted, s3, tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "node"))
