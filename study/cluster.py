@@ -52,6 +52,7 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
         _check_reachable(address)
     import ray  # after the environment is set, as Ray reads it when imported
 
+    _keep_credentials_out_of_the_logs()
     init = functools.partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     if address:
         try:
@@ -67,6 +68,14 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
     finally:
         gc.collect()  # a handle of Ray's that is collected after Ray is gone ends the process
         ray.shutdown()
+
+
+def _keep_credentials_out_of_the_logs() -> None:
+    """Tune hands these on to its processes in a way that Ray writes down; processes have them from their own node."""
+    from ray.tune.execution import class_cache
+
+    handed_on: set[str] = getattr(class_cache, "ENV_VARS_TO_PROPAGATE", set())
+    handed_on -= {name for name in handed_on if name.startswith("AWS_")}
 
 
 def _check_reachable(address: str) -> None:

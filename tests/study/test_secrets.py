@@ -18,7 +18,9 @@ from trainables.data.settings import DataSettings
 SECRETS = {
     "MLFLOW_TRACKING_TOKEN": "canary-token-5d41",
     "MLFLOW_TRACKING_PASSWORD": "canary-password-402a",
+    "AWS_ACCESS_KEY_ID": "canary-name-77e0",
     "AWS_SECRET_ACCESS_KEY": "canary-key-bc4b",
+    "AWS_SESSION_TOKEN": "canary-session-91fd",
     "RAY_AUTH_TOKEN": "canarycanarycanarycanarycanary-2a76",
 }
 PATIENT = "ROE-JANE-1948"
