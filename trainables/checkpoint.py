@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +22,46 @@ _HEADER_SIZE = len(_HEADER) + 64 + 1
 
 
 class Checkpoints:
-    """The newest checkpoint of a run and the one before it, in one folder."""
+    """The newest checkpoint of a run and the one before it, in one folder, written while training goes on."""
 
     def __init__(self, folder: Path) -> None:
         self._newest = folder / "checkpoint.pt"
         self._previous = folder / "checkpoint.previous.pt"
+        self._writing: Future[None] | None = None
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Write `state` (tensors and plain values) as the newest checkpoint; the former newest is kept behind it."""
+    def save(self, state: dict[str, Any], then: Callable[[], None] = lambda: None) -> None:
+        """Make `state` (tensors and plain values) the newest checkpoint; the former newest is kept behind it.
+
+        `state` may change as soon as this returns, which is before it is on disk. `then` is called when it is.
+
+        Raises:
+            OSError: the checkpoint before could not be written.
+        """
+        content = _content(state)
+        self.wait()
+        writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing = writer.submit(self._write, content, then)
+        writer.shutdown(wait=False)
+
+    def wait(self) -> None:
+        """Until what was saved is on disk.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, content: memoryview, then: Callable[[], None]) -> None:
         if self._newest.exists():
             self._newest.replace(self._previous)
-        save_tensors(self._newest, state)
+        _write_content(self._newest, content)
+        then()
 
     def load(self) -> dict[str, Any] | None:
         """The newest checkpoint whose checksum holds, on the CPU; None when there is none."""
+        self.wait()
         for path in (self._newest, self._previous):
             if not path.exists():
                 continue
@@ -51,12 +79,19 @@ class Checkpoints:
 
 def save_tensors(path: Path, state: dict[str, Any]) -> None:
     """Write a dictionary of tensors and plain values behind a line with its SHA-256, whole or not at all."""
+    _write_content(path, _content(state))
+
+
+def _content(state: dict[str, Any]) -> memoryview:
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    payload = buffer.getbuffer()
+    return buffer.getbuffer()
+
+
+def _write_content(path: Path, content: memoryview) -> None:
     with atomic_writer(path) as file:
-        file.write(_HEADER + hashlib.sha256(payload).hexdigest().encode() + b"\n")
-        file.write(payload)
+        file.write(_HEADER + hashlib.sha256(content).hexdigest().encode() + b"\n")
+        file.write(content)
 
 
 def load_tensors(path: Path) -> dict[str, Any]:

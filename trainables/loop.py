@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from trainables.data.batches import Batch, Batches
 from trainables.errors import CheckpointError, TrainingFailed, UserError
 from trainables.micro_batches import Comparing, accumulated, cached, divided, divided_all
+from trainables.networks.recompute import recompute
 from trainables.optim.optimizers import Adam, Optimizer
 from trainables.optim.schedules import Constant, Schedule
 from trainables.runtime import Runtime
@@ -46,6 +47,8 @@ class FitSettings:
         micro_batch: images that each worker takes at a time, from 2 up, the gradients of a logical batch being made in
             the memory of so many; None takes its whole share at once. See trainables/micro_batches.py for what stays
             the same and what does not.
+        recompute: let the networks' blocks keep their inputs only and compute the rest again for the gradient: less
+            memory, for about a third more time, and the same gradients.
         steps_per_epoch: batches in an epoch, so that a run takes as many steps whatever the number of labels; None for
             a pass over the training rows.
     """
@@ -59,6 +62,7 @@ class FitSettings:
     evaluate_every: int = 1
     steps_per_epoch: int | None = None
     micro_batch: int | None = None
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         if self.micro_batch is not None and self.micro_batch < 2:
@@ -144,7 +148,10 @@ def fit(
         TrainingFailed: the loss is no longer finite, or `watch` says so.
         CheckpointError: the checkpoint in the runtime's folder belongs to another network or optimizer.
     """
-    return _Run(task, train, val, settings, runtime, seed, watch, probe).fit()
+    try:
+        return _Run(task, train, val, settings, runtime, seed, watch, probe).fit()
+    finally:
+        runtime.settle()
 
 
 class _Run:
@@ -167,6 +174,8 @@ class _Run:
         task.micro_batch = settings.micro_batch
         self.task, self.train, self.val, self.settings = task, train, val, settings
         self.runtime, self.seed = runtime, seed
+        if settings.recompute:
+            recompute(task)
         self.model = runtime.wrap(task)
         self.optimizer = settings.optimizer.build(task.parameter_groups())
         self.base_rates = [group["lr"] * group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]
@@ -220,10 +229,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         losses = self._gradients(batch)
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(
-            (p for group in self.optimizer.param_groups for p in group["params"]),
-            self.settings.clip_norm if self.settings.clip_norm is not None else math.inf,
-        )
+        norm = self._clip()
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -231,6 +237,14 @@ class _Run:
         if self.scaler.get_scale() >= scale:
             self.task.after_step(self.step / self.steps)
         return {name: value.detach() for name, value in losses.items()} | {"gradient_norm": norm.detach()}
+
+    def _clip(self) -> Tensor:
+        """The gradients' norm, before they are scaled down to the largest that is let through."""
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        if self.settings.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(trained, self.settings.clip_norm, norm)
+        return norm
 
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:
         """Leave the gradients of a batch's loss in the parameters; gives its losses."""

@@ -34,7 +34,14 @@ class Runtime(Protocol):
         ...
 
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
-        """Keep `state()`; without `force` the runtime may skip it when the last one is recent. Only rank 0 writes."""
+        """Keep `state()`; without `force` the runtime may skip it when the last one is recent. Only rank 0 writes.
+
+        It may be written while training goes on.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Wait until what was saved is written."""
         ...
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -66,7 +73,7 @@ class LocalRuntime:
         on_report: called with (epoch, metrics); it may raise to end the run.
         device: defaults to the best there is.
         save_every: seconds between checkpoints that are not forced.
-        on_save: called after each checkpoint.
+        on_save: called after each checkpoint, from another thread.
         clock: monotonic seconds.
     """
 
@@ -103,9 +110,13 @@ class LocalRuntime:
         """Write a checkpoint if `force` or if the last is older than `save_every` seconds."""
         if self._checkpoints is None or (not force and self._clock() - self._saved_at < self._save_every):
             return
-        self._checkpoints.save(state())
+        self._checkpoints.save(state(), self._on_save)
         self._saved_at = self._clock()
-        self._on_save()
+
+    def settle(self) -> None:
+        """Wait for the writer."""
+        if self._checkpoints is not None:
+            self._checkpoints.wait()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Pass the metrics on."""

@@ -1,3 +1,6 @@
+import errno
+import threading
+
 import pytest
 import torch
 
@@ -10,11 +13,27 @@ def state(value: float) -> dict[str, object]:
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
-    Checkpoints(tmp_path).save(state(1.0))
+    saved, changing = Checkpoints(tmp_path), state(1.0)
+    saved.save(changing)
+    changing["weights"].zero_()  # training goes on
+    saved.wait()
     loaded = Checkpoints(tmp_path).load()
     assert loaded is not None
     assert torch.equal(loaded["weights"], torch.ones(3))
     assert (loaded["epoch"], loaded["history"], loaded["best"]) == (2, [{"loss": 0.5}], None)
+
+
+def test_training_goes_on_while_it_is_written(tmp_path, monkeypatch):
+    may_write, done = threading.Event(), []
+    monkeypatch.setattr("os.fsync", lambda descriptor: may_write.wait(30))
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state(1.0), lambda: done.append(threading.current_thread().name))
+    assert not (tmp_path / "checkpoint.pt").exists()
+    assert not done
+    may_write.set()
+    checkpoints.wait()
+    assert (tmp_path / "checkpoint.pt").exists()
+    assert done == ["checkpoint_0"]
 
 
 def test_no_checkpoint_is_none(tmp_path):
@@ -26,6 +45,7 @@ def test_damage_to_the_newest_falls_back_to_the_one_before(tmp_path, damage):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(state(1.0))
     checkpoints.save(state(2.0))
+    checkpoints.wait()
     newest = tmp_path / "checkpoint.pt"
     data = bytearray(newest.read_bytes())
     if damage == "remove":
@@ -42,13 +62,15 @@ def test_a_crash_while_writing_leaves_the_old_one(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(state(1.0))
     checkpoints.save(state(2.0))
+    checkpoints.wait()
 
     def crash(*args: object, **kwargs: object) -> None:
-        raise KeyboardInterrupt
+        raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr("os.fsync", crash)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoints.save(state(3.0))
+    checkpoints.save(state(3.0))
+    with pytest.raises(OSError, match="no space left"):
+        checkpoints.wait()
     loaded = checkpoints.load()
     assert loaded is not None
     assert torch.equal(loaded["weights"], torch.full((3,), 2.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,7 @@ class Draw:
         count: this shard's number of rows.
         device: where the drawn parameters go; drawing itself is done on the CPU.
         frames: of each sample, which share its parameters; a row is handed out for every frame.
+        rows: of all those, the ones that are handed out; None for all.
     """
 
     def __init__(
@@ -31,15 +34,35 @@ class Draw:
         count: int,
         device: torch.device | str = "cpu",
         frames: int = 1,
+        rows: Tensor | None = None,
     ) -> None:
-        self.seed, self.total, self.first, self.frames = seed, total, first, frames
-        self.samples, self.count = count, count * frames
+        self.seed, self.total, self.first, self.samples, self.frames = seed, total, first, count, frames
         self.device = torch.device(device)
+        self._rows = rows
         self._generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def count(self) -> int:
+        """Rows that are handed out."""
+        return self.samples * self.frames if self._rows is None else len(self._rows)
+
+    def _with(self, **changes: Any) -> Draw:
+        """The same but for these arguments, drawn from its beginning."""
+        same = {
+            "seed": self.seed,
+            "total": self.total,
+            "first": self.first,
+            "count": self.samples,
+            "device": self.device,
+            "frames": self.frames,
+            "rows": self._rows,
+        }
+        return Draw(**{**same, **changes})
 
     def _shard(self, values: Tensor) -> Tensor:
         own = values[self.first : self.first + self.samples]
-        return own.repeat_interleave(self.frames, 0).to(self.device, non_blocking=True)
+        own = own if self.frames == 1 else own.repeat_interleave(self.frames, 0)
+        return moved_to(own if self._rows is None else own[self._rows], self.device)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """Float32 `(count, *shape)`, uniform in [low, high)."""
@@ -59,15 +82,23 @@ class Draw:
 
     def fork(self, *names: str | int) -> Draw:
         """An independent draw for the same shard, by name: one for each view or operation."""
-        return Draw(derive(self.seed, *names), self.total, self.first, self.samples, self.device, self.frames)
+        return self._with(seed=derive(self.seed, *names))
+
+    def on(self, device: torch.device | str) -> Draw:
+        """The same, its parameters handed out on another device."""
+        return self._with(device=device)
+
+    def of_rows(self, rows: Tensor) -> Draw:
+        """The same for some of the rows that a draw of all hands out: int64 `(count,)` on the CPU."""
+        return self._with(rows=rows)
 
     def of_frames(self, frames: int) -> Draw:
         """The same for samples of several frames each, so that the frames of a sequence are moved alike."""
-        return Draw(self.seed, self.total, self.first, self.samples, self.device, frames)
+        return self._with(frames=frames, rows=None)
 
     def part(self, first: int, count: int) -> Draw:
         """The same randomness for `count` of this shard's rows, from its row `first` on, drawn from its beginning."""
-        return Draw(self.seed, self.total, self.first + first, count, self.device, self.frames)
+        return self._with(first=self.first + first, count=count, rows=None)
 
     def field(self, *shape: int) -> Tensor:
         """Float32 `(count, *shape)` standard normal noise for pixels, drawn where it is used; each frame has its own.
@@ -77,8 +108,14 @@ class Draw:
         """
         generator = torch.Generator(device=self.device)
         noise = torch.empty(self.count, *shape, device=self.device)
-        for row in range(self.count):
-            noise[row].normal_(
-                generator=generator.manual_seed(derive(self.seed, "field", self.first * self.frames + row))
-            )
+        rows = range(self.count) if self._rows is None else self._rows.tolist()
+        for own, row in zip(noise, rows, strict=True):
+            own.normal_(generator=generator.manual_seed(derive(self.seed, "field", self.first * self.frames + row)))
         return noise
+
+
+def moved_to(values: Tensor, device: torch.device) -> Tensor:
+    """`values` of the CPU on `device`, without waiting for what a GPU has still to do."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)

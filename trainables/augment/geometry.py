@@ -30,23 +30,22 @@ class Crop:
         if not 0 < self.aspect[0] <= self.aspect[1]:
             raise ValueError(f"aspect {self.aspect}: expected 0 < low <= high")
 
-    def boxes(self, draw: Draw, strength: float) -> Tensor:
-        """Boxes `(B, 4)` as centre x, centre y, half width, half height, in [-1, 1] coordinates of a square image.
+    def boxes(self, draw: Draw, strength: float, size: tuple[int, int]) -> Tensor:
+        """Boxes of whole pixels `(B, 4)` as left, top, width and height, in an image of `size` (height, width).
 
         Boxes that do not fit are drawn again, up to ten times, as torchvision does; then the whole image is taken.
         """
         low = 1 - (1 - self.area[0]) * min(strength, 1.0)
         high = max(low, self.area[1])
-        area = draw.uniform(low, high, 10)
+        area = draw.uniform(low, high, 10) * (size[0] * size[1])
         ratio = torch.exp(draw.uniform(math.log(self.aspect[0]), math.log(self.aspect[1]), 10))
-        width, height = torch.sqrt(area * ratio), torch.sqrt(area / ratio)
-        fits = (width <= 1) & (height <= 1)
-        first = fits.float().argmax(1, keepdim=True)
-        any_fits = fits.any(1)
-        width = torch.where(any_fits, width.gather(1, first).squeeze(1), torch.ones_like(width[:, 0]))
-        height = torch.where(any_fits, height.gather(1, first).squeeze(1), torch.ones_like(height[:, 0]))
-        place = draw.uniform(-1, 1, 2)
-        return torch.stack([place[:, 0] * (1 - width), place[:, 1] * (1 - height), width, height], 1)
+        sides = torch.stack([torch.sqrt(area * ratio), torch.sqrt(area / ratio)], 2).round()
+        limits = torch.tensor(size[::-1], dtype=sides.dtype, device=sides.device)
+        fits = ((sides >= 1) & (sides <= limits)).all(2)
+        first = fits.float().argmax(1).view(-1, 1, 1).expand(-1, 1, 2)
+        sides = torch.where(fits.any(1, keepdim=True), sides.gather(1, first).squeeze(1), limits)
+        corner = torch.floor(draw.uniform(0, 1, 2) * (limits - sides + 1))
+        return torch.cat([torch.minimum(corner, limits - sides), sides], 1)
 
 
 @dataclass(frozen=True)
@@ -126,15 +125,24 @@ class Elastic:
             raise ValueError(f"amplitude {self.amplitude}, knots {self.knots}: expected in [0, 0.2] and at least 4")
 
     def field(self, draw: Draw, strength: float, size: tuple[int, int]) -> Tensor:
-        """Displacements (x, y) `(B, *size, 2)` in [-1, 1] coordinates, bicubic between normal values at the knots."""
+        """Displacements (x, y) `(B, 2, *size)` in [-1, 1] coordinates, bicubic between normal values at the knots."""
         knots = 2 * strength * self.amplitude * draw.normal(2, self.knots, self.knots)
-        field = F.interpolate(knots, size, mode="bicubic", align_corners=True)
-        return field.permute(0, 2, 3, 1)
+        return bicubic(knots, size, align_corners=True)
+
+
+def bicubic(knots: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
+    """What `F.interpolate` makes of a few knots `(B, C, K, K)`, faster: two products with small matrices."""
+    weights = []
+    for count in size:
+        each = torch.eye(knots.shape[-1], device=knots.device).view(1, knots.shape[-1], knots.shape[-1], 1)
+        weights.append(F.interpolate(each, (count, 1), mode="bicubic", align_corners=align_corners)[0, :, :, 0])
+    return weights[0].T @ knots @ weights[1]
 
 
 def transforms(
     draw: Draw,
     strength: float,
+    size: tuple[int, int],
     crop: Crop | None,
     flip: Flip | None,
     rotate: Rotate | None,
@@ -144,6 +152,7 @@ def transforms(
     """For each sample the affine map `(2, 3)` from output to input coordinates in [-1, 1]; None for the identity.
 
     `strength` multiplies how far each operation goes from doing nothing; a flip is a flip at any strength above 0.
+    `size` is the (height, width) of the images, whose pixels a crop does not split.
     """
     if strength == 0 or not any((crop, flip, rotate, translate, scale)):
         return None
@@ -151,8 +160,9 @@ def transforms(
     matrix = torch.diag_embed(torch.stack([ones, ones], 1))
     offset = torch.zeros(draw.count, 2, device=draw.device)
     if crop is not None:
-        box = crop.boxes(draw.fork("crop"), strength)
-        matrix, offset = torch.diag_embed(box[:, 2:]), box[:, :2].clone()
+        corner, sides = crop.boxes(draw.fork("crop"), strength, size).split(2, 1)
+        limits = torch.tensor(size[::-1], dtype=sides.dtype, device=sides.device)
+        matrix, offset = torch.diag_embed(sides / limits), (2 * corner + sides) / limits - 1
     if scale is not None:
         low, high = (strength * math.log(limit) for limit in scale.range)
         matrix = matrix / torch.exp(draw.fork("scale").uniform(low, high)).view(-1, 1, 1)
@@ -170,7 +180,7 @@ def transforms(
 
 
 def resample(
-    images: Tensor, masks: Tensor | None, maps: Tensor, field: Tensor | None = None
+    images: Tensor, masks: Tensor | None, maps: Tensor, size: tuple[int, int], field: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Images bilinear and masks nearest under the same maps; what lies outside is black and background.
 
@@ -178,19 +188,25 @@ def resample(
         images: float `(B, C, H, W)`.
         masks: class indices `(B, H, W)` or None.
         maps: `(B, 2, 3)` from `transforms`.
-        field: displacements `(B, H, W, 2)` that are added to where the maps lead.
+        size: (height, width) of what comes out.
+        field: displacements `(B, 2, *size)` that are added to where the maps lead.
     """
-    height, width = images.shape[-2:]
-    x = _centres(width, images.device).view(1, 1, width)
-    y = _centres(height, images.device).view(1, height, 1)
-    m = maps.view(-1, 2, 3, 1, 1)
-    grid = torch.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], 3)
-    grid = grid if field is None else grid + field
+    grid = sources(maps, size, field).permute(0, 2, 3, 1)
     moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     if masks is None:
         return moved, None
     labels = F.grid_sample(masks.unsqueeze(1).float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return moved, labels.squeeze(1).to(masks.dtype)
+
+
+def sources(maps: Tensor, size: tuple[int, int], field: Tensor | None) -> Tensor:
+    """Where each pixel of an output of `size` comes from: (x, y) in [-1, 1], `(B, 2, *size)`."""
+    height, width = size
+    x = _centres(width, maps.device).view(1, 1, width)
+    y = _centres(height, maps.device).view(1, height, 1)
+    m = maps.view(-1, 2, 3, 1, 1)
+    grid = torch.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], 1)
+    return grid if field is None else grid + field
 
 
 def _centres(count: int, device: torch.device) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import Draw, moved_to
 
 
 def check_probability(p: float) -> None:
@@ -18,9 +19,16 @@ def check_probability(p: float) -> None:
         raise ValueError(f"p is {p}, expected a probability in [0, 1]")
 
 
-def only(chosen: Tensor, changed: Tensor, images: Tensor) -> Tensor:
-    """`changed` for the chosen samples, `images` for the others."""
-    return torch.where(chosen.view(-1, 1, 1, 1), changed, images)
+def on_chosen(images: Tensor, draw: Draw, p: float, change: Callable[[Tensor, Draw, Tensor], Tensor]) -> Tensor:
+    """`change` the images that chance picks, given them, their share of the draw, and their rows on the CPU."""
+    # Which they are is known on the CPU, so that no device is waited for.
+    rows = draw.fork("chosen").on("cpu").chance(p).nonzero().squeeze(1)
+    if not len(rows):
+        return images
+    if len(rows) == len(images):
+        return change(images, draw, rows)
+    there = moved_to(rows, images.device)
+    return images.index_copy(0, there, change(images[there], draw.of_rows(rows), rows))
 
 
 @dataclass(frozen=True)
@@ -42,13 +50,22 @@ class Jitter:
         if self.brightness < 0 or self.contrast < 0:
             raise ValueError(f"brightness {self.brightness}, contrast {self.contrast}: expected at least 0")
 
-    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
-        """Both, for the chosen samples, clipped to [0, 1] after each."""
-        b, c = (_factor(draw.fork(name), strength * getattr(self, name)) for name in ("brightness", "contrast"))
-        changed = (images * b).clamp(0, 1)
-        mean = changed.mean((1, 2, 3), keepdim=True)
-        changed = ((changed - mean) * c + mean).clamp(0, 1)
-        return only(draw.chance(self.p), changed, images)
+    def __call__(
+        self, images: Tensor, draw: Draw, strength: float, means: Callable[[Tensor, Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Both, for the chosen samples, clipped to [0, 1] after each.
+
+        `means`, given rows `(N,)` and brightnesses `(N,)`, says what the mean `(N,)` of each row's image is with that
+        brightness; without it `images` themselves are asked.
+        """
+
+        def change(images: Tensor, draw: Draw, rows: Tensor) -> Tensor:
+            b, c = (_factor(draw.fork(name), strength * getattr(self, name)) for name in ("brightness", "contrast"))
+            changed = (images * b.view(-1, 1, 1, 1)).clamp(0, 1)
+            mean = (changed.mean((1, 2, 3)) if means is None else means(rows, b)).view(-1, 1, 1, 1)
+            return ((changed - mean) * c.view(-1, 1, 1, 1) + mean).clamp(0, 1)
+
+        return on_chosen(images, draw, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -71,8 +88,11 @@ class Gamma:
     def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
         """Images ** exponent."""
         low, high = (strength * math.log(limit) for limit in self.range)
-        exponent = torch.exp(draw.uniform(low, high)).view(-1, 1, 1, 1)
-        return only(draw.chance(self.p), images.clamp_min(1e-6) ** exponent, images)
+
+        def change(images: Tensor, draw: Draw, _: Tensor) -> Tensor:
+            return images.clamp_min(1e-6) ** torch.exp(draw.uniform(low, high)).view(-1, 1, 1, 1)
+
+        return on_chosen(images, draw, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -92,15 +112,20 @@ class Blur:
         if not 0 < self.sigma[0] <= self.sigma[1]:
             raise ValueError(f"sigma {self.sigma}: expected 0 < low <= high")
 
-    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
-        """Blur the chosen samples, each by its own kernel; the strength multiplies the standard deviation."""
+    def sigmas(self, draw: Draw, strength: float) -> Tensor:
+        """Standard deviations `(B,)` in pixels, on the CPU: times the strength, and 0 where nothing is blurred."""
+        draw = draw.on("cpu")
         chosen = draw.chance(self.p)
-        sigma = draw.uniform(*self.sigma) * strength
-        if strength == 0 or not chosen.any():
+        return torch.where(chosen, draw.uniform(*self.sigma) * strength, 0.0)
+
+    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+        """Blur the chosen samples, each by its own kernel."""
+        sigma = self.sigmas(draw, strength)
+        chosen = sigma.nonzero().squeeze(1)
+        if not len(chosen):
             return images
-        out = images.clone()
-        out[chosen] = gaussian_blur(images[chosen], sigma[chosen])
-        return out
+        there, sigma = (moved_to(values, images.device) for values in (chosen, sigma[chosen]))
+        return images.index_copy(0, there, gaussian_blur(images[there], sigma))
 
 
 @dataclass(frozen=True)
@@ -122,9 +147,12 @@ class Noise:
 
     def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
         """Images + sigma n, clipped to [0, 1]."""
-        sigma = draw.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
-        noisy = (images + sigma * draw.field(*images.shape[1:])).clamp(0, 1)
-        return only(draw.chance(self.p), noisy, images)
+
+        def change(images: Tensor, draw: Draw, _: Tensor) -> Tensor:
+            sigma = draw.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
+            return draw.field(*images.shape[1:]).mul_(sigma).add_(images).clamp_(0, 1)
+
+        return on_chosen(images, draw, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -142,17 +170,19 @@ class Solarise:
 
     def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
         """1 - v where v >= 1/2."""
-        chosen = draw.chance(min(1.0, strength * self.p))
-        return only(chosen, torch.where(images >= 0.5, 1 - images, images), images)
+        p = min(1.0, strength * self.p)
+        return on_chosen(images, draw, p, lambda images, *_: torch.where(images >= 0.5, 1 - images, images))
+
+
+def blur_radius(height: int, width: int) -> int:
+    """Pixels on each side of a kernel's middle: the kernel is a tenth of the image's side wide (SimCLR, appendix A)."""
+    return max(1, round(0.1 * max(height, width)) // 2)
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image `(B, C, H, W)` by its own standard deviation `(B,)` in pixels, mirrored at the edges.
-
-    The kernel is a tenth of the image's side wide, rounded up to an odd number, as in SimCLR.
-    """
+    """Blur each image `(B, C, H, W)` by its own standard deviation `(B,)` in pixels, mirrored at the edges."""
     count, channels, height, width = images.shape
-    radius = max(1, round(0.1 * max(height, width)) // 2)
+    radius = blur_radius(height, width)
     offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma.clamp_min(1e-3).unsqueeze(1)) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
@@ -163,4 +193,4 @@ def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _factor(draw: Draw, width: float) -> Tensor:
-    return draw.uniform(max(0.0, 1 - width), 1 + width).view(-1, 1, 1, 1)
+    return draw.uniform(max(0.0, 1 - width), 1 + width)

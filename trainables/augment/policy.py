@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from trainables.augment import opencv
 from trainables.augment.draw import Draw
 from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, resample, transforms
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
 from trainables.augment.ultrasound import Attenuation, Compression, Gain, Haze, Shadow, Speckle
 
+POINTWISE = ("jitter", "gamma", "solarise", "compression")
+"""Operations that give each grey value of an image a new one, wherever it stands."""
+
 INTENSITY = (
-    "jitter",
-    "gamma",
-    "solarise",
+    *POINTWISE,
     "blur",
     "speckle",
     "attenuation",
     "gain",
     "shadow",
     "haze",
-    "compression",
     "noise",
 )
 """The operations on grey values, in the order in which they are applied."""
+
+
+Resampling = Callable[[Tensor, Tensor | None, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, Tensor | None]]
+"""Moves images and masks, given maps, the size of what comes out, and displacements."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Policy:
 
     Attributes:
         strength: of all operations together, from 0 up: 0 changes nothing, 1 is as the operations say.
+        size: side in pixels of what comes out, from 16 up; None for that of what goes in. Small views cost less.
         crop: random resized crop.
         flip: mirror.
         rotate: turn.
@@ -57,6 +65,7 @@ class Policy:
     """
 
     strength: float = 1.0
+    size: int | None = None
     crop: Crop | None = field(default_factory=Crop)
     flip: Flip | None = field(default_factory=Flip)
     rotate: Rotate | None = None
@@ -78,6 +87,8 @@ class Policy:
     def __post_init__(self) -> None:
         if self.strength < 0:
             raise ValueError(f"strength is {self.strength}, expected at least 0")
+        if self.size is not None and self.size < 16:
+            raise ValueError(f"size is {self.size}, expected at least 16 pixels")
 
     @classmethod
     def mild(cls) -> Policy:
@@ -93,7 +104,7 @@ class Policy:
         )
 
     def apply(self, images: Tensor, masks: Tensor | None, draw: Draw) -> tuple[Tensor, Tensor | None]:
-        """Augment a batch.
+        """Augment a batch: on its device, and uint8 images on a CPU by OpenCV.
 
         Args:
             images: uint8, or float in [0, 1], `(B, C, H, W)`.
@@ -103,26 +114,50 @@ class Policy:
         Returns:
             Float32 images in [0, 1], and the masks.
         """
-        values = images.float() / 255 if images.dtype == torch.uint8 else images
         with torch.autocast(images.device.type, enabled=False):
-            maps, field = self.maps(draw), None
-            if self.elastic is not None and self.strength > 0:
-                field = self.elastic.field(draw.fork("elastic"), self.strength, (values.shape[2], values.shape[3]))
-                maps = maps if maps is not None else torch.eye(2, 3, device=values.device).expand(len(values), 2, 3)
-            if maps is not None:
-                values, masks = resample(values, masks, maps, field)
-            if self.strength > 0:
-                for name in INTENSITY:
-                    operation = getattr(self, name)
-                    if operation is not None:
-                        values = operation(values, draw.fork(name), self.strength)
-        return values, masks
+            if images.device.type == "cpu" and images.dtype == torch.uint8:
+                values, masks = self._by_bytes(images, masks, draw)
+                left = [name for name in INTENSITY if name not in (*POINTWISE, "blur")]
+            else:
+                values = images.float() / 255 if images.dtype == torch.uint8 else images
+                values, masks = self._moved(values, masks, draw, resample)
+                left = list(INTENSITY)
+            return self._changed(values, draw, left), masks
 
-    def maps(self, draw: Draw) -> Tensor | None:
+    def maps(self, draw: Draw, size: tuple[int, int]) -> Tensor | None:
         """Where `apply` takes its pixels from with the same draw, elastic displacement apart.
 
         Affine maps `(B, 2, 3)` from the coordinates of its output to those of its input, both in [-1, 1]; None where
-        nothing moves.
+        nothing moves. `size` is the (height, width) of its input.
         """
         with torch.autocast(draw.device.type, enabled=False):
-            return transforms(draw, self.strength, self.crop, self.flip, self.rotate, self.translate, self.scale)
+            return transforms(draw, self.strength, size, self.crop, self.flip, self.rotate, self.translate, self.scale)
+
+    def _moved(self, images: Tensor, masks: Tensor | None, draw: Draw, by: Resampling) -> tuple[Tensor, Tensor | None]:
+        source = (images.shape[2], images.shape[3])
+        size = source if self.size is None else (self.size, self.size)
+        maps, field = self.maps(draw, source), None
+        if self.elastic is not None and self.strength > 0:
+            field = self.elastic.field(draw.fork("elastic"), self.strength, size)
+        if maps is None and (field is not None or size != source):
+            maps = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
+        return (images, masks) if maps is None else by(images, masks, maps, size, field)
+
+    def _changed(self, values: Tensor, draw: Draw, names: Iterable[str]) -> Tensor:
+        for name in names if self.strength > 0 else ():
+            operation = getattr(self, name)
+            if operation is not None:
+                values = operation(values, draw.fork(name), self.strength)
+        return values
+
+    def _by_bytes(self, images: Tensor, masks: Tensor | None, draw: Draw) -> tuple[Tensor, Tensor | None]:
+        """Geometry, pointwise operations and blur of uint8 images: each grey level's new value is found once."""
+        images, masks = self._moved(images, masks, draw, opencv.moved)
+        levels, sigma = (torch.arange(256) / 255).expand(len(images), 1, 1, 256), None
+        if self.jitter is not None and self.strength > 0:
+            means = functools.partial(opencv.means, images)
+            levels = self.jitter(levels, draw.fork("jitter"), self.strength, means)
+        levels = self._changed(levels, draw, (name for name in POINTWISE if name != "jitter"))
+        if self.blur is not None and self.strength > 0:
+            sigma = self.blur.sigmas(draw.fork("blur"), self.strength)
+        return opencv.graded(images, levels.reshape(-1, 256), sigma), masks

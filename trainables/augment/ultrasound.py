@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainables.augment.draw import Draw
-from trainables.augment.intensity import check_probability, only
+from trainables.augment.geometry import bicubic
+from trainables.augment.intensity import check_probability, on_chosen
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,15 @@ class Speckle:
     def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
         """Images (1 + sigma n) with unit-variance n of the grain's size."""
         _, _, height, width = images.shape
-        coarse = draw.field(1, max(2, round(height / self.grain)), max(2, round(width / self.grain)))
-        field = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
-        field = field / field.std((1, 2, 3), keepdim=True).clamp_min(1e-6)
-        sigma = draw.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
-        return only(draw.chance(self.p), (images * (1 + sigma * field)).clamp(0, 1), images)
+
+        def change(images: Tensor, draw: Draw, _: Tensor) -> Tensor:
+            coarse = draw.field(1, max(2, round(height / self.grain)), max(2, round(width / self.grain)))
+            field = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
+            sigma = draw.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
+            scale = sigma / field.std((1, 2, 3), keepdim=True).clamp_min(1e-6)
+            return field.mul_(scale).add_(1).mul(images).clamp_(0, 1)
+
+        return on_chosen(images, draw, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,13 @@ class Attenuation:
 
     def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
         """Images exp(-rate depth), with depth from 0 to 1 down the rows."""
-        rate = draw.uniform(0, strength * self.rate).view(-1, 1, 1, 1)
         depth = torch.linspace(0, 1, images.shape[2], device=images.device).view(1, 1, -1, 1)
-        return only(draw.chance(self.p), images * torch.exp(-rate * depth), images)
+
+        def change(images: Tensor, draw: Draw, _: Tensor) -> Tensor:
+            rate = draw.uniform(0, strength * self.rate).view(-1, 1, 1, 1)
+            return images * torch.exp(-rate * depth)
+
+        return on_chosen(images, draw, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -88,9 +97,13 @@ class Gain:
     def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
         """Images times the curve through the six sliders, clipped to [0, 1]."""
         limit = min(1.0, strength * self.amount)
-        sliders = 1 + draw.uniform(-limit, limit, 1, 6)
-        curve = F.interpolate(sliders, images.shape[2], mode="linear", align_corners=True).unsqueeze(3)
-        return only(draw.chance(self.p), (images * curve).clamp(0, 1), images)
+
+        def change(images: Tensor, draw: Draw, _: Tensor) -> Tensor:
+            sliders = 1 + draw.uniform(-limit, limit, 1, 6)
+            curve = F.interpolate(sliders, images.shape[2], mode="linear", align_corners=True).unsqueeze(3)
+            return (images * curve).clamp_(0, 1)
+
+        return on_chosen(images, draw, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -117,13 +130,22 @@ class Shadow:
         _, _, height, width = images.shape
         y = ((torch.arange(height, device=images.device) + 0.5) / height).view(1, 1, -1, 1)
         x = ((torch.arange(width, device=images.device) + 0.5) / width - 0.5).view(1, 1, 1, -1)
-        slope = draw.uniform(-0.6, 0.6).view(-1, 1, 1, 1)
-        spread = draw.uniform(self.width / 5, self.width).view(-1, 1, 1, 1)
-        loss = draw.uniform(0, min(1.0, strength * self.depth)).view(-1, 1, 1, 1)
-        start = draw.uniform(0, 0.5).view(-1, 1, 1, 1)
-        ray = torch.exp(-0.5 * ((x - slope * y) / (spread * (0.3 + y))) ** 2)
-        fade = ((y - start) * 10).clamp(0, 1)
-        return only(draw.chance(self.p), images * (1 - loss * ray * fade), images)
+
+        def change(images: Tensor, draw: Draw, _: Tensor) -> Tensor:
+            slope, spread, loss, start = (
+                draw.uniform(low, high).view(-1, 1, 1, 1)
+                for low, high in (
+                    (-0.6, 0.6),
+                    (self.width / 5, self.width),
+                    (0, min(1.0, strength * self.depth)),
+                    (0, 0.5),
+                )
+            )
+            ray = torch.exp(-0.5 * ((x - slope * y) / (spread * (0.3 + y))) ** 2)
+            fade = ((y - start) * 10).clamp(0, 1)
+            return images * (1 - loss * fade * ray)
+
+        return on_chosen(images, draw, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -146,11 +168,15 @@ class Haze:
     def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
         """Add a smooth random veil that fades with depth, clipped to [0, 1]."""
         _, _, height, width = images.shape
-        cloud = F.interpolate(draw.field(1, 5, 5), (height, width), mode="bicubic", align_corners=False).sigmoid()
         depth = torch.linspace(0, 1, height, device=images.device).view(1, 1, -1, 1)
-        amount = draw.uniform(0, min(1.0, strength * self.amount)).view(-1, 1, 1, 1)
-        veil = amount * cloud * torch.exp(-2 * depth) * (images > 0)  # nothing is drawn outside the sector
-        return only(draw.chance(self.p), (images + veil).clamp(0, 1), images)
+
+        def change(images: Tensor, draw: Draw, _: Tensor) -> Tensor:
+            cloud = bicubic(draw.field(1, 5, 5), (height, width), align_corners=False).sigmoid_()
+            amount = draw.uniform(0, min(1.0, strength * self.amount)).view(-1, 1, 1, 1)
+            veil = cloud * (amount * torch.exp(-2 * depth)) * (images > 0)  # nothing is drawn outside the sector
+            return (images + veil).clamp_(0, 1)
+
+        return on_chosen(images, draw, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -173,6 +199,9 @@ class Compression:
     def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
         """Grey v stands for 60 (v - 1) dB; show it in the new range, clipped to [0, 1]; black stays black."""
         low, high = (60 + strength * (limit - 60) for limit in self.decibels)
-        shown = draw.uniform(max(low, 1.0), high).view(-1, 1, 1, 1)
-        changed = (1 + 60 * (images - 1) / shown).clamp(0, 1) * (images > 0)
-        return only(draw.chance(self.p), changed, images)
+
+        def change(images: Tensor, draw: Draw, _: Tensor) -> Tensor:
+            shown = draw.uniform(max(low, 1.0), high).view(-1, 1, 1, 1)
+            return (1 + 60 * (images - 1) / shown).clamp_(0, 1) * (images > 0)
+
+        return on_chosen(images, draw, self.p, change)

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from trainables.augment.draw import Draw
 from trainables.data.frames import FrameStore
+from trainables.data.prefetch import prefetched
+from trainables.errors import UserError
 from trainables.seeds import derive, numpy_generator
 
 RowChooser = Callable[[int], np.ndarray]
@@ -38,6 +40,19 @@ class Batch:
     def device(self) -> torch.device:
         """Where the images are."""
         return self.images.device
+
+
+def shared_batch(rows: int, batch_size: int, workers: int) -> int:
+    """The batch size of which workers have equal shares even where there are fewer rows than one batch.
+
+    Raises:
+        UserError: there are fewer rows than workers.
+    """
+    if rows >= batch_size:
+        return batch_size
+    if rows < workers:
+        raise UserError(f"{workers} workers have {rows} training images between them; take fewer workers")
+    return rows if workers == 1 else rows - rows % workers
 
 
 class Batches:
@@ -89,7 +104,11 @@ class Batches:
     def epoch(
         self, epoch: int = 0, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"
     ) -> Iterator[Batch]:
-        """This worker's shard of every batch of the epoch."""
+        """This worker's shard of every batch of the epoch; for a GPU made ready in a thread while it computes."""
+        batches = self._epoch(epoch, rank, world_size, device)
+        yield from prefetched(batches) if torch.device(device).type == "cuda" else batches
+
+    def _epoch(self, epoch: int, rank: int, world_size: int, device: torch.device | str) -> Iterator[Batch]:
         if self._steps is None or not self._in_pass:
             yield from self._pass(epoch, 0, rank, world_size, device)
             return

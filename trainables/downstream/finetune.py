@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches, RowChooser
+from trainables.data.batches import Batches, RowChooser, shared_batch
 from trainables.data.frames import FrameStore
 from trainables.data.splits import label_subset
 from trainables.data.targets import DenseLabels, Targets, targeted
@@ -79,6 +79,9 @@ class DownstreamSettings:
             raise ValueError(f"folds is {self.folds}, expected a whole number from 2 up")
         if self.folds is not None and self.transfer.method is not None:
             raise ValueError(f"folds is {self.folds}: multitask trains one network, expected null")
+        if self.augment.size is not None:
+            text = "frames are segmented at the size at which they are stored"
+            raise ValueError(f"augment.size is {self.augment.size}: {text}, expected null")
 
     @property
     def epochs(self) -> int:
@@ -188,6 +191,7 @@ class _Stage:
         if self.network.frames > 1:
             found = dense_sequences(self.seen, rows_of(self.seen, train, views))
             rows = training_windows(found, self.network.frames, derive(seed, "train"))
+        size = shared_batch(len(rows(0)) if callable(rows) else len(rows), size, runtime.world_size)
         # Workers must have equal shares of a batch, so a smaller last one is left out where there are several.
         batches = Batches(self.seen, rows, size, seed, masks=True, keep_tail=alone, steps=fit_settings.steps_per_epoch)
         chosen_by = Batches(self.judged, rows_of(self.judged, val, views), size, shuffle=False)

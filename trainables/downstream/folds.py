@@ -85,6 +85,10 @@ class _Turn:
         """Keep it with what the trainings before it have come to."""
         self._runtime.save(lambda: {"finished": list(self._finished), "current": state()}, force=force)
 
+    def settle(self) -> None:
+        """As the whole's."""
+        self._runtime.settle()
+
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Counting the epochs of the trainings before it."""
         self._runtime.report(self._before + epoch, metrics)

@@ -74,13 +74,15 @@ class ResNet18(BackboneSettings):
 
 @dataclass(frozen=True)
 class TinyResNet(BackboneSettings):
-    """A small residual network for laptops, tests and the quick start, at stride 8.
+    """A small residual network for laptops, tests and the quick start.
 
     Attributes:
         width: channels of the first stage, from 4 up; the others have twice, four and four times as many.
+        dilated: keep stride 8 with an atrous last stage; else stride 16.
     """
 
     width: int = 16
+    dilated: bool = True
 
     def __post_init__(self) -> None:
         if self.width < 4:
@@ -88,13 +90,13 @@ class TinyResNet(BackboneSettings):
 
     def build(self, in_channels: int) -> TinyBackbone:
         """The network."""
-        return TinyBackbone(in_channels, self.width)
+        return TinyBackbone(in_channels, self.width, self.dilated)
 
 
 class TinyBackbone(Backbone):
-    """Four stages of one residual block each, at strides 2, 4, 8 and 8; the last is dilated."""
+    """Four stages of one residual block each, at strides 2, 4, 8 and 16, or 2, 4, 8 and 8 when dilated."""
 
-    def __init__(self, in_channels: int, width: int) -> None:
+    def __init__(self, in_channels: int, width: int, dilated: bool = True) -> None:
         super().__init__()
         self.channels = (width, 2 * width, 4 * width, 4 * width)
         self.stem = nn.Sequential(
@@ -103,7 +105,7 @@ class TinyBackbone(Backbone):
         self.stage1 = _Block(width, width)
         self.stage2 = _Block(width, 2 * width, stride=2)
         self.stage3 = _Block(2 * width, 4 * width, stride=2)
-        self.stage4 = _Block(4 * width, 4 * width, dilation=2)
+        self.stage4 = _Block(4 * width, 4 * width, **({"dilation": 2} if dilated else {"stride": 2}))
 
     def stages(self) -> list[nn.Module]:
         """The first convolution, and the four residual stages."""

@@ -57,6 +57,8 @@ class _Kept:
 
     def before(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Let the next call make the running statistics the mean over all calls so far."""
+        if self.norm.momentum == 0.0:  # the norm is `unmoved`: a call made again for its gradient
+            return
         self.calls += 1
         self.images += len(inputs[0])
         self.norm.momentum = len(inputs[0]) / self.images

@@ -16,8 +16,8 @@ from trainables.networks.backbones import Backbone
 from trainables.pretext.embedding import EmbeddingTask, widened
 from trainables.pretext.gather import first_row, gather
 from trainables.pretext.method import BackboneMethod
+from trainables.pretext.nt_xent import nt_xent
 from trainables.pretext.projection import mlp
-from trainables.pretext.simclr import nt_xent
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,8 @@ class LocalTask(Task):
         with torch.no_grad():
             features = self.backbone.features(self.normalise(views))
         maps = self.head(self.decoder(features)).float()
-        places, there = matching(self.augment, draws, batch.draw.fork("regions"), self.settings.regions)
+        size = (batch.images.shape[2], batch.images.shape[3])
+        places, there = matching(self.augment, draws, batch.draw.fork("regions"), self.settings.regions, size)
         region = self.settings.region
         averaged = F.avg_pool2d(maps, region, 1, region // 2, count_include_pad=False)
         grid = places.flatten(0, 1).unsqueeze(1)
@@ -109,7 +110,9 @@ class LocalTask(Task):
         return {"loss": loss, "contrastive_accuracy": accuracy, "matching": there.float().mean()}
 
 
-def matching(policy: Policy, draws: list[Draw], regions: Draw, count: int) -> tuple[Tensor, Tensor]:
+def matching(
+    policy: Policy, draws: list[Draw], regions: Draw, count: int, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
     """Places of the same tissue in two views that a policy makes.
 
     Args:
@@ -117,13 +120,14 @@ def matching(policy: Policy, draws: list[Draw], regions: Draw, count: int) -> tu
         draws: of the two views.
         regions: where to look, in the first view.
         count: places in each image.
+        size: (height, width) of the images that go into the policy.
 
     Returns:
         (x, y) in [-1, 1] in both views, `(2, B, count, 2)`, and which of them lie inside the image and the second view
         as well, bool `(B, count)`.
     """
     first = regions.uniform(-0.95, 0.95, count, 2)
-    one, two = (policy.maps(draw) for draw in draws)
+    one, two = (policy.maps(draw, size) for draw in draws)
     if one is None or two is None:
         return torch.stack([first, first]), torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
     with torch.autocast(first.device.type, enabled=False):  # half precision would move a place by parts of a pixel

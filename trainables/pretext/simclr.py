@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from trainables.augment.policy import Policy
 from trainables.data.frames import FrameStore
 from trainables.networks.backbones import Backbone
-from trainables.pretext.embedding import EmbeddingTask, widened
-from trainables.pretext.gather import first_row, gather
+from trainables.pretext.embedding import EmbeddingTask
 from trainables.pretext.method import BackboneMethod
+from trainables.pretext.nt_xent import nt_xent
 from trainables.pretext.projection import mlp
 
 
@@ -57,33 +55,3 @@ class SimCLRTask(EmbeddingTask):
         """NT-Xent and the share of views whose partner is the nearest of all."""
         loss, accuracy = nt_xent(one, two, self.temperature, alone=alone)
         return {"loss": loss, "contrastive_accuracy": accuracy}
-
-
-def nt_xent(one: Tensor, two: Tensor, temperature: float, *, alone: bool = False) -> tuple[Tensor, Tensor]:
-    """The normalised temperature-scaled cross-entropy loss (Chen et al. 2020, equation 1).
-
-    Each of the 2 N views has to find its partner among the other 2 N - 1 views, by cosine similarity. In a group of
-    workers N counts the images of all, and the mean of the workers' losses is the loss of the whole batch.
-
-    Args:
-        one: embeddings `(B, D)` of this worker's first views.
-        two: of its second views.
-        temperature: above 0.
-        alone: look at this worker's views only.
-
-    Returns:
-        The mean over this worker's 2 B views, in float32 or wider, and the share whose partner is the most similar.
-    """
-    with torch.autocast(one.device.type, enabled=False):
-        one, two = (F.normalize(z, dim=1) for z in widened(one, two))
-        every_one, every_two = (one, two) if alone else (gather(one), gather(two))
-        every = torch.cat([every_one, every_two])
-        images = len(every_one)
-        own = torch.arange(len(one), device=one.device) + (0 if alone else first_row(one))
-        partner = torch.cat([own + images, own])
-        similarity = torch.cat([one, two]) @ every.T / temperature
-        itself = torch.cat([own, own + images])
-        similarity = similarity.scatter(1, itself.unsqueeze(1), float("-inf"))
-        loss = F.cross_entropy(similarity, partner)
-        accuracy = (similarity.detach().argmax(1) == partner).float().mean()
-    return loss, accuracy

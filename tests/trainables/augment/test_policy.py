@@ -34,7 +34,7 @@ EVERYTHING = Policy(
     compression=Compression(),
     noise=Noise(),
 )
-OPERATIONS = [field.name for field in fields(Policy) if field.name != "strength"]
+OPERATIONS = [field.name for field in fields(Policy) if field.name not in ("strength", "size")]
 NOTHING = Policy(**dict.fromkeys(OPERATIONS))
 
 
@@ -46,29 +46,41 @@ def pictures(count: int = 6, size: int = 24) -> torch.Tensor:
     return torch.rand(count, 1, size, size, generator=torch.Generator().manual_seed(1))
 
 
-def test_crops_have_torchvisions_areas_and_aspects():
+@pytest.mark.parametrize("size", [112, 1000])
+def test_crops_are_torchvisions_boxes(size):
     crop = Crop((0.2, 1.0), (3 / 4, 4 / 3))
-    ours = crop.boxes(draw(4000), 1.0)
-    areas = (ours[:, 2] * ours[:, 3]).numpy()
-    aspects = (ours[:, 2] / ours[:, 3]).log().numpy()
-    image, size = torch.zeros(1, 1000, 1000), 1000
+    left, top, width, height = crop.boxes(draw(4000), 1.0, (size, size)).numpy().T
     torch.manual_seed(0)
     get = torchvision().transforms.RandomResizedCrop.get_params
-    boxes = np.array([get(image, crop.area, crop.aspect) for _ in range(4000)], float)
-    assert stats.ks_2samp(areas, boxes[:, 2] * boxes[:, 3] / size**2).pvalue > 1e-3
-    assert stats.ks_2samp(aspects, np.log(boxes[:, 3] / boxes[:, 2])).pvalue > 1e-3
-    left = (ours[:, 0] - ours[:, 2] + 1) / 2
-    assert stats.ks_2samp(left.numpy(), boxes[:, 1] / size).pvalue > 1e-3
-    assert ((ours[:, :2].abs() + ours[:, 2:]) <= 1 + 1e-6).all()
+    boxes = np.array([get(torch.zeros(1, size, size), crop.area, crop.aspect) for _ in range(4000)], float)
+    assert stats.ks_2samp(width * height, boxes[:, 2] * boxes[:, 3]).pvalue > 1e-3
+    assert stats.ks_2samp(width / height, boxes[:, 3] / boxes[:, 2]).pvalue > 1e-3
+    assert stats.ks_2samp(left, boxes[:, 1]).pvalue > 1e-3
+    assert stats.ks_2samp(top, boxes[:, 0]).pvalue > 1e-3
+    assert min(left.min(), top.min()) >= 0
+    assert max((left + width).max(), (top + height).max()) <= size
 
 
-def test_jitter_has_torchvisions_factors():
-    images = torch.full((4000, 1, 2, 2), 0.25)
-    shown = Jitter(brightness=0.8, contrast=0, p=1)(images, draw(4000), 1.0)[:, 0, 0, 0] / 0.25
+@pytest.mark.parametrize("width", [0.4, 0.8, 1.2])
+def test_jitter_has_torchvisions_factors(width):
+    dark = torch.full((4000, 1, 2, 2), 0.25)
+    spread = dark + torch.tensor([[-0.1, 0.1], [0.1, -0.1]])
+    brightness = Jitter(brightness=width, contrast=0, p=1)(dark, draw(4000), 1.0)[:, 0, 0, 0] / 0.25
+    contrast = (Jitter(brightness=0, contrast=width, p=1)(spread, draw(4000), 1.0)[:, 0, 0, 1] - 0.25) / 0.1
     torch.manual_seed(0)
-    theirs = torchvision().transforms.ColorJitter(brightness=0.8)
-    factors = [float(theirs.get_params(theirs.brightness, None, None, None)[1]) for _ in range(4000)]
-    assert stats.ks_2samp(shown.numpy(), factors).pvalue > 1e-3
+    theirs = torchvision().transforms.ColorJitter(brightness=width, contrast=width)
+    drawn = [theirs.get_params(theirs.brightness, theirs.contrast, None, None)[1:3] for _ in range(4000)]
+    assert stats.ks_2samp(brightness.numpy(), [float(b) for b, _ in drawn]).pvalue > 1e-3
+    assert stats.ks_2samp(contrast.numpy(), [float(c) for _, c in drawn]).pvalue > 1e-3
+
+
+def test_blur_has_torchvisions_sigmas():
+    ours = Blur((0.1, 2.0), p=0.5).sigmas(draw(4000), 1.0)
+    torch.manual_seed(0)
+    theirs = torchvision().transforms.GaussianBlur(3, (0.1, 2.0))
+    sigmas = [float(theirs.get_params(0.1, 2.0)) for _ in range(4000)]
+    assert stats.ks_2samp(ours[ours > 0].numpy(), sigmas).pvalue > 1e-3
+    assert stats.binomtest(int((ours > 0).sum()), 4000, 0.5).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0])
@@ -81,9 +93,9 @@ def test_blur_is_torchvisions(sigma):
 def test_a_map_moves_the_image_as_scipy_does():
     policy = (Crop(), Flip(1.0), Rotate(30), Translate(0.1), Scale())
     images, size = pictures(4, 32), 32
-    maps = transforms(draw(4), 1.0, *policy)
+    maps = transforms(draw(4), 1.0, (size, size), *policy)
     assert maps is not None
-    moved, _ = resample(images, None, maps)
+    moved, _ = resample(images, None, maps, (size, size))
     for image, out, m in zip(images[:, 0].numpy(), moved[:, 0].numpy(), maps.double().numpy(), strict=True):
         to_unit = lambda i: (i + 0.5) * 2 / size - 1  # noqa: E731
         rows, columns = np.mgrid[:size, :size]

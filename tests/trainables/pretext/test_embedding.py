@@ -5,7 +5,7 @@ from trainables.pretext.barlow import barlow_loss
 from trainables.pretext.byol import byol_loss
 from trainables.pretext.embedding import widened
 from trainables.pretext.moco import info_nce
-from trainables.pretext.simclr import nt_xent
+from trainables.pretext.nt_xent import nt_xent
 from trainables.pretext.vicreg import vicreg_terms
 
 LOSSES = {

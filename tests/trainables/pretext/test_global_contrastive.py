@@ -15,8 +15,8 @@ from trainables.loop import FitSettings
 from trainables.networks import UNetEncoder
 from trainables.optim.optimizers import Adam
 from trainables.pretext.global_contrastive import GlobalContrastive, part_contrast, parts_of
+from trainables.pretext.nt_xent import nt_xent
 from trainables.pretext.pretrain import PretextSettings, pretrain
-from trainables.pretext.simclr import nt_xent
 from trainables.runtime import LocalRuntime
 
 
@@ -72,9 +72,9 @@ def test_it_learns_to_tell_the_parts_of_volumes_apart():
     fit = FitSettings(20, 8, Adam(lr=3e-3), precision="float32")
     views = Policy(crop=Crop((0.6, 1.0)), jitter=Jitter(0.2, 0.2), blur=None)
     settings = PretextSettings(GlobalContrastive(partitions=4), fit, views, "all")
-    history = pretrain(settings, UNetEncoder(width=4, depth=2), volumes(), LocalRuntime(), seed=0).fitted.history
+    history = pretrain(settings, UNetEncoder(width=4, depth=2), volumes(32), LocalRuntime(), seed=0).fitted.history
     assert sum(row["loss"] for row in history[-3:]) < 0.7 * sum(row["loss"] for row in history[:3])
-    assert history[-1]["val/loss"] < 0.95 * history[0]["val/loss"]
+    assert history[-1]["val/loss"] < 0.8 * history[0]["val/loss"]
 
 
 def test_parts_need_volumes():

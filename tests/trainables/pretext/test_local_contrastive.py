@@ -39,7 +39,7 @@ def test_matching_regions_show_the_same_place_after_every_operation():
     line = (torch.arange(64) + 0.5) / 32 - 1
     painted = torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(20, 2, 64, 64) * 0.5 + 0.5
     draws = [Draw(seed, 20, 0, 20) for seed in (1, 2)]
-    places, there = matching(MOVING, draws, Draw(3, 20, 0, 20), 40)
+    places, there = matching(MOVING, draws, Draw(3, 20, 0, 20), 40, (64, 64))
     assert 0.2 < there.float().mean() < 1
     seen = []
     for draw, place in zip(draws, places, strict=True):
@@ -54,9 +54,9 @@ def test_matching_regions_show_the_same_place_after_every_operation():
 
 def test_places_are_as_exact_in_a_half_precision_step():
     draws = [Draw(seed, 20, 0, 20) for seed in (1, 2)]
-    exact, _ = matching(MOVING, draws, Draw(3, 20, 0, 20), 40)
+    exact, _ = matching(MOVING, draws, Draw(3, 20, 0, 20), 40, (64, 64))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found, _ = matching(MOVING, draws, Draw(3, 20, 0, 20), 40)
+        found, _ = matching(MOVING, draws, Draw(3, 20, 0, 20), 40, (64, 64))
     assert torch.equal(found, exact)
 
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from gloo import join, leave
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.networks.batchnorm import synchronise
+from trainables.pretext.nt_xent import nt_xent
 from trainables.pretext.projection import mlp
-from trainables.pretext.simclr import nt_xent
 
 
 def by_the_equation(one: np.ndarray, two: np.ndarray, temperature: float) -> float:
@@ -77,8 +78,7 @@ class Embedder(nn.Module):
 
 
 def worker(rank: int, images: Tensor, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    join(rank, folder)
     half = images.shape[1] // 2
     views = torch.cat(list(images[:, rank * half : (rank + 1) * half]))
     model = DistributedDataParallel(synchronise(Embedder()))
@@ -92,8 +92,7 @@ def worker(rank: int, images: Tensor, folder: str) -> None:
             {"loss": mean / 2, "gradients": state, "buffers": dict(model.module.named_buffers())}, f"{folder}/out.pt"
         )
     del model, loss, views
-    dist.barrier()  # a group torn down while the other worker still uses it can wait for ever
-    dist.destroy_process_group()
+    leave()
 
 
 def test_two_workers_have_the_loss_and_gradients_of_one_with_the_whole_batch(tmp_path: Path):

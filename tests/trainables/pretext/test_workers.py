@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
+from gloo import join, leave
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from toys import toy_store
@@ -78,14 +78,12 @@ def trained(method: BackboneMethod, rank: int = 0, workers: int = 1) -> dict[str
 
 
 def worker(rank: int, views: Tensor, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    join(rank, folder)
     half = views.shape[1] // 2
     found = {name: gradients(name, views[:, rank * half : (rank + 1) * half]) for name in LOSSES}
     torch.save(found, f"{folder}/{rank}.pt")
     torch.save({name: trained(method, rank, 2) for name, method in METHODS.items()}, f"{folder}/task-{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
+    leave()
 
 
 @pytest.fixture(scope="module")

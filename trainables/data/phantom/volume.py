@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 Point = tuple[float, float, float]
 Shape = tuple[int, int, int]
@@ -142,6 +141,8 @@ def bent_space(shape: Shape, extent: Point, bend: float, rng: np.random.Generato
 
 def smooth_field(shape: Shape, knots: Shape, rng: np.random.Generator) -> np.ndarray:
     """Random numbers of unit variance at the knots of a coarse grid, cubic splines between; float32 `shape`."""
+    from scipy.interpolate import CubicSpline  # slow to import, and not needed to read a study file
+
     field = rng.standard_normal(knots)
     splines = [
         CubicSpline(np.arange(knot), np.eye(knot))((np.arange(n) + 0.5) / n * (knot - 1))
