@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from study.jobs import SHARED, Job, Need, Outcome
@@ -302,11 +302,6 @@ class Agenda:
         known = {**event["metrics"], **cost}
         objectives = self.plan.spec.search.objectives
         return [known[name] for name in objectives] if all(name in known for name in objectives) else None
-
-
-def outcome_of(event: Event) -> Outcome:
-    """The outcome in a "finished" event."""
-    return Outcome(**{part.name: event[part.name] for part in fields(Outcome)})
 
 
 def fits(need: Need, free: Need) -> bool:

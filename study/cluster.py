@@ -8,7 +8,8 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from study.declaration.spec import Capacity
 from study.jobs import Need
@@ -20,9 +21,13 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
 }
-"""Ray's settings for a driver that keeps its own records: no telemetry, no loggers, no snapshots of Tune's state."""
+"""Ray's settings for a driver that keeps its own records: no telemetry, no loggers, no snapshots of Tune's state.
+
+Tune by itself starts one process after another; the agenda gives out no more jobs than the cluster has room for.
+"""
 
 STORE = 200 * 2**20
 """Bytes of Ray's object store on this machine, which holds next to nothing: frames are memory-mapped files."""
@@ -60,7 +65,7 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
         except Exception as error:  # of many kinds: nobody there, another version, no token
             raise ClusterLost(_unreachable(address, error)) from error
     else:
-        init("local", include_dashboard=True, dashboard_host="127.0.0.1", object_store_memory=STORE)
+        _start_here(functools.partial(init, "local", include_dashboard=True, dashboard_host="127.0.0.1"))
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -68,6 +73,21 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
     finally:
         gc.collect()  # a handle of Ray's that is collected after Ray is gone ends the process
         ray.shutdown()
+
+
+def _start_here(start: Callable[..., Any]) -> None:
+    """Start Ray on this machine, once more if it fails: on a busy machine its parts may not find each other in time."""
+    import ray
+
+    try:
+        start(object_store_memory=STORE)
+    except Exception:  # of many kinds: a dashboard that is late, a port that was taken
+        ray.shutdown()
+        try:
+            start(object_store_memory=STORE)
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ClusterLost(f"Ray does not start on this machine: {lines[0]}; see `study doctor`") from error
 
 
 def _keep_credentials_out_of_the_logs() -> None:

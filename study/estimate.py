@@ -7,22 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import torch
-
+from study.calibration import Calibration, device
 from study.declaration.settings import canonical, plain
 from study.declaration.spec import StudySpec
 from study.jobs import Kind
 from study.plan import Plan
 from trainables.data.build import assign
-from trainables.data.frames import INDEX_DTYPE, FrameStore
+from trainables.data.noise_store import made_up_store
 from trainables.data.records import SPLITS, Clip, Split
 from trainables.data.settings import DataSettings
 from trainables.downstream.finetune import finetune
 from trainables.loop import FitSettings
 from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.registration.training import train_registration
-from trainables.runtime import LocalRuntime
+from trainables.runtime import LocalRuntime, use_threads
 
 EVALUATION = 1 / 3
 """Cost of judging an image, as a share of training on it: the forward pass alone."""
@@ -54,13 +52,16 @@ class Sizes:
     frames: Mapping[Split, float]
 
 
-def estimate(plan: Plan) -> Estimate:
+def estimate(plan: Plan, rates: Calibration) -> Estimate:
     """Measure a few steps of every stage that differs in cost, and multiply by what the plan runs.
 
     Early stopping is not counted on, so that searches with a pruner take less.
+
+    Args:
+        plan: of the study.
+        rates: what has been measured before.
     """
     hours = {**{str(kind): 0.0 for kind in plan.planned()}}
-    rates: dict[str, float] = {}
     shared: set[str] = set()
     for cell in plan.cells:
         spec = plan.resolve(cell.key, {})
@@ -81,8 +82,7 @@ def estimate(plan: Plan) -> Estimate:
         counts: dict[Kind, int] = {"trial": plan.trials(cell.key), "replicate": plan.spec.replicates}
         for kind, count in counts.items():
             hours[kind] += count * seconds / 3600
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "one CPU core"
-    return Estimate(hours, device)
+    return Estimate(hours, device())
 
 
 def _pretext_images(spec: StudySpec) -> float:
@@ -157,24 +157,29 @@ def _between(clip: Clip, stride: int) -> float:
     return max(0, span) / stride if stride else 0.0
 
 
-def _rate(stage: str, spec: StudySpec, known: dict[str, float]) -> float:
+def _rate(stage: str, spec: StudySpec, known: Calibration) -> float:
     """Training images (windows, pairs) a second of one worker, once for each network, method, batch and image size."""
+    needs = {"pretext": spec.resources.pretext, "registration": spec.resources.registration}
+    cpus = int(needs.get(stage, spec.resources.downstream).cpus)
     fits = {"pretext": spec.pretext.fit, "registration": spec.registration.fit, "downstream": spec.downstream.fit}
     methods = {"pretext": spec.pretext.method, "registration": spec.registration.network, "downstream": None}
     fit, method = fits[stage], plain(methods[stage])
     size = (spec.pretext_data or spec.data).image_size if stage == "pretext" else spec.data.image_size
     batch = min(fit.batch_size, 64)
-    key = canonical([stage, plain(spec.network), method, size, batch, fit.precision, fit.micro_batch])
-    if key not in known:
-        known[key] = max(row["images_per_second"] for row in _measure(stage, spec, fit, size, batch))
-    return known[key]
+
+    def measure() -> float:
+        use_threads(cpus)
+        return max(row["images_per_second"] for row in _measure(stage, spec, fit, size, batch))
+
+    what = [stage, plain(spec.network), method, size, batch, fit.precision, fit.micro_batch, cpus]
+    return known.rate(canonical(what), measure)
 
 
 def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: int) -> list[dict[str, float]]:
     in_parts = fit.micro_batch is not None and fit.micro_batch < fit.batch_size
     parts = max(2, min(fit.micro_batch or batch, batch // 2)) if in_parts else None  # cached gradients take longer
     short = replace(fit, epochs=2, batch_size=batch, steps_per_epoch=None, micro_batch=parts)
-    store = _made_up_store(2 * batch, size, {"registration": 2, "downstream": spec.network.frames}.get(stage, 1))
+    store = made_up_store(2 * batch, size, {"registration": 2, "downstream": spec.network.frames}.get(stage, 1))
     if stage == "registration":
         return train_registration(
             replace(spec.registration, fit=short, pairs="one_per_sequence"), store, LocalRuntime(), spec.seed
@@ -184,30 +189,3 @@ def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: in
         return pretrain(settings, spec.network, store, LocalRuntime(), spec.seed).fitted.history
     downstream = replace(spec.downstream, fit=short, label_fraction=1.0, labels=None, targets="labelled", folds=None)
     return finetune(downstream, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history
-
-
-def _made_up_store(sequences: int, size: int, frames: int) -> FrameStore:
-    """A store in memory with training sequences of so many frames of noise, and a few to validate."""
-    classes = ("background", "one", "two", "three")
-    total = (sequences + 4) * frames
-    index = np.zeros(total, INDEX_DTYPE)
-    index["mask"] = np.arange(total)
-    for column in ("subject", "sequence"):
-        index[column] = np.arange(total) // frames
-    index["split"][sequences * frames :] = SPLITS.index("val")
-    noise = np.random.default_rng(0)
-    return FrameStore(
-        folder=Path(),
-        images=noise.integers(0, 256, (total, 1, size, size), dtype=np.uint8),
-        masks=noise.integers(0, len(classes), (total, size, size), dtype=np.uint8),
-        index=index,
-        clinical={},
-        subjects=tuple(map(str, range(total))),
-        classes=classes,
-        views=("",),
-        mean=(0.5,),
-        std=(0.3,),
-        fingerprint="made up",
-        faults={},
-        split_by="official",
-    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.agenda import OBJECTIVE, Agenda, outcome_of
+from study.agenda import OBJECTIVE, Agenda
 from study.artifacts import ArtifactStore
 from study.cluster import capacity, local_resources, preflight, ray_session
 from study.declaration.definition import Study
@@ -25,7 +25,7 @@ from study.progress import Progress
 from study.spending import BudgetSpent, Spending
 from study.storage import ARTIFACT, FRAMES, Storage
 from study.sweep import Sweep
-from study.tracking import Draw, Tracker
+from study.tracking.tracker import Draw, Tracker
 from study.workspace import JobFolder, StudyFolder, Workspace
 from trainables.data.frames import FrameStore
 from trainables.data.prepare import prepare
@@ -197,7 +197,7 @@ def _tracking(tracker: Tracker, agenda: Agenda, folder: StudyFolder) -> Iterator
     """MLflow told of everything that ended before this launch, and of how this launch ends."""
     tracker.start()
     for event in agenda.outcomes.values():
-        tracker.job_finished(agenda.job_of(event) or _job_on_disk(folder.job(event["job"])), outcome_of(event))
+        tracker.job_finished(agenda.job_of(event) or _job_on_disk(folder.job(event["job"])), event)
     try:
         yield
     finally:

@@ -10,9 +10,11 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
+from study.jobs import Outcome
 from trainables.errors import UserError
 
 Event = dict[str, Any]
@@ -91,6 +93,11 @@ def outcomes(events: Iterable[Event]) -> dict[str, Event]:
         elif event["event"] == "chosen":
             found = {job: ended for job, ended in found.items() if not outdated(ended, event)}
     return found
+
+
+def outcome_of(ended: Event) -> Outcome:
+    """The outcome in a "finished" event."""
+    return Outcome(**{part.name: ended[part.name] for part in fields(Outcome)})
 
 
 def outdated(ended: Event, chosen: Event) -> bool:

@@ -23,7 +23,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 from optuna.trial import Trial, TrialState
 from scipy.stats import qmc
 
-from study.declaration.ranges import Choice, Int, LogUniform, Range, Uniform, holds, in_order
+from study.declaration.ranges import Choice, Int, LogUniform, Range, Uniform, holds, in_order, inner_condition
 from study.declaration.search import ASHA, OBJECTIVES, Hyperband, Median, Pruner, SearchSpec
 from trainables.seeds import derive, numpy_generator
 
@@ -75,10 +75,10 @@ class CellSearch:
             _remember_parents(self._study, self._study.sampler, self._spec.startup_trials)
         trial = self._study.ask()
         for path in self._space:
-            if holds(self._condition(path), trial.params.get):
+            if holds(inner_condition(self._spec.space, path), trial.params.get):
                 self._suggest(trial, path)
         self._trials.append(trial)
-        return Proposal(dict(trial.params), dict(self._study.trials[-1].system_attrs))
+        return Proposal(dict(trial.params), dict(self._study.get_trials(deepcopy=False)[-1].system_attrs))
 
     def restore(self, proposal: Proposal) -> None:
         """Take up a trial that was proposed before, as if `ask` had just given it."""
@@ -122,11 +122,7 @@ class CellSearch:
             if trial.should_prune():
                 self._pretexts.tell(trial, state=TrialState.PRUNED)
             else:
-                self._pretexts.tell(trial, self._pretexts.trials[trial.number].last_step)
-
-    def _condition(self, path: str) -> Mapping[str, Any]:
-        """What `path` asks of the other searched settings; the rest is the cell's, and holds there."""
-        return {other: wanted for other, wanted in self._spec.space[path].when.items() if other in self._space}
+                self._pretexts.tell(trial, self._pretexts.get_trials(deepcopy=False)[trial.number].last_step)
 
     def _suggest(self, trial: Trial, path: str) -> None:
         match self._space[path]:
@@ -145,7 +141,7 @@ class CellSearch:
             system_attrs=proposal.memory,
         )
         self._study.add_trial(frozen)
-        return Trial(self._study, self._study.trials[-1]._trial_id)
+        return Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
 
 
 def _remember_parents(study: optuna.Study, sampler: NSGAIISampler, population: int) -> None:
@@ -192,7 +188,7 @@ def _grid(space: Mapping[str, Range]) -> list[dict[str, Any]]:
     """Every combination, without the settings whose condition it does not meet."""
     points: list[dict[str, Any]] = [{}]
     for path in in_order(space):
-        inside = {other: wanted for other, wanted in space[path].when.items() if other in space}
+        inside = inner_condition(space, path)
         points = [
             further
             for point in points

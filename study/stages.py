@@ -61,6 +61,7 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
     write_json(folder.config, job.plain())
     try:
         fitted, metrics = _run(job, folder, artifacts, runtime)
+        runtime.settle()
         outcome = Outcome("completed", metrics, len(fitted.history), time.monotonic() - started)
     except (TrainingFailed, UserError) as error:
         outcome = Outcome("failed", {}, 0, time.monotonic() - started, str(error))

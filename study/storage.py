@@ -116,6 +116,9 @@ class Site:
     def saved(self) -> None:
         """A checkpoint was written."""
 
+    def reported(self) -> None:
+        """An epoch's metrics were written, and the driver is about to hear of them."""
+
     def ended(self) -> None:
         """The job has ended."""
 
@@ -148,13 +151,22 @@ class DistantSite(Site):
         super().__init__(replace(job, frames=str(frames)), folder, artifacts)
 
     def saved(self) -> None:
-        """Carry the checkpoint and the metrics; a store that fails to take them stops nothing."""
+        """Carry the checkpoint and the metrics."""
+        self._carry(*self.folder.root.glob("checkpoint*.pt"), self.folder.metrics)
+
+    def reported(self) -> None:
+        """Carry the metrics of what may be stopped at this epoch."""
+        if self.job.kind != "replicate":
+            self._carry(self.folder.metrics)
+
+    def _carry(self, *paths: Path) -> None:
+        """Put files into the store; one that fails to take them stops nothing."""
         try:
-            for path in (*self.folder.root.glob("checkpoint*.pt"), self.folder.metrics):
+            for path in paths:
                 if path.exists():
                     self._storage.put(path, f"{self._key}/{path.name}")
         except OSError as error:
-            log.warning("%s: a checkpoint was not carried to the store (%s)", self.job.id, error)
+            log.warning("%s: not carried to the store (%s)", self.job.id, error)
 
     def ended(self) -> None:
         """Carry what the job made, its result last."""

@@ -12,12 +12,11 @@ import gc
 import json
 import logging
 import os
-import re
 import shutil
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +33,12 @@ from study.agenda import OBJECTIVE, PROBE, Agenda
 from study.artifacts import ArtifactStore
 from study.cluster import ClusterLost, StorageFull, capacity
 from study.jobs import Job, Need, Outcome
+from study.lives import Life, MemoryKill
 from study.progress import Progress
 from study.spending import BudgetSpent, Spending
 from study.stages import MetricsLog, execute, forget_other, read_outcome
 from study.storage import ARTIFACT, RESULT, Places, Storage, job_key, node_cache
-from study.tracking import Tracker
+from study.tracking.tracker import Tracker
 from study.workspace import StudyFolder
 from trainables.runtime import LocalRuntime, use_threads
 
@@ -49,9 +49,6 @@ TRIAL_MEMORY = 2**26
 
 AT_A_TIME = 1000
 """Jobs that one of Tune's runs is given; the next begins when they have ended."""
-
-MAX_DEATHS = 3
-"""Deaths of a job's process, without an epoch gained between them, that make it a failed job."""
 
 TOLD = (OBJECTIVE, PROBE, "val/loss", "loss")
 """Metrics that the driver is told while a job runs."""
@@ -92,7 +89,7 @@ class Sweep:
         self.tracker, self.progress = tracker, progress
         self._stopping: set[str] = set()
         self._again: deque[Job] = deque()
-        self._lives: dict[str, _Life] = defaultdict(_Life)
+        self._lives: dict[str, Life] = defaultdict(Life)
         self._actors: dict[str, str] = {}
         self.spending = Spending(agenda, time.monotonic)
         self.lost_since: float | None = None
@@ -121,7 +118,7 @@ class Sweep:
             return False
         except Exception as error:
             if isinstance(error.__cause__, OutOfMemoryError):
-                self._ran_out_of_memory(error.__cause__)
+                self._processes_killed(error.__cause__)
                 return True
             if isinstance(error, BudgetSpent | StorageFull | ClusterLost):
                 raise
@@ -190,9 +187,10 @@ class Sweep:
             self._stopping.add(job_id)
         return stop
 
-    def _ran_out_of_memory(self, error: OutOfMemoryError) -> None:
-        """Fail the jobs whose processes Ray killed; all others go on from their checkpoints."""
-        killed = {self._actors.get(actor) for actor in re.findall(r"Selected to kill: \(Actor\((\w+)\)", str(error))}
+    def _processes_killed(self, error: OutOfMemoryError) -> None:
+        """Fail the job that had most memory, if Ray killed it; all others go on from their checkpoints."""
+        kill = MemoryKill.of(error)
+        killed = {self._actors.get(actor) for actor in kill.killed} if kill is not None else set()
         waiting = {job.id for job in self._again}
         for job in list(self.agenda.running.values()):
             if job.id in killed:
@@ -211,7 +209,10 @@ class Sweep:
         if NO_SPACE in str(cause) or shutil.disk_usage(self.folder.root).free < ROOM:
             place = self.folder.job(job_id).root
             self._stop = StorageFull(f"no space is left for {place}; make some and run the same command again")
-        self._lives[job_id].die(cause)
+        kill = MemoryKill.of(cause)
+        # The processes of a group of workers are not among the actors known here: the group answers for them.
+        own = kill is not None and self._actors.get(kill.largest or "", job_id) == job_id
+        self._lives[job_id].die(out_of_memory=own)
 
     def ended(self, job_id: str, last: Mapping[str, Any] | None, *, error: bool) -> None:
         """Record how a job ended; one whose process died goes on from its checkpoint in another.
@@ -232,7 +233,7 @@ class Sweep:
             return
         self._stopping.discard(job_id)
         self.agenda.finish(job_id, outcome)
-        self.tracker.job_finished(job, outcome)
+        self.tracker.job_finished(job, self.agenda.outcomes[job_id])
         self.progress.job_finished(job_id, outcome.status, outcome.metrics, outcome.seconds, outcome.reason)
 
     def _outcome(self, job_id: str, last: Mapping[str, Any], *, error: bool) -> Outcome:
@@ -275,38 +276,6 @@ class Sweep:
             cpus=total["CPU"] - sum(need.workers * need.cpus for need in needs),
             gpus=total["GPU"] - sum(need.workers * need.gpus for need in needs),
         )
-
-
-@dataclass
-class _Life:
-    """How often a job's process has died, and what of.
-
-    Attributes:
-        epoch: the last that was reported.
-        deaths: since an epoch was last reached that was new.
-        out_of_memory: whether Ray killed it for its memory; the same again would end the same way.
-    """
-
-    epoch: int = 0
-    deaths: int = 0
-    out_of_memory: bool = False
-    _died_at: int = -1
-
-    def die(self, cause: Exception | None) -> None:
-        """Count one more."""
-        self.deaths = self.deaths + 1 if self.epoch <= self._died_at else 1
-        self._died_at = self.epoch
-        self.out_of_memory = "running low on memory" in str(cause)  # a worker group passes on Ray's text only
-
-    @property
-    def worth_another(self) -> bool:
-        """Whether to start it again."""
-        return not self.out_of_memory and self.deaths < MAX_DEATHS
-
-    @property
-    def reason(self) -> str:
-        """Why it is not started again."""
-        return "it ran out of the node's memory" if self.out_of_memory else f"its process died {self.deaths} times"
 
 
 class _Searcher(Searcher):
@@ -401,7 +370,12 @@ def _trial(config: dict[str, Any]) -> None:
         return
     use_threads(int(job.need.cpus))
     site = places.site(job, node_cache())
-    report = MetricsLog(site.folder, _tell)
+
+    def tell(epoch: int, metrics: Mapping[str, float]) -> None:
+        site.reported()
+        _tell(epoch, metrics)
+
+    report = MetricsLog(site.folder, tell)
     runtime = LocalRuntime(site.folder.root, report, save_every=site.save_every, on_save=site.saved)
     execute(site.job, site.folder, site.artifacts, runtime)
     site.ended()

@@ -55,14 +55,18 @@ class TrainWorker:
         """Rank 0 writes a checkpoint if `force` or if the last is older than the site says."""
         if self.rank != 0 or (not force and time.monotonic() - self._saved_at < self._site.save_every):
             return
-        self._checkpoints.save(state())
-        self._site.saved()
+        self._checkpoints.save(state(), self._site.saved)
         self._saved_at = time.monotonic()
+
+    def settle(self) -> None:
+        """Wait for the writer."""
+        self._checkpoints.wait()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Rank 0's metrics go to the job's folder and, through Ray Train, to the sweep."""
         if self._log is not None:
             self._log(epoch, metrics)
+            self._site.reported()
         ray.train.report({"epoch": epoch, **metrics})
 
 

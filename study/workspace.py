@@ -19,6 +19,7 @@ class Workspace:
     root/artifacts/ stage outputs, by digest
     root/studies/   one folder a study
     root/mlflow.db  the local tracking store, with its files in root/mlflow/
+    root/calibration.json  how fast machines were measured to train
     """
 
     root: Path
@@ -32,6 +33,11 @@ class Workspace:
     def artifacts(self) -> Path:
         """Stage outputs by digest."""
         return self.root / "artifacts"
+
+    @property
+    def calibration(self) -> Path:
+        """How fast machines were measured to train."""
+        return self.root / "calibration.json"
 
     @property
     def tracking_uri(self) -> str:

@@ -20,7 +20,7 @@ from study.declaration.documents import Document
 from study.jobs import SHARED
 from study.ledger import Event, Ledger, follow, outcomes
 from study.lock import StudyLocked, driver_lock, holder
-from study.tracking import TrackingState
+from study.tracking.state import TrackingState
 from study.workspace import StudyFolder
 from trainables.errors import UserError
 

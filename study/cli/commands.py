@@ -55,12 +55,16 @@ def plan(
     sets: Sets = None,
     data: Data = None,
     run_as: As = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure again how fast this machine trains.")] = False,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """What a study would run: cells, trials, shared pretrainings and the time they take; runs nothing."""
+    from study.calibration import Calibration
     from study.cli.planning import show_plan
 
-    show_plan(_load(name, profile, sets, data, run_as), out, as_json=as_json)
+    rates = Calibration(workspace(root).calibration, again=measure)
+    show_plan(_load(name, profile, sets, data, run_as), rates, out, as_json=as_json)
 
 
 @app.command()
@@ -89,10 +93,24 @@ def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def report(name: RunName, root: Root = None) -> None:
-    """The study's tables, figures and conclusions, from what has finished so far."""
-    from analysis.report import write_report
+def report(
+    name: RunName,
+    rows: Annotated[
+        list[str] | None, typer.Option(help="A factor down the table. Repeatable. [all that are not across]")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="The factor across. [the amount of labels, or the last factor]")
+    ] = None,
+    margin: Annotated[float, typer.Option(help="Dice that may be lost for fewer labels.", min=0.0)] = 0.02,
+    root: Root = None,
+) -> None:
+    """The study's tables, figures and conclusions, from what has finished so far; all of it in one HTML page."""
+    from analysis.report import View, write_report
+    from study.tracking.views import view_path
 
     place = workspace(root)
-    write_report(place.existing_study(name), out)
-    out.print(f"MLflow UI: mlflow ui --backend-store-uri {place.tracking_uri}", soft_wrap=True)
+    write_report(place.existing_study(name), out, View(tuple(rows) if rows else None, columns, margin))
+    path = view_path(place, name)
+    if path is not None:
+        out.print(f"MLflow: mlflow ui --backend-store-uri {place.tracking_uri}", soft_wrap=True)
+        out.print(f"  then open http://127.0.0.1:5000{path}", soft_wrap=True, markup=False)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import pandas as pd
 import typer
 from rich.table import Table
 
@@ -16,6 +15,8 @@ from study.declaration.search import OBJECTIVES
 from trainables.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.load import StudyResults
 
 
@@ -32,10 +33,9 @@ def best(
     """
     from analysis.load import load
 
-    folder = workspace(root).existing_study(name)
-    results = load(folder)
+    results = load(workspace(root).existing_study(name))
     if front:
-        _show_fronts(results, json.loads(folder.plan.read_text())["spec"], as_json)
+        _show_fronts(results, as_json)
         return
     metric = f"val/{results.plan.metric}"
     found: list[dict[str, Any]] = []
@@ -56,16 +56,14 @@ def best(
     _print(found, [metric])
 
 
-def _show_fronts(results: StudyResults, spec: dict[str, Any], as_json: bool) -> None:
+def _show_fronts(results: StudyResults, as_json: bool) -> None:
     """Of every cell, the completed trials that no other beats."""
     from analysis.pareto import front
 
-    objectives = list(spec["search"]["objectives"])
+    objectives = list(results.plan.objectives)
     found: list[dict[str, Any]] = []
     for cell in results.plan.cells:
         trials = results.of_kind("trial", cell)
-        gpus = spec["resources"]["downstream"]["gpus"] * spec["resources"]["downstream"]["workers"]
-        trials = trials.assign(gpu_hours=trials["seconds"] * gpus / 3600)
         trials = trials[trials["status"] == "completed"].dropna(subset=objectives)
         if trials.empty:
             continue
@@ -83,6 +81,8 @@ def _show_fronts(results: StudyResults, spec: dict[str, Any], as_json: bool) -> 
 
 
 def _params(trial: pd.Series[Any]) -> dict[str, Any]:
+    import pandas as pd
+
     searched = ((str(column), value) for column, value in trial.items() if str(column).startswith("param/"))
     return {column.removeprefix("param/"): value for column, value in searched if pd.notna(value)}
 

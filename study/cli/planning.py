@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from study.calibration import Calibration
 from study.declaration.definition import Study
 from study.declaration.settings import component_name
 from study.estimate import Estimate, estimate
@@ -19,11 +20,11 @@ SHOWN = 40
 """Cells printed in full; the JSON has them all."""
 
 
-def show_plan(study: Study, out: Console, *, as_json: bool) -> None:
+def show_plan(study: Study, rates: Calibration, out: Console, *, as_json: bool) -> None:
     """Print cells, jobs and the estimated hours."""
     plan = Plan(study)
     try:
-        cost, unknown = estimate(plan), ""
+        cost, unknown = estimate(plan, rates), ""
     except DataError as error:
         cost, unknown = None, str(error)
     if as_json:
@@ -46,7 +47,10 @@ def show_plan(study: Study, out: Console, *, as_json: bool) -> None:
         return
     for kind, hours in {**cost.hours, "total": cost.total}.items():
         out.print(f"  {kind:<10} {_duration(hours)}")
-    out.print(f"of {cost.device} a worker, from a few steps measured here; pruning makes it less", soft_wrap=True)
+    out.print(
+        f"of {cost.device} a worker, from a few steps measured here (--measure: again); pruning makes it less",
+        soft_wrap=True,
+    )
 
 
 def _cells(plan: Plan) -> Table:

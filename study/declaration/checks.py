@@ -8,7 +8,7 @@ from typing import Any
 from study.declaration.documents import Document, split_path
 from study.declaration.factors import Cell, FactorReader
 from study.declaration.problems import Keys, Problem, SpecError
-from study.declaration.ranges import Range, holds, in_order
+from study.declaration.ranges import Range, holds, in_order, inner_condition
 from study.declaration.settings import parse
 from study.declaration.space import ABSENT, setting, space_of
 from study.declaration.spec import StudySpec
@@ -127,8 +127,8 @@ class Checker:
         for turn in range(max((len(choice.examples) for choice in space.values()), default=0)):
             values: dict[str, Any] = {}
             for path in in_order(space):
-                examples, inside = space[path].examples, {p: v for p, v in space[path].when.items() if p in space}
-                if holds(inside, values.get):
+                examples = space[path].examples
+                if holds(inner_condition(space, path), values.get):
                     values[path] = examples[turn % len(examples)]
             for problem in self._problems({**cell.overrides, **values}):
                 if problem not in known:

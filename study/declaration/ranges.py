@@ -57,7 +57,7 @@ class Uniform(Range):
     @property
     def examples(self) -> tuple[float, ...]:
         """Both ends and one between, which is no whole number."""
-        return self.low, self.high, self.low + 0.381966 * (self.high - self.low)
+        return _ends_and_between(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class LogUniform(Range):
     @property
     def examples(self) -> tuple[float, ...]:
         """Both ends and one between, which is no whole number."""
-        return self.low, self.high, self.low + 0.381966 * (self.high - self.low)
+        return _ends_and_between(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,11 @@ def in_order(space: Mapping[str, Range]) -> list[str]:
         raise ValueError(f"these wait for each other: {', '.join(sorted(set(error.args[1])))}") from error
 
 
+def inner_condition(space: Mapping[str, Range], path: str) -> dict[str, Any]:
+    """What a range asks of the space's other settings; the rest of its condition is about the cell's."""
+    return {other: wanted for other, wanted in space[path].when.items() if other in space}
+
+
 def holds(when: Mapping[str, Any], value: Callable[[str], Any]) -> bool:
     """Whether every setting of a condition has the value it names; `value` gives the one at a dotted path."""
     return all(_is_one_of(value(path), wanted) for path, wanted in when.items())
@@ -143,3 +148,7 @@ def _is_one_of(found: Any, wanted: Any) -> bool:
 def _check_order(low: float, high: float) -> None:
     if not low < high:
         raise ValueError(f"low is {low}, high is {high}, expected low < high")
+
+
+def _ends_and_between(low: float, high: float) -> tuple[float, float, float]:
+    return low, high, low + 0.381966 * (high - low)

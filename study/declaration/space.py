@@ -7,7 +7,7 @@ from typing import Any
 
 from study.declaration.ranges import Range, holds
 from study.declaration.settings import plain
-from study.declaration.spec import StudySpec
+from study.declaration.spec import Start, StudySpec
 
 ABSENT: Any = object()
 """What stands for a setting that there is not."""
@@ -24,9 +24,11 @@ def setting(spec: StudySpec, path: str) -> Any:
 
 
 def space_of(spec: StudySpec, space: Mapping[str, Range]) -> dict[str, Range]:
-    """The ranges that are searched in a cell with these settings."""
+    """The ranges that are searched in a cell with these settings; where nothing is pretrained, none of pretraining."""
+    idle = isinstance(spec.pretext.method, Start) and "pretext.method" not in space
     return {
         path: choice
         for path, choice in space.items()
-        if holds({p: v for p, v in choice.when.items() if p not in space}, lambda path: setting(spec, path))
+        if not (idle and path.startswith("pretext."))
+        and holds({p: v for p, v in choice.when.items() if p not in space}, lambda path: setting(spec, path))
     }

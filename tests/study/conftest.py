@@ -1,3 +1,5 @@
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,3 +13,28 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran = study(root, "run", str(TINY))
     assert ran.returncode == 0, ran.stderr
     return root
+
+
+@pytest.fixture
+def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of an S3-compatible server on this machine that holds an empty bucket, `studies`; the environment has
+    its address and credentials.
+    """
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    port = server.get_host_and_port()[1]
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    # All servers of a process share what they hold.
+    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/moto-api/reset", method="POST")).close()
+    boto3.client("s3").create_bucket(Bucket="studies")
+    yield port
+    server.stop()

@@ -1,8 +1,9 @@
+import contextlib
 import socket
 
 import pytest
 
-from study.cluster import ClusterLost, capacity, preflight, ray_session
+from study.cluster import ClusterLost, _start_here, capacity, preflight, ray_session
 from study.declaration.spec import Capacity
 from study.jobs import Need
 from trainables.errors import UserError
@@ -33,3 +34,18 @@ def test_an_autoscaling_cluster_counts_as_what_it_may_grow_to():
     assert capacity(now, None) == {"CPU": 4.0, "GPU": 0.0}
     assert capacity(now, Capacity(cpus=2, gpus=8)) == {"CPU": 4.0, "GPU": 8.0}
     preflight([("downstream", Need(gpus=0.5))], capacity(now, Capacity(gpus=8)))
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_ray_is_started_once_more_where_it_did_not_start(monkeypatch, failures):
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    tries = []
+
+    def start(**options):
+        tries.append(options)
+        if len(tries) <= failures:
+            raise RuntimeError("the dashboard is late\nand more")
+
+    with pytest.raises(ClusterLost, match="the dashboard is late; see") if failures == 2 else contextlib.nullcontext():
+        _start_here(start)
+    assert len(tries) == min(failures, 1) + 1

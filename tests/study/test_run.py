@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,9 +13,14 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
+from notebook_runs import pictures, run_notebook
 from whole_studies import TINY, check_complete, command, final_metrics, finished, study
 
+from analysis.load import load
+from study.tracking.reader import jobs_from_mlflow
+from study.tracking.views import view_path
 from study.workspace import Workspace
+from trainables.errors import UserError
 
 pytestmark = pytest.mark.ray
 
@@ -46,6 +52,43 @@ def test_a_second_run_trains_nothing(uninterrupted):
     assert Workspace(uninterrupted).study("tiny").ledger.read_bytes() == before
 
 
+def test_what_mlflow_is_sent_again_is_there_once(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    (Workspace(tmp_path).study("tiny").root / "tracking.jsonl").unlink()  # as if killed before it was noted
+    again = study(tmp_path, "run", str(TINY))
+    assert again.returncode == 0, again.stderr
+    check_complete(tmp_path)
+
+
+def test_the_tracking_store_tells_of_the_jobs_what_the_folder_does(uninterrupted):
+    workspace = Workspace(uninterrupted)
+    folder = workspace.study("tiny")
+    here, there = load(folder).jobs, jobs_from_mlflow(workspace.tracking_uri, "tiny")
+    columns = ["id", "kind", "cell", "method", "label_fraction", "index", "status"]
+    columns += ["param/downstream.fit.optimizer.lr", "val/dice", "test/dice"]
+    here = here[here["kind"].isin(("trial", "replicate"))].sort_values("id", ignore_index=True)
+    there = there[there["kind"].isin(("trial", "replicate"))].reset_index(drop=True)
+    pd.testing.assert_frame_equal(there[columns], here[columns], check_dtype=False)
+    with pytest.raises(UserError, match=r"no study 'tniy' at .*did you mean 'tiny'"):
+        jobs_from_mlflow(workspace.tracking_uri, "tniy")
+    book = run_notebook("hyperparameter_landscape", folder, MLFLOW_TRACKING_URI=workspace.tracking_uri)
+    assert pictures(book) >= 1
+
+
+def test_mlflow_shows_the_replicates_with_their_factors_and_the_best_first(uninterrupted):
+    workspace = Workspace(uninterrupted)
+    client = MlflowClient(workspace.tracking_uri)
+    experiment = client.get_experiment_by_name("tiny")
+    path = view_path(workspace, "tiny")
+    assert path == f"/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey=replicates"
+    view = json.loads(experiment.tags["mlflow.sharedViewState.replicates"])
+    found = client.search_runs([experiment.experiment_id], view["searchFilter"], order_by=["metrics.`test/dice` DESC"])
+    assert len(found) == 8
+    known = {f"params.`{name}`" for name in found[0].data.params} | {f"metrics.`{n}`" for n in found[0].data.metrics}
+    assert set(view["selectedColumns"]) <= known
+    assert view_path(workspace, "another") is None
+
+
 def test_a_run_in_mlflow_has_its_data_its_model_its_picture_and_what_it_started_from(uninterrupted):
     client = MlflowClient(Workspace(uninterrupted).tracking_uri)
     (experiment,) = client.search_experiments(filter_string="name = 'tiny'")
@@ -74,7 +117,14 @@ def test_the_report_is_written(uninterrupted):
     assert made.returncode == 0, made.stderr
     assert "mlflow ui --backend-store-uri" in made.stdout
     report = Workspace(uninterrupted).study("tiny").report
-    assert {"table.md", "table.csv", "dice_vs_labels.png", "overlays.png"} <= {p.name for p in report.iterdir()}
+    there = {path.name for path in report.iterdir()}
+    assert {"report.html", "table.md", "table.tex", "dice_vs_labels.png", "overlays.png", "embedding_map.png"} <= there
+    turned = study(uninterrupted, "report", "tiny", "--columns", "method", "--rows", "label_fraction")
+    assert turned.returncode == 0, turned.stderr
+    assert "method random" in (report / "table.md").read_text()
+    wrong = study(uninterrupted, "report", "tiny", "--columns", "methd")
+    assert wrong.returncode == 2
+    assert "did you mean 'method'?" in wrong.stderr
 
 
 def test_a_changed_study_under_a_used_name_is_refused_with_the_difference(uninterrupted):

@@ -1,10 +1,10 @@
 """A store by URI: a folder, and a real S3-compatible server."""
 
-from collections.abc import Iterator
+import json
 from pathlib import Path
 
 import pytest
-from whole_studies import TINY, check_complete, final_metrics, study
+from whole_studies import TINY, check_complete, final_metrics, finished, study
 
 from study.artifacts import ArtifactStore
 from study.jobs import Job, Need
@@ -15,22 +15,9 @@ from trainables.files import write_json
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URI of an empty bucket of a server on this machine, with its credentials in the environment."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    import boto3
-
-    boto3.client("s3").create_bucket(Bucket="studies")
-    yield "s3://studies/team"
-    server.stop()
+def s3(s3_server: int) -> str:
+    """The URI of an empty store."""
+    return "s3://studies/team"
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -104,3 +91,7 @@ def test_a_study_whose_jobs_see_only_an_s3_store_ends_like_any_other(uninterrupt
     mine, other = (Workspace(root).study("tiny") for root in (tmp_path / "here", uninterrupted))
     assert final_metrics(mine) == final_metrics(other)
     assert list((tmp_path / "node").iterdir())
+    assert any(event["status"] == "stopped" for event in finished(mine))
+    for event in finished(mine):
+        lines = mine.job(str(event["job"])).metrics.read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == list(range(1, int(str(event["epochs"])) + 1))

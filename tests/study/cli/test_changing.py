@@ -151,3 +151,28 @@ def test_a_study_is_stopped_extended_compared_and_its_best_named(uninterrupted, 
     rows = json.loads(study(root, "compare", "tiny", "other", "--json").stdout)
     assert len(rows) == len(best)
     assert all(row["difference"] == 0 and row["replicates"] == 2 for row in rows)
+
+
+@pytest.mark.ray
+@pytest.mark.drill
+def test_a_search_for_two_things_has_a_front_and_can_be_extended(tmp_path):
+    two = ("--set", "search.objectives=[val/dice, seconds]", "--set", "search.sampler=nsga2", "--set", "replicates=1")
+    two += ("--set", "search.pruner={name: none}", "--set", "factors.downstream.label_fraction=[1.0]")
+    ran = study(tmp_path, "run", str(TINY), *two)
+    assert ran.returncode == 0, ran.stderr
+    folder = Workspace(tmp_path).study("tiny")
+    fronts = json.loads(study(tmp_path, "best", "tiny", "--front", "--json").stdout)
+    trials = [event for event in finished(folder) if event["kind"] == "trial"]
+    for cell in {trial["cell"] for trial in trials}:
+        points = {t["index"]: (-t["metrics"]["val/dice"], t["seconds"]) for t in trials if t["cell"] == cell}
+        kept = {each["trial"] for each in fronts if each["cell"] == cell}
+        for index, (cost, seconds) in points.items():
+            beaten = any((c <= cost and s <= seconds and (c, s) != (cost, seconds)) for c, s in points.values())
+            assert (index in kept) == (not beaten)
+    more = study(tmp_path, "extend", "tiny", "--trials", "5")
+    assert more.returncode == 0, more.stderr
+    after = [event for event in finished(folder) if event["kind"] == "trial"]
+    assert len(after) == 10
+    assert [t for t in after if t["index"] < 3] == trials
+    fewer = study(tmp_path, "extend", "tiny", "--trials", "4")
+    assert fewer.returncode == 2

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from study.cli.app import app
-from study.cli.doctor import Finding, Listener, examine, exposed, listening
 from study.cli.main import guarded
+from study.health import Finding, Listener, examine, exposed, listening
 from study.workspace import Workspace
 
 

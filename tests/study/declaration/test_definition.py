@@ -201,7 +201,7 @@ def test_levels_that_do_not_go_together_are_told(path):
         ("downstream.label_fraction: {uniform: [0.1, 1]}", "is also set by the factor 'label_fraction'"),
         ("data.stride: {int: [1, 2]}", "is no setting that can be searched; known: downstream, network, pretext"),
         ("downstream.augment.strenth: {uniform: [0, 1]}", "unknown key; did you mean 'strength'?"),
-        ("pretext.method.temperature: {uniform: [0.1, 1]}", "(in the cell method=random,label_fraction=0.5)"),
+        ("pretext.method.temperature: {uniform: [0.1, 1]}", "(in the cell method=byol,label_fraction=0.5)"),
         (
             "downstream.augment.strength: {uniform: [0, 1], when: {downstream.fit.optimzer: adam}}",
             "when: no cell has a setting 'downstream.fit.optimzer'",

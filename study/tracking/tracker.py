@@ -15,18 +15,18 @@ import queue
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from study.artifacts import ArtifactStore
-from study.jobs import SHARED, Job, Outcome
-from study.ledger import Event
+from study.jobs import SHARED, Job
+from study.ledger import Event, outcome_of
 from study.model_card import model_card
+from study.tracking.state import Tracked, TrackingState
+from study.tracking.views import view_tags
 from study.workspace import JobFolder, StudyFolder, Workspace
 
 log = logging.getLogger(__name__)
@@ -42,55 +42,6 @@ TAG = "study.job"
 
 Draw = Callable[[JobFolder, Path, Path], bool]
 """Writes the picture of a job: (its folder, its frames, the file to write); whether it did."""
-
-
-@dataclass
-class Tracked:
-    """How far the record in MLflow is of a job.
-
-    Attributes:
-        run_id: MLflow's.
-        digest: of the job's configuration.
-        sent: bytes of the metrics file that have been looked at.
-        epoch: the last that was sent; one that a restarted job repeats is not sent again.
-        closed: whether the job had ended and everything was sent.
-    """
-
-    run_id: str
-    digest: str
-    sent: int = 0
-    epoch: int = 0
-    closed: bool = False
-
-
-class TrackingState:
-    """How far MLflow is, in a file of the study's folder: a line each time a job's record has got further."""
-
-    def __init__(self, folder: StudyFolder) -> None:
-        self._path = folder.root / "tracking.jsonl"
-
-    def read(self) -> dict[str, Tracked]:
-        """By job; a line that was torn is left out."""
-        found: dict[str, Tracked] = {}
-        for line in self._path.read_text().splitlines() if self._path.exists() else ():
-            with contextlib.suppress(ValueError):
-                record = json.loads(line)
-                job = record.pop("job")
-                found[job] = Tracked(**record)
-        return found
-
-    def put(self, job_id: str, tracked: Tracked) -> None:
-        """Note where a job's record is now."""
-        with self._path.open("a") as file:
-            file.write("\n" * self._torn() + json.dumps({"job": job_id, **asdict(tracked)}) + "\n")
-
-    def _torn(self) -> bool:
-        """Whether the last line lacks its end."""
-        if not self._path.exists() or self._path.stat().st_size == 0:
-            return False
-        with self._path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read() != b"\n"
 
 
 class Tracker:
@@ -112,7 +63,7 @@ class Tracker:
         self._artifacts = ArtifactStore(workspace.artifacts)
         self._state = TrackingState(folder)
         self._jobs: dict[str, Job] = {}
-        self._outcomes: dict[str, Outcome] = {}
+        self._ended: dict[str, Event] = {}
         self._tracked: dict[str, Tracked] = {}
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -133,10 +84,10 @@ class Tracker:
         """Open the job's run, or the one it has from an earlier launch."""
         self._jobs[job.id] = job
 
-    def job_finished(self, job: Job, outcome: Outcome) -> None:
-        """Send the rest of the job's metrics and close its run."""
+    def job_finished(self, job: Job, ended: Event) -> None:
+        """Send the rest of the job's metrics and close its run; `ended` is the ledger's word of its end."""
         self._jobs[job.id] = job
-        self._outcomes[job.id] = outcome
+        self._ended[job.id] = ended
 
     def close(self, status: str, timeout: float = 60.0) -> None:
         """Send what is left and close the study's run; gives up after `timeout` seconds."""
@@ -152,7 +103,7 @@ class Tracker:
         return not {(job, event["digest"]) for job, event in ended.items()} <= closed
 
     def _all_closed(self) -> bool:
-        return not self._outcomes
+        return not self._ended
 
     def _work(self) -> None:
         running = True
@@ -179,7 +130,7 @@ class Tracker:
             tracked = self._tracked.get(job_id)
             if tracked is not None and tracked.closed and tracked.digest == self._jobs[job_id].digest:
                 del self._jobs[job_id]  # nothing more can come
-                self._outcomes.pop(job_id, None)
+                self._ended.pop(job_id, None)
 
     def _bring_up(self, job: Job) -> None:
         self._connect()
@@ -192,10 +143,10 @@ class Tracker:
         if tracked is None:
             tracked = self._tracked[job.id] = self._open(job)
         folder = self._folder.job(job.id)
-        outcome = self._outcomes.get(job.id)
+        ended = self._ended.get(job.id)
         self._send_metrics(folder, tracked)
-        if outcome is not None:
-            self._close_run(job, folder, tracked, outcome)
+        if ended is not None:
+            self._close_run(job, folder, tracked, ended)
 
     def _connect(self) -> None:
         """The client, the experiment and the study's run; nothing if they are there."""
@@ -216,6 +167,8 @@ class Tracker:
             self._experiment = client.create_experiment(name, artifact_location=place)
         else:
             self._experiment = experiment.experiment_id
+        for tag, value in view_tags(self._folder).items():
+            client.set_experiment_tag(self._experiment, tag, value)
         self._client = client
         tags = {"study": name, "kind": "study", "title": self._title, **self._git}
         self._parent = self._find_or_create("study", tags, name)
@@ -297,10 +250,11 @@ class Tracker:
             self._client.log_batch(tracked.run_id, metrics=metrics[first : first + BATCH])
         tracked.sent, tracked.epoch = tracked.sent + len(whole), reached
 
-    def _close_run(self, job: Job, folder: JobFolder, tracked: Tracked, outcome: Outcome) -> None:
+    def _close_run(self, job: Job, folder: JobFolder, tracked: Tracked, ended: Event) -> None:
         from mlflow.entities import Metric
 
-        stamp, step = int(time.time() * 1000), outcome.epochs
+        outcome = outcome_of(ended)
+        stamp, step = int(ended["time"] * 1000), outcome.epochs
         best = {
             f"best/{name.removeprefix('val/')}": v for name, v in outcome.metrics.items() if name.startswith("val/")
         }
@@ -343,7 +297,7 @@ class Tracker:
     def _end_study(self, status: str) -> None:
         self._connect()
         for job, tracked in self._tracked.items():  # of jobs that were running when the study was interrupted
-            if not tracked.closed and job not in self._outcomes:
+            if not tracked.closed and job not in self._ended:
                 self._client.set_terminated(tracked.run_id, "KILLED")
                 self._remember(job)
         self._client.set_terminated(self._parent, status)
