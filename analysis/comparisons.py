@@ -37,19 +37,19 @@ class Comparison:
     def sentence(self) -> str:
         """The comparison in one plain sentence."""
         estimate = self.difference.estimate
-        where = f"at {self.column_title}"
+        where = f" at {self.column_title}" if self.column else ""
         counts = f"n = {_count(estimate.n_subjects, 'subject')}, {_count(estimate.n_replicates, 'replicate')}"
         if not estimate.known:
             return (
-                f"{self.row} against {self.reference} {where}: {estimate.mean:+.3f} Dice; {counts} ({estimate.caveat})"
+                f"{self.row} against {self.reference}{where}: {estimate.mean:+.3f} Dice; {counts} ({estimate.caveat})"
             )
         if estimate.excludes_zero:
             near, far = sorted([abs(estimate.low), abs(estimate.high)])
             size = f"by {abs(estimate.mean):.3f} Dice (95% CI {near:.3f} to {far:.3f})"
-            text = f"{self.row} {self._verb} {self.reference} {where} {size}"
+            text = f"{self.row} {self._verb} {self.reference}{where} {size}"
         else:
             size = f"{estimate.mean:+.3f} Dice (95% CI {estimate.low:+.3f} to {estimate.high:+.3f})"
-            text = f"no clear difference between {self.row} and {self.reference} {where}: {size}"
+            text = f"no clear difference between {self.row} and {self.reference}{where}: {size}"
         remarks = "".join(f" ({remark})" for remark in (self._disagreement, estimate.caveat) if remark)
         return f"{text}, {p_value_text(self.p_holm)} after Holm; {counts}{remarks}"
 
@@ -91,8 +91,9 @@ def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
 
 
 def estimate_of(results: StudyResults, cell: str) -> Estimate:
-    """A cell's mean test Dice with its interval; NaN when nothing has been measured."""
-    return interval(results.dice(cell).to_numpy(dtype=np.float64), cell)
+    """A cell's mean test Dice with its interval, as far as Dice goes; NaN when nothing has been measured."""
+    found = interval(results.dice(cell).to_numpy(dtype=np.float64), cell)
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0)) if found.known else found
 
 
 def difference_of(

@@ -66,6 +66,15 @@ class Grid:
             return f"{float(column):g} labelled subject{'s' * (float(column) != 1)}"
         return f"{self.column_factor} {column}"
 
+    @property
+    def row_of(self) -> dict[str, str]:
+        """Each cell's row."""
+        return {cell: row for (row, _), cell in self.cells.items()}
+
+    def at(self, column: str) -> str:
+        """Where a column is, behind words: " at 5% labels"; empty where there are no columns to tell apart."""
+        return f" at {self.column_title(column)}" if self.column_factor is not None else ""
+
     def row_cells(self, row: str) -> list[str]:
         """The cells of one row, in the columns' order."""
         return [self.cells[row, column] for column in self.columns if (row, column) in self.cells]

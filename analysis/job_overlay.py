@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.lines import Line2D
 
-from analysis.outlines import outline, show_frame
-from analysis.overlays import TRUTH, choose_cases
+from analysis.outlines import legend, truth_and_predicted
+from analysis.overlays import choose_cases
 from analysis.style import new_figure, styled
 from study.workspace import JobFolder
 from trainables.data.frames import FrameStore
@@ -32,20 +31,9 @@ def draw_job(folder: JobFolder, frames: Path, picture: Path) -> bool:
     with styled(axes_grid=False):
         figure = new_figure(2.3 * len(cases), 2.75)
         panels = figure.subplots(1, len(cases), squeeze=False)[0]
-        structures = len(store.classes) - 1
         for axes, (case, row) in zip(panels, cases.items(), strict=True):
-            show_frame(axes, np.asarray(store.images[row]))
-            outline(axes, np.asarray(store.masks[store.index["mask"][row]]), [TRUTH] * structures)
-            outline(axes, masks[row], [PREDICTED] * structures, "--")
+            truth_and_predicted(axes, store, row, masks[row], PREDICTED, "--")
             axes.set_title(f"{case}: Dice {float(dice['dice'][row]):.3f}", fontsize=9)
-        handles = [
-            Line2D([], [], color=TRUTH, lw=2, label="truth"),
-            Line2D([], [], color=PREDICTED, lw=2, linestyle="--", label="predicted"),
-        ]
-        legend = figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=3.2)
-        legend.set_frame_on(True)
-        legend.get_frame().set(facecolor="#222222", edgecolor="none", alpha=1)
-        for text in legend.get_texts():
-            text.set_color("white")
+        legend(figure, {"predicted": (PREDICTED, "--")})
         figure.savefig(picture, dpi=110, bbox_inches="tight")
     return True

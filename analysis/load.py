@@ -33,6 +33,9 @@ class Plan:
         frames: the frame store, when the plan names one.
         classes: names of the mask's values, background first.
         base: of an ablation, by factor that is taken one at a time, the level that its others are compared with.
+        objectives: what the search was for, the metric it chose on first.
+        gpus: that a trial or replicate takes.
+        logarithmic: dotted paths that the search draws by their logarithm.
     """
 
     name: str
@@ -44,6 +47,9 @@ class Plan:
     frames: Path | None
     classes: tuple[str, ...]
     base: Mapping[str, str] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
+    gpus: float = 0.0
+    logarithmic: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,8 @@ class StudyResults:
         folder: the study.
         plan: what was planned.
         jobs: one row a finished job: `id`, `kind`, `cell` (None where cells share the job), one column a factor,
-            `index`, `status` ("completed", "stopped" by the pruner, "failed"), `epochs`, `seconds`, `reason`, then
-            parameters as `param/<name>` and metrics under their own names.
+            `index`, `status` ("completed", "stopped" by the pruner, "failed"), `epochs`, `seconds`, `reason`,
+            `gpu_hours` (of trials and replicates), then parameters as `param/<name>` and metrics under their own names.
         subjects: one row a completed replicate and test subject: `cell`, one column a factor, `replicate`, `subject`,
             `dice` and `dice/<class>`, each the mean over the subject's images that have a value.
         images: one row a completed replicate and test image: as `subjects`, with `job`, `row` (of the frame store) and
@@ -138,13 +144,19 @@ def _read_plan(path: Path) -> Plan:
         raw = json.loads(path.read_text())
         frames = (raw.get("frames") or {}).get("data")
         factors = {factor: tuple(map(str, levels)) for factor, levels in raw["factors"].items()}
+        spec, metric = raw.get("spec") or {}, raw["search"]["metric"]
+        search = spec.get("search") or {}
+        need = (spec.get("resources") or {}).get("downstream") or {}
         return Plan(
             name=raw["name"],
             title=raw.get("title") or raw["name"],
             factors=factors,
             base=_base(factors, raw.get("design") or {}),
             cells={cell["key"]: {f: str(level) for f, level in cell["levels"].items()} for cell in raw["cells"]},
-            metric=raw["search"]["metric"].removeprefix("val/"),
+            metric=metric.removeprefix("val/"),
+            objectives=tuple(search.get("objectives") or (f"val/{metric.removeprefix('val/')}",)),
+            logarithmic=frozenset(p for p, r in search.get("space", {}).items() if r.get("name") == "loguniform"),
+            gpus=float(need.get("gpus", 0.0)) * int(need.get("workers", 1)),
             planned={kind: raw["planned_jobs"].get(kind, 0) for kind in KINDS},
             frames=Path(frames) if frames else None,
             classes=tuple(raw["classes"]),
@@ -164,7 +176,7 @@ def _base(factors: Mapping[str, tuple[str, ...]], design: Mapping[str, Any]) -> 
 def _jobs(plan: Plan, events: list[Event]) -> pd.DataFrame:
     """One row a job; of a job that was retried, its last end."""
     ends = outcomes(events)
-    first = ["id", "kind", "cell", *plan.factors, "index", "status", "epochs", "seconds", "reason"]
+    first = ["id", "kind", "cell", *plan.factors, "index", "status", "epochs", "seconds", "reason", "gpu_hours"]
     frame = pd.DataFrame([_job(plan, event) for event in ends.values()])
     return frame.reindex(columns=[*first, *(name for name in frame.columns if name not in first)])
 
@@ -181,6 +193,7 @@ def _job(plan: Plan, event: Event) -> dict[str, Any]:
         "epochs": event.get("epochs"),
         "seconds": event.get("seconds"),
         "reason": event.get("reason"),
+        "gpu_hours": plan.gpus * (event.get("seconds") or 0.0) / 3600 if event["kind"] not in SHARED else None,
         **{f"param/{name}": value for name, value in (event.get("params") or {}).items()},
         **(event.get("metrics") or {}),
     }

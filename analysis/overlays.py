@@ -10,18 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis.grid import Grid
 from analysis.load import StudyResults
-from analysis.outlines import outline, show_frame
-from analysis.style import Look, looks, new_figure, styled
+from analysis.outlines import legend, truth_and_predicted
+from analysis.style import looks, new_figure, styled
 from trainables.data.frames import FrameStore
 from trainables.errors import DataError
 
-TRUTH = "#ff2020"
 CASES = {"Easy": 0.9, "Typical": 0.5, "Hard": 0.1}
 """Which images are shown: the quantile of the images' Dice."""
 
@@ -44,21 +41,22 @@ def overlays(results: StudyResults, grid: Grid, store: FrameStore) -> Figure | N
 
     Cases are chosen by the median over methods of an image's Dice. Shown is the first replicate that all methods have.
     """
-    predictions = _predictions(results, grid)
-    cases = choose_cases(_scores(predictions)) if predictions else {}
+    found = predictions(results, grid)
+    cases = choose_cases(_scores(found)) if found else {}
     if not cases:
         return None
     style = looks(grid.rows, grid.references.values())
     with styled(axes_grid=False):
-        figure = new_figure(2.15 * len(predictions) + 0.5, 2.4 * len(cases) + 0.75)
-        panels = figure.subplots(len(cases), len(predictions), squeeze=False)
+        figure = new_figure(2.15 * len(found) + 0.5, 2.4 * len(cases) + 0.75)
+        panels = figure.subplots(len(cases), len(found), squeeze=False)
         for line, (case, row) in zip(panels, cases.items(), strict=True):
-            for axes, (method, prediction) in zip(line, predictions.items(), strict=True):
-                _panel(axes, store, row, prediction.masks[row], style[method])
+            for axes, (method, prediction) in zip(line, found.items(), strict=True):
+                look = style[method]
+                truth_and_predicted(axes, store, row, prediction.masks[row], look.tint, look.dash)
                 axes.set_title(f"{method}: Dice {prediction.dice[row]:.3f}", fontsize=9, loc="center")
             line[0].set_ylabel(case, fontsize=11, fontweight="bold")
-        figure.suptitle(f"Test images at {grid.column_title(grid.smallest)}", fontsize=11, fontweight="bold")
-        _legend(figure, list(predictions), style)
+        figure.suptitle(f"Test images{grid.at(grid.smallest)}", fontsize=11, fontweight="bold")
+        legend(figure, {method: (style[method].tint, style[method].dash) for method in found})
     return figure
 
 
@@ -73,7 +71,7 @@ def choose_cases(dice: pd.DataFrame) -> dict[str, int]:
     return chosen
 
 
-def _predictions(results: StudyResults, grid: Grid) -> dict[str, Prediction]:
+def predictions(results: StudyResults, grid: Grid) -> dict[str, Prediction]:
     """By method, at the fewest labels."""
     cells = {row: grid.cells[row, grid.smallest] for row in grid.rows if (row, grid.smallest) in grid.cells}
     images = {row: results.images[results.images["cell"] == cell] for row, cell in cells.items()}
@@ -96,23 +94,6 @@ def _prediction(results: StudyResults, images: pd.DataFrame) -> Prediction:
     return Prediction(masks, {row: value for row, value in dice.items() if row in masks})
 
 
-def _scores(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
+def _scores(found: Mapping[str, Prediction]) -> pd.DataFrame:
     """Dice by row of the store and method, of the images that all methods have."""
-    return pd.concat({m: pd.Series(dict(p.dice)) for m, p in predictions.items()}, axis="columns", join="inner")
-
-
-def _panel(axes: Axes, store: FrameStore, row: int, predicted: np.ndarray, look: Look) -> None:
-    show_frame(axes, np.asarray(store.images[row]))
-    structures = len(store.classes) - 1
-    outline(axes, np.asarray(store.masks[store.index["mask"][row]]), [TRUTH] * structures)
-    outline(axes, predicted, [look.tint] * structures, look.dash)
-
-
-def _legend(figure: Figure, methods: list[str], style: Mapping[str, Look]) -> None:
-    handles = [Line2D([], [], color=TRUTH, lw=2, label="truth")]
-    handles += [Line2D([], [], color=style[m].tint, linestyle=style[m].dash, lw=2, label=m) for m in methods]
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), handlelength=3.2)
-    legend.set_frame_on(True)
-    legend.get_frame().set(facecolor="#222222", edgecolor="none", alpha=1)
-    for text in legend.get_texts():
-        text.set_color("white")
+    return pd.concat({m: pd.Series(dict(p.dice)) for m, p in found.items()}, axis="columns", join="inner")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.comparisons import estimate_of
-from analysis.grid import COUNT, FRACTION
+from analysis.grid import COUNT, FRACTION, arrange
 from analysis.load import StudyResults
 from analysis.render import Entry, Table
 
@@ -59,22 +59,36 @@ def printed(study: str) -> list[Printed]:
 
 
 def paper_table(results: StudyResults) -> Table | None:
-    """Printed and measured Dice of every cell that the paper has too; None where there is no such cell."""
-    found = []
-    for row in printed(results.plan.name):
-        for cell, levels in results.plan.cells.items():
-            if row.is_of(levels):
-                found.append((row, levels, estimate_of(results, cell)))
-    if not found:
+    """Printed Dice behind measured, laid out as in the paper; None where the study has no cell of it.
+
+    Saeed et al. have a row a start and network and a column a share of the labels; Bai et al. a row a number of
+    subjects and a column a method.
+    """
+    plan = results.plan
+    figures = printed(plan.name)
+    matches = {cell: [row for row in figures if row.is_of(levels)] for cell, levels in plan.cells.items()}
+    of_cell = {cell: rows[0] for cell, rows in matches.items() if rows}
+    if not of_cell:
         return None
-    body, data = [], []
-    for row, levels, estimate in found:
-        measured = estimate.mean if estimate is not None else None
-        entries = [", ".join(levels.values()), f"{row.dice:.4g}", "-" if measured is None else f"{measured:.4f}"]
-        entries.append("-" if measured is None else f"{measured - row.dice:+.4f}")
-        body.append(tuple(Entry(text) for text in entries))
-        data.append({**levels, "printed": row.dice, "measured": measured, "source": row.source})
-    sources = ", ".join(dict.fromkeys(row.source for row, _, _ in found))
-    note = f"Printed: {sources}. Other data, splits or profiles than the paper's are not comparable with it."
-    header = ("cell", "printed Dice", "measured Dice", "difference")
-    return Table("Beside the paper", header, tuple(body), (note,), pd.DataFrame(data))
+    grid = arrange(plan, columns="method" if COUNT in plan.factors else None)
+    measured = {cell: estimate_of(results, cell).mean for cell in of_cell}
+    body = tuple(
+        (Entry(row), *(_entry(of_cell, measured, grid.cells.get((row, column))) for column in grid.columns))
+        for row in grid.rows
+    )
+    data = [
+        {**plan.cells[cell], "printed": row.dice, "measured": measured[cell], "source": row.source}
+        for cell, row in of_cell.items()
+    ]
+    sources = ", ".join(dict.fromkeys(row.source for row in of_cell.values()))
+    note = f"In brackets: {sources}. Other data, splits or profiles than the paper's are not comparable with it."
+    header = (grid.row_header, *map(grid.column_title, grid.columns))
+    return Table("Dice beside the paper's", header, body, (note,), pd.DataFrame(data))
+
+
+def _entry(of_cell: Mapping[str, Printed], measured: Mapping[str, float], cell: str | None) -> Entry:
+    if cell is None:
+        return Entry("-")
+    value = measured.get(cell, float("nan"))
+    mine = "-" if pd.isna(value) else f"{value:.4f}"
+    return Entry(f"{mine} ({of_cell[cell].dice:.4f})" if cell in of_cell else mine)

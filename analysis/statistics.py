@@ -67,10 +67,13 @@ class Difference:
     Attributes:
         estimate: the mean difference.
         p_value: two-sided, Wilcoxon's signed-rank test over the subjects' mean differences; NaN below two subjects.
+        effect: Cohen's d of paired samples, the subjects' mean differences in their standard deviations; NaN where
+            these do not vary.
     """
 
     estimate: Estimate
     p_value: float
+    effect: float
 
 
 def interval(values: Scores, name: str = "", *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE) -> Estimate:
@@ -99,7 +102,7 @@ def interval(values: Scores, name: str = "", *, resamples: int = RESAMPLES, conf
     mean = float(values.mean())
     if subjects == 1:
         return Estimate(mean, float("nan"), float("nan"), subjects, replicates)
-    deviations = _resampled_means(values, name, resamples) - mean
+    deviations = resampled_means(values, name, resamples) - mean
     tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     low, high = mean + _expansion(values, deviations, confidence) * np.quantile(deviations, tails)
     return Estimate(mean, float(low), float(high), subjects, replicates)
@@ -123,7 +126,8 @@ def paired_difference(a: Scores, b: Scores, name: str = "") -> Difference:
     if a.shape != b.shape:
         raise ValueError(f"paired scores of shapes {a.shape} and {b.shape}, expected the same replicates and subjects")
     difference = a - b
-    return Difference(interval(difference, name), _wilcoxon(difference.mean(axis=0)) if difference.size else np.nan)
+    by_subject = difference.mean(axis=0) if difference.size else np.zeros(0)
+    return Difference(interval(difference, name), _wilcoxon(by_subject), _effect(by_subject))
 
 
 def holm(p_values: Scores) -> Scores:
@@ -137,14 +141,37 @@ def holm(p_values: Scores) -> Scores:
     return adjusted
 
 
-def _resampled_means(values: Scores, name: str, resamples: int) -> Scores:
-    """`(resamples,)` means; a resample is how often it holds each replicate and each subject."""
+def resampled_means(values: Scores, name: str, resamples: int = RESAMPLES) -> Scores:
+    """Means of scores over the same resampled replicates and subjects.
+
+    Args:
+        values: `(..., R, S)`; what stands before the last two axes shares the resamples.
+        name: of the random stream.
+        resamples: their number, B.
+
+    Returns:
+        `(B, ...)`.
+    """
     generator = numpy_generator(0, "bootstrap", name)
-    replicates, subjects = values.shape
+    replicates, subjects = values.shape[-2:]
     replicate_counts = generator.multinomial(replicates, np.full(replicates, 1 / replicates), size=resamples)
     subject_counts = generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples)
-    means: Scores = ((replicate_counts @ values) * subject_counts).sum(axis=1) / values.size
+    sums = np.einsum("br,...rs,bs->b...", replicate_counts, values, subject_counts, optimize=True)
+    means: Scores = sums / (replicates * subjects)
     return means
+
+
+def expanded_tails(size: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The bootstrap's quantiles to take for an interval from a sample of `size`, expanded as Hesterberg (2015) does.
+
+    Resampling shows a spread that is too small by the root of (n - 1) / n, and has the normal's tails in place of
+    Student's.
+    """
+    if size < 2:
+        return 0.0, 1.0
+    quantile = np.sqrt(size / (size - 1)) * stats.t.ppf((1 + confidence) / 2, size - 1)
+    tail = float(stats.norm.cdf(-quantile))
+    return tail, 1 - tail
 
 
 def _expansion(values: Scores, deviations: Scores, confidence: float) -> float:
@@ -182,3 +209,8 @@ def _wilcoxon(differences: Scores) -> float:
     if not differences.any():
         return 1.0
     return float(stats.wilcoxon(differences).pvalue)
+
+
+def _effect(differences: Scores) -> float:
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    return float(differences.mean() / spread) if spread > 0 else float("nan")

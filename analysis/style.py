@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -46,6 +48,10 @@ _COLOURS = (
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1.2)))
+
+
+DPI = 200
+"""Of figures as pixels."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,27 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def panel_shape(count: int, most: int) -> tuple[int, int]:
+    """(rows, columns) of so many panels, at most `most` side by side."""
+    across = min(count, most)
+    return -(-count // across), across
+
+
+def panels_of(figure: Figure, count: int, most: int, **options: Any) -> tuple[np.ndarray, list[Axes]]:
+    """So many panels of a figure: as a grid `(rows, columns)`, and in turn; places that are left over are empty."""
+    grid = figure.subplots(*panel_shape(count, most), squeeze=False, **options)
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return grid, list(grid.flat[:count])
+
+
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write `figure` as PNG to `path` and as PDF beside it, each whole or not at all."""
     written = []
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Creator": None})):
         content = io.BytesIO()
         with styled():
-            figure.savefig(content, format=suffix[1:], dpi=200, metadata=metadata)
+            figure.savefig(content, format=suffix[1:], dpi=DPI, metadata=metadata)
         target = path.with_suffix(suffix)
         with atomic_writer(target) as file:
             file.write(content.getvalue())

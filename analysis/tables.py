@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.comparisons import Comparison, difference_of, estimate_of, p_value_text
@@ -50,16 +51,18 @@ def cell_table(results: StudyResults, rows: str | tuple[str, ...] | None = None,
 
 def difference_table(comparisons: list[Comparison]) -> Table:
     """Every comparison with the reference: difference, interval, p-value, and p-value after Holm."""
-    header = ("comparison", "labels or level", "difference in Dice", "p", "p (Holm)", "subjects", "replicates")
+    header = ("comparison", "labels or level", "difference in Dice", "d", "p", "p (Holm)", "subjects", "replicates")
     body, data = [], []
     for comparison in comparisons:
-        estimate, p = comparison.difference.estimate, comparison.difference.p_value
+        difference = comparison.difference
+        estimate, p, effect = difference.estimate, difference.p_value, difference.effect
         bounds = f" ({estimate.low:+.3f} to {estimate.high:+.3f})" if estimate.known else ""
         body.append(
             (
                 Entry(f"{comparison.row} - {comparison.reference}"),
                 Entry(comparison.column_title),
                 Entry(f"{estimate.mean:+.3f}{bounds}", strong=estimate.excludes_zero),
+                Entry("-" if np.isnan(effect) else f"{effect:+.2f}"),
                 Entry(p_value_text(p).removeprefix("p ").removeprefix("= ")),
                 Entry(p_value_text(comparison.p_holm).removeprefix("p ").removeprefix("= ")),
                 Entry(str(estimate.n_subjects)),
@@ -74,6 +77,7 @@ def difference_table(comparisons: list[Comparison]) -> Table:
                 "difference": estimate.mean,
                 "ci_low": estimate.low,
                 "ci_high": estimate.high,
+                "effect": effect,
                 "p": p,
                 "p_holm": comparison.p_holm,
                 "subjects": estimate.n_subjects,
@@ -82,9 +86,10 @@ def difference_table(comparisons: list[Comparison]) -> Table:
         )
     notes = (
         "Paired on subjects and replicates; 95% intervals by the two-way bootstrap over both. p: Wilcoxon's "
-        "signed-rank test over subjects' mean differences. Bold: the interval excludes zero.",
+        "signed-rank test over subjects' mean differences, and d Cohen's d of these. Bold: the interval excludes zero.",
     )
-    columns = ["row", "reference", "column", "difference", "ci_low", "ci_high", "p", "p_holm", "subjects", "replicates"]
+    columns = ["row", "reference", "column", "difference", "ci_low", "ci_high", "effect", "p", "p_holm"]
+    columns += ["subjects", "replicates"]
     return Table("Differences from the reference", header, tuple(body), notes, pd.DataFrame(data, columns=columns))
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.load import StudyResults
-from analysis.outlines import outline, show_frame
+from analysis.outlines import TRUTH, outline, show_frame
 from analysis.statistics import interval
 from analysis.style import Look, looks, new_figure, styled
 from analysis.temporal.read import Temporal, predictions_of
@@ -21,8 +21,6 @@ from trainables.metrics.clinical import agreement
 
 BINS = 5
 """Groups of frames between end-diastole and end-systole."""
-
-TRUTH = "#ff2020"
 
 
 def quality_by_position(temporal: Temporal) -> Figure | None:

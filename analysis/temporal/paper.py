@@ -13,8 +13,8 @@ STUDY = "temporal_camus"
 PRINTED = Path(__file__).with_name("paper.csv")
 
 
-def paper_table(results: StudyResults, phases: Table | None, volumes: Table | None) -> Table | None:
-    """Printed and measured, a row a network and measure; None for other studies.
+def paper_tables(results: StudyResults, phases: Table | None, volumes: Table | None) -> dict[str, Table]:
+    """Printed figures behind measured ones in the paper's three parts, a row a network; none for other studies.
 
     Args:
         results: of the study.
@@ -23,7 +23,7 @@ def paper_table(results: StudyResults, phases: Table | None, volumes: Table | No
     """
     name = results.plan.name
     if name != STUDY and not name.startswith(f"{STUDY}-"):
-        return None
+        return {}
     measured: dict[tuple[str, str], float] = {}
     for table in (phases, volumes):
         for row in table.data.to_dict("records") if table is not None else ():
@@ -35,11 +35,18 @@ def paper_table(results: StudyResults, phases: Table | None, volumes: Table | No
     data = pd.read_csv(PRINTED)
     found = [measured.get((n, m), float("nan")) for n, m in zip(data["network"], data["measure"], strict=True)]
     data = data.assign(measured=found).dropna(subset=["measured"])
-    if data.empty:
-        return None
+    part = data["measure"].str.extract(r"^(ED|ES) ")[0].fillna("volumes").str.lower()
+    return {f"beside_the_paper_{key}": _table(str(key), own) for key, own in data.groupby(part, sort=False)}
+
+
+def _table(part: str, data: pd.DataFrame) -> Table:
+    measures = list(dict.fromkeys(data["measure"]))
+    values = {(row.network, row.measure): f"{row.measured:.3f} ({row.printed:g})" for row in data.itertuples()}
     body = tuple(
-        (Entry(f"{row.network}, {row.measure}"), Entry(f"{row.printed:g}"), Entry(f"{row.measured:.3f}"))
-        for row in data.itertuples()
+        (Entry(network), *(Entry(values.get((network, measure), "-")) for measure in measures))
+        for network in dict.fromkeys(data["network"])
     )
-    note = "Printed: Tables 1 (end-diastole) and 2. Other data, splits or profiles than the paper's are not comparable."
-    return Table("Beside the paper", ("network and measure", "printed", "measured"), body, (note,), data)
+    source = "Table 2" if part == "volumes" else "Table 1"
+    note = f"In brackets: {source} of the paper. Other data, splits or profiles than the paper's are not comparable."
+    title = "Volumes beside the paper's" if part == "volumes" else f"{part.upper()} beside the paper's"
+    return Table(title, ("network", *(m.removeprefix(f"{part.upper()} ") for m in measures)), body, (note,), data)

@@ -13,7 +13,7 @@ from study.workspace import StudyFolder
 def comparison(
     mean: float, low: float, high: float, p: float, *, subjects: int = 50, replicates: int = 3
 ) -> Comparison:
-    difference = Difference(Estimate(mean, low, high, subjects, replicates), p)
+    difference = Difference(Estimate(mean, low, high, subjects, replicates), p, 0.5)
     return Comparison("simclr", "random", "0.05", "5% labels", difference, p)
 
 

@@ -5,7 +5,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from analysis.figures import dice_vs_labels, learning_curves, pretext_name
+from analysis.figures.curves import learning_curves, pretext_name
+from analysis.figures.labels import dice_vs_labels
 from analysis.grid import arrange
 from analysis.load import load
 from analysis.style import looks

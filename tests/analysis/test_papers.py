@@ -42,3 +42,21 @@ def test_measured_figures_stand_beside_the_printed_ones(finished_study):
     mean = results.subjects[(results.subjects["method"] == "simclr") & (results.subjects["label_fraction"] == "0.05")]
     by_subject = mean.groupby("subject")["dice"].mean()
     assert rows["simclr", 0.05]["measured"] == pytest.approx(by_subject.mean(), abs=1e-9)
+    assert table.header == ("method", "5% labels", "25% labels", "100% labels")
+    row = next(row for row in table.rows if row[0].text == "simclr")
+    assert row[1].text == f"{by_subject.mean():.4f} (0.9125)"
+
+
+def test_subjects_are_down_and_methods_across_where_the_paper_has_them_so(finished_study):
+    from dataclasses import replace
+
+    from analysis.load import load
+
+    results = load(finished_study)
+    cells = {f"method={m},labels={n}": {"method": m, "labels": n} for m in ("scratch", "multitask") for n in ("1", "5")}
+    factors = {"method": ("scratch", "multitask"), "labels": ("1", "5")}
+    plan = replace(results.plan, name="bai2019_short_axis", cells=cells, factors=factors)
+    table = paper_table(replace(results, plan=plan))
+    assert table is not None
+    assert table.header == ("labels", "method scratch", "method multitask")
+    assert [[entry.text for entry in row][2] for row in table.rows] == ["- (0.7040)", "- (0.8520)"]

@@ -10,9 +10,15 @@ from analysis.report import write_report
 from study.ledger import Ledger
 from study.workspace import StudyFolder
 
+TABLES = ("table", "differences", "chosen", "trials", "label_efficiency")
+FIGURES = (
+    *("dice_vs_labels", "differences", "paired_subjects", "label_efficiency", "importance", "sensitivity"),
+    *("parallel_coordinates", "learning_curves", "overlays", "worst_cases"),
+)
 FILES = {
-    *("table.md", "table.csv", "differences.csv", "chosen.csv", "trials.csv", "summary.md"),
-    *(f"{name}.{kind}" for name in ("dice_vs_labels", "learning_curves", "overlays") for kind in ("png", "pdf")),
+    *("report.html", "summary.md", "files.json"),
+    *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex", "html")),
+    *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")),
 }
 
 
@@ -28,7 +34,9 @@ def test_a_finished_study_gets_everything(make_study: Callable[..., StudyFolder]
     assert {path.name for path in folder.report.iterdir()} == FILES
     assert "The study is finished." in printed
     assert "simclr beats random at 5% labels by" in printed
-    assert all(str(folder.report / name) in printed for name in FILES)
+    assert str(folder.report / "report.html") in printed
+    assert all(name in printed for name in (*TABLES, *FIGURES))
+    assert "simclr at 5% labels is worth" in printed
     assert (folder.report / "overlays.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv(folder.report / "table.csv")) == 9
     assert len(pd.read_csv(folder.report / "differences.csv")) == 6

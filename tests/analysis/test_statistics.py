@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics import holm, interval, paired_difference
+from analysis.statistics import expanded_tails, holm, interval, paired_difference
 
 
 def scores(seed: int, replicates: int, subjects: int, *sd: float) -> np.ndarray:
@@ -120,3 +120,24 @@ def test_holm_by_hand() -> None:
     np.testing.assert_allclose(holm(np.array([0.03, 0.01, np.nan, 0.04, 0.02])), [0.06, 0.04, np.nan, 0.06, 0.06])
     np.testing.assert_allclose(holm(np.array([0.7, 0.9])), [1.0, 1.0])
     assert len(holm(np.array([]))) == 0
+
+
+def test_the_effect_is_the_paired_t_over_the_root_of_the_subjects():
+    random = np.random.default_rng(3)
+    a, b = random.normal(0.8, 0.1, (2, 4, 30))
+    t = stats.ttest_rel(a.mean(axis=0), b.mean(axis=0)).statistic
+    assert paired_difference(a, b).effect == pytest.approx(t / np.sqrt(30))
+    assert np.isnan(paired_difference(a, a).effect)
+
+
+def test_expanded_tails_hold_the_mean_as_students_interval_does():
+    random = np.random.default_rng(0)
+    low, high = expanded_tails(10)
+    held = 0
+    for _ in range(800):
+        sample = random.normal(size=10)
+        means = sample[random.integers(0, 10, (1000, 10))].mean(axis=1)
+        a, b = np.quantile(means, [low, high])
+        held += a <= 0 <= b
+    assert 0.92 < held / 800 < 0.98
+    assert expanded_tails(1) == (0.0, 1.0)

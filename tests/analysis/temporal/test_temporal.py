@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from notebook_runs import pictures, run_notebook
 from PIL import Image
 from rich.console import Console
 from scipy import stats
@@ -181,11 +182,16 @@ def test_the_report_has_it_all(folder):
     text = io.StringIO()
     write_report(folder, Console(file=text, width=200))
     printed = text.getvalue()
-    for words in ("Quality of pseudo-labels", "Smoothness over time", "Volumes and ejection", "Beside the paper"):
+    titles = ("Quality of pseudo-labels", "Smoothness over time", "Volumes and ejection")
+    for words in (*titles, "ED beside the paper's", "Volumes beside the paper's"):
         assert words in printed
     assert "no 'random' level" not in printed
     with Image.open(folder.report / "sequence.gif") as moving:
         assert moving.n_frames == 2 * FRAMES - 2
-    beside = pd.read_csv(folder.report / "beside_the_paper.csv")
+    beside = pd.read_csv(folder.report / "beside_the_paper_ed.csv")
     found = beside[(beside["network"] == "3d_dense") & (beside["measure"] == "ED hausdorff/lv")].iloc[0]
     assert (found["printed"], found["measured"]) == (4.2, 4.0)
+
+
+def test_the_notebook_runs(folder):
+    assert pictures(run_notebook("temporal_consistency", folder)) >= 3

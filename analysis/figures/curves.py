@@ -1,4 +1,4 @@
-"""Figures of a study: Dice against the amount of labels, and learning curves."""
+"""Learning curves of pretrainings and replicates."""
 
 from __future__ import annotations
 
@@ -9,38 +9,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
-from analysis.comparisons import estimate_of
-from analysis.grid import FRACTION, Grid
+from analysis.figures.legend import row_legend
+from analysis.grid import Grid
 from analysis.load import StudyResults
-from analysis.statistics import Estimate
 from analysis.style import Look, looks, new_figure, styled
-
-
-def dice_vs_labels(results: StudyResults, grid: Grid) -> Figure:
-    """Mean test Dice with its 95% interval against the column factor, every replicate as a point.
-
-    Amounts are on a logarithmic axis; levels that are no amounts are set side by side.
-    """
-    style = looks(grid.rows, grid.references.values())
-    with styled():
-        figure = new_figure(min(max(6.4, 0.32 * len(grid.rows) * len(grid.columns)), 12.0), 4.2)
-        axes = figure.add_subplot()
-        positions = np.log(grid.amounts) if grid.amounts else np.arange(len(grid.columns), dtype=np.float64)
-        step = _dodge(positions, len(grid.rows))
-        for number, row in enumerate(grid.rows):
-            places = positions + (number - (len(grid.rows) - 1) / 2) * step
-            cells = {x: grid.cells[row, c] for x, c in zip(places, grid.columns, strict=True) if (row, c) in grid.cells}
-            _row(axes, results, cells, style[row], 0.3 * step)
-        _label_axis(axes, grid, positions)
-        axes.set_ylabel("Test Dice")
-        axes.set_title(results.plan.title, pad=10)
-        _legend(
-            figure, grid, style, "Large: mean with 95% interval over subjects and replicates. Small: each replicate."
-        )
-    return figure
 
 
 def learning_curves(results: StudyResults, grid: Grid) -> Figure:
@@ -62,7 +36,7 @@ def learning_curves(results: StudyResults, grid: Grid) -> Figure:
             else:
                 panels = part.subplots(1, len(grid.columns), squeeze=False, sharey=True)[0]
                 _replicate_panels(panels, results, grid, metric, style)
-        _legend(figure, grid, style, "Thick: mean of the replicates. Thin: each replicate.")
+        row_legend(figure, grid.rows, style, "Thick: mean of the replicates. Thin: each replicate.")
     return figure
 
 
@@ -70,45 +44,6 @@ def pretext_name(job: str) -> str:
     """The method in a pretraining's id, "pretext-<method>-<digest>"; the id itself when it is of another form."""
     match = re.fullmatch(r"pretext-(.+)-[0-9a-f]+", job)
     return match[1] if match else job
-
-
-def _row(axes: Axes, results: StudyResults, cells: Mapping[float, str], look: Look, aside: float) -> None:
-    """A row by position: line, intervals, and its replicates, set `aside` from the intervals that would hide them."""
-    found: dict[float, Estimate] = {}
-    for position, cell in cells.items():
-        scores = results.dice(cell)
-        if scores.empty:
-            continue
-        found[position] = estimate_of(results, cell)
-        points = scores.mean(axis="columns")
-        place = [position - aside] * len(points)
-        axes.plot(place, points, look.marker, color=look.colour, alpha=0.6, ms=4.2, mew=0, zorder=2)
-    if not found:
-        return
-    x, y = list(found), np.array([estimate.mean for estimate in found.values()])
-    reach = np.abs(np.array([[estimate.low, estimate.high] for estimate in found.values()]).T - y)
-    axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
-    errors = {"yerr": reach, "capsize": 3.5, "elinewidth": 1.4}
-    axes.errorbar(x, y, fmt=look.marker, color=look.colour, ms=7, mec="white", mew=0.9, zorder=4, **errors)
-
-
-def _dodge(positions: np.ndarray, rows: int) -> float:
-    """How far apart rows stand at one column, so that their intervals do not hide each other."""
-    gap = float(np.diff(np.sort(positions)).min()) if len(positions) > 1 else 1.0
-    return gap * min(0.15, 0.7 / rows)
-
-
-def _label_axis(axes: Axes, grid: Grid, positions: np.ndarray) -> None:
-    fraction = grid.column_factor == FRACTION and bool(grid.amounts)
-    names = [f"{100 * amount:g}%" for amount in grid.amounts] if fraction else list(grid.columns)
-    axes.xaxis.set_major_locator(FixedLocator(list(positions)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticklabels(names)
-    if len(positions) == 1:
-        axes.set_xlim(positions[0] - 1, positions[0] + 1)
-    suffix = " (log scale)" if grid.amounts and len(grid.amounts) > 1 else ""
-    axes.set_xlabel(("Labelled training subjects" if fraction else grid.column_factor or "") + suffix)
-    axes.grid(axis="x", visible=False)
 
 
 def _pretext_histories(results: StudyResults) -> dict[str, list[pd.Series]]:
@@ -166,15 +101,3 @@ def _epochs(axes: Axes, title: str) -> None:
     if not axes.lines:
         axes.text(0.5, 0.5, "nothing yet", transform=axes.transAxes, ha="center", va="center", color="#666666")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-
-
-def _legend(figure: Figure, grid: Grid, style: Mapping[str, Look], caption: str) -> None:
-    """In its own strip below the axes, where it hides no data."""
-    handles = [
-        Line2D([], [], color=style[row].colour, linestyle=style[row].dash, marker=style[row].marker, label=row, ms=6)
-        for row in grid.rows
-    ]
-    columns = min(len(handles), 4)
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2, title=caption, title_fontsize=8.5
-    )

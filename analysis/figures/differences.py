@@ -1,0 +1,46 @@
+"""What each row gains or loses against its reference, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from analysis.comparisons import Comparison
+from analysis.style import new_figure, styled
+
+
+def differences(comparisons: Sequence[Comparison]) -> Figure | None:
+    """A line a comparison, a panel a column of the grid: the mean difference in Dice and its 95% interval.
+
+    Filled where the interval excludes zero. None while nothing can be compared.
+    """
+    found = [each for each in comparisons if np.isfinite(each.difference.estimate.mean)]
+    if not found:
+        return None
+    columns = list(dict.fromkeys(each.column_title for each in found))
+    names = list(dict.fromkeys(_name(each) for each in found))
+    with styled():
+        figure = new_figure(min(3.4 * len(columns) + 2.0, 14.0), 1.2 + 0.3 * len(names))
+        panels = figure.subplots(1, len(columns), squeeze=False, sharex=True, sharey=True)[0]
+        for axes, column in zip(panels, columns, strict=True):
+            axes.axvline(0, color="#666666", lw=1)
+            for each in found:
+                if each.column_title != column:
+                    continue
+                estimate, place = each.difference.estimate, names.index(_name(each))
+                if estimate.known:
+                    axes.plot([estimate.low, estimate.high], [place, place], color="#0072B2", lw=1.6)
+                face = "#0072B2" if estimate.excludes_zero else "white"
+                axes.plot(estimate.mean, place, "o", color="#0072B2", mfc=face, ms=6.5)
+            axes.set_title(column)
+            axes.set_xlabel("Difference in Dice")
+            axes.grid(axis="y", visible=False)
+        panels[0].set_yticks(range(len(names)), names)
+        panels[0].set_ylim(len(names) - 0.5, -0.5)
+    return figure
+
+
+def _name(each: Comparison) -> str:
+    return f"{each.row} - {each.reference}"

@@ -1,0 +1,57 @@
+"""Test images as pretrained backbones see them, coloured by what is known of the patient."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from analysis.embedding import embeddings, first_test_rows, plane
+from analysis.figures.curves import pretext_name
+from analysis.load import StudyResults
+from analysis.style import new_figure, panel_shape, panels_of, styled
+from trainables.data.frames import FrameStore
+
+CLINICAL = {"ef": "Ejection fraction (%)", "edv": "End-diastolic volume (mL)", "esv": "End-systolic volume (mL)"}
+MOST = 6
+"""Pretrainings that are shown."""
+
+ACROSS = 3
+
+
+def embedding_map(results: StudyResults, store: FrameStore) -> Figure | None:
+    """A panel a pretraining: each test sequence's first frame in the plane in which their features vary most.
+
+    None without a finished pretraining or with fewer than four test sequences.
+
+    Raises:
+        DataError: a pretraining's weights are missing or do not fit the images.
+    """
+    pretexts = results.of_kind("pretext")
+    jobs = pretexts[pretexts["status"] == "completed"]["id"].tolist()[:MOST]
+    rows = first_test_rows(store)
+    if not jobs or len(rows) < 4:
+        return None
+    sequences = store.index["sequence"][rows]
+    name, values = next(
+        ((n, store.clinical[n][sequences]) for n in CLINICAL if _varies(store, n, sequences)), ("", None)
+    )
+    with styled():
+        down, across = panel_shape(len(jobs), ACROSS)
+        figure = new_figure(3.1 * across + (1.1 if name else 0.3), 3.0 * down + 0.3)
+        panels, places = panels_of(figure, len(jobs), ACROSS)
+        names = [pretext_name(job) for job in jobs]
+        for axes, job, own in zip(places, jobs, names, strict=True):
+            points, shares = plane(embeddings(results, job, store, rows))
+            drawn = axes.scatter(
+                points[:, 0], points[:, 1], c=values if name else "#0072B2", cmap="cividis", s=16, alpha=0.85, lw=0
+            )
+            axes.set(xlabel=f"{shares[0]:.0%} of the variance", ylabel=f"{shares[1]:.0%}", xticks=[], yticks=[])
+            axes.set_title(own if names.count(own) == 1 else f"{own} {job.rpartition('-')[2][:6]}")
+        if name:
+            figure.colorbar(drawn, ax=panels, label=CLINICAL[name])
+    return figure
+
+
+def _varies(store: FrameStore, name: str, sequences: np.ndarray) -> bool:
+    values = store.clinical.get(name)
+    return values is not None and len(np.unique(values[sequences][np.isfinite(values[sequences])])) > 2

@@ -1,0 +1,123 @@
+"""Dice against the amount of labels, and what pretraining is worth in labels."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from analysis.comparisons import estimate_of
+from analysis.figures.legend import row_legend
+from analysis.grid import FRACTION, Grid
+from analysis.label_efficiency import Worth
+from analysis.load import StudyResults
+from analysis.statistics import Estimate
+from analysis.style import Look, looks, new_figure, styled
+
+
+def dice_vs_labels(results: StudyResults, grid: Grid) -> Figure:
+    """Mean test Dice with its 95% interval against the column factor, every replicate as a point.
+
+    Amounts are on a logarithmic axis; levels that are no amounts are set side by side.
+    """
+    style = looks(grid.rows, grid.references.values())
+    with styled():
+        figure = new_figure(min(max(6.4, 0.32 * len(grid.rows) * len(grid.columns)), 12.0), 4.2)
+        axes = figure.add_subplot()
+        positions = np.log(grid.amounts) if grid.amounts else np.arange(len(grid.columns), dtype=np.float64)
+        step = _dodge(positions, len(grid.rows))
+        for number, row in enumerate(grid.rows):
+            places = positions + (number - (len(grid.rows) - 1) / 2) * step
+            cells = {x: grid.cells[row, c] for x, c in zip(places, grid.columns, strict=True) if (row, c) in grid.cells}
+            _row(axes, results, cells, style[row], 0.3 * step)
+        _label_axis(axes, grid, positions)
+        axes.set_ylabel("Test Dice")
+        axes.set_title(textwrap.fill(results.plan.title, 62), pad=10)
+        caption = "Large: mean with 95% interval over subjects and replicates. Small: each replicate."
+        row_legend(figure, grid.rows, style, caption)
+    return figure
+
+
+def worth_of_labels(grid: Grid, found: Sequence[Worth]) -> Figure | None:
+    """Times the labels that each pretraining is worth, with intervals, by the amount of labels; both logarithmic.
+
+    An arrow stands at the end of what could be told apart: the truth is there or beyond.
+    """
+    if not found:
+        return None
+    style = looks(grid.rows, grid.references.values())
+    rows = list(dict.fromkeys(each.row for each in found))
+    with styled():
+        figure = new_figure(6.4, 3.6)
+        axes = figure.add_subplot()
+        shown = [column for column in grid.columns if any(each.column == column for each in found)]
+        positions = np.log([float(column) for column in shown])
+        step = _dodge(positions, len(rows))
+        place = dict(zip(shown, positions, strict=True))
+        for number, row in enumerate(rows):
+            aside = (number - (len(rows) - 1) / 2) * step
+            own = [each for each in found if each.row == row]
+            x = [place[each.column] + aside for each in own]
+            y = np.array([each.times for each in own])
+            reach = np.abs(np.array([[each.low, each.high] for each in own]).T - y)
+            look = style[row]
+            axes.errorbar(x, y, reach, fmt=look.marker, color=look.colour, capsize=3.5, ms=7, mec="white", mew=0.9)
+            for at, each in zip(x, own, strict=True):
+                if each.high >= each.bounds[1]:
+                    axes.annotate(
+                        "\u2191", (at, each.high), (0, 3), textcoords="offset points", ha="center", fontsize=13
+                    )
+        axes.axhline(1, color="#666666", lw=1)
+        axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
+        axes.set_xticks(positions, [grid.column_title(column) for column in shown])
+        axes.set_xlim(positions.min() - 0.5, positions.max() + 0.5)
+        axes.margins(y=0.15)
+        axes.grid(axis="x", visible=False)
+        axes.set_ylabel("Worth of its labels")
+        axes.set_title("How many times its labels a random start would need")
+        row_legend(figure, rows, style, "95% intervals. Arrow: or more than that, which was not measured.")
+    return figure
+
+
+def _row(axes: Axes, results: StudyResults, cells: Mapping[float, str], look: Look, aside: float) -> None:
+    """A row by position: line, intervals, and its replicates, set `aside` from the intervals that would hide them."""
+    found: dict[float, Estimate] = {}
+    for position, cell in cells.items():
+        scores = results.dice(cell)
+        if scores.empty:
+            continue
+        found[position] = estimate_of(results, cell)
+        points = scores.mean(axis="columns")
+        place = [position - aside] * len(points)
+        axes.plot(place, points, look.marker, color=look.colour, alpha=0.6, ms=4.2, mew=0, zorder=2)
+    if not found:
+        return
+    x, y = list(found), np.array([estimate.mean for estimate in found.values()])
+    reach = np.abs(np.array([[estimate.low, estimate.high] for estimate in found.values()]).T - y)
+    axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
+    errors = {"yerr": reach, "capsize": 3.5, "elinewidth": 1.4}
+    axes.errorbar(x, y, fmt=look.marker, color=look.colour, ms=7, mec="white", mew=0.9, zorder=4, **errors)
+
+
+def _dodge(positions: np.ndarray, rows: int) -> float:
+    """How far apart rows stand at one column, so that their intervals do not hide each other."""
+    gap = float(np.diff(np.sort(positions)).min()) if len(positions) > 1 else 1.0
+    return gap * min(0.15, 0.7 / rows)
+
+
+def _label_axis(axes: Axes, grid: Grid, positions: np.ndarray) -> None:
+    fraction = grid.column_factor == FRACTION and bool(grid.amounts)
+    names = [f"{100 * amount:g}%" for amount in grid.amounts] if fraction else list(grid.columns)
+    axes.xaxis.set_major_locator(FixedLocator(list(positions)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels(names)
+    if len(positions) == 1:
+        axes.set_xlim(positions[0] - 1, positions[0] + 1)
+    suffix = " (log scale)" if grid.amounts and len(grid.amounts) > 1 else ""
+    axes.set_xlabel(("Labelled training subjects" if fraction else grid.column_factor or "") + suffix)
+    axes.grid(axis="x", visible=False)

@@ -1,0 +1,52 @@
+# %% [markdown]
+# # Which augmentation helps?
+#
+# For studies with `design: {kind: one_out}` or `one_in`, such as `augmentation_ablation`: each operation against the base,
+# paired by seed and labelled subset. Set `STUDY_HOME` and `STUDY` before starting, or edit the next cell.
+
+# %%
+# %matplotlib inline
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.comparisons import compare
+from analysis.figures.differences import differences
+from analysis.figures.search import importance, sensitivity
+from analysis.grid import arrange
+from analysis.load import load
+from analysis.tables import difference_table
+from study.workspace import Workspace
+
+STUDY = os.environ.get("STUDY", "augmentation_ablation")
+workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())
+results = load(workspace.existing_study(STUDY))
+grid = arrange(results.plan)
+results.plan.title, results.missing or "finished"
+
+# %%
+comparisons = compare(results, grid)
+table = difference_table(comparisons)
+table.data.sort_values("difference")
+
+# %%
+differences(comparisons)
+
+# %% [markdown]
+# What is certain after Holm's correction, and how wide the rest still is: a wide interval asks for more replicates or
+# subjects (`study extend STUDY --replicates N`), not for a conclusion.
+
+# %%
+certain = table.data[table.data["p_holm"] < 0.05]
+open_ones = table.data[table.data["p_holm"] >= 0.05].assign(width=lambda t: t["ci_high"] - t["ci_low"])
+pd.concat({"certain": certain, "open": open_ones})
+
+# %% [markdown]
+# Where the policy was searched instead (`augmentation_search`): which settings mattered.
+
+# %%
+importance(results, grid)
+
+# %%
+sensitivity(results, grid)

@@ -1,0 +1,61 @@
+# %% [markdown]
+# # What did the search see?
+#
+# Set `STUDY_HOME` and `STUDY` before starting, or edit the next cell; with `MLFLOW_TRACKING_URI` the trials are read from a
+# tracking store, of a study that may still run.
+
+# %%
+# %matplotlib inline
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from analysis.figures.search import importance, parallel_coordinates, pareto, sensitivity
+from analysis.grid import arrange
+from analysis.importance import searched
+from analysis.load import load
+from analysis.tables import chosen_table, trial_table
+from study.tracking.reader import jobs_from_mlflow
+from study.workspace import Workspace
+
+STUDY = os.environ.get("STUDY", "quickstart")
+workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())
+results = load(workspace.existing_study(STUDY))
+uri = os.environ.get("MLFLOW_TRACKING_URI")
+if uri:
+    results = replace(results, jobs=jobs_from_mlflow(uri, STUDY))
+grid = arrange(results.plan)
+trials = results.of_kind("trial")
+results.plan.title, trials["status"].value_counts().to_dict()
+
+# %% [markdown]
+# Trials that were stopped early are censored: they are drawn hollow, where they were when they were stopped, and count in
+# no mean.
+
+# %%
+trial_table(results).data
+
+# %%
+chosen_table(results).data
+
+# %%
+sensitivity(results, grid)
+
+# %%
+importance(results, grid)
+
+# %%
+parallel_coordinates(results, grid)
+
+# %% [markdown]
+# Dice against what a trial cost.
+
+# %%
+pareto(results, grid, {f"val/{results.plan.metric}": -1, "seconds": 1}) if "seconds" in trials else None
+
+# %% [markdown]
+# The completed trials of each cell, best first, as a table to go on with.
+
+# %%
+best = trials[trials["status"] == "completed"].sort_values(f"val/{results.plan.metric}", ascending=False)
+best[["cell", "index", f"val/{results.plan.metric}", *(f"param/{name}" for name in searched(best))]].head(20)

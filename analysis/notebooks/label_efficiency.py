@@ -1,0 +1,49 @@
+# %% [markdown]
+# # How few labels are enough?
+#
+# Non-inferiority to all labels by a margin that you name, and what a pretraining is worth in labels. Set `STUDY_HOME` and
+# `STUDY` before starting, or edit the next cell.
+
+# %%
+# %matplotlib inline
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.figures.labels import dice_vs_labels, worth_of_labels
+from analysis.grid import arrange
+from analysis.label_efficiency import efficiency_table, enough, worth
+from analysis.load import load
+from study.workspace import Workspace
+
+MARGIN = 0.02  # of Dice
+STUDY = os.environ.get("STUDY", "quickstart")
+workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())
+results = load(workspace.existing_study(STUDY))
+grid = arrange(results.plan)
+results.plan.title, results.missing or "finished"
+
+# %%
+dice_vs_labels(results, grid)
+
+# %% [markdown]
+# An amount is enough when the lower end of its paired interval against all labels is above the margin.
+
+# %%
+[each.sentence(grid) for each in enough(results, grid, MARGIN)]
+
+# %%
+margins = (0.005, 0.01, 0.02, 0.03, 0.05)
+pd.DataFrame({margin: {each.row: each.fewest for each in enough(results, grid, margin)} for margin in margins})
+
+# %% [markdown]
+# The reference's learning curve, a power law fitted anew in every resample, read backwards: how many labels would it need
+# for the Dice that a pretraining reaches?
+
+# %%
+worths = worth(results, grid)
+efficiency_table(grid, worths).data
+
+# %%
+worth_of_labels(grid, worths)

@@ -1,0 +1,57 @@
+# %% [markdown]
+# # Are the segmentations consistent over time?
+#
+# For studies that segment whole sequences, such as `temporal_camus`. Set `STUDY_HOME` and `STUDY` before starting, or edit
+# the next cell.
+
+# %%
+# %matplotlib inline
+import os
+from pathlib import Path
+
+from analysis.load import load
+from analysis.temporal.claims import overlap_claims, pseudo_label_claims, smoothness_claims
+from analysis.temporal.figures import area_curves, bland_altman, quality_by_position, smoothness_boxes
+from analysis.temporal.read import read_temporal
+from analysis.temporal.tables import phase_table, quality_table, smoothness_table, volume_table
+from study.workspace import Workspace
+from trainables.data.frames import FrameStore
+
+STUDY = os.environ.get("STUDY", "temporal_camus")
+workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())
+results = load(workspace.existing_study(STUDY))
+temporal = read_temporal(results)
+results.plan.title, results.missing or "finished"
+
+# %% [markdown]
+# Pseudo-labels against the truth, where there is one, by the way they were carried.
+
+# %%
+quality = quality_table(temporal)
+quality.data if quality is not None else "no true masks between the ends"
+
+# %%
+quality_by_position(temporal)
+
+# %%
+claims = [*pseudo_label_claims(temporal), *smoothness_claims(results, temporal), *overlap_claims(results, temporal)]
+[claim.sentence for claim in claims]
+
+# %%
+[table.data for table in (phase_table(results), smoothness_table(results, temporal)) if table is not None]
+
+# %%
+smoothness_boxes(results, temporal)
+
+# %%
+area_curves(results, temporal, FrameStore.open(results.plan.frames)) if results.plan.frames else None
+
+# %% [markdown]
+# Ejection fractions, where both ends of the cycle are there.
+
+# %%
+volumes = volume_table(results, temporal)
+volumes.data if volumes is not None else "no volumes"
+
+# %%
+bland_altman(results, temporal)
