@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NNUNET := $(VENV)/.nnunet
+PEERS := .venv-peers
 
-.PHONY: demo test test-slow test-drills lint clean
+.PHONY: demo test test-slow test-drills bench lint clean
 
 demo: $(READY)
 	$(BIN)/study run quickstart
@@ -19,6 +20,11 @@ test-slow: $(READY) $(NNUNET)
 
 test-drills: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m drill
+
+bench: $(PEERS)/.ready
+	for part in augmentation nt_xent step memory checkpoint metrics loading coverage overhead scaling; do \
+		$(PEERS)/bin/python -m benchmarks.$$part && echo "$$part: done at $$(date +%T)" || exit 1; \
+	done
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -37,5 +43,12 @@ $(NNUNET): requirements-nnunet.lock $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-nnunet.lock
 	touch $@
 
+$(PEERS)/.ready: requirements.lock benchmarks/requirements.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -238,7 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--work", type=Path, help="keep files there (sparse: 12 GB apparent size)")
-    parser.add_argument("--subjects", type=int, default=160)
+    parser.add_argument("--subjects", type=int, default=100)
     parser.add_argument("--frames", type=int, default=150)
     options = parser.parse_args()
     torch.set_num_threads(1)

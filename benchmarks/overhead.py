@@ -1,6 +1,6 @@
 """What a trial of a study costs over the bare training loop.
 
-`python -m benchmarks.overhead [--trials 20]` runs a study of one cell, whose trials come one after another, and then
+`python -m benchmarks.overhead [--trials 12]` runs a study of one cell, whose trials come one after another, and then
 the same trainings by plain calls in this process, in one run on one machine. It prints medians over all but the first.
 """
 
@@ -76,7 +76,7 @@ def bare_seconds(root: Path, trials: int) -> list[float]:
 def main() -> None:
     """Measure both, print, and say whether the target is met."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:

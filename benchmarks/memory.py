@@ -1,0 +1,84 @@
+"""Memory and time of a training step: the batch at once, in parts by cached gradients, and with blocks recomputed.
+
+    python -m benchmarks.memory [--batch 64] [--size 112] [--json FILE]
+
+SimCLR with ResNet-18, forward, backward and optimizer. Each way runs in a process of its own with one thread; memory is
+what the process grew by at most during two steps, time that of the second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.peers import alone
+from trainables.augment.policy import Policy
+from trainables.data.batches import Batches
+from trainables.data.noise_store import made_up_store
+from trainables.loop import FitSettings, fit
+from trainables.networks.resnet import ResNet18
+from trainables.optim.optimizers import Adam
+from trainables.pretext.simclr import SimCLR
+from trainables.runtime import LocalRuntime
+
+WAYS: dict[str, tuple[int | None, bool]] = {
+    "at once": (None, False),
+    "recompute": (None, True),
+    "in parts of a quarter": (4, False),
+    "in parts of a quarter, recompute": (4, True),
+}
+"""By name: into how many parts, and whether blocks are recomputed."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one way: megabytes by which the process grew at most, and seconds of a step."""
+
+    way: str
+    megabytes: float
+    seconds: float
+
+
+def measure(way: str, batch: int, size: int) -> Measured:
+    """In this process, which should be a fresh one."""
+    torch.set_num_threads(1)
+    parts, recompute = WAYS[way]
+    store = made_up_store(batch, size, 1)
+    task = SimCLR().build(ResNet18().build(1), Policy(), store)
+    settings = FitSettings(
+        2, batch, Adam(), precision="float32", micro_batch=batch // parts if parts else None, recompute=recompute
+    )
+    times: list[float] = []
+    runtime = LocalRuntime(on_report=lambda epoch, metrics: times.append(time.perf_counter()))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    fit(task, Batches(store, np.arange(batch), batch), None, settings, runtime, 0)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return Measured(way, grown, times[1] - times[0])
+
+
+def main() -> None:
+    """Print a line a way."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--size", type=int, default=112)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    found = [alone(measure, way, options.batch, options.size) for way in WAYS]
+    first = found[0]
+    print(f"{'way':<34} {'memory':>9} {'share':>6} {'time':>7} {'share':>6}")
+    for each in found:
+        memory, seconds = each.megabytes / first.megabytes, each.seconds / first.seconds
+        print(f"{each.way:<34} {each.megabytes:7.0f}MB {memory:6.2f} {each.seconds:6.1f}s {seconds:6.2f}")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

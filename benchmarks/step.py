@@ -1,0 +1,131 @@
+"""What the training loop adds to the bare step: forward, backward, optimizer.
+
+    python -m benchmarks.step [--seconds 15] [--json FILE]
+
+SimCLR's and DeepLabV3's step at a few sizes, the loop and the bare step in turns on the same batches, one thread on a
+CPU. The bare step has the same network, memory format and optimizer, its batches in memory, and does nothing but
+augment, forward, backward and the optimizer's step; the loop reads them from the store, sets rates, clips, sums its
+metrics, checks the loss and keeps its history. What is added is the median over turns of the ratio of the two, each
+half an epoch apart, with the standard error of that median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainables.augment.policy import Policy
+from trainables.data.batches import Batches
+from trainables.data.frames import FrameStore
+from trainables.data.noise_store import made_up_store
+from trainables.downstream.losses import DiceCrossEntropy
+from trainables.downstream.segmentation import Segmentation
+from trainables.loop import FitSettings, Task, fit
+from trainables.networks.deeplabv3 import DeepLabV3
+from trainables.networks.resnet import ResNet18, TinyResNet
+from trainables.optim.optimizers import Adam
+from trainables.pretext.simclr import SimCLR
+from trainables.runtime import LocalRuntime
+
+STEPS = 8
+FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Of one case: milliseconds of a step, by what share the loop's is longer, and the error of that."""
+
+    case: str
+    bare: float
+    loop: float
+    added: float
+    error: float
+
+
+def simclr_tiny(store: FrameStore) -> Task:
+    return SimCLR(projection=64).build(TinyResNet().build(1), Policy(), store)
+
+
+def simclr_resnet18(store: FrameStore) -> Task:
+    return SimCLR().build(ResNet18().build(1), Policy(), store)
+
+
+def deeplabv3_tiny(store: FrameStore) -> Task:
+    network = DeepLabV3(backbone=TinyResNet(), rates=(2, 4, 6), width=32).build(1, len(store.classes))
+    return Segmentation(network, DiceCrossEntropy(), Policy(strength=0.0), store)
+
+
+CASES: dict[str, tuple[Callable[[FrameStore], Task], int, int]] = {
+    "SimCLR, tiny network, 64 px, batch 64": (simclr_tiny, 64, 64),
+    "SimCLR, ResNet-18, 112 px, batch 32": (simclr_resnet18, 32, 112),
+    "DeepLabV3, tiny network, 64 px, batch 16": (deeplabv3_tiny, 16, 64),
+}
+
+
+def bare(task: Task, batches: Batches) -> float:
+    """Seconds of a step."""
+    ready = list(batches.epoch(0))
+    module = LocalRuntime().wrap(task).train()  # the memory format that the loop gives it
+    optimizer = Adam(lr=1e-3).build([{"params": list(module.parameters())}])
+    started = time.perf_counter()
+    for batch in ready:
+        optimizer.zero_grad(set_to_none=True)
+        module(batch)["loss"].backward()
+        optimizer.step()
+    return (time.perf_counter() - started) / len(ready)
+
+
+def loop(task: Task, batches: Batches) -> float:
+    """Seconds of a step."""
+    settings = FitSettings(epochs=1, batch_size=batches.batch_size, optimizer=Adam(lr=1e-3), precision="float32")
+    started = time.perf_counter()
+    fit(task, batches, None, settings, LocalRuntime(), 0)
+    return (time.perf_counter() - started) / len(batches)
+
+
+def measure(case: str, seconds: float) -> Overhead:
+    """Both in turns, for so long."""
+    build, batch, size = CASES[case]
+    store = made_up_store(batch * STEPS, size, 1)
+    masks = build is deeplabv3_tiny
+    batches = Batches(store, np.arange(batch * STEPS), batch, masks=masks)
+    times: list[tuple[float, float]] = []
+    started = time.perf_counter()
+    while len(times) <= FEWEST or time.perf_counter() - started < seconds:
+        torch.manual_seed(0)
+        if len(times) % 2:
+            alone = bare(build(store), batches)
+            times.append((alone, loop(build(store), batches)))
+        else:
+            looped = loop(build(store), batches)
+            times.append((bare(build(store), batches), looped))
+    both = 1000 * np.array(times[1:])  # the first warms up
+    ratios = both[:, 1] / both[:, 0]
+    error = 1.2533 * ratios.std(ddof=1) / len(ratios) ** 0.5  # of a median, were the ratios normal
+    return Overhead(case, *np.median(both, axis=0).tolist(), float(np.median(ratios)) - 1, float(error))
+
+
+def main() -> None:
+    """Print a line a case."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = [measure(case, options.seconds) for case in CASES]
+    print(f"{'case':<42} {'bare step':>12} {'loop':>12} {'added':>8} {'error':>7}")
+    for each in found:
+        print(f"{each.case:<42} {each.bare:9.1f} ms {each.loop:9.1f} ms {each.added:8.1%} {each.error:7.1%}")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
