@@ -22,7 +22,7 @@ test-drills: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m drill
 
 bench: $(PEERS)/.ready
-	for part in augmentation nt_xent step memory checkpoint metrics loading coverage overhead scaling; do \
+	for part in augmentation nt_xent step memory checkpoint evaluation metrics loading coverage overhead scaling; do \
 		$(PEERS)/bin/python -m benchmarks.$$part && echo "$$part: done at $$(date +%T)" || exit 1; \
 	done
 

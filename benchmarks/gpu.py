@@ -27,12 +27,13 @@ import torch
 import torch.multiprocessing as mp
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import evaluation
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batch, Batches
 from trainables.data.noise_store import made_up_store
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
-from trainables.loop import FitSettings, Task, autocast_dtype, fit
+from trainables.loop import FitSettings, autocast_dtype, fit
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.resnet import ResNet50, TinyResNet
@@ -40,6 +41,7 @@ from trainables.networks.torchvision_ops import torchvision
 from trainables.optim.optimizers import Adam
 from trainables.pretext.simclr import SimCLR
 from trainables.runtime import LocalRuntime
+from trainables.task import Task
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,9 @@ def lines(scale: Scale, peak: float | None, result: dict[str, Any]) -> Iterator[
         yield f"{head}, augmentation {found.augmentation:.1%} of the step"
     result["loop"] = through_the_loop(scale)
     yield f"SimCLR through the whole loop: {result['loop']:.0f} images/s"
+    found_epochs = evaluation.measure(scale.device, 1)
+    result["evaluation"] = asdict(found_epochs)
+    yield f"a small trial: {evaluation.line(found_epochs)}"
     if all(map(importlib.util.find_spec, ("lightly", "pytorch_lightning"))):
         result["lightly"] = by_lightly(scale)
         ratio = result["loop"] / result["lightly"]

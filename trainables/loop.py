@@ -5,29 +5,27 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.data.batches import Batch, Batches
 from trainables.errors import CheckpointError, TrainingFailed, UserError
-from trainables.micro_batches import Comparing, accumulated, cached, divided, divided_all
+from trainables.evaluation import Evaluation, Probe
+from trainables.micro_batches import Comparing, accumulated, cached, divided
 from trainables.networks.recompute import recompute
 from trainables.optim.optimizers import Adam, Optimizer
 from trainables.optim.schedules import Constant, Schedule
 from trainables.runtime import Runtime
 from trainables.seeds import derive
+from trainables.task import Task
 
 Watch = Callable[[list[dict[str, float]]], None]
 """Called with the metrics of all epochs so far."""
-
-Probe = Callable[[], Mapping[str, float]]
-"""Gives more metrics of the network in evaluation mode."""
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
@@ -44,6 +42,9 @@ class FitSettings:
         precision: of the forward pass; `auto` is bf16 where the device computes it natively, else float32.
         clip_norm: gradients are scaled down to this L2 norm; None leaves them.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
+        overlap_evaluation: evaluate a copy of the networks in a thread while the next epoch trains: the same metrics,
+            told an epoch later, so that what is stopped early has trained one epoch more. It takes the memory of a
+            second network, and a processor or a device with time to spare.
         micro_batch: images that each worker takes at a time, from 2 up, the gradients of a logical batch being made in
             the memory of so many; None takes its whole share at once. See trainables/micro_batches.py for what stays
             the same and what does not.
@@ -60,6 +61,7 @@ class FitSettings:
     precision: Precision = "auto"
     clip_norm: float | None = None
     evaluate_every: int = 1
+    overlap_evaluation: bool = False
     steps_per_epoch: int | None = None
     micro_batch: int | None = None
     recompute: bool = False
@@ -69,46 +71,9 @@ class FitSettings:
             raise ValueError(f"micro_batch is {self.micro_batch}, expected a whole number from 2 up")
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
             raise ValueError(f"steps_per_epoch is {self.steps_per_epoch}, expected a whole number from 1 up")
-
-
-class Task(nn.Module, ABC):
-    """What is trained: the networks, the loss of a batch, and how to judge the result.
-
-    Attributes:
-        monitor: the evaluation metric by which the best epoch is kept, or None to keep the last.
-        higher_is_better: its direction.
-        division: how the loss of a batch can be had in parts: "images" where it is a mean over images, "features"
-            where it compares images by their features (see `trainables.micro_batches.Comparing`), "none" where it
-            cannot.
-        micro_batch: images that may be taken at a time; the loop sets it.
-    """
-
-    monitor: str | None = None
-    higher_is_better: bool = True
-    division: Literal["images", "features", "none"] = "none"
-    micro_batch: int | None = None
-
-    @abstractmethod
-    def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Scalar losses of the batch; the one called `loss` is minimised."""
-
-    @abstractmethod
-    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Metrics over an epoch of evaluation batches, with the task in evaluation mode and no gradients."""
-
-    def before_epoch(self, epoch: int) -> None:
-        """Called before each training epoch, counted from 0; an interrupted run calls it for those still to come."""
-
-    def after_step(self, progress: float) -> None:
-        """Called after each optimizer step that was taken; `progress` is the share of all steps done, in (0, 1]."""
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Optimizer groups; `lr_scale` in a group multiplies the learning rate."""
-        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The training step, as the module call that data-parallel wrappers hook into."""
-        return self.training_step(batch)
+        if self.overlap_evaluation and self.schedule.follows_metric:
+            name = type(self.schedule).__name__.lower()
+            raise ValueError(f"overlap_evaluation is true, but the {name} schedule needs each evaluation at once")
 
 
 @dataclass
@@ -148,9 +113,11 @@ def fit(
         TrainingFailed: the loss is no longer finite, or `watch` says so.
         CheckpointError: the checkpoint in the runtime's folder belongs to another network or optimizer.
     """
+    run = _Run(task, train, val, settings, runtime, seed, watch, probe)
     try:
-        return _Run(task, train, val, settings, runtime, seed, watch, probe).fit()
+        return run.fit()
     finally:
+        run.evaluation.settle()
         runtime.settle()
 
 
@@ -168,11 +135,11 @@ class _Run:
         watch: Watch | None,
         probe: Probe | None,
     ) -> None:
-        self.watch, self.probe = watch, probe
+        self.watch = watch
         if settings.micro_batch is not None and task.division == "none":
             raise UserError(f"micro_batch: the loss of {type(task).__name__} cannot be had in parts; leave it out")
         task.micro_batch = settings.micro_batch
-        self.task, self.train, self.val, self.settings = task, train, val, settings
+        self.task, self.train, self.settings = task, train, settings
         self.runtime, self.seed = runtime, seed
         if settings.recompute:
             recompute(task)
@@ -181,6 +148,7 @@ class _Run:
         self.base_rates = [group["lr"] * group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]
         self.steps = max(1, len(train)) * settings.epochs
         self.dtype = autocast_dtype(settings.precision, runtime.device)
+        self.evaluation = Evaluation(val, probe, runtime.device, self._autocast, beside=settings.overlap_evaluation)
         self.scaler = torch.amp.GradScaler(enabled=self.dtype is torch.float16)
         self.epoch, self.step = 0, 0
         self.history: list[dict[str, float]] = []
@@ -191,19 +159,43 @@ class _Run:
         while self.epoch < self.settings.epochs:
             torch.manual_seed(derive(self.seed, "epoch", self.epoch, self.runtime.rank))  # dropout
             metrics = self._train_epoch()
+            self._end_epoch()
             self.epoch += 1
-            if self._evaluation_due():
-                metrics |= self._evaluate()
             self.history.append(metrics)
-            self._keep_if_best(metrics)
+            self._begin_evaluation()
+            if not self.settings.overlap_evaluation:
+                self._take_evaluation()
             self.runtime.save(self._state)
-            self.runtime.report(self.epoch, metrics)
-            if self.watch is not None:
-                self.watch(self.history)
+            if not self.evaluation.open:
+                self._tell()
+        self._end_epoch()
+        self.task.eval()
         if self.best_state is not None:
             self.task.load_state_dict(self.best_state)
         kept = self.best_epoch or self.epoch
         return FitResult(self.history[kept - 1], kept, self.history)
+
+    def _end_epoch(self) -> None:
+        """What is left to do for the newest epoch, if it was evaluated while another trained."""
+        if self.evaluation.open:
+            self._take_evaluation()
+            self._tell()
+
+    def _begin_evaluation(self) -> None:
+        due = self.epoch % self.settings.evaluate_every == 0 or self.epoch == self.settings.epochs
+        if due and self.evaluation.wanted:
+            self.evaluation.begin(self.task, self.epoch)
+
+    def _take_evaluation(self) -> None:
+        if self.evaluation.open:
+            judged, metrics = self.evaluation.end()
+            self.history[-1] |= metrics
+            self._keep_if_best(judged)
+
+    def _tell(self) -> None:
+        self.runtime.report(self.epoch, self.history[-1])
+        if self.watch is not None:
+            self.watch(self.history)
 
     def _train_epoch(self) -> dict[str, float]:
         self.task.before_epoch(self.epoch)
@@ -276,28 +268,6 @@ class _Run:
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
 
-    def _evaluation_due(self) -> bool:
-        if self.val is None and self.probe is None:
-            return False
-        return self.epoch % self.settings.evaluate_every == 0 or self.epoch == self.settings.epochs
-
-    def _evaluate(self) -> dict[str, float]:
-        self.task.eval()
-        with torch.no_grad(), self._autocast():
-            found = self._judge(self.val) if self.val is not None else {}
-            if not math.isfinite(found.get("loss", 0.0)):
-                text = f"the validation loss is {found['loss']} after epoch {self.epoch}"
-                raise TrainingFailed(f"{text}: lower the learning rate")
-            if self.probe is not None:
-                found |= self.probe()
-        return {f"val/{name}": value for name, value in found.items()}
-
-    def _judge(self, val: Batches) -> dict[str, float]:
-        batches: Iterable[Batch] = val.epoch(0, device=self.runtime.device)
-        if self.task.division == "images":
-            batches = divided_all(batches, self.settings.micro_batch)
-        return self.task.evaluate(batches)
-
     def _monitored(self) -> list[float]:
         """The monitored metric of each evaluated epoch so far, negated where lower is better.
 
@@ -307,13 +277,13 @@ class _Run:
         key = f"val/{self.task.monitor or 'loss'}"
         return [sign * row[key] for row in self.history if key in row]
 
-    def _keep_if_best(self, metrics: Mapping[str, float]) -> None:
-        if self.task.monitor is None or f"val/{self.task.monitor}" not in metrics:
+    def _keep_if_best(self, judged: Task) -> None:
+        if self.task.monitor is None or f"val/{self.task.monitor}" not in self.history[-1]:
             return
         values = self._monitored()
         if len(values) == 1 or values[-1] > max(values[:-1]):
             self.best_epoch = self.epoch
-            self.best_state = {name: value.detach().cpu().clone() for name, value in self.task.state_dict().items()}
+            self.best_state = {name: value.detach().cpu().clone() for name, value in judged.state_dict().items()}
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -339,6 +309,8 @@ class _Run:
         self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
         self.best_epoch, self.best_state = state["best_epoch"], state["best_state"]
+        if self.settings.overlap_evaluation and not any(name.startswith("val/") for name in self.history[-1]):
+            self._begin_evaluation()
 
 
 def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:

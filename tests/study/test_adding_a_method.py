@@ -16,13 +16,13 @@ from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
 from trainables.downstream.finetune import finetune
-from trainables.loop import Task
 from trainables.networks import UNet, UNetEncoder
 from trainables.networks.backbones import Backbone
 from trainables.pretext import METHODS
 from trainables.pretext.method import BackboneMethod, mean_over
 from trainables.pretext.pretrain import pretrain
 from trainables.runtime import LocalRuntime
+from trainables.task import Task
 
 TINY = Path(__file__).parent / "tiny.yaml"
 

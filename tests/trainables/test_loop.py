@@ -1,6 +1,7 @@
 """The training loop on a toy regression over a frame store held in memory."""
 
 import math
+import threading
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,10 +12,11 @@ from toys import toy_store
 
 from trainables.data.batches import Batch, Batches
 from trainables.errors import CheckpointError, TrainingFailed
-from trainables.loop import FitSettings, Task, fit
+from trainables.loop import FitResult, FitSettings, fit
 from trainables.optim.optimizers import SGD, Adam
 from trainables.optim.schedules import Cosine, Plateau
 from trainables.runtime import LocalRuntime
+from trainables.task import Task
 
 
 class Brightness(Task):
@@ -77,8 +79,7 @@ def test_a_killed_run_ends_bitwise_like_an_uninterrupted_one(tmp_path, optimizer
     resumed, result = run(6, LocalRuntime(tmp_path, save_every=0), optimizer=optimizer, schedule=schedule)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    timeless = [{k: v for k, v in row.items() if k != "images_per_second"} for row in result.history]
-    assert timeless == [{k: v for k, v in row.items() if k != "images_per_second"} for row in expected.history]
+    assert timeless(result) == timeless(expected)
     assert result.epoch == expected.epoch
 
 
@@ -91,6 +92,67 @@ def test_the_kept_epoch_is_the_best_on_validation():
     with torch.no_grad():
         again = task.evaluate(Batches(store, store.rows("val"), 4, shuffle=False).epoch())
     assert again["error"] == pytest.approx(min(errors), abs=1e-7)
+
+
+def timeless(result: FitResult) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if name != "images_per_second"} for row in result.history]
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_an_overlapped_evaluation_finds_what_one_in_between_does(every):
+    told: list[tuple[int, float | None]] = []
+    runtime = LocalRuntime(None, lambda epoch, metrics: told.append((epoch, metrics.get("val/error"))))
+    chosen = {"optimizer": Adam(lr=3e-2), "evaluate_every": every}
+    whole, expected = run(7, LocalRuntime(), **chosen)
+    overlapped, result = run(7, runtime, **chosen, overlap_evaluation=True)
+    assert timeless(result) == timeless(expected)
+    assert result.epoch == expected.epoch
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, overlapped.state_dict()[name]), name
+    assert told == [(epoch, row.get("val/error")) for epoch, row in enumerate(expected.history, 1)]
+
+
+@pytest.mark.parametrize("killed_after", [1, 5])
+def test_a_run_killed_during_an_overlapped_evaluation_makes_it_again(tmp_path, killed_after):
+    told = []
+
+    def kill(epoch: int, metrics: object) -> None:
+        if epoch == killed_after:
+            raise Killed
+
+    whole, expected = run(6, LocalRuntime())
+    with pytest.raises(Killed):
+        run(6, LocalRuntime(tmp_path, kill, save_every=0), overlap_evaluation=True)
+    resuming = LocalRuntime(tmp_path, lambda epoch, metrics: told.append(epoch), save_every=0)
+    resumed, result = run(6, resuming, overlap_evaluation=True)
+    assert told == list(range(killed_after, 7))
+    assert timeless(result) == timeless(expected)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+TRAINS_ON = threading.Event()
+
+
+def test_an_overlapped_evaluation_goes_on_while_the_next_epoch_trains():
+    class Slow(Brightness):
+        def training_step(self, batch: Batch) -> dict[str, Tensor]:
+            if self.steps_done:
+                TRAINS_ON.set()
+            return super().training_step(batch)
+
+        def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+            assert TRAINS_ON.wait(60)
+            return super().evaluate(batches)
+
+    TRAINS_ON.clear()
+    _, result = run(2, LocalRuntime(), Slow(), overlap_evaluation=True)
+    assert all("val/error" in row for row in result.history)
+
+
+def test_a_schedule_that_follows_a_metric_refuses_to_hear_of_it_late():
+    with pytest.raises(ValueError, match="the plateau schedule needs each evaluation at once"):
+        FitSettings(schedule=Plateau(), overlap_evaluation=True)
 
 
 def test_progress_counts_every_step_to_one():
@@ -109,13 +171,14 @@ def test_a_diverged_run_fails_with_its_reason():
         run(4, LocalRuntime(), Brightness(break_at=4))
 
 
-def test_a_validation_loss_that_is_not_finite_ends_the_run():
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_a_validation_loss_that_is_not_finite_ends_the_run(overlapped):
     class Broken(Brightness):
         def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
             return super().evaluate(batches) | {"loss": math.inf if len(self.steps_done) > 3 else 1.0}
 
     with pytest.raises(TrainingFailed, match="the validation loss is inf after epoch 2: lower the learning rate"):
-        run(4, LocalRuntime(), Broken())
+        run(4, LocalRuntime(), Broken(), overlap_evaluation=overlapped)
 
 
 class Unkept(Brightness):

@@ -21,7 +21,7 @@ from trainables.data.batches import Batch, Batches
 from trainables.downstream.losses import CrossEntropy, Dice, DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 from trainables.errors import UserError
-from trainables.loop import FitSettings, Task, fit
+from trainables.loop import FitSettings, fit
 from trainables.micro_batches import accumulated, cached, divided
 from trainables.networks import UNet, UNetEncoder
 from trainables.networks.batchnorm import synchronise
@@ -36,6 +36,7 @@ from trainables.pretext.moco import MoCo
 from trainables.pretext.simclr import SimCLR
 from trainables.pretext.vicreg import VICReg
 from trainables.runtime import LocalRuntime
+from trainables.task import Task
 
 STORE = toy_store(72, size=16)
 ENCODER = UNetEncoder(width=4, depth=2, norm="instance")
@@ -213,13 +214,13 @@ def test_training_in_parts_ends_where_training_at_once_does(method):
     ends, metrics = [], []
     for micro_batch in (None, 5):
         settings = FitSettings(2, 12, SGD(lr=0.003), precision="float32", micro_batch=micro_batch)
-        task = task_of(method, VIEWS)
+        task = task_of(method, VIEWS).double()  # float32 drifts apart where sums are taken in another order
         val = Batches(STORE, STORE.rows("val"), 12, 3, shuffle=False)
         result = fit(task, Batches(STORE, STORE.rows("train"), 12, 3), val, settings, LocalRuntime(), 0)
         ends.append(task.state_dict())
         metrics.append({name: value for name, value in result.history[-1].items() if name != "images_per_second"})
-    same(ends[1], ends[0], rtol=1e-3, atol=1e-5)
-    assert metrics[1] == pytest.approx(metrics[0], rel=2e-3)
+    same(ends[1], ends[0])
+    assert metrics[1] == pytest.approx(metrics[0], rel=1e-5)
     assert {"val/embedding_std", "val/alignment", "gradient_norm"} <= metrics[1].keys()
 
 
@@ -257,7 +258,7 @@ SHARED = [COMPARING[0], COMPARING[-1]]
 
 
 def trained(method, runtime: LocalRuntime, micro_batch: int | None) -> dict[str, Tensor]:
-    task = task_of(method, VIEWS)
+    task = task_of(method, VIEWS).double()
     settings = FitSettings(1, 12, SGD(lr=0.01), precision="float32", micro_batch=micro_batch)
     fit(task, Batches(STORE, STORE.rows("train"), 12, 3), None, settings, runtime, 0)
     return task.state_dict()
@@ -273,5 +274,5 @@ def test_two_workers_in_parts_end_where_one_with_the_whole_batch_does(tmp_path: 
     mp.spawn(worker, (str(tmp_path),), nprocs=2)
     one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     for method, first, second in zip(SHARED, one, other, strict=True):
-        same(first, trained(method, LocalRuntime(), None), rtol=1e-3, atol=1e-4)
+        same(first, trained(method, LocalRuntime(), None))
         same(first, second, rtol=0, atol=0)

@@ -93,6 +93,10 @@ class FrameStore:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in meta.items()}
         return cls(folder, images, masks, index, values, **fields)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrameStore:
+        """Itself: nothing in it ever changes."""
+        return self
+
     def __reduce__(self) -> tuple[Callable[[Path], FrameStore], tuple[Path]]:
         """Pickle as the folder's name: another process maps the same pages instead of receiving a copy."""
         return FrameStore.open, (self.folder,)

@@ -27,7 +27,7 @@ from trainables.downstream.selection import dense_sequences, judged_rows, labell
 from trainables.downstream.transfer import Transfer
 from trainables.downstream.windows import training_windows
 from trainables.errors import UserError
-from trainables.loop import FitResult, FitSettings, Task, autocast_dtype, fit
+from trainables.loop import FitResult, FitSettings, autocast_dtype, fit
 from trainables.micro_batches import divided_all
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
@@ -36,6 +36,7 @@ from trainables.nnunet.settings import NnUNet
 from trainables.pretext.method import NetworkMethod, training_rows
 from trainables.runtime import Runtime
 from trainables.seeds import derive
+from trainables.task import Task
 
 Start = Mapping[str, Tensor] | ImageNetWeights | None
 """Pretrained weights (keys "backbone...." and perhaps "decoder...."), ImageNet's, or None for random weights."""

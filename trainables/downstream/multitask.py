@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trainables.data.batches import Batch, Batches
 from trainables.downstream.segmentation import Segmentation
-from trainables.loop import Task
+from trainables.task import Task
 
 
 class MultiTask(Task):

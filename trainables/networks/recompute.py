@@ -20,7 +20,7 @@ def recompute(module: nn.Module) -> None:
     """Let the blocks inside `module` keep only their inputs: less memory, for about a third more time.
 
     A block is a module that itself holds two or more convolutions: a residual block, a level of a UNet. Gradients and
-    running statistics stay what they were.
+    running statistics stay what they were. A block that does so already is left as it is.
 
     Raises:
         UserError: there is none.
@@ -29,6 +29,8 @@ def recompute(module: nn.Module) -> None:
     if not blocks:
         raise UserError(f"fit.recompute: {type(module).__name__} has no blocks of convolutions; leave it out")
     for block in blocks:
+        if isinstance(block.forward, partial):
+            continue
         block.forward = partial(_again, block, block.forward)
 
 

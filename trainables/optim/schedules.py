@@ -9,6 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,9 @@ class Schedule(ABC):
         warmup_epochs: over which the factor grows linearly from 0, at least 0; what comes after is the schedule's own,
             stretched over the steps that are left.
     """
+
+    follows_metric: ClassVar[bool] = False
+    """Whether the factor depends on the evaluations so far."""
 
     warmup_epochs: float = 0.0
 
@@ -104,6 +108,8 @@ class Plateau(Schedule):
         threshold: what counts as an improvement over the best so far, in the metric's own units; at least 0.
         floor: the factor is never lower than this, in [0, 1].
     """
+
+    follows_metric = True
 
     decay: float = 0.5
     patience: int = 10

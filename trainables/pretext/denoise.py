@@ -12,11 +12,11 @@ from trainables.augment.draw import Draw
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
-from trainables.loop import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod, mean_over
+from trainables.task import Task
 
 
 @dataclass(frozen=True)

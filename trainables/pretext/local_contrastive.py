@@ -15,12 +15,12 @@ from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
 from trainables.errors import UserError
-from trainables.loop import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
 from trainables.pretext.collapse import indicators
 from trainables.pretext.embedding import widened
 from trainables.pretext.method import NetworkMethod, mean_over
+from trainables.task import Task
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
 from trainables.errors import UserError
-from trainables.loop import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod, mean_over
+from trainables.task import Task
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from trainables.augment.policy import Policy
 from trainables.data.frames import FrameStore
 from trainables.errors import DataError
-from trainables.loop import Task
 from trainables.networks.backbones import Backbone
+from trainables.task import Task
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
 from trainables.errors import DataError
-from trainables.loop import Task
 from trainables.metrics.overlap import counts, dice_of
 from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod
 from trainables.pretext.planes import cut, meeting, normal_of
+from trainables.task import Task
 
 POSITIONS = 9
 _LEFT, _FRONT, _HEAD = np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([0, 0, 1.0])

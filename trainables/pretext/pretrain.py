@@ -14,7 +14,7 @@ from trainables.data.batches import Batches, RowChooser
 from trainables.data.frames import FrameStore
 from trainables.data.records import Split
 from trainables.errors import DataError, UserError
-from trainables.loop import FitResult, FitSettings, Task, fit
+from trainables.loop import FitResult, FitSettings, fit
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
 from trainables.networks.weights import load_weights
@@ -24,6 +24,7 @@ from trainables.pretext.probe import LinearProbe, Probe
 from trainables.pretext.simclr import SimCLR
 from trainables.runtime import Runtime
 from trainables.seeds import derive
+from trainables.task import Task
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from torch import Tensor
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
-from trainables.loop import Task
 from trainables.micro_batches import divided, encoded
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
 from trainables.pretext.collapse import indicators
 from trainables.pretext.method import mean_over
+from trainables.task import Task
 
 
 class TwoViewTask(Task):

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from trainables.data.batches import Batch
 from trainables.data.frames import FrameStore
-from trainables.loop import Task
 from trainables.metrics.overlap import dice, subject_means
 from trainables.registration.cascade import folded_share
 from trainables.registration.network import RegistrationNetwork
 from trainables.registration.similarity import Similarity
 from trainables.registration.warp import warp, warp_labels
+from trainables.task import Task
 
 
 class Alignment(Task):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from trainables.data.batches import Batches
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 from trainables.errors import UserError
-from trainables.loop import FitSettings, Task, fit
+from trainables.loop import FitSettings, fit
 from trainables.networks import UNet, UNetEncoder
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.recompute import recompute
@@ -21,6 +23,7 @@ from trainables.optim.optimizers import SGD
 from trainables.pretext.byol import BYOL
 from trainables.pretext.simclr import SimCLR
 from trainables.runtime import LocalRuntime
+from trainables.task import Task
 
 STORE = toy_store(48, size=32)
 VIEWS = Policy(crop=None, blur=None)
@@ -80,9 +83,11 @@ def test_a_blocks_inside_is_not_kept():
     assert kept_bytes(module, images) < 0.2 * whole
 
 
-def test_every_block_runs_twice_with_a_gradient_and_once_without():
+@pytest.mark.parametrize("times", [1, 2])
+def test_every_block_runs_twice_with_a_gradient_and_once_without(times):
     task = TASKS["UNet"]()
-    recompute(task)
+    for _ in range(times):
+        recompute(task)
     network = task.network
     calls: list[str] = []
     for name, module in network.named_modules():
@@ -95,6 +100,17 @@ def test_every_block_runs_twice_with_a_gradient_and_once_without():
     with torch.no_grad():
         network(torch.rand(2, 1, 16, 16))
     assert all(calls.count(name) == 1 for name in names)
+
+
+def test_a_copy_computes_with_its_own_weights():
+    network = TASKS["UNet"]().network
+    recompute(network)
+    copied, images = copy.deepcopy(network), torch.rand(2, 1, 16, 16)
+    before = copied(images)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    torch.testing.assert_close(copied(images), before)
 
 
 def test_a_network_without_blocks_is_refused():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from toys import toy_store
@@ -16,6 +18,7 @@ from trainables.pretext.denoise import Denoise
 from trainables.pretext.method import Method
 from trainables.pretext.moco import MoCo
 from trainables.pretext.pretrain import PretextSettings, pretrain
+from trainables.pretext.probe import Probe
 from trainables.pretext.simclr import SimCLR
 from trainables.pretext.vicreg import VICReg
 from trainables.runtime import LocalRuntime
@@ -63,6 +66,19 @@ def test_a_killed_pretraining_ends_bitwise_like_an_uninterrupted_one(tmp_path, m
     resumed = pretrain(settings(method), BACKBONE, STORE, LocalRuntime(tmp_path, save_every=0), seed=3).weights
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("method", SMALL, ids=lambda m: type(m).__name__)
+def test_a_copy_judged_beside_the_next_epoch_has_the_pretraining_s_metrics(method):
+    def metrics(*, overlapped: bool) -> list[dict[str, float]]:
+        chosen = replace(settings(method), probe=Probe(frames=8, pixels=16))
+        chosen = replace(chosen, fit=replace(chosen.fit, overlap_evaluation=overlapped))
+        history = pretrain(chosen, BACKBONE, STORE, LocalRuntime(), seed=3).fitted.history
+        return [{name: value for name, value in row.items() if name != "images_per_second"} for row in history]
+
+    beside = metrics(overlapped=True)
+    assert "val/probe_dice" in beside[0]
+    assert beside == metrics(overlapped=False)
 
 
 def test_the_byol_target_is_trained_by_following_alone():

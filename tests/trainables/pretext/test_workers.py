@@ -13,7 +13,6 @@ from toys import toy_store
 
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batches
-from trainables.loop import Task
 from trainables.networks import UNetEncoder
 from trainables.networks.batchnorm import synchronise
 from trainables.pretext.barlow import BarlowTwins, barlow_loss
@@ -24,6 +23,7 @@ from trainables.pretext.method import BackboneMethod
 from trainables.pretext.moco import MoCo, info_nce
 from trainables.pretext.simclr import SimCLR
 from trainables.pretext.vicreg import VICReg, vicreg_terms
+from trainables.task import Task
 
 VIEWS = torch.randn(2, 8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 PARTS = torch.tensor([0, 1, 0, 2, 1, 1, 3, 0])
