@@ -219,7 +219,8 @@ def _amount(place: Scores, exponent: float, amounts: Scores) -> Scores:
     low, high = _basis(amounts[[0, -1]], exponent)
     kept = np.clip(place, low, high)
     found: Scores = np.exp(kept) if exponent == 0 else (-kept) ** (-1 / exponent)
-    return np.clip(found, amounts[0], amounts[-1])
+    # Exactly the ends where they are met: a rounding error above the least would pass for more than nothing.
+    return np.select([place <= low, place >= high], [amounts[0], amounts[-1]], found)
 
 
 def _fit(basis: Scores, curve: Scores) -> tuple[Scores, Scores, Scores]:

@@ -24,9 +24,10 @@ def test_a_logarithm_is_read_backwards_and_two_amounts_give_one():
     np.testing.assert_allclose(labels_needed(few, curve[None], 0.5 + 0.05 * np.log(truth)), truth)
 
 
-def test_what_is_beyond_the_measured_amounts_stays_at_their_end():
-    curve = (0.9 - 0.8 / AMOUNTS)[None]
-    np.testing.assert_allclose(labels_needed(AMOUNTS, curve, np.array([[0.0, 0.95]])), [[4.0, 256.0]])
+@pytest.mark.parametrize("amounts", [AMOUNTS, np.array([0.05, 0.25]), np.array([0.1, 0.3])])
+def test_what_is_beyond_the_measured_amounts_is_exactly_their_end(amounts):
+    curve = (0.9 - 0.01 / amounts)[None]
+    np.testing.assert_array_equal(labels_needed(amounts, curve, np.array([[0.0, 0.95]])), amounts[None, [0, -1]])
 
 
 def test_a_reference_that_labels_do_not_help_is_never_caught_up_with():
