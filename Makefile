@@ -43,11 +43,12 @@ $(NNUNET): requirements-nnunet.lock $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-nnunet.lock
 	touch $@
 
-$(PEERS)/.ready: requirements.lock benchmarks/requirements.txt pyproject.toml
+# The other programs alone; what they share with the product they find in its environment.
+$(PEERS)/.ready: benchmarks/requirements.txt $(READY)
 	$(PYTHON) -m venv --clear $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -c "import sysconfig; print(f'import site; site.addsitedir({sysconfig.get_path(\"purelib\")!r})')" \
+		>$$($(PEERS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/product.pth
 	touch $@
 
 clean:
