@@ -38,7 +38,7 @@ PROGRAMS = {
     "albumentations": "albumentations",
 }
 SIZES = ((112, 112), (256, 224))
-BATCH, TURNS = 256, 5
+BATCH, TURNS = 128, 5
 JITTER, SIGMA = 0.8, (0.1, 2.0)
 Views = Callable[[int], int]
 """Makes views of a batch, in the turn of that number; gives how many."""
