@@ -142,7 +142,7 @@ def holm(p_values: Scores) -> Scores:
 
 
 def resampled_means(values: Scores, name: str, resamples: int = RESAMPLES) -> Scores:
-    """Means of scores over the same resampled replicates and subjects.
+    """Means of scores over the same resampled replicates and subjects, whatever the order of the subjects.
 
     Args:
         values: `(..., R, S)`; what stands before the last two axes shares the resamples.
@@ -154,6 +154,8 @@ def resampled_means(values: Scores, name: str, resamples: int = RESAMPLES) -> Sc
     """
     generator = numpy_generator(0, "bootstrap", name)
     replicates, subjects = values.shape[-2:]
+    # Subjects come in the order of their hashes, which every workspace makes with a key of its own.
+    values = values[..., np.lexsort(values.reshape(-1, subjects))]
     replicate_counts = generator.multinomial(replicates, np.full(replicates, 1 / replicates), size=resamples)
     subject_counts = generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples)
     sums = np.einsum("br,...rs,bs->b...", replicate_counts, values, subject_counts, optimize=True)

@@ -51,6 +51,12 @@ def test_same_name_same_interval() -> None:
     assert interval(values, "a") != interval(values, "b")
 
 
+def test_the_order_of_subjects_does_not_matter() -> None:
+    values = np.random.default_rng(4).normal(size=(5, 40))
+    found, shuffled = interval(values, "order"), interval(values[:, np.random.default_rng(5).permutation(40)], "order")
+    assert (found.low, found.high) == pytest.approx((shuffled.low, shuffled.high), rel=1e-12)
+
+
 def test_one_subject_has_no_interval_and_says_so() -> None:
     found = interval(np.array([[0.8], [0.9]]))
     assert found.mean == pytest.approx(0.85)
