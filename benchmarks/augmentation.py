@@ -12,19 +12,17 @@ absent; benchmarks/requirements.txt has them.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from benchmarks import results
 from benchmarks.peers import alone, installed
 from trainables.augment.draw import Draw
 from trainables.augment.policy import Policy
@@ -145,9 +143,8 @@ def measure(program: str, source: int, size: int, seconds: float) -> Measured:
 
 def main() -> None:
     """Print a line a program and size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     there = installed(PROGRAMS)
     found = []
@@ -159,8 +156,7 @@ def main() -> None:
     for each in found:
         ratio = own[each.source, each.size] / each.views_per_second
         print(f"{each.program:<15} {each.source:>5} {each.size:>5} {each.views_per_second:>15,.0f} {ratio:>9.1f}x")
-    if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+    results.write(options.json, found)
 
 
 if __name__ == "__main__":

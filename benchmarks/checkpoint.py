@@ -7,16 +7,15 @@ Of DeepLabV3 with ResNet-50, Adam's state and the best epoch's weights: what the
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from benchmarks import results
 from trainables.checkpoint import Checkpoints
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.resnet import ResNet50
@@ -56,15 +55,13 @@ def measure(turns: int) -> Measured:
 
 def main() -> None:
     """Print one line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results.parser(__doc__)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = measure(options.turns)
     text = f"a checkpoint of {found.megabytes:.0f} MB is written in {found.written:.2f} s"
     print(f"{text} and holds training up for {found.held_up:.2f} s of them")
-    if options.json:
-        options.json.write_text(json.dumps(asdict(found), indent=1) + "\n")
+    results.write(options.json, found)
 
 
 if __name__ == "__main__":

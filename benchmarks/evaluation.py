@@ -8,16 +8,14 @@ each of training and evaluating. Medians over turns.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from benchmarks import results
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batches
 from trainables.data.noise_store import made_up_store
@@ -71,15 +69,13 @@ def line(found: Epochs) -> str:
 
 def main() -> None:
     """Print one line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results.parser(__doc__)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = measure(torch.device("cpu"), options.turns)
     print(line(found))
-    if options.json:
-        options.json.write_text(json.dumps(asdict(found), indent=1) + "\n")
+    results.write(options.json, found)
 
 
 if __name__ == "__main__":

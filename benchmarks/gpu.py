@@ -12,14 +12,11 @@ and on a CPU, to see that it works: its figures mean nothing.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +24,7 @@ import torch
 import torch.multiprocessing as mp
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import evaluation
+from benchmarks import evaluation, results
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batch, Batches
 from trainables.data.noise_store import made_up_store
@@ -301,10 +298,9 @@ def lines(scale: Scale, peak: float | None, result: dict[str, Any]) -> Iterator[
 
 def main() -> None:
     """Print a line a part."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results.parser(__doc__)
     parser.add_argument("--peak", type=float, help="of the GPU in bf16, TFLOP/s")
     parser.add_argument("--rehearse", action="store_true")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if not options.rehearse and not torch.cuda.is_available():
         parser.error("torch sees no GPU; --rehearse runs every part tiny on the CPU")
@@ -316,8 +312,7 @@ def main() -> None:
     print(f"{device}, torch {torch.__version__}")
     for line in lines(scale, options.peak, result):
         print(line, flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    results.write(options.json, result)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,7 @@ Files may be in the system's cache for all three alike.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import json
 import multiprocessing
 import platform
 import tempfile
@@ -33,6 +31,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks import results
 from trainables.data.batches import Batches
 from trainables.data.frames import CLINICAL, IMAGES, INDEX, INDEX_DTYPE, MASKS, META, STORE_VERSION, FrameStore
 from trainables.data.layouts.echonet import FILE_LIST, TRACINGS
@@ -235,8 +234,7 @@ def table(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser = results.parser(__doc__)
     parser.add_argument("--work", type=Path, help="keep files there (sparse: 12 GB apparent size)")
     parser.add_argument("--subjects", type=int, default=100)
     parser.add_argument("--frames", type=int, default=150)
@@ -247,8 +245,7 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         found = measure(work, options.subjects, options.frames)
     print(table(found))
-    if options.json:
-        write_json(options.json, json.loads(json.dumps(found)))
+    results.write(options.json, found)
 
 
 if __name__ == "__main__":

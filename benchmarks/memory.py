@@ -8,16 +8,14 @@ what the process grew by at most during two steps, time that of the second.
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from benchmarks import results
 from benchmarks.peers import alone
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batches
@@ -65,10 +63,9 @@ def measure(way: str, batch: int, size: int) -> Measured:
 
 def main() -> None:
     """Print a line a way."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results.parser(__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = [alone(measure, way, options.batch, options.size) for way in WAYS]
     first = found[0]
@@ -76,8 +73,7 @@ def main() -> None:
     for each in found:
         memory, seconds = each.megabytes / first.megabytes, each.seconds / first.seconds
         print(f"{each.way:<34} {each.megabytes:7.0f}MB {memory:6.2f} {each.seconds:6.1f}s {seconds:6.2f}")
-    if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+    results.write(options.json, found)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,16 @@ directed means.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
+from benchmarks import results
 from trainables.metrics.overlap import dice
 from trainables.metrics.surface import surface_distances
 
@@ -144,10 +142,9 @@ def run(pairs: int, turns: int) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = results.parser(__doc__)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="also write the rows here")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -162,8 +159,7 @@ def main() -> None:
                 f"{row['program']:18}{row['ms_per_pair']:9.2f}{row['ours_is_faster']:9.1f}x{'':24}"
                 f"{row['dice']:8.1e}{row['hausdorff_mm']:9.1e}{row['mean_mm']:9.1e}"
             )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+    results.write(arguments.json, rows)
 
 
 if __name__ == "__main__":

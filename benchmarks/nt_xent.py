@@ -9,18 +9,16 @@ is a batch for ours alone. Programs that are not installed are named as absent; 
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks import results
 from benchmarks.peers import alone, installed
 from trainables.networks.torchvision_ops import torchvision
 
@@ -104,11 +102,10 @@ def measure(program: str, batch: int, dimensions: int, compared: bool) -> Measur
 
 def main() -> None:
     """Print a line a program."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results.parser(__doc__)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--largest", type=int, default=16384)
     parser.add_argument("--dimensions", type=int, default=128)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     there = installed(PROGRAMS)
     runs = [(name, options.batch, True) for name in there] + [("ours", options.largest, False)]
@@ -122,8 +119,7 @@ def main() -> None:
         memory = f"{each.megabytes:7.0f}MB " + (f"{each.megabytes / ours.megabytes:7.2f}x" if same else " " * 8)
         errors = " ".join(f"{error:.1e}" for error in each.errors.values())
         print(f"{each.program:<10} {each.batch:>6} {times} {memory}  {errors}")
-    if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+    results.write(options.json, found)
 
 
 if __name__ == "__main__":

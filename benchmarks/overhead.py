@@ -6,8 +6,6 @@ the same trainings by plain calls in this process, in one run on one machine. It
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -17,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from benchmarks import results
 from study.declaration.definition import load_study
 from study.launch import prepare_datasets
 from study.ledger import follow, read_ledger
@@ -75,17 +74,15 @@ def bare_seconds(root: Path, trials: int) -> list[float]:
 
 def main() -> None:
     """Measure both, print, and say whether the target is met."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = results.parser(__doc__)
     parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         trial = float(np.median(trial_seconds(Path(made), options.trials)))
         bare = float(np.median(bare_seconds(Path(made), options.trials)))
     result = {"trial_s": trial, "bare_s": bare, "overhead_s": trial - bare, "target_s": TARGET}
     print(f"a trial {trial:.3f} s, its training alone {bare:.3f} s: {trial - bare:.3f} s more, target {TARGET} s")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2))
+    results.write(options.json, result)
 
 
 if __name__ == "__main__":

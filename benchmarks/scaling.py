@@ -12,7 +12,6 @@ on 64 GPUs.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from benchmarks import results
 from benchmarks.peers import alone
 from study import launch, sweep
 from study.agenda import Agenda
@@ -235,10 +235,9 @@ def modelled(trials: int, length: float, idle: float, driver: float) -> tuple[fl
 
 def main() -> None:
     """Print each part as it is known."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results.parser(__doc__)
     parser.add_argument("--most", type=int, default=10000)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     result: dict[str, Any] = {}
@@ -271,8 +270,7 @@ def main() -> None:
         hours, share = modelled(10000, length, idle, driver)
         print(f"  trials of {length:>4.0f} s: {hours:7.2f} h, of which {share:.0%} training")
     result["model"] = {"idle_s": idle, "driver_s": driver}
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    results.write(options.json, result)
 
 
 if __name__ == "__main__":

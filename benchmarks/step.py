@@ -12,17 +12,15 @@ DeepLabV3 with ResNet-50 in float32 and bf16 take turns, forward and backward.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks import results
 from trainables.augment.policy import Policy
 from trainables.data.batches import Batches
 from trainables.data.frames import FrameStore
@@ -142,9 +140,8 @@ def forward_backward(network: nn.Module, images: Tensor, *, bf16: bool) -> float
 
 def main() -> None:
     """Print a line a case."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = results.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=15.0)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = [measure(case, options.seconds) for case in CASES]
@@ -157,10 +154,8 @@ def main() -> None:
     else:
         text = f"a step in float32 {by_precision.float32:.0f} ms, in bf16 {by_precision.bf16:.0f} ms"
         print(f"DeepLabV3, ResNet-50, 112 px, batch 8: {text}: {by_precision.float32 / by_precision.bf16:.2f}x as fast")
-    if options.json:
-        written = {"overhead": [asdict(each) for each in found]}
-        written |= {"precision": asdict(by_precision)} if by_precision is not None else {}
-        options.json.write_text(json.dumps(written, indent=1) + "\n")
+    precision = {} if by_precision is None else {"precision": by_precision}
+    results.write(options.json, {"overhead": found, **precision})
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ import hashlib
 import io
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from trainables.beside import beside
 from trainables.errors import CheckpointError
 from trainables.files import atomic_writer
 
@@ -39,9 +40,7 @@ class Checkpoints:
         """
         content = _content(state)
         self.wait()
-        writer = ThreadPoolExecutor(1, "checkpoint")
-        self._writing = writer.submit(self._write, content, then)
-        writer.shutdown(wait=False)
+        self._writing = beside("checkpoint", self._write, content, then)
 
     def wait(self) -> None:
         """Until what was saved is on disk.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import torch
 
+from trainables.beside import beside
 from trainables.data.batches import Batch, Batches
 from trainables.errors import TrainingFailed
 from trainables.micro_batches import divided_all
@@ -62,9 +63,7 @@ class Evaluation:
             self._begun.set_result(found)
             return
         judged, probe = copy.deepcopy((task, self._probe))  # together, as a probe reads the task's own backbone
-        thread = ThreadPoolExecutor(1, "evaluation")
-        self._begun = thread.submit(self._judge, judged, probe, epoch)
-        thread.shutdown(wait=False)
+        self._begun = beside("evaluation", self._judge, judged, probe, epoch)
 
     def end(self) -> Judged:
         """What came of the evaluation that was begun.
