@@ -171,14 +171,14 @@ def _rate(stage: str, spec: StudySpec, known: Calibration) -> float:
         use_threads(cpus)
         return max(row["images_per_second"] for row in _measure(stage, spec, fit, size, batch))
 
-    what = [stage, plain(spec.network), method, size, batch, fit.precision, fit.micro_batch, cpus]
+    what = [stage, plain(spec.network), method, size, batch, fit.precision, fit.micro_batch, fit.recompute, cpus]
     return known.rate(canonical(what), measure)
 
 
 def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: int) -> list[dict[str, float]]:
     in_parts = fit.micro_batch is not None and fit.micro_batch < fit.batch_size
     parts = max(2, min(fit.micro_batch or batch, batch // 2)) if in_parts else None  # cached gradients take longer
-    short = replace(fit, epochs=2, batch_size=batch, steps_per_epoch=None, micro_batch=parts)
+    short = replace(fit, epochs=2, batch_size=batch, steps_per_epoch=None, micro_batch=parts, overlap_evaluation=False)
     store = made_up_store(2 * batch, size, {"registration": 2, "downstream": spec.network.frames}.get(stage, 1))
     if stage == "registration":
         return train_registration(

@@ -1,3 +1,4 @@
+import json
 import time
 
 import pytest
@@ -36,6 +37,16 @@ def test_what_was_measured_is_not_measured_again_but_when_asked_or_damaged(tmp_p
     assert Calibration(path, again=True).rate("a", lambda: 5.0) == 5.0
     path.write_text("{")
     assert Calibration(path).rate("a", lambda: 7.0) == 7.0
+
+
+def test_what_makes_a_step_dearer_is_measured_apart(tmp_path):
+    path = tmp_path / "calibration.json"
+    counts = []
+    for sets in ([], ["downstream.fit.recompute=true"]):
+        estimate(Plan(load_study(str(TINY), sets=sets)), Calibration(path))
+        (known,) = json.loads(path.read_text()).values()
+        counts.append(len(known))
+    assert counts[1] == counts[0] + 1
 
 
 def test_a_study_of_ten_thousand_trials_is_planned_at_once(tmp_path):
