@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 
 from benchmarks import results
-from trainables.checkpoint import Checkpoints
+from trainables.engine.checkpoint import Checkpoints
+from trainables.engine.optim.optimizers import Adam
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.resnet import ResNet50
-from trainables.optim.optimizers import Adam
 
 
 @dataclass(frozen=True)

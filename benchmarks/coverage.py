@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.statistics import Scores, interval
+from analysis.stats.intervals import Scores, interval
 
 RESAMPLES = 1000
 

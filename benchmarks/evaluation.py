@@ -17,15 +17,15 @@ import torch
 
 from benchmarks import results
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches
-from trainables.data.noise_store import made_up_store
+from trainables.data.sampling.batches import Batches
+from trainables.data.store.synthetic_store import made_up_store
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
-from trainables.loop import FitSettings, fit
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings, fit
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.resnet import TinyResNet
-from trainables.optim.optimizers import Adam
-from trainables.runtime import LocalRuntime
 
 IMAGES = 128
 EPOCHS = 5

@@ -26,19 +26,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import evaluation, results
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch, Batches
-from trainables.data.noise_store import made_up_store
+from trainables.data.sampling.batches import Batch, Batches
+from trainables.data.store.synthetic_store import made_up_store
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
-from trainables.loop import FitSettings, autocast_dtype, fit
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.task import Task
+from trainables.engine.trainer import FitSettings, autocast_dtype, fit
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.resnet import ResNet50, TinyResNet
 from trainables.networks.torchvision_ops import torchvision
-from trainables.optim.optimizers import Adam
 from trainables.pretext.simclr import SimCLR
-from trainables.runtime import LocalRuntime
-from trainables.task import Task
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import results
-from trainables.data.batches import Batches
-from trainables.data.frames import CLINICAL, IMAGES, INDEX, INDEX_DTYPE, MASKS, META, STORE_VERSION, FrameStore
+from trainables.common.files import write_json
 from trainables.data.layouts.echonet import FILE_LIST, TRACINGS
 from trainables.data.layouts.tracing import fill_polygon
-from trainables.data.phantom import PhantomSettings, write_echonet
-from trainables.data.prepare import prepare
+from trainables.data.sampling.batches import Batches
 from trainables.data.settings import DataSettings
-from trainables.files import write_json
+from trainables.data.store.frames import CLINICAL, IMAGES, INDEX, INDEX_DTYPE, MASKS, META, STORE_VERSION, FrameStore
+from trainables.data.store.prepare import prepare
+from trainables.phantom import PhantomSettings, write_echonet
 
 BATCH = 32
 SIZE = 112

@@ -18,13 +18,13 @@ import torch
 from benchmarks import results
 from benchmarks.peers import alone
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches
-from trainables.data.noise_store import made_up_store
-from trainables.loop import FitSettings, fit
+from trainables.data.sampling.batches import Batches
+from trainables.data.store.synthetic_store import made_up_store
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings, fit
 from trainables.networks.resnet import ResNet18
-from trainables.optim.optimizers import Adam
 from trainables.pretext.simclr import SimCLR
-from trainables.runtime import LocalRuntime
 
 WAYS: dict[str, tuple[int | None, bool]] = {
     "at once": (None, False),

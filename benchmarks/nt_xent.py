@@ -60,7 +60,7 @@ def loss_of(program: str, temperature: float) -> Loss:
         from monai.losses.contrastive import ContrastiveLoss
 
         return ContrastiveLoss(temperature=temperature)
-    from trainables.pretext.nt_xent import nt_xent
+    from trainables.pretext.parts.nt_xent import nt_xent
 
     return lambda one, two: nt_xent(one, two, temperature)[0]
 

@@ -16,15 +16,15 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import results
-from study.declaration.definition import load_study
-from study.launch import prepare_datasets
-from study.ledger import follow, read_ledger
-from study.plan import Plan
+from study.config.definition import load_study
+from study.execution.launch import prepare_datasets
+from study.planning.plan import Plan
 from study.progress import Progress
-from study.workspace import Workspace
-from trainables.data.frames import FrameStore
+from study.storage.ledger import follow, read_ledger
+from study.storage.workspace import Workspace
+from trainables.data.store.frames import FrameStore
 from trainables.downstream.finetune import finetune
-from trainables.runtime import LocalRuntime, use_threads
+from trainables.engine.runtime import LocalRuntime, use_threads
 
 STUDY = Path(__file__).parent / "soak.yaml"
 TARGET = 1.5

@@ -28,14 +28,14 @@ from rich.console import Console
 
 from benchmarks import results
 from benchmarks.peers import alone
-from study import launch, sweep
-from study.agenda import Agenda
-from study.declaration.definition import Study, load_study
-from study.jobs import Job, Need, Outcome
-from study.ledger import Ledger, follow, read_ledger
-from study.plan import Plan
+from study.config.definition import Study, load_study
+from study.execution import launch, sweep
+from study.planning.jobs import Job, Need, Outcome
+from study.planning.plan import Plan
 from study.progress import Progress
-from study.workspace import Workspace
+from study.scheduling.scheduler import Agenda
+from study.storage.ledger import Ledger, follow, read_ledger
+from study.storage.workspace import Workspace
 
 STUDY = Path(__file__).parent / "soak.yaml"
 SLOTS = 2
@@ -141,9 +141,9 @@ def waiting(seconds: float) -> Callable[[dict[str, Any]], None]:
         import time
         from dataclasses import asdict
 
-        from study import sweep
-        from study.jobs import Outcome
-        from trainables.files import write_json
+        from study.execution import sweep
+        from study.planning.jobs import Outcome
+        from trainables.common.files import write_json
 
         def pretend(job: Any, folder: Any, artifacts: Any, runtime: Any) -> Outcome:
             for epoch in range(1, epochs + 1):

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from study.ledger import follow, read_ledger
-from study.workspace import Workspace
+from study.storage.ledger import follow, read_ledger
+from study.storage.workspace import Workspace
 
 STUDY = Path(__file__).parent / "soak.yaml"
 EVERY = 60.0

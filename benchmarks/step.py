@@ -22,18 +22,18 @@ from torch import Tensor, nn
 
 from benchmarks import results
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches
-from trainables.data.frames import FrameStore
-from trainables.data.noise_store import made_up_store
+from trainables.data.sampling.batches import Batches
+from trainables.data.store.frames import FrameStore
+from trainables.data.store.synthetic_store import made_up_store
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
-from trainables.loop import FitSettings, cpu_has_bf16, fit
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime, placed
+from trainables.engine.task import Task
+from trainables.engine.trainer import FitSettings, cpu_has_bf16, fit
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.resnet import ResNet18, ResNet50, TinyResNet
-from trainables.optim.optimizers import Adam
 from trainables.pretext.simclr import SimCLR
-from trainables.runtime import LocalRuntime, placed
-from trainables.task import Task
 
 FEWEST = 10
 """Turns, however long they take."""

@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 import analysis
-from study.workspace import StudyFolder
+from study.storage.workspace import StudyFolder
 
 NOTEBOOKS = Path(analysis.__file__).parent / "notebooks"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data.frames import INDEX_DTYPE, FrameStore
 from trainables.data.records import PHASES
+from trainables.data.store.frames import INDEX_DTYPE, FrameStore
 
 
 def toy_store(frames: int = 24, size: int = 8) -> FrameStore:

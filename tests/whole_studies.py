@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.ledger import follow, outcomes, read_ledger
-from study.workspace import StudyFolder, Workspace
+from study.storage.ledger import follow, outcomes, read_ledger
+from study.storage.workspace import StudyFolder, Workspace
 
 TINY = Path(__file__).parent / "study" / "tiny.yaml"
 PLANNED = {"pretext": 1, "trial": 12, "replicate": 8}

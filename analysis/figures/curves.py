@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.legend import row_legend
-from analysis.grid import Grid
-from analysis.load import StudyResults
-from analysis.style import Look, looks, new_figure, styled
+from analysis.figures.style import Look, looks, new_figure, styled
+from analysis.io.load import StudyResults
+from analysis.tables.grid import Grid
 
 
 def learning_curves(results: StudyResults, grid: Grid) -> Figure:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.comparisons import Comparison
-from analysis.style import new_figure, styled
+from analysis.figures.style import new_figure, styled
+from analysis.stats.comparisons import Comparison
 
 
 def differences(comparisons: Sequence[Comparison]) -> Figure | None:

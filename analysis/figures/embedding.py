@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.embedding import embeddings, first_test_rows, plane
 from analysis.figures.curves import pretext_name
-from analysis.load import StudyResults
-from analysis.style import new_figure, panel_shape, panels_of, styled
-from trainables.data.frames import FrameStore
+from analysis.figures.style import new_figure, panel_shape, panels_of, styled
+from analysis.io.load import StudyResults
+from analysis.stats.embedding import embeddings, first_test_rows, plane
+from trainables.data.store.frames import FrameStore
 
 CLINICAL = {"ef": "Ejection fraction (%)", "edv": "End-diastolic volume (mL)", "esv": "End-systolic volume (mL)"}
 MOST = 6

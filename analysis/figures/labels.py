@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.comparisons import estimate_of
 from analysis.figures.legend import row_legend
-from analysis.grid import FRACTION, Grid
-from analysis.label_efficiency import Worth
-from analysis.load import StudyResults
-from analysis.statistics import Estimate
-from analysis.style import Look, looks, new_figure, styled
+from analysis.figures.style import Look, looks, new_figure, styled
+from analysis.io.load import StudyResults
+from analysis.stats.comparisons import estimate_of
+from analysis.stats.intervals import Estimate
+from analysis.stats.label_efficiency import Worth
+from analysis.tables.grid import FRACTION, Grid
 
 
 def dice_vs_labels(results: StudyResults, grid: Grid) -> Figure:

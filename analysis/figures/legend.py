@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.style import Look
+from analysis.figures.style import Look
 
 
 def row_legend(figure: Figure, rows: Sequence[str], style: Mapping[str, Look], caption: str) -> None:

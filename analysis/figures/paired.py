@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.grid import Grid
-from analysis.load import StudyResults
-from analysis.style import Look, looks, new_figure, panel_shape, panels_of, styled
+from analysis.figures.style import Look, looks, new_figure, panel_shape, panels_of, styled
+from analysis.io.load import StudyResults
+from analysis.tables.grid import Grid
 
 ACROSS = 4
 

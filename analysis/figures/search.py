@@ -13,12 +13,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analysis.figures.legend import row_legend
-from analysis.grid import Grid
-from analysis.importance import PREFIX, importances, searched
-from analysis.load import StudyResults
-from analysis.pareto import front
-from analysis.style import looks, new_figure, panel_shape, panels_of, styled
-from analysis.tables import short_names
+from analysis.figures.style import looks, new_figure, panel_shape, panels_of, styled
+from analysis.io.load import StudyResults
+from analysis.stats.importance import PREFIX, importances, searched
+from analysis.stats.pareto import front
+from analysis.tables.cells import short_names
+from analysis.tables.grid import Grid
 
 ACROSS = 3
 

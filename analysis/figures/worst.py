@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.grid import Grid
-from analysis.load import StudyResults
-from analysis.outlines import legend, truth_and_predicted
-from analysis.overlays import Prediction, predictions
-from analysis.style import looks, new_figure, panel_shape, panels_of, styled
-from trainables.data.frames import FrameStore
+from analysis.figures.outlines import legend, truth_and_predicted
+from analysis.figures.overlays import Prediction, predictions
+from analysis.figures.style import looks, new_figure, panel_shape, panels_of, styled
+from analysis.io.load import StudyResults
+from analysis.tables.grid import Grid
+from trainables.data.store.frames import FrameStore
 
 SHOWN = 12
 ACROSS = 6

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.comparisons import compare
 from analysis.figures.differences import differences
 from analysis.figures.search import importance, sensitivity
-from analysis.grid import arrange
-from analysis.load import load
-from analysis.tables import difference_table
-from study.workspace import Workspace
+from analysis.io.load import load
+from analysis.stats.comparisons import compare
+from analysis.tables.cells import difference_table
+from analysis.tables.grid import arrange
+from study.storage.workspace import Workspace
 
 STUDY = os.environ.get("STUDY", "augmentation_ablation")
 workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.figures.search import importance, parallel_coordinates, pareto, sensitivity
-from analysis.grid import arrange
-from analysis.importance import searched
-from analysis.load import load
-from analysis.tables import chosen_table, trial_table
+from analysis.io.load import load
+from analysis.stats.importance import searched
+from analysis.tables.cells import chosen_table, trial_table
+from analysis.tables.grid import arrange
+from study.storage.workspace import Workspace
 from study.tracking.reader import jobs_from_mlflow
-from study.workspace import Workspace
 
 STUDY = os.environ.get("STUDY", "quickstart")
 workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())

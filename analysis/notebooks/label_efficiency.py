@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.figures.labels import dice_vs_labels, worth_of_labels
-from analysis.grid import arrange
-from analysis.label_efficiency import efficiency_table, enough, worth
-from analysis.load import load
-from study.workspace import Workspace
+from analysis.io.load import load
+from analysis.stats.label_efficiency import efficiency_table, enough, worth
+from analysis.tables.grid import arrange
+from study.storage.workspace import Workspace
 
 MARGIN = 0.02  # of Dice
 STUDY = os.environ.get("STUDY", "quickstart")

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.comparisons import compare, difference_of
 from analysis.figures.curves import learning_curves
 from analysis.figures.labels import dice_vs_labels
 from analysis.figures.paired import paired_subjects
-from analysis.grid import arrange
-from analysis.load import load
-from analysis.tables import cell_table
+from analysis.io.load import load
+from analysis.stats.comparisons import compare, difference_of
+from analysis.tables.cells import cell_table
+from analysis.tables.grid import arrange
+from study.storage.workspace import Workspace
 from study.tracking.reader import jobs_from_mlflow
-from study.workspace import Workspace
 
 STUDY = os.environ.get("STUDY", "quickstart")
 workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())

@@ -9,13 +9,13 @@
 import os
 from pathlib import Path
 
-from analysis.load import load
+from analysis.io.load import load
 from analysis.temporal.claims import overlap_claims, pseudo_label_claims, smoothness_claims
 from analysis.temporal.figures import area_curves, bland_altman, quality_by_position, smoothness_boxes
 from analysis.temporal.read import read_temporal
 from analysis.temporal.tables import phase_table, quality_table, smoothness_table, volume_table
-from study.workspace import Workspace
-from trainables.data.frames import FrameStore
+from study.storage.workspace import Workspace
+from trainables.data.store.frames import FrameStore
 
 STUDY = os.environ.get("STUDY", "temporal_camus")
 workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())

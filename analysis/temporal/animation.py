@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from analysis.load import StudyResults
-from analysis.style import looks, new_figure, styled
+from analysis.figures.style import looks, new_figure, styled
+from analysis.io.load import StudyResults
 from analysis.temporal.figures import cell_names, draw_frame, typical_sequence
 from analysis.temporal.read import Temporal, predictions_of
-from trainables.data.frames import FrameStore
-from trainables.files import atomic_writer
+from trainables.common.files import atomic_writer
+from trainables.data.store.frames import FrameStore
 
 FRAME_MS = 150
 

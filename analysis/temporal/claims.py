@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.comparisons import p_value_text
-from analysis.load import StudyResults
-from analysis.statistics import Difference, holm, paired_difference
+from analysis.io.load import StudyResults
+from analysis.stats.comparisons import p_value_text
+from analysis.stats.intervals import Difference, holm, paired_difference
 from analysis.temporal.read import Temporal
 
 MEASURES = {"dice": "Dice", "mean_absolute": "mm mean absolute distance"}

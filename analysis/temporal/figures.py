@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.load import StudyResults
-from analysis.outlines import TRUTH, outline, show_frame
-from analysis.statistics import interval
-from analysis.style import Look, looks, new_figure, styled
+from analysis.figures.outlines import TRUTH, outline, show_frame
+from analysis.figures.style import Look, looks, new_figure, styled
+from analysis.io.load import StudyResults
+from analysis.stats.intervals import interval
 from analysis.temporal.read import Temporal, predictions_of
-from trainables.data.frames import FrameStore
 from trainables.data.records import PHASES
+from trainables.data.store.frames import FrameStore
 from trainables.metrics.clinical import agreement
 
 BINS = 5

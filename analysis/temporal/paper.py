@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.load import StudyResults
-from analysis.render import Entry, Table
+from analysis.io.load import StudyResults
+from analysis.tables.table import Entry, Table
 
 STUDY = "temporal_camus"
 PRINTED = Path(__file__).with_name("paper.csv")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.load import StudyResults
-from study.artifacts import ArtifactStore
-from study.ledger import outcomes, read_ledger
-from study.workspace import JobFolder
+from analysis.io.load import StudyResults
+from study.storage.artifacts import ArtifactStore
+from study.storage.ledger import outcomes, read_ledger
+from study.storage.workspace import JobFolder
 
 
 @dataclass(frozen=True)

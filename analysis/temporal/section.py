@@ -8,16 +8,16 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from analysis.load import StudyResults
-from analysis.section import Section
+from analysis.io.load import StudyResults
+from analysis.report.section import Section
 from analysis.temporal.animation import write_animation
 from analysis.temporal.claims import overlap_claims, pseudo_label_claims, smoothness_claims
 from analysis.temporal.figures import area_curves, bland_altman, quality_by_position, smoothness_boxes
 from analysis.temporal.paper import paper_tables
 from analysis.temporal.read import read_temporal
 from analysis.temporal.tables import phase_table, quality_table, smoothness_table, volume_table
-from trainables.data.frames import FrameStore
-from trainables.errors import DataError
+from trainables.common.errors import DataError
+from trainables.data.store.frames import FrameStore
 
 
 def temporal_section(results: StudyResults, frames: Callable[[], FrameStore]) -> Section:

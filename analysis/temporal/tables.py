@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.load import StudyResults
-from analysis.render import Entry, Table
-from analysis.statistics import interval
+from analysis.io.load import StudyResults
+from analysis.stats.intervals import interval
+from analysis.tables.table import Entry, Table
 from analysis.temporal.read import Temporal
 from trainables.metrics.clinical import agreement
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from study.workspace import Workspace, default_root
+from study.storage.workspace import Workspace, default_root
 
 app = typer.Typer(
     help="Which pretraining gives the best segmentation, and how few labels are enough.",

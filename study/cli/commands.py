@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from study.cli.app import As, Data, Json, Name, Profile, Root, RunName, Sets, app, out, workspace
-from study.cli.running import run_to_its_end
-from study.declaration.catalog import available
-from study.declaration.definition import Study, load_study
+from study.cli.run import run_to_its_end
+from study.config.catalog import available
+from study.config.definition import Study, load_study
 
 
 def _load(name: str, profile: str | None, sets: list[str] | None, data: list[str] | None, run_as: str | None) -> Study:
@@ -60,8 +60,8 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """What a study would run: cells, trials, shared pretrainings and the time they take; runs nothing."""
-    from study.calibration import Calibration
-    from study.cli.planning import show_plan
+    from study.cli.plan import show_plan
+    from study.planning.calibration import Calibration
 
     rates = Calibration(workspace(root).calibration, again=measure)
     show_plan(_load(name, profile, sets, data, run_as), rates, out, as_json=as_json)
@@ -87,7 +87,7 @@ def run(
 @app.command()
 def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
     """How far a study is."""
-    from study.cli.standing import show_status
+    from study.cli.status import show_status
 
     show_status(workspace(root).existing_study(name), out, as_json=as_json)
 
@@ -105,7 +105,7 @@ def report(
     root: Root = None,
 ) -> None:
     """The study's tables, figures and conclusions, from what has finished so far; all of it in one HTML page."""
-    from analysis.report import View, write_report
+    from analysis.report.report import View, write_report
     from study.tracking.views import view_path
 
     place = workspace(root)

@@ -11,14 +11,14 @@ import typer
 from rich.table import Table
 
 from study.cli.app import Data, Exit, Json, Profile, Root, Sets, app, err, out, workspace
-from study.declaration.datasets import named_dataset
-from study.declaration.definition import load_study
-from study.plan import datasets_of
+from study.config.datasets import named_dataset
+from study.config.definition import load_study
+from study.planning.plan import datasets_of
 from study.progress import Progress
 
 if TYPE_CHECKING:
-    from trainables.data.check import Report
     from trainables.data.settings import DataSettings
+    from trainables.data.store.check import Report
 
 data = typer.Typer(help="Prepare, check and look at datasets.", no_args_is_help=True)
 app.add_typer(data, name="data")
@@ -41,7 +41,7 @@ def check(
 
     The exit code is 2 when a study would refuse the dataset: a damaged file, or more losses than its settings tolerate.
     """
-    from trainables.data.check import check as check_dataset
+    from trainables.data.store.check import check as check_dataset
 
     code, found = Exit.OK, []
     for settings in _datasets(target, profile, sets, paths):
@@ -110,8 +110,8 @@ def show(
     count: Annotated[int, typer.Option(help="Frames on the sheet, at most.", min=1, max=200)] = 24,
 ) -> None:
     """Draw a contact sheet: frames as training reads them, masks outlined, subjects as keyed hashes."""
-    from analysis.contact_sheet import contact_sheet
-    from analysis.style import save
+    from analysis.figures.contact_sheet import contact_sheet
+    from analysis.figures.style import save
     from trainables.data.layouts import layout_name
 
     for number, (settings, store) in enumerate(_stores(target, profile, sets, paths, root)):
@@ -130,7 +130,7 @@ def _datasets(target: str, profile: str | None, sets: Sequence[str] | None, path
 
 
 def _folder(settings: DataSettings, root: Path | None, advance: Callable[[str, int, int], None]) -> Path:
-    from trainables.data.prepare import dataset_root
+    from trainables.data.store.prepare import dataset_root
 
     return dataset_root(settings, None, workspace(root).data, advance)
 
@@ -139,7 +139,7 @@ def _stores(
     target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None, root: Path | None
 ) -> list[tuple[DataSettings, Any]]:
     """The datasets of a target, prepared."""
-    from trainables.data.prepare import prepare as prepare_store
+    from trainables.data.store.prepare import prepare as prepare_store
 
     place = workspace(root)
     stores = []
@@ -164,7 +164,7 @@ def _plain(settings: DataSettings, report: Report) -> dict[str, Any]:
 
 def _show(settings: DataSettings, report: Report) -> None:
     """Every fault on a line of its own, then how many there are of each kind, then the verdict."""
-    from trainables.data.integrity import summary
+    from trainables.data.store.integrity import summary
 
     for fault in report.faults:
         out.print(f"{fault.severity}: {fault}", markup=False, highlight=False, soft_wrap=True)

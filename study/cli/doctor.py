@@ -14,7 +14,7 @@ from study.cli.app import Exit, Json, Root, app, out, workspace
 @app.command()
 def doctor(root: Root = None, as_json: Json = False) -> int:
     """Look at versions, GPUs, memory, the workspace, Ray, MLflow and open ports; 4 where something is at fault."""
-    from study.health import examine
+    from study.execution.health import examine
 
     findings = list(examine(workspace(root), dict(os.environ)))
     if as_json:

@@ -10,13 +10,13 @@ import torch
 import typer
 from torch import Tensor
 
-from study.artifacts import ArtifactStore
 from study.cli.app import Root, RunName, app, out, workspace
-from study.ledger import outcomes, read_ledger
-from study.model_card import model_card
-from study.workspace import StudyFolder
-from trainables.errors import UserError, did_you_mean
-from trainables.files import atomic_writer, write_text
+from study.storage.artifacts import ArtifactStore
+from study.storage.ledger import outcomes, read_ledger
+from study.storage.workspace import StudyFolder
+from study.tracking.model_card import model_card
+from trainables.common.errors import UserError, did_you_mean
+from trainables.common.files import atomic_writer, write_text
 from trainables.networks.weights import part_of
 
 export = typer.Typer(help="Write what a study trained as plain files.", no_args_is_help=True)

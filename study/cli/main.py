@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import typer
 
-from study.cli import changing, commands, comparing, datasets, doctor, export  # noqa: F401 - register the commands
+from study.cli import commands, datasets, doctor, export  # noqa: F401 - register the commands
 from study.cli.app import Exit, app, err
-from study.cluster import ClusterLost, StorageFull
-from study.lock import StudyLocked
-from trainables.errors import UserError
+from study.execution.cluster import ClusterLost, StorageFull
+from study.storage.lock import StudyLocked
+from trainables.common.errors import UserError
 
 
 def main() -> None:

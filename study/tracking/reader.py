@@ -9,7 +9,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from study.tracking.tracker import STATUSES, TAG
-from trainables.errors import UserError, did_you_mean
+from trainables.common.errors import UserError, did_you_mean
 
 STATUS = {"RUNNING": "running", **{theirs: ours for ours, theirs in STATUSES.items()}}
 

@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
-from study.workspace import StudyFolder
+from study.storage.workspace import StudyFolder
 
 
 @dataclass

@@ -21,13 +21,13 @@ from typing import Any
 
 import torch
 
-from study.artifacts import ArtifactStore
-from study.jobs import SHARED, Job
-from study.ledger import Event, outcome_of
-from study.model_card import model_card
+from study.planning.jobs import SHARED, Job
+from study.storage.artifacts import ArtifactStore
+from study.storage.ledger import Event, outcome_of
+from study.storage.workspace import JobFolder, StudyFolder, Workspace
+from study.tracking.model_card import model_card
 from study.tracking.state import Tracked, TrackingState
 from study.tracking.views import view_tags
-from study.workspace import JobFolder, StudyFolder, Workspace
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from study.workspace import StudyFolder, Workspace
+from study.storage.workspace import StudyFolder, Workspace
 
 KIND = "mlflow.experimentKind", "custom_model_development"
 """Tag by which MLflow shows an experiment as one of trained models, not of language models."""

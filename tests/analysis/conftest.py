@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.ledger import Ledger
-from study.workspace import StudyFolder, Workspace
-from trainables.data.frames import INDEX_DTYPE, STORE_VERSION
+from study.storage.ledger import Ledger
+from study.storage.workspace import StudyFolder, Workspace
+from trainables.data.store.frames import INDEX_DTYPE, STORE_VERSION
 
 SIZE = 64
 SKILL = {"random": 1.0, "simclr": 0.55, "byol": 0.8}

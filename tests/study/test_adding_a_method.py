@@ -10,19 +10,19 @@ import pytest
 from torch import Tensor
 from toys import toy_store
 
-from study.declaration.definition import load_study
-from study.plan import Plan
+from study.config.definition import load_study
+from study.planning.plan import Plan
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
-from trainables.data.frames import FrameStore
+from trainables.data.sampling.batches import Batch
+from trainables.data.store.frames import FrameStore
 from trainables.downstream.finetune import finetune
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.task import Task
 from trainables.networks import UNet, UNetEncoder
 from trainables.networks.backbones import Backbone
 from trainables.pretext import METHODS
 from trainables.pretext.method import BackboneMethod, mean_over
 from trainables.pretext.pretrain import pretrain
-from trainables.runtime import LocalRuntime
-from trainables.task import Task
 
 TINY = Path(__file__).parent / "tiny.yaml"
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from whole_studies import TINY, check_complete, command, final_metrics, finished, study, tracked
 
-from study.workspace import StudyFolder, Workspace
+from study.storage.workspace import StudyFolder, Workspace
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

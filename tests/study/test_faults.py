@@ -19,7 +19,7 @@ import psutil
 import pytest
 from whole_studies import TINY, check_complete, check_tracked, command, final_metrics, finished, study
 
-from study.workspace import Workspace
+from study.storage.workspace import Workspace
 
 pytestmark = [pytest.mark.ray, pytest.mark.drill]
 
@@ -38,7 +38,7 @@ def same_end(root: Path, undisturbed: Path) -> None:
 
 KILLED_AT_AN_EVENT = """
 import os, signal
-from study.ledger import Ledger
+from study.storage.ledger import Ledger
 append, left = Ledger.append, {events}
 def killed(self, event, **fields):
     global left
@@ -73,8 +73,8 @@ def test_a_driver_that_dies_again_and_again_at_random_events_ends_like_any_other
 
 SAVED_EACH_EPOCH = """
 import time
-from study.storage import Site
-from trainables.checkpoint import Checkpoints
+from study.storage.remote import Site
+from trainables.engine.checkpoint import Checkpoints
 Site.save_every, save = 0.0, Checkpoints.save
 def slowly(self, state):
     save(self, state)
@@ -130,7 +130,7 @@ def test_a_damaged_checkpoint_costs_one_epoch(uninterrupted, tmp_path, monkeypat
 def test_a_clock_that_jumps_an_hour_and_back_changes_nothing(uninterrupted, tmp_path):
     hook = """
 import time
-from study.ledger import Ledger
+from study.storage.ledger import Ledger
 real, calls, append = time.time, 0, Ledger.append
 def jumping():
     global calls

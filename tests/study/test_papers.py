@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from study.declaration.catalog import available
-from study.declaration.definition import load_study
+from study.config.catalog import available
+from study.config.definition import load_study
 
 PAPERS = [name for name, _ in available() if name[-1:].isalpha() and any(year in name for year in ("2019", "2022"))]
 

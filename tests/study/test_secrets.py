@@ -11,9 +11,9 @@ import pytest
 from whole_studies import TINY, command, study
 
 from trainables.data.layouts.cardiac_dicom import CardiacDicom
-from trainables.data.phantom import PHANTOMS, PhantomSettings
-from trainables.data.prepare import prepare
 from trainables.data.settings import DataSettings
+from trainables.data.store.prepare import prepare
+from trainables.phantom import PHANTOMS, PhantomSettings
 
 SECRETS = {
     "MLFLOW_TRACKING_TOKEN": "canary-token-5d41",

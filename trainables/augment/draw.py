@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.seeds import derive
+from trainables.common.seeds import derive
 
 
 class Draw:

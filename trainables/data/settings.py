@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from trainables.common.errors import UserError
 from trainables.data.layouts.echonet import EchoNetDynamic
-from trainables.data.phantom import PhantomSettings, phantom_form
 from trainables.data.records import Layout
-from trainables.errors import UserError
+from trainables.phantom import PhantomSettings, phantom_form
 
 
 @dataclass(frozen=True)

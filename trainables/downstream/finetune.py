@@ -13,30 +13,30 @@ import torch
 from torch import Tensor
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches, RowChooser, shared_batch
-from trainables.data.frames import FrameStore
-from trainables.data.splits import label_subset
-from trainables.data.targets import DenseLabels, Targets, targeted
-from trainables.downstream.by_nnunet import finetune_nnunet
+from trainables.common.errors import UserError
+from trainables.common.seeds import derive
+from trainables.data.sampling.batches import Batches, RowChooser, shared_batch
+from trainables.data.sampling.splits import label_subset
+from trainables.data.sampling.targets import DenseLabels, Targets, targeted
+from trainables.data.store.frames import FrameStore
 from trainables.downstream.folds import Turns, divided_subjects, weights_of
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.multitask import Alternating, MultiTask
-from trainables.downstream.over_time import SegmentationOverTime
 from trainables.downstream.segmentation import Predictions, Segmentation, predict
 from trainables.downstream.selection import dense_sequences, judged_rows, labelled_rows, rows_of
+from trainables.downstream.temporal import SegmentationOverTime
 from trainables.downstream.transfer import Transfer
 from trainables.downstream.windows import training_windows
-from trainables.errors import UserError
-from trainables.loop import FitResult, FitSettings, autocast_dtype, fit
-from trainables.micro_batches import divided_all
+from trainables.engine.micro_batches import divided_all
+from trainables.engine.runtime import Runtime
+from trainables.engine.task import Task
+from trainables.engine.trainer import FitResult, FitSettings, autocast_dtype, fit
+from trainables.external.nnunet.settings import NnUNet
+from trainables.external.nnunet.trainer import finetune_nnunet
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
 from trainables.networks.weights import load_weights, part_of
-from trainables.nnunet.settings import NnUNet
 from trainables.pretext.method import NetworkMethod, training_rows
-from trainables.runtime import Runtime
-from trainables.seeds import derive
-from trainables.task import Task
 
 Start = Mapping[str, Tensor] | ImageNetWeights | None
 """Pretrained weights (keys "backbone...." and perhaps "decoder...."), ImageNet's, or None for random weights."""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.loop import FitResult
-from trainables.runtime import Runtime
-from trainables.seeds import numpy_generator
+from trainables.common.seeds import numpy_generator
+from trainables.engine.runtime import Runtime
+from trainables.engine.trainer import FitResult
 
 
 def divided_subjects(subjects: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

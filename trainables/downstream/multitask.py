@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.data.batches import Batch, Batches
+from trainables.data.sampling.batches import Batch, Batches
 from trainables.downstream.segmentation import Segmentation
-from trainables.task import Task
+from trainables.engine.task import Task
 
 
 class MultiTask(Task):

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
-from trainables.data.frames import FrameStore
+from trainables.data.sampling.batches import Batch
+from trainables.data.store.frames import FrameStore
 from trainables.downstream.losses import Loss
 from trainables.downstream.transfer import Transfer, freeze, parameter_groups
+from trainables.engine.task import Task
 from trainables.metrics.overlap import counts, dice_of, subject_means
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
-from trainables.task import Task
 
 
 @dataclass(frozen=True)

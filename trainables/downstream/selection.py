@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainables.data.frames import FrameStore
+from trainables.common.errors import DataError, UserError, did_you_mean
 from trainables.data.records import Split
-from trainables.data.sequences import half_cycles, sequences
-from trainables.errors import DataError, UserError, did_you_mean
+from trainables.data.sampling.sequences import half_cycles, sequences
+from trainables.data.store.frames import FrameStore
 
 
 def of_views(store: FrameStore, rows: np.ndarray, views: Sequence[str] | None) -> np.ndarray:

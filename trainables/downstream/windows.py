@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.seeds import numpy_generator
+from trainables.common.seeds import numpy_generator
 
 
 def training_windows(sequences: Sequence[np.ndarray], length: int, seed: int) -> Callable[[int], np.ndarray]:

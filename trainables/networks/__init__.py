@@ -1,12 +1,12 @@
 """Backbones and segmentation networks, by name."""
 
+from trainables.common.registry import Registry
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.network import NetworkSettings
 from trainables.networks.resnet import ResNet18, ResNet50, TinyResNet
 from trainables.networks.unet import UNet, UNetEncoder
-from trainables.networks.unet_time import UNetTime
-from trainables.registry import Registry
+from trainables.networks.unet3d import UNetTime
 
 BACKBONES: Registry[type[BackboneSettings]] = Registry(
     "backbone", {"resnet50": ResNet50, "resnet18": ResNet18, "resnet_tiny": TinyResNet, "unet_encoder": UNetEncoder}

@@ -10,7 +10,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
-from trainables.errors import CheckpointError, UserError
+from trainables.common.errors import CheckpointError, UserError
 from trainables.networks.backbones import Backbone
 from trainables.networks.resnet import ResNet
 from trainables.networks.torchvision_ops import torchvision

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trainables.errors import UserError
+from trainables.common.errors import UserError
 from trainables.networks.running_statistics import unmoved
 
 

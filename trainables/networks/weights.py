@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from trainables.errors import CheckpointError
+from trainables.common.errors import CheckpointError
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor] | None, *, partly: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Pretext methods, by name: each is one file with one class, and one line here."""
 
+from trainables.common.registry import Registry
 from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
 from trainables.pretext.denoise import Denoise
@@ -11,7 +12,6 @@ from trainables.pretext.moco import MoCo
 from trainables.pretext.position import PositionPrediction
 from trainables.pretext.simclr import SimCLR
 from trainables.pretext.vicreg import VICReg
-from trainables.registry import Registry
 
 METHODS: Registry[type[Method]] = Registry(
     "pretext method",

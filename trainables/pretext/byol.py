@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainables.augment.policy import Policy
-from trainables.data.frames import FrameStore
+from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import BackboneMethod
-from trainables.pretext.momentum import MomentumTask
-from trainables.pretext.projection import mlp
+from trainables.pretext.parts.ema import MomentumTask
+from trainables.pretext.parts.projection import mlp
 
 
 @dataclass(frozen=True)

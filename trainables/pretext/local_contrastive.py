@@ -12,15 +12,15 @@ from torch.nn import functional as F
 
 from trainables.augment.draw import Draw
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
-from trainables.data.frames import FrameStore
-from trainables.errors import UserError
+from trainables.common.errors import UserError
+from trainables.data.sampling.batches import Batch
+from trainables.data.store.frames import FrameStore
+from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
-from trainables.pretext.collapse import indicators
-from trainables.pretext.embedding import widened
 from trainables.pretext.method import NetworkMethod, mean_over
-from trainables.task import Task
+from trainables.pretext.monitoring.collapse import indicators
+from trainables.pretext.monitoring.embedding import widened
 
 
 @dataclass(frozen=True)

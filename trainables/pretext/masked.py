@@ -15,14 +15,14 @@ from torch.nn import functional as F
 
 from trainables.augment.draw import Draw
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
-from trainables.data.frames import FrameStore
-from trainables.errors import UserError
+from trainables.common.errors import UserError
+from trainables.data.sampling.batches import Batch
+from trainables.data.store.frames import FrameStore
+from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod, mean_over
-from trainables.task import Task
 
 
 @dataclass(frozen=True)

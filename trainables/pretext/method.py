@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from trainables.augment.policy import Policy
-from trainables.data.frames import FrameStore
-from trainables.errors import DataError
+from trainables.common.errors import DataError
+from trainables.data.store.frames import FrameStore
+from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
-from trainables.task import Task
 
 
 @dataclass(frozen=True)

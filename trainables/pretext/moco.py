@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.augment.policy import Policy
-from trainables.data.frames import FrameStore
+from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
-from trainables.pretext.embedding import widened
-from trainables.pretext.gather import first_row, gather
 from trainables.pretext.method import BackboneMethod
-from trainables.pretext.momentum import MomentumTask
-from trainables.pretext.projection import mlp
+from trainables.pretext.monitoring.embedding import widened
+from trainables.pretext.parts.ema import MomentumTask
+from trainables.pretext.parts.gather import first_row, gather
+from trainables.pretext.parts.projection import mlp
 
 
 @dataclass(frozen=True)

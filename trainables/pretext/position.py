@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
-from trainables.data.frames import FrameStore
-from trainables.errors import DataError
+from trainables.common.errors import DataError
+from trainables.data.sampling.batches import Batch
+from trainables.data.store.frames import FrameStore
+from trainables.engine.task import Task
 from trainables.metrics.overlap import counts, dice_of
 from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod
-from trainables.pretext.planes import cut, meeting, normal_of
-from trainables.task import Task
+from trainables.pretext.parts.planes import cut, meeting, normal_of
 
 POSITIONS = 9
 _LEFT, _FRONT, _HEAD = np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([0, 0, 1.0])

@@ -10,21 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches, RowChooser
-from trainables.data.frames import FrameStore
+from trainables.common.errors import DataError, UserError
+from trainables.common.seeds import derive
 from trainables.data.records import Split
-from trainables.errors import DataError, UserError
-from trainables.loop import FitResult, FitSettings, fit
+from trainables.data.sampling.batches import Batches, RowChooser
+from trainables.data.store.frames import FrameStore
+from trainables.engine.runtime import Runtime
+from trainables.engine.task import Task
+from trainables.engine.trainer import FitResult, FitSettings, fit
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
 from trainables.networks.weights import load_weights
-from trainables.pretext.collapse import CollapseGuard
 from trainables.pretext.method import BackboneMethod, Method, NetworkMethod, training_rows
-from trainables.pretext.probe import LinearProbe, Probe
+from trainables.pretext.monitoring.collapse import CollapseGuard
+from trainables.pretext.monitoring.probe import LinearProbe, Probe
 from trainables.pretext.simclr import SimCLR
-from trainables.runtime import Runtime
-from trainables.seeds import derive
-from trainables.task import Task
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from trainables.augment.policy import Policy
-from trainables.data.frames import FrameStore
+from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
-from trainables.pretext.embedding import EmbeddingTask
 from trainables.pretext.method import BackboneMethod
-from trainables.pretext.nt_xent import nt_xent
-from trainables.pretext.projection import mlp
+from trainables.pretext.monitoring.embedding import EmbeddingTask
+from trainables.pretext.parts.nt_xent import nt_xent
+from trainables.pretext.parts.projection import mlp
 
 
 @dataclass(frozen=True)

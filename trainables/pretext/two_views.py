@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
-from trainables.data.frames import FrameStore
-from trainables.micro_batches import divided, encoded
+from trainables.data.sampling.batches import Batch
+from trainables.data.store.frames import FrameStore
+from trainables.engine.micro_batches import divided, encoded
+from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
-from trainables.pretext.collapse import indicators
 from trainables.pretext.method import mean_over
-from trainables.task import Task
+from trainables.pretext.monitoring.collapse import indicators
 
 
 class TwoViewTask(Task):

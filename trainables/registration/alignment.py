@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data.batches import Batch
-from trainables.data.frames import FrameStore
+from trainables.data.sampling.batches import Batch
+from trainables.data.store.frames import FrameStore
+from trainables.engine.task import Task
 from trainables.metrics.overlap import dice, subject_means
 from trainables.registration.cascade import folded_share
 from trainables.registration.network import RegistrationNetwork
 from trainables.registration.similarity import Similarity
 from trainables.registration.warp import warp, warp_labels
-from trainables.task import Task
 
 
 class Alignment(Task):

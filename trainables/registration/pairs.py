@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trainables.data.frames import FrameStore
+from trainables.common.seeds import numpy_generator
 from trainables.data.records import Split
-from trainables.data.sequences import ends, sequences
-from trainables.seeds import numpy_generator
+from trainables.data.sampling.sequences import ends, sequences
+from trainables.data.store.frames import FrameStore
 
 
 def every_pair(store: FrameStore, split: Split) -> np.ndarray:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data.frames import FrameStore
+from trainables.common.errors import DataError
 from trainables.data.records import SPLITS
-from trainables.data.sequences import ends, half_cycles
-from trainables.data.targets import DenseLabels
-from trainables.errors import DataError
+from trainables.data.sampling.sequences import ends, half_cycles
+from trainables.data.sampling.targets import DenseLabels
+from trainables.data.store.frames import FrameStore
 from trainables.metrics.overlap import dice
 from trainables.metrics.surface import surface_distances
 from trainables.registration.network import DLIR

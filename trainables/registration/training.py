@@ -8,17 +8,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from trainables.data.batches import Batches, RowChooser
-from trainables.data.frames import FrameStore
-from trainables.errors import DataError, UserError
-from trainables.loop import FitResult, FitSettings, fit
-from trainables.optim.optimizers import Adam
+from trainables.common.errors import DataError, UserError
+from trainables.common.seeds import derive
+from trainables.data.sampling.batches import Batches, RowChooser
+from trainables.data.store.frames import FrameStore
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import Runtime
+from trainables.engine.trainer import FitResult, FitSettings, fit
 from trainables.registration.alignment import Alignment
 from trainables.registration.network import DLIR
 from trainables.registration.pairs import every_pair, labelled_ends, one_pair_per_sequence
 from trainables.registration.similarity import GlobalNCC, Similarity
-from trainables.runtime import Runtime
-from trainables.seeds import derive
 
 
 @dataclass(frozen=True)

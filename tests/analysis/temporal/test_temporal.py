@@ -13,15 +13,15 @@ from PIL import Image
 from rich.console import Console
 from scipy import stats
 
-from analysis.load import load
-from analysis.report import write_report
+from analysis.io.load import load
+from analysis.report.report import write_report
 from analysis.temporal.claims import overlap_claims, pseudo_label_claims, smoothness_claims
 from analysis.temporal.read import read_temporal
 from analysis.temporal.tables import phase_table, smoothness_table, volume_table
-from study.artifacts import ArtifactStore
-from study.ledger import Ledger
-from study.workspace import StudyFolder, Workspace
-from trainables.data.frames import INDEX_DTYPE, STORE_VERSION
+from study.storage.artifacts import ArtifactStore
+from study.storage.ledger import Ledger
+from study.storage.workspace import StudyFolder, Workspace
+from trainables.data.store.frames import INDEX_DTYPE, STORE_VERSION
 
 CELLS = ("2d_sparse", "3d_dense")
 SUBJECTS, FRAMES, REPLICATES, SIZE = 8, 5, 2, 24

@@ -8,7 +8,7 @@ import pytest
 
 from study.cli.app import app
 from study.cli.main import guarded
-from trainables.data.phantom import PhantomSettings, write_echonet
+from trainables.phantom import PhantomSettings, write_echonet
 
 TINY = str(Path(__file__).parent.parent / "tiny.yaml")
 

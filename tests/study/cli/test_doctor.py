@@ -8,8 +8,8 @@ import pytest
 
 from study.cli.app import app
 from study.cli.main import guarded
-from study.health import Finding, Listener, examine, exposed, listening
-from study.workspace import Workspace
+from study.execution.health import Finding, Listener, examine, exposed, listening
+from study.storage.workspace import Workspace
 
 
 def of(findings, subject):

@@ -6,8 +6,8 @@ import pytest
 
 from study.cli.app import app
 from study.cli.main import guarded
-from study.workspace import Workspace
-from trainables.data.phantom import PhantomSettings, write_echonet
+from study.storage.workspace import Workspace
+from trainables.phantom import PhantomSettings, write_echonet
 
 TINY = str(Path(__file__).parent.parent / "tiny.yaml")
 

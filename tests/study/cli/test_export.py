@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from study.artifacts import ArtifactStore
 from study.cli.app import app
 from study.cli.main import guarded
-from study.ledger import Ledger
-from study.workspace import Workspace
+from study.storage.artifacts import ArtifactStore
+from study.storage.ledger import Ledger
+from study.storage.workspace import Workspace
 from trainables.networks import ResNet50
 from trainables.networks.torchvision_ops import torchvision
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data.phantom import PhantomSettings, write_camus, write_echonet
+from trainables.phantom import PhantomSettings, write_camus, write_echonet
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

@@ -1,7 +1,7 @@
 import pytest
 
-from trainables.data.phantom import PhantomSettings
 from trainables.data.settings import DataSettings
+from trainables.phantom import PhantomSettings
 
 
 @pytest.mark.parametrize(

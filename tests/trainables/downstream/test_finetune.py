@@ -4,12 +4,12 @@ import torch
 from toys import toy_store
 
 from trainables.augment.policy import Policy
+from trainables.common.errors import UserError
 from trainables.downstream.finetune import DownstreamSettings, finetune, labelled_subjects
-from trainables.errors import UserError
-from trainables.loop import FitSettings
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
 from trainables.networks import UNet, UNetEncoder
-from trainables.optim.optimizers import Adam
-from trainables.runtime import LocalRuntime
 
 STORE = toy_store(60, size=16)
 NETWORK = UNet(backbone=UNetEncoder(width=4, depth=2))

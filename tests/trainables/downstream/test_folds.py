@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 from toys import toy_store
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches
+from trainables.common.errors import UserError
+from trainables.data.sampling.batches import Batches
 from trainables.downstream.finetune import DownstreamSettings, finetune
 from trainables.downstream.folds import divided_subjects
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation, predict
-from trainables.errors import UserError
-from trainables.loop import FitSettings
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
 from trainables.networks import UNet, UNetEncoder
-from trainables.optim.optimizers import Adam
-from trainables.runtime import LocalRuntime
 
 STORE = toy_store(30, size=16)
 NETWORK = UNet(UNetEncoder(width=4, depth=1))

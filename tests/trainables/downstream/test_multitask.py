@@ -3,18 +3,18 @@ import torch
 from toys import toy_store
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches
+from trainables.data.sampling.batches import Batches
 from trainables.downstream.finetune import DownstreamSettings, finetune
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.multitask import Alternating, MultiTask
 from trainables.downstream.segmentation import Segmentation
 from trainables.downstream.transfer import Transfer
-from trainables.loop import FitSettings, fit
+from trainables.engine.optim.optimizers import SGD, Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings, fit
 from trainables.networks import UNet, UNetEncoder
-from trainables.optim.optimizers import SGD, Adam
 from trainables.pretext.denoise import Denoise
 from trainables.pretext.simclr import SimCLR
-from trainables.runtime import LocalRuntime
 
 STORE = toy_store(48, size=16)
 NETWORK = UNet(UNetEncoder(width=4, depth=2, norm="instance"))

@@ -7,7 +7,7 @@ from torch import nn
 from toys import toy_store
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches
+from trainables.data.sampling.batches import Batches
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 

@@ -3,14 +3,14 @@ import torch
 from toys import toy_store
 
 from trainables.augment.policy import Policy
+from trainables.common.errors import UserError
 from trainables.downstream.finetune import DownstreamSettings, finetune
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.transfer import Transfer, parameter_groups
-from trainables.errors import UserError
-from trainables.loop import FitSettings
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
 from trainables.networks import BACKBONES, DeepLabV3, TinyResNet, UNet, UNetEncoder
-from trainables.optim.optimizers import Adam
-from trainables.runtime import LocalRuntime
 
 STORE = toy_store(36, size=16)
 NETWORK = UNet(UNetEncoder(width=4, depth=2))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.errors import CheckpointError, UserError
+from trainables.common.errors import CheckpointError, UserError
 from trainables.networks import BACKBONES, NETWORKS
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.deeplabv3 import DeepLabV3

@@ -10,20 +10,20 @@ from torch import Tensor, nn
 from toys import toy_store
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches
+from trainables.common.errors import UserError
+from trainables.data.sampling.batches import Batches
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
-from trainables.errors import UserError
-from trainables.loop import FitSettings, fit
+from trainables.engine.optim.optimizers import SGD
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.task import Task
+from trainables.engine.trainer import FitSettings, fit
 from trainables.networks import UNet, UNetEncoder
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.recompute import recompute
 from trainables.networks.resnet import ResNet50, TinyResNet
-from trainables.optim.optimizers import SGD
 from trainables.pretext.byol import BYOL
 from trainables.pretext.simclr import SimCLR
-from trainables.runtime import LocalRuntime
-from trainables.task import Task
 
 STORE = toy_store(48, size=32)
 VIEWS = Policy(crop=None, blur=None)

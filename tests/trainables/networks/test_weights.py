@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from trainables.errors import CheckpointError
+from trainables.common.errors import CheckpointError
 from trainables.networks import UNet, UNetEncoder
 from trainables.networks.weights import load_weights, part_of
 

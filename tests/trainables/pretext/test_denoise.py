@@ -5,13 +5,13 @@ from toys import toy_store
 
 from trainables.augment.draw import Draw
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
-from trainables.loop import FitSettings
+from trainables.data.sampling.batches import Batch
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
 from trainables.networks import UNet, UNetEncoder
-from trainables.optim.optimizers import Adam
 from trainables.pretext.denoise import Denoise, corrupted, masked_l1
 from trainables.pretext.pretrain import PretextSettings, pretrain
-from trainables.runtime import LocalRuntime
 
 
 def test_the_share_of_replaced_pixels_and_what_replaces_them():

@@ -9,15 +9,15 @@ from toys import toy_store
 from trainables.augment.geometry import Crop
 from trainables.augment.intensity import Jitter
 from trainables.augment.policy import Policy
-from trainables.data.frames import FrameStore
-from trainables.errors import DataError
-from trainables.loop import FitSettings
+from trainables.common.errors import DataError
+from trainables.data.store.frames import FrameStore
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
 from trainables.networks import UNetEncoder
-from trainables.optim.optimizers import Adam
 from trainables.pretext.global_contrastive import GlobalContrastive, part_contrast, parts_of
-from trainables.pretext.nt_xent import nt_xent
+from trainables.pretext.parts.nt_xent import nt_xent
 from trainables.pretext.pretrain import PretextSettings, pretrain
-from trainables.runtime import LocalRuntime
 
 
 def test_the_loss_is_that_of_finding_ones_own_part():

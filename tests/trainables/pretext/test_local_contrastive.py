@@ -11,16 +11,16 @@ from toys import toy_store
 from trainables.augment.draw import Draw
 from trainables.augment.geometry import Crop, Rotate, Scale, Translate
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batch
-from trainables.loop import FitSettings
-from trainables.micro_batches import accumulated, divided
+from trainables.data.sampling.batches import Batch
+from trainables.engine.micro_batches import accumulated, divided
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
 from trainables.networks import DeepLabV3, TinyResNet, UNet, UNetEncoder
 from trainables.networks.batchnorm import synchronise
-from trainables.optim.optimizers import Adam
 from trainables.pretext.global_contrastive import GlobalContrastive
 from trainables.pretext.local_contrastive import LocalContrastive, matching, overlapping, region_contrast
 from trainables.pretext.pretrain import PretextSettings, pretrain
-from trainables.runtime import LocalRuntime
 
 MOVING = Policy(
     crop=Crop((0.4, 1.0)),

@@ -6,13 +6,13 @@ from toys import toy_store
 
 from trainables.augment.draw import Draw
 from trainables.augment.policy import Policy
-from trainables.errors import UserError
-from trainables.loop import FitSettings
+from trainables.common.errors import UserError
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
 from trainables.networks import DeepLabV3, ResNet18, TinyResNet, UNet, UNetEncoder
-from trainables.optim.optimizers import Adam
 from trainables.pretext.masked import MaskedModelling, masked_error, patch_mask, pixel_mask, seen_features
 from trainables.pretext.pretrain import PretextSettings, pretrain
-from trainables.runtime import LocalRuntime
 
 SETTINGS = MaskedModelling(share=0.5, patch=4)
 PLAIN = Policy(crop=None, flip=None, jitter=None, blur=None)

@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from trainables.augment.geometry import Flip, Rotate, Scale
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches
+from trainables.common.errors import DataError
 from trainables.data.layouts.cardiac_dicom import CardiacDicom
 from trainables.data.layouts.ukbb import UkBiobank
-from trainables.data.phantom import PhantomSettings
-from trainables.data.prepare import prepare
+from trainables.data.sampling.batches import Batches
 from trainables.data.settings import DataSettings
-from trainables.errors import DataError
-from trainables.loop import FitSettings
+from trainables.data.store.prepare import prepare
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
 from trainables.networks import UNet, UNetEncoder
-from trainables.optim.optimizers import Adam
+from trainables.phantom import PhantomSettings
 from trainables.pretext.position import PositionPrediction, PositionTask, box_maps, nine_places, positions
 from trainables.pretext.pretrain import PretextSettings, pretrain
-from trainables.runtime import LocalRuntime
 
 PHANTOM = PhantomSettings(subjects=6, frames=8, size=64, slices=6, seed=2)
 PLAIN = Policy(crop=None, flip=None, jitter=None, blur=None)

@@ -7,21 +7,21 @@ from toys import toy_store
 from trainables.augment.geometry import Crop
 from trainables.augment.intensity import Jitter
 from trainables.augment.policy import Policy
-from trainables.errors import UserError
-from trainables.loop import FitSettings
+from trainables.common.errors import UserError
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
 from trainables.networks import UNet, UNetEncoder
-from trainables.optim.optimizers import Adam
 from trainables.pretext import METHODS
 from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
 from trainables.pretext.denoise import Denoise
 from trainables.pretext.method import Method
 from trainables.pretext.moco import MoCo
+from trainables.pretext.monitoring.probe import Probe
 from trainables.pretext.pretrain import PretextSettings, pretrain
-from trainables.pretext.probe import Probe
 from trainables.pretext.simclr import SimCLR
 from trainables.pretext.vicreg import VICReg
-from trainables.runtime import LocalRuntime
 
 STORE = toy_store(48, size=16)
 BACKBONE = UNetEncoder(width=4, depth=2)

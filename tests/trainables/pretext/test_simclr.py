@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.networks.batchnorm import synchronise
-from trainables.pretext.nt_xent import nt_xent
-from trainables.pretext.projection import mlp
+from trainables.pretext.parts.nt_xent import nt_xent
+from trainables.pretext.parts.projection import mlp
 
 
 def by_the_equation(one: np.ndarray, two: np.ndarray, temperature: float) -> float:

@@ -12,18 +12,18 @@ from torch.nn.parallel import DistributedDataParallel
 from toys import toy_store
 
 from trainables.augment.policy import Policy
-from trainables.data.batches import Batches
+from trainables.data.sampling.batches import Batches
+from trainables.engine.task import Task
 from trainables.networks import UNetEncoder
 from trainables.networks.batchnorm import synchronise
 from trainables.pretext.barlow import BarlowTwins, barlow_loss
 from trainables.pretext.byol import BYOL
-from trainables.pretext.gather import first_row
 from trainables.pretext.global_contrastive import part_contrast
 from trainables.pretext.method import BackboneMethod
 from trainables.pretext.moco import MoCo, info_nce
+from trainables.pretext.parts.gather import first_row
 from trainables.pretext.simclr import SimCLR
 from trainables.pretext.vicreg import VICReg, vicreg_terms
-from trainables.task import Task
 
 VIEWS = torch.randn(2, 8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 PARTS = torch.tensor([0, 1, 0, 2, 1, 1, 3, 0])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from trainables.data.frames import INDEX_DTYPE, FrameStore
 from trainables.data.records import PHASES
+from trainables.data.store.frames import INDEX_DTYPE, FrameStore
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from toys import sequence_store
 
-from trainables.errors import DataError
+from trainables.common.errors import DataError
 from trainables.registration.network import DLIR
 from trainables.registration.propagate import Propagation
 from trainables.registration.pseudo_labels import DIRECTIONS, pseudo_labels

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.data.batches import Batches
-from trainables.errors import DataError, UserError
-from trainables.loop import FitSettings
+from trainables.common.errors import DataError, UserError
+from trainables.data.sampling.batches import Batches
+from trainables.engine.optim.optimizers import Adam
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
 from trainables.metrics.overlap import dice
-from trainables.optim.optimizers import Adam
 from trainables.registration.alignment import Alignment
 from trainables.registration.network import DLIR
 from trainables.registration.pairs import labelled_ends
 from trainables.registration.similarity import GlobalNCC
 from trainables.registration.training import RegistrationSettings, train_registration
-from trainables.runtime import LocalRuntime
 
 SMALL = RegistrationSettings(
     network=DLIR(grid_spacing=16, kernels=8),

@@ -1,5 +1,6 @@
 """Datasets: one file a layout, all giving the same records; and the frame store that training reads."""
 
+from trainables.common.registry import Registry
 from trainables.data.layouts.acdc import Acdc
 from trainables.data.layouts.camus import Camus
 from trainables.data.layouts.cardiac_dicom import CardiacDicom
@@ -11,7 +12,6 @@ from trainables.data.layouts.mnms import Mnms, Mnms2
 from trainables.data.layouts.ted import Ted
 from trainables.data.layouts.ukbb import UkBiobank
 from trainables.data.records import Layout
-from trainables.registry import Registry
 
 LAYOUTS: Registry[type[Layout]] = Registry(
     "dataset layout",

@@ -14,13 +14,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainables.data.formats import metaimage, nifti
-from trainables.data.formats.grey import published
-from trainables.data.formats.tables import number, read_pairs, whole
+from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.labels import to_classes
+from trainables.data.readers import metaimage, nifti
+from trainables.data.readers.grey import published
+from trainables.data.readers.tables import number, read_pairs, whole
 from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
-from trainables.data.splits import split_subjects
-from trainables.errors import DataError, did_you_mean
+from trainables.data.sampling.splits import split_subjects
 
 FOLDER = "database_nifti"
 VIEWS = ("2CH", "4CH")

@@ -12,11 +12,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainables.data.formats.dicom import Header, is_dicom, read_header
-from trainables.data.formats.grey import windowed
+from trainables.common.errors import DataError
 from trainables.data.layouts.chaos import stacked
+from trainables.data.readers.dicom import Header, is_dicom, read_header
+from trainables.data.readers.grey import windowed
 from trainables.data.records import Clip, Fault, Layout, Pixels, Scan
-from trainables.errors import DataError
 
 VIEWS = ("SA", "2CH", "3CH", "4CH", "RVOT")
 _DESCRIBED = {

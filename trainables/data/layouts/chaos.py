@@ -12,11 +12,11 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from trainables.data.formats.dicom import Header, is_dicom, read_frames, read_header
-from trainables.data.formats.grey import windowed
+from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
+from trainables.data.readers.dicom import Header, is_dicom, read_frames, read_header
+from trainables.data.readers.grey import windowed
 from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
-from trainables.errors import DataError
 
 PARTS: dict[str, Split | None] = {"Train_Sets": None, "Test_Sets": None}
 CONTRASTS = {

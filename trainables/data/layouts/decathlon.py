@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from trainables.data.formats.tables import is_file, is_inside, whole
+from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.volumes import header_of, read_clip, volume
+from trainables.data.readers.tables import is_file, is_inside, whole
 from trainables.data.records import GREY, Clip, Fault, Layout, Pixels, Scan
-from trainables.errors import DataError, did_you_mean
 
 LIST = "dataset.json"
 

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainables.data.formats.tables import is_file, is_inside, number, read_rows, whole
-from trainables.data.formats.video import read_grey
+from trainables.common.errors import DataError
 from trainables.data.layouts.tracing import fill_polygon, polygon_area
+from trainables.data.readers.tables import is_file, is_inside, number, read_rows, whole
+from trainables.data.readers.video import read_grey
 from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
-from trainables.errors import DataError
 
 FILE_LIST = "FileList.csv"
 FILE_LIST_COLUMNS = ("FileName", "EF", "ESV", "EDV", "FrameHeight", "FrameWidth", "FPS", "NumberOfFrames", "Split")

@@ -10,12 +10,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainables.data.formats.pictures import Picture, peek, read_picture
-from trainables.data.formats.tables import is_inside
+from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
 from trainables.data.layouts.manifest_rows import CLASSES_FILE, Row, read_classes, read_manifest, read_splits
+from trainables.data.readers.pictures import Picture, peek, read_picture
+from trainables.data.readers.tables import is_inside
 from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
-from trainables.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from trainables.data.formats.pictures import FLAT, is_video, kind_of
-from trainables.data.formats.tables import is_file, is_inside, number, read_rows, whole
+from trainables.common.errors import DataError
+from trainables.data.readers.pictures import FLAT, is_video, kind_of
+from trainables.data.readers.tables import is_file, is_inside, number, read_rows, whole
 from trainables.data.records import PHASES, Fault, Phase, Split
-from trainables.errors import DataError
 
 REQUIRED = ("subject", "image")
 OPTIONAL = ("split", "mask", "view", "frame", "sequence", "phase", "row_mm", "column_mm", "ef", "edv", "esv")

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from trainables.data.formats.nifti import find
-from trainables.data.formats.tables import read_rows, whole
+from trainables.common.errors import DataError
 from trainables.data.layouts.volumes import examined_view, read_clip
+from trainables.data.readers.nifti import find
+from trainables.data.readers.tables import read_rows, whole
 from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
-from trainables.errors import DataError
 
 CLASSES = ("background", "lv", "myocardium", "rv")
 LABELS = {"lv": 1, "myocardium": 2, "rv": 3}  # the reverse of ACDC's

@@ -12,12 +12,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainables.data.formats import metaimage
-from trainables.data.formats.grey import published
-from trainables.data.formats.tables import number, read_pairs, whole
+from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
+from trainables.data.readers import metaimage
+from trainables.data.readers.grey import published
+from trainables.data.readers.tables import number, read_pairs, whole
 from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan
-from trainables.errors import DataError
 
 FOLDER = "database"
 CLASSES = ("background", "lv", "myocardium")

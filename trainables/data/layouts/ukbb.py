@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from trainables.data.formats.nifti import find
+from trainables.common.errors import DataError
 from trainables.data.layouts.volumes import examined_view, read_clip
+from trainables.data.readers.nifti import find
 from trainables.data.records import Clip, Fault, Layout, Pixels, Scan
-from trainables.errors import DataError
 
 CLASSES = ("background", "lv", "myocardium", "rv", "la", "ra")
 STEMS = {"SA": "sa", "2CH": "la_2ch", "4CH": "la_4ch"}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data.formats.grey import windowed
-from trainables.data.formats.nifti import Header, read, read_header, read_labels
+from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
+from trainables.data.readers.grey import windowed
+from trainables.data.readers.nifti import Header, read, read_header, read_labels
 from trainables.data.records import Clip, Fault, Phase, Pixels, Split
-from trainables.errors import DataError
 
 Meaning = Mapping[int, int]
 """The class index of each of a dataset's label numbers."""

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainables.data.check import check
-from trainables.data.formats.grey import windowed
+from trainables.common.errors import DataError
 from trainables.data.layouts.acdc import CLASSES, Acdc
+from trainables.data.readers.grey import windowed
 from trainables.data.settings import DataSettings
-from trainables.errors import DataError
+from trainables.data.store.check import check
 
 REAL = Path(os.environ.get("STUDY_REALDATA", Path(__file__).resolve().parents[5] / "shared" / "realdata")) / "acdc"
 AFFINE = np.diag([-1.5, -1.25, 9, 1])

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from trainables.common.errors import DataError
 from trainables.data.layouts.camus import Camus
-from trainables.data.phantom import PhantomSettings
-from trainables.data.phantom.camus_writer import truth
-from trainables.data.phantom.cine import draw_cine
-from trainables.errors import DataError
+from trainables.phantom import PhantomSettings
+from trainables.phantom.imaging.cine import draw_cine
+from trainables.phantom.writers.camus import truth
 
 LAYOUT = Camus()
 

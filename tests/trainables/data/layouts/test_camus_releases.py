@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from trainables.data.layouts.camus import Camus
-from trainables.data.phantom import PHANTOMS, PhantomSettings
 from trainables.data.settings import DataSettings
+from trainables.phantom import PHANTOMS, PhantomSettings
 
 SETTINGS = PhantomSettings(subjects=20, frames=8, size=32, seed=7, fractions=(0.8, 0.1, 0.1))
 

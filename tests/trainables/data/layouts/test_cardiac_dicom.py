@@ -5,13 +5,13 @@ import numpy as np
 import pydicom
 import pytest
 
-from trainables.data.check import check
-from trainables.data.formats.dicom import read_header
-from trainables.data.formats.grey import windowed
+from trainables.common.errors import DataError
 from trainables.data.layouts.cardiac_dicom import CardiacDicom
-from trainables.data.phantom import PHANTOMS, PhantomSettings
+from trainables.data.readers.dicom import read_header
+from trainables.data.readers.grey import windowed
 from trainables.data.settings import DataSettings
-from trainables.errors import DataError
+from trainables.data.store.check import check
+from trainables.phantom import PHANTOMS, PhantomSettings
 
 REALDATA = Path(os.environ.get("STUDY_REALDATA", Path(__file__).resolve().parents[5] / "shared" / "realdata"))
 REAL = REALDATA / "cardiac_mr_dicom"

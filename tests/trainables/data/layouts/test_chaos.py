@@ -4,13 +4,13 @@ import pydicom
 import pytest
 from pydicom.uid import MRImageStorage
 
-from trainables.data.check import check
-from trainables.data.formats.grey import windowed
+from trainables.common.errors import DataError
 from trainables.data.layouts.chaos import CLASSES, Chaos
-from trainables.data.phantom import PHANTOMS, PhantomSettings
-from trainables.data.phantom.dicom_file import write_dicom
+from trainables.data.readers.grey import windowed
 from trainables.data.settings import DataSettings
-from trainables.errors import DataError
+from trainables.data.store.check import check
+from trainables.phantom import PHANTOMS, PhantomSettings
+from trainables.phantom.writers.dicom_file import write_dicom
 
 
 @pytest.fixture

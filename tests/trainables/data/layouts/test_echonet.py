@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon
 
+from trainables.common.errors import DataError
 from trainables.data.layouts.echonet import FILE_LIST_COLUMNS, TRACINGS_COLUMNS, EchoNetDynamic
-from trainables.data.phantom.cine import draw_cine
-from trainables.data.phantom.echonet_writer import write_avi
-from trainables.errors import DataError
+from trainables.phantom.imaging.cine import draw_cine
+from trainables.phantom.writers.echonet import write_avi
 
 LAYOUT = EchoNetDynamic()
 

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import examples
 
-from trainables.data.check import check
+from trainables.common.errors import DataError
 from trainables.data.layouts.manifest import Manifest
-from trainables.data.phantom import PHANTOMS, PhantomSettings
-from trainables.data.phantom.camus_writer import half_cycle, truth
-from trainables.data.phantom.cine import draw_cine
 from trainables.data.settings import DataSettings
-from trainables.errors import DataError
+from trainables.data.store.check import check
+from trainables.phantom import PHANTOMS, PhantomSettings
+from trainables.phantom.imaging.cine import draw_cine
+from trainables.phantom.writers.camus import half_cycle, truth
 
 PHANTOM = PhantomSettings(subjects=7, frames=8, size=48, seed=1, fractions=(0.5, 0.25, 0.25))
 COLUMNS = ("subject", "split", "image", "mask", "view", "frame")

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainables.data.check import check
-from trainables.data.formats.grey import windowed
+from trainables.common.errors import DataError
 from trainables.data.layouts.mnms import CLASSES, Mnms, Mnms2
-from trainables.data.phantom import PHANTOMS, PhantomSettings
-from trainables.data.phantom.mnms_writer import TABLE
+from trainables.data.readers.grey import windowed
 from trainables.data.settings import DataSettings
-from trainables.errors import DataError
+from trainables.data.store.check import check
+from trainables.phantom import PHANTOMS, PhantomSettings
+from trainables.phantom.writers.mnms import TABLE
 
 PHANTOM = PhantomSettings(subjects=5, frames=8, size=32, slices=4, seed=3, fractions=(0.6, 0.2, 0.2))
 

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainables.data.check import check
-from trainables.data.formats import metaimage
+from trainables.common.errors import DataError
 from trainables.data.layouts.ted import Ted
-from trainables.data.phantom import PHANTOMS, PhantomSettings
-from trainables.data.phantom.camus_writer import truth
-from trainables.data.phantom.cine import draw_cine
+from trainables.data.readers import metaimage
 from trainables.data.settings import DataSettings
-from trainables.errors import DataError
+from trainables.data.store.check import check
+from trainables.phantom import PHANTOMS, PhantomSettings
+from trainables.phantom.imaging.cine import draw_cine
+from trainables.phantom.writers.camus import truth
 
 PHANTOM = PhantomSettings(subjects=3, frames=8, size=40, seed=6)
 

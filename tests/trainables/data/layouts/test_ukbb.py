@@ -4,12 +4,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from trainables.data.check import check
-from trainables.data.formats.grey import windowed
+from trainables.common.errors import DataError
 from trainables.data.layouts.ukbb import CLASSES, UkBiobank
-from trainables.data.phantom import PHANTOMS, PhantomSettings
+from trainables.data.readers.grey import windowed
 from trainables.data.settings import DataSettings
-from trainables.errors import DataError
+from trainables.data.store.check import check
+from trainables.phantom import PHANTOMS, PhantomSettings
 
 NUMBERS = {"lv": 1, "myocardium": 2, "rv": 3, "la": 4, "ra": 5}
 """As Bai et al. number them in the four-chamber view."""

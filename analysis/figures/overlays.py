@@ -1,0 +1,99 @@
+"""Truth and predictions drawn on test images: an easy, a typical and a hard one.
+
+As in Figure 1 of Saeed et al. (2022), with a panel a method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.outlines import legend, truth_and_predicted
+from analysis.figures.style import looks, new_figure, styled
+from analysis.io.load import StudyResults
+from analysis.tables.grid import Grid
+from trainables.common.errors import DataError
+from trainables.data.store.frames import FrameStore
+
+CASES = {"Easy": 0.9, "Typical": 0.5, "Hard": 0.1}
+"""Which images are shown: the quantile of the images' Dice."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One cell's answers, all of one replicate.
+
+    Attributes:
+        masks: predicted mask `(S, S)` by row of the frame store.
+        dice: by row of the frame store.
+    """
+
+    masks: Mapping[int, np.ndarray]
+    dice: Mapping[int, float]
+
+
+def overlays(results: StudyResults, grid: Grid, store: FrameStore) -> Figure | None:
+    """A row a case and a column a method, all at the fewest labels; None while fewer than one method has results.
+
+    Cases are chosen by the median over methods of an image's Dice. Shown is the first replicate that all methods have.
+    """
+    found = predictions(results, grid)
+    cases = choose_cases(_scores(found)) if found else {}
+    if not cases:
+        return None
+    style = looks(grid.rows, grid.references.values())
+    with styled(axes_grid=False):
+        figure = new_figure(2.15 * len(found) + 0.5, 2.4 * len(cases) + 0.75)
+        panels = figure.subplots(len(cases), len(found), squeeze=False)
+        for line, (case, row) in zip(panels, cases.items(), strict=True):
+            for axes, (method, prediction) in zip(line, found.items(), strict=True):
+                look = style[method]
+                truth_and_predicted(axes, store, row, prediction.masks[row], look.tint, look.dash)
+                axes.set_title(f"{method}: Dice {prediction.dice[row]:.3f}", fontsize=9, loc="center")
+            line[0].set_ylabel(case, fontsize=11, fontweight="bold")
+        figure.suptitle(f"Test images{grid.at(grid.smallest)}", fontsize=11, fontweight="bold")
+        legend(figure, {method: (style[method].tint, style[method].dash) for method in found})
+    return figure
+
+
+def choose_cases(dice: pd.DataFrame) -> dict[str, int]:
+    """The frame-store row of each case, from Dice with rows as index and cells as columns; no row twice."""
+    order = dice.median(axis="columns").dropna().sort_values(kind="stable").index
+    chosen: dict[str, int] = {}
+    for case, quantile in CASES.items():
+        row = int(order[round(quantile * (len(order) - 1))]) if len(order) else None
+        if row is not None and row not in chosen.values():
+            chosen[case] = row
+    return chosen
+
+
+def predictions(results: StudyResults, grid: Grid) -> dict[str, Prediction]:
+    """By method, at the fewest labels."""
+    cells = {row: grid.cells[row, grid.smallest] for row in grid.rows if (row, grid.smallest) in grid.cells}
+    images = {row: results.images[results.images["cell"] == cell] for row, cell in cells.items()}
+    measured = {row: table for row, table in images.items() if not table.empty}
+    shared = set.intersection(*(set(table["replicate"]) for table in measured.values())) if measured else set()
+    if not shared:
+        return {}
+    replicate = min(shared)
+    return {row: _prediction(results, table[table["replicate"] == replicate]) for row, table in measured.items()}
+
+
+def _prediction(results: StudyResults, images: pd.DataFrame) -> Prediction:
+    path = results.folder.job(str(images["job"].iloc[0])).predictions
+    try:
+        with np.load(path) as file:
+            masks = dict(zip(file["rows"].tolist(), file["masks"], strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: not a replicate's predictions ({error})") from error
+    dice = dict(zip(images["row"].astype(int), images["dice"], strict=True))
+    return Prediction(masks, {row: value for row, value in dice.items() if row in masks})
+
+
+def _scores(found: Mapping[str, Prediction]) -> pd.DataFrame:
+    """Dice by row of the store and method, of the images that all methods have."""
+    return pd.concat({m: pd.Series(dict(p.dice)) for m, p in found.items()}, axis="columns", join="inner")

@@ -1,0 +1,245 @@
+"""A study's folder read into DataFrames; the study may still be running."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.planning.jobs import SHARED
+from study.storage.ledger import Event, follow, outcomes, read_ledger
+from study.storage.workspace import StudyFolder
+from trainables.common.errors import DataError, UserError
+
+KINDS = (*SHARED, "trial", "replicate")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was planned, as `plan.json` says.
+
+    Attributes:
+        name: of the study.
+        title: for headings.
+        factors: each factor's levels, in the study file's order.
+        cells: each cell's levels by factor, by the cell's key.
+        metric: what the search chose on, without the split's name ("dice" for "val/dice").
+        planned: number of planned jobs of each kind.
+        frames: the frame store, when the plan names one.
+        classes: names of the mask's values, background first.
+        base: of an ablation, by factor that is taken one at a time, the level that its others are compared with.
+        objectives: what the search was for, the metric it chose on first.
+        gpus: that a trial or replicate takes.
+        logarithmic: dotted paths that the search draws by their logarithm.
+    """
+
+    name: str
+    title: str
+    factors: Mapping[str, tuple[str, ...]]
+    cells: Mapping[str, Mapping[str, str]]
+    metric: str
+    planned: Mapping[str, int]
+    frames: Path | None
+    classes: tuple[str, ...]
+    base: Mapping[str, str] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
+    gpus: float = 0.0
+    logarithmic: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """All that has finished so far.
+
+    Attributes:
+        folder: the study.
+        plan: what was planned.
+        jobs: one row a finished job: `id`, `kind`, `cell` (None where cells share the job), one column a factor,
+            `index`, `status` ("completed", "stopped" by the pruner, "failed"), `epochs`, `seconds`, `reason`,
+            `gpu_hours` (of trials and replicates), then parameters as `param/<name>` and metrics under their own names.
+        subjects: one row a completed replicate and test subject: `cell`, one column a factor, `replicate`, `subject`,
+            `dice` and `dice/<class>`, each the mean over the subject's images that have a value.
+        images: one row a completed replicate and test image: as `subjects`, with `job`, `row` (of the frame store) and
+            `phase`, before averaging.
+        chosen: by cell, the number of the chosen trial; None where nothing was searched.
+    """
+
+    folder: StudyFolder
+    plan: Plan
+    jobs: pd.DataFrame
+    subjects: pd.DataFrame
+    images: pd.DataFrame = field(repr=False)
+    chosen: Mapping[str, int | None]
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Planned jobs of each kind that have given no result yet (a failed job has given none); no entry for 0.
+
+        Pretrainings count only while something that could need them is missing: a stored one is taken from elsewhere.
+        """
+        done = self.jobs.loc[self.jobs["status"] != "failed", "kind"].value_counts()
+        short = {kind: count - int(done.get(kind, 0)) for kind, count in self.plan.planned.items()}
+        if not any(count > 0 for kind, count in short.items() if kind not in SHARED):
+            return {}
+        return {kind: count for kind, count in short.items() if count > 0}
+
+    def of_kind(self, kind: str, cell: str | None = None) -> pd.DataFrame:
+        """The rows of `jobs` of one kind, of one cell or of all."""
+        chosen = self.jobs["kind"] == kind
+        return self.jobs[chosen & (self.jobs["cell"] == cell)] if cell is not None else self.jobs[chosen]
+
+    def history(self, job: str) -> pd.DataFrame:
+        """One job's metrics by epoch, empty when it has none yet.
+
+        An epoch that was repeated after a restart counts once, as repeated; a line torn by a kill is left out.
+        """
+        path = self.folder.job(job).metrics
+        epochs: dict[int, dict[str, float]] = {}
+        for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+            record = _parse(line)
+            if record is not None:
+                epochs[int(record["epoch"])] = record["metrics"]
+        frame = pd.DataFrame.from_dict({epoch: epochs[epoch] for epoch in sorted(epochs)}, orient="index")
+        return frame.rename_axis("epoch")
+
+    def dice(self, cell: str) -> pd.DataFrame:
+        """A cell's test Dice, replicates as rows and subjects as columns; subjects without a value somewhere left out.
+
+        An image's Dice has no value where its definition gives none (no truth to compare with, say), so a subject may
+        have none.
+        """
+        own = self.subjects[self.subjects["cell"] == cell]
+        return own.pivot(index="replicate", columns="subject", values="dice").dropna(axis="columns")
+
+
+def load(folder: StudyFolder) -> StudyResults:
+    """Read what `folder` holds at this moment.
+
+    Raises:
+        UserError: no plan there, or a damaged file.
+    """
+    plan = _read_plan(folder.plan)
+    events = read_ledger(folder.ledger)
+    jobs = _jobs(plan, events)
+    images = _images(folder, plan, jobs)
+    return StudyResults(
+        folder=folder,
+        plan=plan,
+        jobs=jobs,
+        subjects=_by_subject(plan, images),
+        images=images,
+        chosen={event["cell"]: event["index"] for event in follow(events, "chosen")},
+    )
+
+
+def _read_plan(path: Path) -> Plan:
+    if not path.exists():
+        raise UserError(f"{path}: no such file, expected the plan of a study that has been run")
+    try:
+        raw = json.loads(path.read_text())
+        frames = (raw.get("frames") or {}).get("data")
+        factors = {factor: tuple(map(str, levels)) for factor, levels in raw["factors"].items()}
+        spec, metric = raw.get("spec") or {}, raw["search"]["metric"]
+        search = spec.get("search") or {}
+        need = (spec.get("resources") or {}).get("downstream") or {}
+        return Plan(
+            name=raw["name"],
+            title=raw.get("title") or raw["name"],
+            factors=factors,
+            base=_base(factors, raw.get("design") or {}),
+            cells={cell["key"]: {f: str(level) for f, level in cell["levels"].items()} for cell in raw["cells"]},
+            metric=metric.removeprefix("val/"),
+            objectives=tuple(search.get("objectives") or (f"val/{metric.removeprefix('val/')}",)),
+            logarithmic=frozenset(p for p, r in search.get("space", {}).items() if r.get("name") == "loguniform"),
+            gpus=float(need.get("gpus", 0.0)) * int(need.get("workers", 1)),
+            planned={kind: raw["planned_jobs"].get(kind, 0) for kind in KINDS},
+            frames=Path(frames) if frames else None,
+            classes=tuple(raw["classes"]),
+        )
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not a study's plan ({type(error).__name__}: {error})") from error
+
+
+def _base(factors: Mapping[str, tuple[str, ...]], design: Mapping[str, Any]) -> dict[str, str]:
+    kind = design.get("kind", "full")
+    if kind == "full":
+        return {}
+    over = design.get("over") or list(factors)
+    return {factor: factors[factor][0 if kind == "one_out" else -1] for factor in over}
+
+
+def _jobs(plan: Plan, events: list[Event]) -> pd.DataFrame:
+    """One row a job; of a job that was retried, its last end."""
+    ends = outcomes(events)
+    first = ["id", "kind", "cell", *plan.factors, "index", "status", "epochs", "seconds", "reason", "gpu_hours"]
+    frame = pd.DataFrame([_job(plan, event) for event in ends.values()])
+    return frame.reindex(columns=[*first, *(name for name in frame.columns if name not in first)])
+
+
+def _job(plan: Plan, event: Event) -> dict[str, Any]:
+    cell = event.get("cell")
+    return {
+        "id": event["job"],
+        "kind": event["kind"],
+        "cell": cell,
+        **_levels(plan, cell),
+        "index": event.get("index"),
+        "status": event["status"],
+        "epochs": event.get("epochs"),
+        "seconds": event.get("seconds"),
+        "reason": event.get("reason"),
+        "gpu_hours": plan.gpus * (event.get("seconds") or 0.0) / 3600 if event["kind"] not in SHARED else None,
+        **{f"param/{name}": value for name, value in (event.get("params") or {}).items()},
+        **(event.get("metrics") or {}),
+    }
+
+
+def _levels(plan: Plan, cell: str | None) -> dict[str, str | None]:
+    levels = plan.cells.get(cell, {}) if cell is not None else {}
+    return {factor: levels.get(factor) for factor in plan.factors}
+
+
+def _images(folder: StudyFolder, plan: Plan, jobs: pd.DataFrame) -> pd.DataFrame:
+    replicates = jobs[(jobs["kind"] == "replicate") & (jobs["status"] == "completed")]
+    tables = []
+    for job, cell, index in zip(replicates["id"], replicates["cell"], replicates["index"], strict=True):
+        table = _read_test(folder.job(job).test)
+        place = {"job": job, "cell": cell, **_levels(plan, cell), "replicate": int(index)}
+        tables.append(table.assign(**place)[[*place, *table.columns]])
+    if tables:
+        return pd.concat(tables, ignore_index=True)
+    return pd.DataFrame(columns=["job", "cell", *plan.factors, "replicate", "subject", "row", "phase", "dice"])
+
+
+def _read_test(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype={"subject": str, "phase": str}, keep_default_na=True)
+    except FileNotFoundError:
+        raise DataError(f"{path}: missing, though the ledger says that this replicate completed") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise DataError(f"{path}: not a table of test results ({error})") from error
+    absent = [name for name in ("subject", "row", "dice") if name not in table.columns]
+    if absent:
+        raise DataError(f"{path}: no column '{absent[0]}'; there: {', '.join(table.columns)}")
+    return table
+
+
+def _by_subject(plan: Plan, images: pd.DataFrame) -> pd.DataFrame:
+    keys = ["cell", *plan.factors, "replicate", "subject"]
+    scores = [name for name in images.columns if name == "dice" or name.startswith("dice/")]
+    if images.empty:
+        return images[[*keys, *scores]]
+    return images.groupby(keys, sort=False)[scores].mean().reset_index()
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads(line)
+        return record if np.isfinite(record["epoch"]) and isinstance(record["metrics"], dict) else None
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return None

@@ -1,0 +1,1 @@
+"""Published results and their comparison with a study's own."""

@@ -1,0 +1,258 @@
+"""A study's report: tables, figures and conclusions in its `report` folder, as one page, and on the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from analysis.figures.curves import learning_curves
+from analysis.figures.differences import differences
+from analysis.figures.embedding import embedding_map
+from analysis.figures.labels import dice_vs_labels, worth_of_labels
+from analysis.figures.overlays import overlays
+from analysis.figures.paired import paired_subjects
+from analysis.figures.search import importance, parallel_coordinates, pareto, sensitivity
+from analysis.figures.style import save
+from analysis.figures.worst import worst_cases
+from analysis.io.load import StudyResults, load
+from analysis.papers.published import paper_table
+from analysis.report.html import page
+from analysis.report.section import Section
+from analysis.stats.ablation import ablation_sentences
+from analysis.stats.comparisons import Comparison, compare
+from analysis.stats.label_efficiency import MARGIN, efficiency_table, enough, worth
+from analysis.tables.cells import cell_table, chosen_table, difference_table, trial_table
+from analysis.tables.grid import Grid, arrange
+from analysis.temporal.section import temporal_section
+from study.config.search import OBJECTIVES
+from study.storage.workspace import StudyFolder
+from trainables.common.errors import DataError
+from trainables.common.files import write_text
+from trainables.data.store.frames import FrameStore
+
+PAGE, SUMMARY, WRITTEN = "report.html", "summary.md", "files.json"
+
+
+@dataclass(frozen=True)
+class View:
+    """How a reader wants a study to be laid out.
+
+    Attributes:
+        rows: the factors down; None for all that are not across.
+        columns: the factor across; None for the amount of labels, or the last factor.
+        margin: Dice that may be lost for fewer labels, above 0.
+    """
+
+    rows: tuple[str, ...] | None = None
+    columns: str | None = None
+    margin: float = MARGIN
+
+
+def write_report(folder: StudyFolder, console: Console, view: View | None = None) -> Path:
+    """Write the report of a study that is finished or still running, and print it.
+
+    Args:
+        folder: of the study.
+        console: where the tables, the sentences and the paths are printed.
+        view: rows, columns and margin.
+
+    Returns:
+        The folder, with report.html (all of it), summary.md, every table as .csv, .md, .tex and .html, and every figure
+        as .png and .pdf. Files of an earlier report that this one has not are removed.
+
+    Raises:
+        UserError: there is no such study, a file of it is damaged, or it has no such factor.
+    """
+    view = view or View()
+    results = load(folder)
+    grid = arrange(results.plan, view.rows, view.columns)
+    remarks: list[str] = []
+    sections = [section for section in _sections(results, grid, view, remarks) if not section.empty]
+    state = [state_sentence(results), *failure_sentences(results), *remarks]
+    pictures = _write_figures(folder.report, sections)
+    files = [*_write_tables(folder.report, sections), *(path for paths in pictures.values() for path in paths)]
+    shown = {name: paths[0] for name, paths in pictures.items()}
+    texts = {
+        SUMMARY: _summary(results.plan.title, state, sections, shown),
+        PAGE: page(results.plan.title, state, sections, shown),
+    }
+    for name, text in texts.items():
+        write_text(folder.report / name, text)
+        files.append(folder.report / name)
+    _remove_former(folder.report, files)
+    _print(console, [results.plan.title, *state], sections, files)
+    return folder.report
+
+
+def state_sentence(results: StudyResults) -> str:
+    """Whether the study is finished, or what it still lacks."""
+    if not results.missing:
+        return "The study is finished."
+    planned = results.plan.planned
+    lacking = ", ".join(f"{count} of {planned[kind]} {_plural(kind)}" for kind, count in results.missing.items())
+    return f"The study is not finished: still missing {lacking}. What follows is from what there is."
+
+
+def failure_sentences(results: StudyResults) -> list[str]:
+    """One line a job that failed, with its reason."""
+    failed = results.jobs[results.jobs["status"] == "failed"]
+    return [f"{job} failed: {reason}." for job, reason in zip(failed["id"], failed["reason"], strict=True)]
+
+
+def _sections(results: StudyResults, grid: Grid, view: View, remarks: list[str]) -> list[Section]:
+    over_time = temporal_section(results, lambda: _frames(results))
+    return [
+        _scores(results, grid, view, compares_otherwise=bool(over_time.sentences)),
+        _labels(results, grid, view.margin),
+        _search(results, grid),
+        Section("Learning curves", figures={"learning_curves": learning_curves(results, grid)}),
+        _images(results, grid, remarks),
+        over_time,
+    ]
+
+
+def _scores(results: StudyResults, grid: Grid, view: View, *, compares_otherwise: bool) -> Section:
+    comparisons = compare(results, grid)
+    sentences = _conclusions(comparisons, grid) if comparisons or not compares_otherwise else []
+    if results.plan.base:
+        sentences = [*ablation_sentences(comparisons), *sentences]
+    tables = {"table": cell_table(results, view.rows, view.columns)}
+    paper = paper_table(results)
+    tables |= {"beside_the_paper_dice": paper} if paper is not None else {}
+    tables |= {"differences": difference_table(comparisons)} if comparisons else {}
+    figures = {
+        "dice_vs_labels": dice_vs_labels(results, grid),
+        "differences": differences(comparisons),
+        "paired_subjects": paired_subjects(results, grid),
+    }
+    title = "Which change matters" if results.plan.base else "Test Dice"
+    return Section(title, tuple(sentences), tables, _there(figures))
+
+
+def _labels(results: StudyResults, grid: Grid, margin: float) -> Section:
+    fewest, worths = enough(results, grid, margin), worth(results, grid)
+    sentences = [*(each.sentence(grid) for each in fewest), *(each.sentence(grid) for each in worths)]
+    tables = {"label_efficiency": efficiency_table(grid, worths)} if worths else {}
+    figures = {"label_efficiency": worth_of_labels(grid, worths)}
+    return Section("How few labels are enough", tuple(sentences), tables, _there(figures))
+
+
+def _search(results: StudyResults, grid: Grid) -> Section:
+    title = "Search"
+    if not results.plan.planned["trial"]:
+        return Section(title)
+    tables = {"chosen": chosen_table(results), "trials": trial_table(results)}
+    signs = {name: 1 if OBJECTIVES.get(name) == "minimize" else -1 for name in results.plan.objectives}
+    figures = {
+        "importance": importance(results, grid),
+        "sensitivity": sensitivity(results, grid),
+        "parallel_coordinates": parallel_coordinates(results, grid),
+        "pareto": pareto(results, grid, signs),
+    }
+    return Section(title, (), tables, _there(figures))
+
+
+def _images(results: StudyResults, grid: Grid, remarks: list[str]) -> Section:
+    """What needs pictures; where there are none, a remark says why."""
+    if results.images.empty:
+        remarks.append("No overlays yet: not every start has a replicate at the fewest labels.")
+        return Section("Images")
+    drawings: dict[str, Callable[[], Figure | None]] = {
+        "overlays": lambda: overlays(results, grid, _frames(results)),
+        "worst_cases": lambda: worst_cases(results, grid, _frames(results)),
+        "embedding_map": lambda: embedding_map(results, _frames(results)),
+    }
+    figures: dict[str, Figure | Path] = {}
+    for name, draw in drawings.items():
+        try:
+            figure = draw()
+        except DataError as error:
+            remarks.append(f"No {name.replace('_', ' ')}: {error}.")
+            continue
+        if figure is not None:
+            figures[name] = figure
+    return Section("Images", figures=figures)
+
+
+def _there(figures: Mapping[str, Figure | None]) -> dict[str, Figure | Path]:
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def _conclusions(comparisons: list[Comparison], grid: Grid) -> list[str]:
+    if comparisons:
+        return [comparison.sentence for comparison in comparisons]
+    if grid.references:
+        return ["No comparison yet: no start and its reference share a replicate."]
+    return ["No comparison: the study has no 'random' level to compare with."]
+
+
+def _write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
+    files = []
+    for name, table in ((name, table) for section in sections for name, table in section.tables.items()):
+        forms: dict[str, Callable[[], str]] = {
+            "csv": table.to_csv,
+            "md": table.to_markdown,
+            "tex": table.to_latex,
+            "html": table.to_html,
+        }
+        for suffix, text in forms.items():
+            files.append(folder / f"{name}.{suffix}")
+            write_text(files[-1], text())
+    return files
+
+
+def _write_figures(folder: Path, sections: Sequence[Section]) -> dict[str, list[Path]]:
+    """Files of every figure, by its name; first the one that a page shows."""
+    named = [item for section in sections for item in section.figures.items()]
+    return {name: save(it, folder / f"{name}.png") if isinstance(it, Figure) else [it] for name, it in named}
+
+
+def _remove_former(folder: Path, files: Sequence[Path]) -> None:
+    record = folder / WRITTEN
+    names = {path.name for path in files}
+    former = json.loads(record.read_text()) if record.exists() else []
+    for name in set(former) - names:
+        (folder / Path(name).name).unlink(missing_ok=True)
+    write_text(record, json.dumps(sorted(names)))
+
+
+def _frames(results: StudyResults) -> FrameStore:
+    if results.plan.frames is None:
+        raise DataError(f"{results.folder.plan}: names no frame store")
+    return FrameStore.open(results.plan.frames)
+
+
+def _summary(title: str, state: Sequence[str], sections: Sequence[Section], shown: Mapping[str, Path]) -> str:
+    parts = [f"# {title}", "\n\n".join(state)]
+    for section in sections:
+        parts.append(f"## {section.title}")
+        parts += ["\n".join(f"- {line}" for line in section.sentences)] if section.sentences else []
+        parts += [table.to_markdown().replace("## ", "### ", 1).rstrip() for table in section.tables.values()]
+        parts += [f"![{name.replace('_', ' ')}]({shown[name].name})" for name in section.figures]
+    return "\n\n".join(parts) + "\n"
+
+
+def _print(console: Console, lines: Sequence[str], sections: Sequence[Section], files: Sequence[Path]) -> None:
+    title, *state = lines
+    console.print(title, style="bold", markup=False, highlight=False)
+    for line in state:
+        console.print(line, markup=False, highlight=False)
+    for section in sections:
+        for table in section.tables.values():
+            console.print()
+            console.print(table.to_rich())
+    console.print()
+    for line in (line for section in sections for line in section.sentences):
+        console.print(f"- {line}", markup=False, highlight=False)
+    console.print()
+    names = ", ".join(dict.fromkeys(path.stem for path in files[:-2]))
+    console.print(f"{files[-1]} has it all; beside it: {names}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _plural(kind: str) -> str:
+    return "pretrainings" if kind == "pretext" else f"{kind}s"

@@ -1,0 +1,1 @@
+"""Statistics over replicates and subjects."""

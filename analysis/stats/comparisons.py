@@ -1,0 +1,120 @@
+"""Every row of a grid against its reference, in each column, with Holm's correction over all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.io.load import StudyResults
+from analysis.stats.intervals import Difference, Estimate, holm, interval, paired_difference
+from analysis.tables.grid import Grid
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One cell against its reference on the same subjects and replicates.
+
+    Attributes:
+        row: title of the cell's row.
+        reference: title of the reference's row.
+        column: level of the column factor.
+        column_title: the same in words.
+        difference: row minus reference.
+        p_holm: the p-value adjusted for all comparisons of the grid; NaN where there is none.
+    """
+
+    row: str
+    reference: str
+    column: str
+    column_title: str
+    difference: Difference
+    p_holm: float
+
+    @property
+    def sentence(self) -> str:
+        """The comparison in one plain sentence."""
+        estimate = self.difference.estimate
+        where = f" at {self.column_title}" if self.column else ""
+        counts = f"n = {_count(estimate.n_subjects, 'subject')}, {_count(estimate.n_replicates, 'replicate')}"
+        if not estimate.known:
+            return (
+                f"{self.row} against {self.reference}{where}: {estimate.mean:+.3f} Dice; {counts} ({estimate.caveat})"
+            )
+        if estimate.excludes_zero:
+            near, far = sorted([abs(estimate.low), abs(estimate.high)])
+            size = f"by {abs(estimate.mean):.3f} Dice (95% CI {near:.3f} to {far:.3f})"
+            text = f"{self.row} {self._verb} {self.reference}{where} {size}"
+        else:
+            size = f"{estimate.mean:+.3f} Dice (95% CI {estimate.low:+.3f} to {estimate.high:+.3f})"
+            text = f"no clear difference between {self.row} and {self.reference}{where}: {size}"
+        remarks = "".join(f" ({remark})" for remark in (self._disagreement, estimate.caveat) if remark)
+        return f"{text}, {p_value_text(self.p_holm)} after Holm; {counts}{remarks}"
+
+    @property
+    def _significant(self) -> bool:
+        return self.p_holm < SIGNIFICANCE
+
+    @property
+    def _verb(self) -> str:
+        ahead = self.difference.estimate.mean > 0
+        if self._significant:
+            return "beats" if ahead else "does worse than"
+        return "is ahead of" if ahead else "is behind"
+
+    @property
+    def _disagreement(self) -> str:
+        """Why interval and p-value, which ask different questions, point different ways; empty where they do not."""
+        if self.difference.estimate.excludes_zero and not self._significant:
+            return "not significant over subjects"
+        if (
+            self._significant
+            and not self.difference.estimate.excludes_zero
+            and self.difference.estimate.n_replicates > 1
+        ):
+            return "the subjects agree, the replicates do not"
+        return ""
+
+
+def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
+    """All comparisons with the reference for which both cells have results, columns first."""
+    found = [
+        Comparison(row, reference, column, grid.column_title(column), difference, np.nan)
+        for column in grid.columns
+        for row, reference in grid.references.items()
+        if (difference := difference_of(results, grid, (row, column), (reference, column))) is not None
+    ]
+    adjusted = holm(np.array([comparison.difference.p_value for comparison in found]))
+    return [replace(comparison, p_holm=float(p)) for comparison, p in zip(found, adjusted, strict=True)]
+
+
+def estimate_of(results: StudyResults, cell: str) -> Estimate:
+    """A cell's mean test Dice with its interval, as far as Dice goes; NaN when nothing has been measured."""
+    found = interval(results.dice(cell).to_numpy(dtype=np.float64), cell)
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0)) if found.known else found
+
+
+def difference_of(
+    results: StudyResults, grid: Grid, first: tuple[str, str], second: tuple[str, str]
+) -> Difference | None:
+    """The cell at `first` (row, column) minus that at `second` on what both have; None when they share nothing."""
+    if first not in grid.cells or second not in grid.cells:
+        return None
+    keys = grid.cells[first], grid.cells[second]
+    a, b = results.dice(keys[0]).align(results.dice(keys[1]), join="inner")
+    if a.empty:
+        return None
+    return paired_difference(a.to_numpy(dtype=np.float64), b.to_numpy(dtype=np.float64), " - ".join(keys))
+
+
+def p_value_text(p: float) -> str:
+    """`p = 0.012`, `p < 0.001` or `p = n/a`."""
+    if np.isnan(p):
+        return "p = n/a"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

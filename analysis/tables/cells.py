@@ -1,0 +1,191 @@
+"""The tables of a report: Dice by cell, differences from the reference, chosen hyperparameters, trial counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.io.load import StudyResults
+from analysis.stats.comparisons import Comparison, difference_of, estimate_of, p_value_text
+from analysis.stats.intervals import Estimate
+from analysis.tables.grid import Grid, arrange
+from analysis.tables.table import Entry, Table
+
+NOTHING = Entry("-")
+
+
+def cell_table(results: StudyResults, rows: str | tuple[str, ...] | None = None, columns: str | None = None) -> Table:
+    """Mean test Dice and 95% interval of every cell.
+
+    The best mean of each column stands out, and with it those whose paired interval against it includes zero.
+
+    Args:
+        results: of the study.
+        rows: the factor or factors down; None for all that are not across.
+        columns: the factor across; None for label_fraction, or the last factor.
+    """
+    grid = arrange(results.plan, rows, columns)
+    estimates = {place: estimate_of(results, cell) for place, cell in grid.cells.items()}
+    strong = {place for column in grid.columns for place in _leaders(results, grid, column, estimates)}
+    body = tuple(
+        (Entry(row), *(_estimate_entry(estimates.get((row, c)), (row, c) in strong) for c in grid.columns))
+        for row in grid.rows
+    )
+    data = [
+        {
+            **results.plan.cells[grid.cells[place]],
+            "dice": estimate.mean,
+            "ci_low": estimate.low,
+            "ci_high": estimate.high,
+            "subjects": estimate.n_subjects,
+            "replicates": estimate.n_replicates,
+            "best_or_tied": place in strong,
+        }
+        for place, estimate in estimates.items()
+    ]
+    header = (grid.row_header, *map(grid.column_title, grid.columns))
+    return Table("Test Dice (mean, 95% CI)", header, body, _notes(list(estimates.values()), strong), pd.DataFrame(data))
+
+
+def difference_table(comparisons: list[Comparison]) -> Table:
+    """Every comparison with the reference: difference, interval, p-value, and p-value after Holm."""
+    header = ("comparison", "labels or level", "difference in Dice", "d", "p", "p (Holm)", "subjects", "replicates")
+    body, data = [], []
+    for comparison in comparisons:
+        difference = comparison.difference
+        estimate, p, effect = difference.estimate, difference.p_value, difference.effect
+        bounds = f" ({estimate.low:+.3f} to {estimate.high:+.3f})" if estimate.known else ""
+        body.append(
+            (
+                Entry(f"{comparison.row} - {comparison.reference}"),
+                Entry(comparison.column_title),
+                Entry(f"{estimate.mean:+.3f}{bounds}", strong=estimate.excludes_zero),
+                Entry("-" if np.isnan(effect) else f"{effect:+.2f}"),
+                Entry(p_value_text(p).removeprefix("p ").removeprefix("= ")),
+                Entry(p_value_text(comparison.p_holm).removeprefix("p ").removeprefix("= ")),
+                Entry(str(estimate.n_subjects)),
+                Entry(str(estimate.n_replicates)),
+            )
+        )
+        data.append(
+            {
+                "row": comparison.row,
+                "reference": comparison.reference,
+                "column": comparison.column,
+                "difference": estimate.mean,
+                "ci_low": estimate.low,
+                "ci_high": estimate.high,
+                "effect": effect,
+                "p": p,
+                "p_holm": comparison.p_holm,
+                "subjects": estimate.n_subjects,
+                "replicates": estimate.n_replicates,
+            }
+        )
+    notes = (
+        "Paired on subjects and replicates; 95% intervals by the two-way bootstrap over both. p: Wilcoxon's "
+        "signed-rank test over subjects' mean differences, and d Cohen's d of these. Bold: the interval excludes zero.",
+    )
+    columns = ["row", "reference", "column", "difference", "ci_low", "ci_high", "effect", "p", "p_holm"]
+    columns += ["subjects", "replicates"]
+    return Table("Differences from the reference", header, tuple(body), notes, pd.DataFrame(data, columns=columns))
+
+
+def chosen_table(results: StudyResults) -> Table:
+    """The hyperparameters each cell's search chose, and the validation score they were chosen for."""
+    score = f"val/{results.plan.metric}"
+    rows = [_chosen_row(results, cell, index) for cell, index in results.chosen.items() if index is not None]
+    named = [name for row in rows for name in row if name.startswith("param/")]
+    columns = [*results.plan.factors, "trial", *dict.fromkeys(named), score]
+    data = pd.DataFrame(rows, columns=columns)
+    body = tuple(tuple(Entry(_plain(row.get(name))) for name in columns) for row in rows)
+    short = short_names([name.removeprefix("param/") for name in dict.fromkeys(named)])
+    header = tuple(short.get(name.removeprefix("param/"), name) for name in columns)
+    note = "Chosen on the validation split only." if rows else "No cell has chosen yet, or nothing was searched."
+    return Table("Chosen hyperparameters", header, body, (note,), data)
+
+
+def short_names(paths: list[str]) -> dict[str, str]:
+    """For each dotted path the shortest end of it that no other one shares: "optimizer.lr", or "lr" if it is alone."""
+
+    def end(path: str, parts: int) -> str:
+        return ".".join(path.split(".")[-parts:])
+
+    def parts(path: str) -> int:
+        depth = path.count(".") + 1
+        others = [other for other in paths if other != path]
+        return next((n for n in range(1, depth) if end(path, n) not in {end(other, n) for other in others}), depth)
+
+    return {path: end(path, parts(path)) for path in paths}
+
+
+def _chosen_row(results: StudyResults, cell: str, index: int) -> dict[str, Any]:
+    trials = results.of_kind("trial", cell)
+    found = trials[trials["index"] == index].dropna(axis="columns", how="all")
+    values = {str(name): value for name, value in found.iloc[0].items()} if len(found) else {}
+    return {**results.plan.cells[cell], "trial": index, **values}
+
+
+def trial_table(results: StudyResults) -> Table:
+    """How many trials each cell's search ran, and how many of them the pruner stopped early (censored)."""
+    data = pd.DataFrame([_trial_row(results, cell) for cell in results.plan.cells])
+    body = tuple(tuple(Entry(str(value)) for value in row) for row in data.itertuples(index=False))
+    header = (*results.plan.factors, "completed", "stopped early", "failed")
+    notes = ("Trials stopped early by the pruner are censored: what they would have reached is not known.",)
+    return Table("Trials", header, body, notes, data)
+
+
+def _trial_row(results: StudyResults, cell: str) -> dict[str, Any]:
+    counts = results.of_kind("trial", cell)["status"].value_counts()
+    statuses = ("completed", "stopped", "failed")
+    return {**results.plan.cells[cell], **{status: int(counts.get(status, 0)) for status in statuses}}
+
+
+def _leaders(
+    results: StudyResults, grid: Grid, column: str, estimates: dict[tuple[str, str], Estimate]
+) -> set[tuple[str, str]]:
+    """The best place of a column and those tied with it; none when fewer than two have an interval to compare."""
+    places = [(r, column) for r in grid.rows if (r, column) in estimates and estimates[r, column].known]
+    if len(places) < 2:
+        return set()
+    best = max(places, key=lambda place: estimates[place].mean)
+    return {best} | {place for place in places if place != best and _tied(results, grid, best, place)}
+
+
+def _tied(results: StudyResults, grid: Grid, best: tuple[str, str], place: tuple[str, str]) -> bool:
+    difference = difference_of(results, grid, best, place)
+    return difference is not None and difference.estimate.known and not difference.estimate.excludes_zero
+
+
+def _estimate_entry(estimate: Estimate | None, strong: bool) -> Entry:
+    if estimate is None or estimate.n_replicates == 0 or estimate.n_subjects == 0:
+        return NOTHING
+    bounds = f" ({estimate.low:.3f} to {estimate.high:.3f})" if estimate.known else ""
+    return Entry(f"{estimate.mean:.3f}{bounds}", strong)
+
+
+def _notes(estimates: list[Estimate], strong: set[tuple[str, str]]) -> tuple[str, ...]:
+    measured = [estimate for estimate in estimates if estimate.n_subjects and estimate.n_replicates]
+    if not measured:
+        return ("Nothing has been measured yet.",)
+    notes = [
+        f"Test subjects: {_span([e.n_subjects for e in measured])}. Replicates a cell: "
+        f"{_span([e.n_replicates for e in measured])}. Intervals by the two-way bootstrap over both."
+    ]
+    if strong:
+        notes.append("Bold: best of its column, or its paired 95% interval to the best includes zero.")
+    notes += [f"Mind: {caveat}." for caveat in dict.fromkeys(e.caveat for e in measured) if caveat]
+    return tuple(notes)
+
+
+def _span(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:.4g}"
+    return "" if value is None else str(value)

@@ -1,0 +1,120 @@
+"""YAML text into plain values, with the line of each."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from study.config.problems import Keys, Problem, SpecError
+
+
+def read_yaml(text: str, name: str, *, numbered: bool = True) -> tuple[Any, dict[Keys, str]]:
+    """The values in `text`, and where each is: "name:line", or just `name` when not `numbered`.
+
+    Mapping keys are always strings, as written.
+
+    Raises:
+        SpecError: it is not YAML, gives a key twice, or uses what settings have no need of (tags, merge keys).
+    """
+    reader = _Reader(name, numbered)
+    return reader.values(text), reader.sources
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's idea of scalars: `1e-4` is a number; `no`, `012` and `1:30` are not booleans, octal or base 60."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as PyYAML declares it
+
+
+_TAG = "tag:yaml.org,2002:"
+for _kind, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+):
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_pattern})$"), _first)
+
+
+class _Reader:
+    def __init__(self, name: str, numbered: bool) -> None:
+        self.name, self.numbered = name, numbered
+        self.sources: dict[Keys, str] = {}
+        self._problems: list[Problem] = []
+        self._open: list[yaml.Node] = []
+
+    def values(self, text: str) -> Any:
+        try:
+            node = yaml.compose(text, Loader=_Loader)
+        except yaml.YAMLError as error:
+            mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+            where = f"{self.name}:{mark.line + 1}" if mark is not None and self.numbered else self.name
+            raise SpecError([Problem((), f"not YAML: {problem or error}", where)]) from None
+        built = self._build(node, ()) if node is not None else None
+        if self._problems:
+            raise SpecError(self._problems)
+        return built
+
+    def _build(self, node: yaml.Node, keys: Keys) -> Any:
+        self.sources[keys] = self._where(node)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, keys)
+        if any(node is parent for parent in self._open):
+            return self._problem(node, keys, "contains itself")
+        if node.tag not in (_TAG + "map", _TAG + "seq"):
+            return self._problem(node, keys, f"the tag {node.tag} is not supported")
+        self._open.append(node)
+        built = self._mapping(node, keys) if isinstance(node, yaml.MappingNode) else self._list(node, keys)
+        self._open.pop()
+        return built
+
+    def _mapping(self, node: yaml.MappingNode, keys: Keys) -> dict[str, Any]:
+        built: dict[str, Any] = {}
+        lines: dict[str, str] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value
+            if not isinstance(key_node, yaml.ScalarNode) or key == "<<":
+                self._problem(key_node, keys, "expected a plain word as key")
+            elif key in built:
+                self._problem(key_node, (*keys, key), f"given twice, first at {lines[key]}")
+            else:
+                lines[key] = self._where(key_node)
+                built[key] = self._build(value_node, (*keys, key))
+                self.sources[(*keys, key)] = lines[key]
+        return built
+
+    def _list(self, node: yaml.Node, keys: Keys) -> list[Any]:
+        return [self._build(item, (*keys, number)) for number, item in enumerate(node.value)]
+
+    def _scalar(self, node: yaml.ScalarNode, keys: Keys) -> Any:
+        text: str = node.value
+        try:
+            return self._typed(node, text, keys)
+        except ValueError:
+            return self._problem(node, keys, f"found '{text}', which is not what its tag says")
+
+    def _typed(self, node: yaml.ScalarNode, text: str, keys: Keys) -> Any:
+        match node.tag.removeprefix(_TAG):
+            case "str":
+                return text
+            case "null":
+                return None
+            case "bool":
+                return text.lower() == "true"
+            case "int":
+                return int(text)
+            case "float":
+                return float(re.sub(r"\.(?=[a-zA-Z])", "", text))
+        return self._problem(node, keys, f"the tag {node.tag} is not supported")
+
+    def _where(self, node: yaml.Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}" if self.numbered else self.name
+
+    def _problem(self, node: yaml.Node, keys: Keys, message: str) -> None:
+        self._problems.append(Problem(keys, message, self._where(node)))

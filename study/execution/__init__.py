@@ -1,0 +1,1 @@
+"""Running jobs: Ray cluster, Tune sweep, worker groups and their failures."""

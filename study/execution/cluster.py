@@ -1,0 +1,150 @@
+"""Starting Ray here or joining a cluster, and refusing what it could never place."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from study.config.spec import Capacity
+from study.planning.jobs import Need
+from trainables.common.errors import UserError
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+}
+"""Ray's settings for a driver that keeps its own records: no telemetry, no loggers, no snapshots of Tune's state.
+
+Tune by itself starts one process after another; the agenda gives out no more jobs than the cluster has room for.
+"""
+
+STORE = 200 * 2**20
+"""Bytes of Ray's object store on this machine, which holds next to nothing: frames are memory-mapped files."""
+
+
+CONNECT = 10.0
+"""Seconds that a cluster's head has to answer."""
+
+
+class ClusterLost(Exception):
+    """The cluster of a study cannot be reached, or is gone."""
+
+
+class StorageFull(Exception):
+    """Nothing more can be written."""
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None) -> Iterator[dict[str, float]]:
+    """Connect to the cluster at `address`, or start one on this machine; gives its resources.
+
+    A local cluster has its dashboard on loopback: without it, Ray does not free the resources of stopped worker groups.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if address:
+        _check_reachable(address)
+    import ray  # after the environment is set, as Ray reads it when imported
+
+    _keep_credentials_out_of_the_logs()
+    init = functools.partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
+    if address:
+        try:
+            init(address)
+        except Exception as error:  # of many kinds: nobody there, another version, no token
+            raise ClusterLost(_unreachable(address, error)) from error
+    else:
+        _start_here(functools.partial(init, "local", include_dashboard=True, dashboard_host="127.0.0.1"))
+    for name in ("ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield ray.cluster_resources()
+    finally:
+        gc.collect()  # a handle of Ray's that is collected after Ray is gone ends the process
+        ray.shutdown()
+
+
+def _start_here(start: Callable[..., Any]) -> None:
+    """Start Ray on this machine, once more if it fails: on a busy machine its parts may not find each other in time."""
+    import ray
+
+    try:
+        start(object_store_memory=STORE)
+    except Exception:  # of many kinds: a dashboard that is late, a port that was taken
+        ray.shutdown()
+        try:
+            start(object_store_memory=STORE)
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ClusterLost(f"Ray does not start on this machine: {lines[0]}; see `study doctor`") from error
+
+
+def _keep_credentials_out_of_the_logs() -> None:
+    """Tune hands these on to its processes in a way that Ray writes down; processes have them from their own node."""
+    from ray.tune.execution import class_cache
+
+    handed_on: set[str] = getattr(class_cache, "ENV_VARS_TO_PROPAGATE", set())
+    handed_on -= {name for name in handed_on if name.startswith("AWS_")}
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would wait for minutes for a host that does not answer."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in address and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT).close()
+        except OSError as error:
+            raise ClusterLost(_unreachable(address, error)) from error
+
+
+def _unreachable(address: str, error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return (
+        f"the Ray cluster at '{address}' cannot be joined: {lines[0]}\n"
+        "expected a running head with the same version of Ray; if it asks for a token, RAY_AUTH_MODE=token in the "
+        "environment and the head's token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+    )
+
+
+def local_resources() -> dict[str, float]:
+    """What a cluster on this machine alone would have."""
+    import torch
+
+    return {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+
+
+def capacity(resources: Mapping[str, float], most: Capacity | None) -> dict[str, float]:
+    """What a cluster has, or may grow to, by Ray's names."""
+    grown = {"CPU": most.cpus, "GPU": most.gpus} if most is not None else {}
+    return {name: max(resources.get(name, 0.0), grown.get(name, 0.0)) for name in ("CPU", "GPU")}
+
+
+def preflight(needs: Sequence[tuple[str, Need]], resources: Mapping[str, float]) -> None:
+    """Refuse a study whose stages the cluster could never place.
+
+    Args:
+        needs: (name of the stage, what one of its jobs asks).
+        resources: of the cluster, by Ray's names.
+
+    Raises:
+        UserError: naming the stage, what it asks and what there is.
+    """
+    for stage, need in needs:
+        for name, asked in (("cpus", need.cpus), ("gpus", need.gpus)):
+            total = resources.get({"cpus": "CPU", "gpus": "GPU"}[name], 0.0)
+            if need.workers * asked > total:
+                raise UserError(
+                    f"resources.{stage}: {need.workers} worker(s) with {asked:g} {name} each need "
+                    f"{need.workers * asked:g} {name}, and the cluster has {total:g}"
+                )

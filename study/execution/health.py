@@ -1,0 +1,196 @@
+"""Whether this machine, its workspace and what it is connected to are fit to run studies."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import ipaddress
+import os
+import platform
+import re
+import shutil
+import socket
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+import torch
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from study.storage.workspace import Workspace
+
+Verdict = Literal["well", "mind", "fault"]
+
+DISTRIBUTION = "pretext-study"
+CORE = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy")
+NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "9p", "lustre", "gpfs", "beegfs", "ceph")
+DASHBOARD = re.compile(r"dashboard[/\\]dashboard\.py|ray::DashboardHead")
+SMALL_DISK, SMALL_MEMORY = 5 * 2**30, 4 * 2**30
+SYNCS = 5
+METRICS_PORT = 44227
+"""Of the dashboard's own figures for Prometheus, which Ray binds to every address whatever the dashboard's host."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look has shown.
+
+    Attributes:
+        subject: what was looked at.
+        verdict: "mind" is worth knowing and stops nothing; "fault" does.
+        text: what was found, and what to do.
+    """
+
+    subject: str
+    verdict: Verdict
+    text: str
+
+
+def examine(place: Workspace, environment: dict[str, str]) -> Iterator[Finding]:
+    """Everything there is to look at, in order."""
+    yield from _versions()
+    yield _graphics()
+    yield from _memory()
+    yield from _storage(place.root)
+    yield _ray(environment.get("RAY_ADDRESS"))
+    yield _tracking(environment.get("MLFLOW_TRACKING_URI"))
+    yield from exposed(listening())
+
+
+def _versions() -> Iterator[Finding]:
+    """Installed packages against the ranges that this software asks for."""
+    yield Finding("python", "well", platform.python_version())
+    try:
+        listed = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        listed = []
+        yield Finding(DISTRIBUTION, "mind", "run from its folder, not installed: versions are not compared with ranges")
+    asked = {each.name.lower(): each for each in map(Requirement, listed) if each.marker is None}
+    for name in CORE:
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, "fault", f"not installed, expected {asked[name].specifier if name in asked else 'any'}")
+            continue
+        wanted = asked[name].specifier if name in asked else None
+        fits = wanted is None or wanted.contains(Version(found).public, prereleases=True)
+        yield Finding(name, "well" if fits else "fault", found if fits else f"{found}, expected {wanted}")
+
+
+def _graphics() -> Finding:
+    count = torch.cuda.device_count()
+    if not count:
+        return Finding("GPU", "mind", "none that torch sees: everything runs on the CPU")
+    names = ", ".join(
+        f"{torch.cuda.get_device_name(n)} ({torch.cuda.get_device_properties(n).total_memory / 2**30:.0f} GiB)"
+        for n in range(count)
+    )
+    return Finding("GPU", "well", names)
+
+
+def _memory() -> Iterator[Finding]:
+    memory = psutil.virtual_memory()
+    threads = torch.get_num_threads()
+    yield Finding("CPU", "well", f"{os.cpu_count()} cores, {threads} torch threads in this process")
+    short = memory.available < SMALL_MEMORY
+    text = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    yield Finding("memory", "mind" if short else "well", text)
+    shared = Path("/dev/shm")
+    if shared.is_dir():
+        free = shutil.disk_usage(shared).free
+        text = f"{free / 2**30:.1f} GiB free in /dev/shm, where Ray keeps objects"
+        yield Finding("shared memory", "mind" if free < 2**28 else "well", text)
+
+
+def _storage(root: Path) -> Iterator[Finding]:
+    """Whether the workspace can be written, how fast, and how much is left."""
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        yield Finding("workspace", "fault", f"{existing} cannot be written; name another with --workspace")
+        return
+    with tempfile.TemporaryFile(dir=existing) as file:
+        started = time.perf_counter()
+        for _ in range(SYNCS):
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+        each = (time.perf_counter() - started) / SYNCS * 1000
+    yield Finding("workspace", "mind" if each > 100 else "well", f"{root}: writing through takes {each:.1f} ms")
+    free = shutil.disk_usage(existing).free
+    yield Finding("disk", "mind" if free < SMALL_DISK else "well", f"{free / 2**30:.1f} GiB free")
+    kind = _file_system(existing)
+    if kind.startswith(NETWORK_FILE_SYSTEMS):
+        yield Finding("file system", "mind", f"{kind}: SQLite needs care there; give `tracking` a server's URI")
+    else:
+        yield Finding("file system", "well", kind or "unknown")
+
+
+def _file_system(path: Path) -> str:
+    mounts = [part for part in psutil.disk_partitions(all=True) if path.is_relative_to(part.mountpoint)]
+    return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else ""
+
+
+def _ray(address: str | None) -> Finding:
+    if address is None:
+        return Finding("Ray cluster", "well", "none named: studies start one on this machine")
+    host, _, port = address.removeprefix("ray://").partition(":")
+    try:
+        with socket.create_connection((host, int(port or 6379)), timeout=3):
+            return Finding("Ray cluster", "well", f"{address} answers")
+    except (OSError, ValueError) as error:
+        return Finding("Ray cluster", "fault", f"RAY_ADDRESS is {address}: no answer ({error})")
+
+
+def _tracking(uri: str | None) -> Finding:
+    if uri is None or not uri.startswith("http"):
+        return Finding("MLflow", "well", f"{uri or 'the workspace keeps its own store'}")
+    shown = re.sub(r"//[^@/]*@", "//...@", uri)
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=3):
+            return Finding("MLflow", "well", f"{shown} answers")
+    except (OSError, ValueError) as error:
+        return Finding("MLflow", "mind", f"{shown}: no answer ({error}); metrics wait on disk until it does")
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A process that waits for connections."""
+
+    address: str
+    port: int
+    command: str
+
+
+def listening() -> list[Listener]:
+    """What listens here, as far as this user may see."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        try:
+            command = " ".join(process.info["cmdline"] or ())
+            for connection in process.net_connections(kind="tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    found.append(Listener(connection.laddr.ip, connection.laddr.port, command))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def exposed(listeners: list[Listener]) -> Iterator[Finding]:
+    """Dashboards and tracking servers that other machines can reach: they run code for whoever asks."""
+    public = [each for each in listeners if not ipaddress.ip_address(each.address).is_loopback]
+    servers = [each for each in public if "mlflow" in each.command or DASHBOARD.search(each.command)]
+    for each in servers:
+        if each.port == METRICS_PORT:
+            yield Finding(
+                "open port", "mind", f"Ray's metrics can be read at {each.address}:{each.port}, not commanded"
+            )
+            continue
+        what = "MLflow" if "mlflow" in each.command else "Ray's dashboard"
+        yield Finding("open port", "fault", f"{what} listens on {each.address}:{each.port}; bind it to 127.0.0.1")
+    if all(each.port == METRICS_PORT for each in servers):
+        yield Finding("open ports", "well", "no dashboard or tracking server that other machines can reach")

@@ -1,0 +1,1 @@
+"""Cells, jobs and cost of a study, before anything runs."""

@@ -1,0 +1,1 @@
+"""Files of a study: workspace, ledger, artifacts, remote store, locks."""

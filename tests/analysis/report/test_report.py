@@ -1,0 +1,106 @@
+import io
+import shutil
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from analysis.report.report import write_report
+from study.storage.ledger import Ledger
+from study.storage.workspace import StudyFolder
+
+TABLES = ("table", "differences", "chosen", "trials", "label_efficiency")
+FIGURES = (
+    *("dice_vs_labels", "differences", "paired_subjects", "label_efficiency", "importance", "sensitivity"),
+    *("parallel_coordinates", "learning_curves", "overlays", "worst_cases"),
+)
+FILES = {
+    *("report.html", "summary.md", "files.json"),
+    *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex", "html")),
+    *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")),
+}
+
+
+def report(folder: StudyFolder) -> str:
+    text = io.StringIO()
+    assert write_report(folder, Console(file=text, width=160)) == folder.report
+    return text.getvalue()
+
+
+def test_a_finished_study_gets_everything(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=8)
+    printed = report(folder)
+    assert {path.name for path in folder.report.iterdir()} == FILES
+    assert "The study is finished." in printed
+    assert "simclr beats random at 5% labels by" in printed
+    assert str(folder.report / "report.html") in printed
+    assert all(name in printed for name in (*TABLES, *FIGURES))
+    assert "simclr at 5% labels is worth" in printed
+    assert (folder.report / "overlays.png").read_bytes().startswith(b"\x89PNG")
+    assert len(pd.read_csv(folder.report / "table.csv")) == 9
+    assert len(pd.read_csv(folder.report / "differences.csv")) == 6
+    summary = (folder.report / "summary.md").read_text()
+    assert "![overlays](overlays.png)" in summary
+    assert "- simclr beats random" in summary
+
+
+def test_the_same_study_gives_the_same_tables(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=4)
+    report(folder)
+    before = {name: (folder.report / name).read_bytes() for name in FILES if not name.endswith(("png", "pdf"))}
+    shutil.rmtree(folder.report)
+    report(folder)
+    assert before == {name: (folder.report / name).read_bytes() for name in before}
+
+
+@pytest.mark.parametrize("settings", [{"subjects": 1}, {"replicates": 1}, {"subjects": 1, "replicates": 1}])
+def test_one_subject_or_replicate_is_reported_with_what_is_lost(
+    make_study: Callable[..., StudyFolder], settings: dict[str, int]
+) -> None:
+    printed = report(make_study(**{"subjects": 3, "fractions": ("0.05",), **settings}))
+    assert ("no interval can be given" if settings.get("subjects") == 1 else "not of seed") in printed
+
+
+def test_a_running_study_says_what_is_missing(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=3, finished=4)
+    printed = report(folder)
+    assert "still missing 23 of 27 replicates" in printed
+    assert "-" in (folder.report / "table.md").read_text()
+    assert pd.read_csv(folder.report / "differences.csv")["row"].tolist() == ["simclr"]
+
+
+def test_a_study_without_results_is_reported(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=2, finished=0)
+    printed = report(folder)
+    assert "still missing 27 of 27 replicates" in printed
+    assert "Nothing has been measured yet." in printed
+    assert not (folder.report / "overlays.png").exists()
+
+
+def test_an_empty_ledger_is_reported(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=2, finished=0)
+    folder.ledger.unlink()
+    assert "2 of 2 pretrainings, 36 of 36 trials, 27 of 27 replicates" in report(folder)
+
+
+def test_a_missing_frame_store_costs_only_the_overlays(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=2)
+    shutil.rmtree(folder.root.parent.parent / "frames")
+    assert "No overlays:" in report(folder)
+    assert (folder.report / "dice_vs_labels.png").exists()
+
+
+def test_a_failed_job_is_named_with_its_reason(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=2, fractions=("1",), finished=8)
+    ledger = Ledger(folder.ledger, lambda: 0.0)
+    ledger.append("finished", job="byol-1-replicate-2", kind="replicate", cell="method=byol,label_fraction=1", index=2,
+                  status="failed", params={}, metrics={}, epochs=3, seconds=1.0, reason="the loss is nan")  # fmt: skip
+    ledger.close()
+    printed = report(folder)
+    assert "byol-1-replicate-2 failed: the loss is nan." in printed
+    assert "still missing 1 of 9 replicates" in printed
+
+
+def test_a_study_without_a_reference_says_so(make_study: Callable[..., StudyFolder]) -> None:
+    assert "no 'random' level" in report(make_study(methods=("simclr", "byol"), subjects=3, fractions=("1",)))

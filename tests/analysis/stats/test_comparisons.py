@@ -1,0 +1,67 @@
+import re
+
+import numpy as np
+import pytest
+
+from analysis.io.load import load
+from analysis.stats.comparisons import Comparison, compare, p_value_text
+from analysis.stats.intervals import Difference, Estimate
+from analysis.tables.grid import arrange
+from study.storage.workspace import StudyFolder
+
+
+def comparison(
+    mean: float, low: float, high: float, p: float, *, subjects: int = 50, replicates: int = 3
+) -> Comparison:
+    difference = Difference(Estimate(mean, low, high, subjects, replicates), p, 0.5)
+    return Comparison("simclr", "random", "0.05", "5% labels", difference, p)
+
+
+def test_sentence_of_a_clear_gain() -> None:
+    assert comparison(0.021, 0.012, 0.030, 0.00123).sentence == (
+        "simclr beats random at 5% labels by 0.021 Dice (95% CI 0.012 to 0.030), p = 0.001 after Holm; "
+        "n = 50 subjects, 3 replicates"
+    )
+
+
+def test_sentence_of_a_clear_loss_gives_positive_sizes_in_order() -> None:
+    assert comparison(-0.021, -0.030, -0.012, 0.0001).sentence.startswith(
+        "simclr does worse than random at 5% labels by 0.021 Dice (95% CI 0.012 to 0.030), p < 0.001"
+    )
+
+
+def test_sentence_of_no_clear_difference() -> None:
+    assert comparison(0.004, -0.004, 0.012, 0.41).sentence == (
+        "no clear difference between simclr and random at 5% labels: +0.004 Dice (95% CI -0.004 to +0.012), "
+        "p = 0.41 after Holm; n = 50 subjects, 3 replicates"
+    )
+
+
+def test_sentence_says_when_interval_and_p_value_point_different_ways() -> None:
+    assert "is ahead of" in comparison(0.02, 0.01, 0.03, 0.2).sentence
+    assert comparison(0.02, 0.01, 0.03, 0.2).sentence.endswith("(not significant over subjects)")
+    assert comparison(0.02, -0.01, 0.05, 0.001).sentence.endswith("(the subjects agree, the replicates do not)")
+
+
+def test_sentence_of_one_subject_gives_no_interval() -> None:
+    text = comparison(0.02, np.nan, np.nan, np.nan, subjects=1, replicates=1).sentence
+    assert text.endswith("+0.020 Dice; n = 1 subject, 1 replicate (one test subject: no interval can be given)")
+
+
+def test_every_row_is_compared_with_the_reference_in_every_column(finished_study: StudyFolder) -> None:
+    results = load(finished_study)
+    found = compare(results, arrange(results.plan))
+    assert [(c.row, c.column) for c in found] == [(r, c) for c in ("0.05", "0.25", "1") for r in ("simclr", "byol")]
+    expected = [
+        results.subjects.query("method == @c.row and label_fraction == @c.column")["dice"].mean()
+        - results.subjects.query("method == 'random' and label_fraction == @c.column")["dice"].mean()
+        for c in found
+    ]
+    np.testing.assert_allclose([c.difference.estimate.mean for c in found], expected, atol=1e-12)
+    assert all(c.p_holm >= c.difference.p_value for c in found)
+    assert any(c.p_holm > c.difference.p_value for c in found)
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0004, "p < 0.001"), (0.0123, "p = 0.012"), (0.5, "p = 0.50")])
+def test_p_value_text(p: float, text: str) -> None:
+    assert re.fullmatch(re.escape(text), p_value_text(p))

@@ -1,0 +1,178 @@
+"""Retrying, extending, stopping, comparing: on studies whose jobs run in this process."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from whole_studies import TINY, command, final_metrics, finished, study
+
+from study.cli.app import app
+from study.cli.lifecycle import as_begun
+from study.cli.main import guarded
+from study.config.definition import load_study
+from study.planning.jobs import Need, Outcome
+from study.planning.plan import Plan
+from study.scheduling.scheduler import Agenda
+from study.storage.ledger import Ledger, outcomes, read_ledger
+from study.storage.lock import holder
+from study.storage.workspace import Workspace
+from trainables.common.files import write_json
+
+EVERYTHING = Need(cpus=100)
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = guarded(lambda: app(list(arguments), standalone_mode=False))
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
+
+
+def begun(root: Path, failing: str):
+    """A study on disk whose jobs all ended, those with `failing` in their names as failed."""
+    folder = Workspace(root).study("tiny")
+    folder.root.mkdir(parents=True)
+    plan = Plan(load_study(str(TINY)))
+    write_json(folder.plan, {"name": "tiny", "spec": plan.study.document(), "planned_jobs": plan.planned()})
+    made: set[str] = set()
+    with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
+        run_out(Agenda(plan, ledger, made.__contains__), made, folder, failing)
+    return folder, plan, made
+
+
+def run_out(agenda: Agenda, made: set[str], folder, failing: str) -> list[str]:
+    ran = []
+    while (job := agenda.next(EVERYTHING)) is not None:
+        ran.append(job.id)
+        failed = bool(failing) and failing in job.id
+        outcome = Outcome("failed", {}, 0, 1.0, "broken") if failed else Outcome("completed", {"val/dice": 0.5}, 3, 1.0)
+        folder.job(job.id).root.mkdir(parents=True, exist_ok=True)
+        write_json(folder.job(job.id).result, {"status": outcome.status})
+        if not failed:
+            made.add(job.digest)
+        agenda.finish(job.id, outcome)
+    return ran
+
+
+@pytest.mark.parametrize("failing", ["replicate-1", "trial-2", "pretext"])
+def test_failed_jobs_are_run_again_and_nothing_else(tmp_path, capsys, failing):
+    folder, plan, made = begun(tmp_path, failing)
+    before = outcomes(read_ledger(folder.ledger))
+    failed = {job for job, event in before.items() if event["status"] == "failed"}
+    assert failed
+    code, said = call(capsys, "retry", "tiny", "--failed", "--workspace", str(tmp_path))
+    assert code == 0
+    with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
+        again = run_out(Agenda(plan, ledger, made.__contains__), made, folder, "")
+    after = outcomes(read_ledger(folder.ledger))
+    if failing == "trial-2":  # their cells have chosen without them
+        assert again == []
+        assert f"{len(failed)} failed trials stay" in said
+        return
+    assert failed <= set(again)
+    assert not {job for job in again if job not in failed and job in before}
+    assert all(event["status"] == "completed" for event in after.values())
+    assert len(after) == sum(plan.planned().values())
+
+
+def test_a_trial_of_a_cell_that_has_not_chosen_is_tried_again_with_its_own_settings(tmp_path, capsys):
+    folder = Workspace(tmp_path).study("tiny")
+    folder.root.mkdir(parents=True)
+    plan, made = Plan(load_study(str(TINY))), set()
+    write_json(folder.plan, {"name": "tiny", "spec": plan.study.document()})
+    with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
+        agenda = Agenda(plan, ledger, made.__contains__)
+        while (job := agenda.next(EVERYTHING)) is not None and job.kind != "trial":
+            made.add(job.digest)
+            agenda.finish(job.id, Outcome("completed", {}, 1, 1.0))
+        assert job is not None
+        agenda.finish(job.id, Outcome("failed", {}, 0, 1.0, "broken"))
+    call(capsys, "retry", "tiny", "--failed", "--workspace", str(tmp_path))
+    with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
+        agenda = Agenda(plan, ledger, made.__contains__)
+        waiting = {next_job.id: next_job for next_job in iter(lambda: agenda.next(EVERYTHING), None)}
+        assert waiting[job.id].params == job.params
+        agenda.finish(job.id, Outcome("completed", {"val/dice": 0.9}, 3, 1.0))
+        assert agenda.outcomes[job.id]["status"] == "completed"
+
+
+def test_without_saying_what_nothing_is_tried_again(tmp_path, capsys):
+    code, said = call(capsys, "retry", "tiny", "--workspace", str(tmp_path))
+    assert (code, "--failed" in said) == (2, True)
+
+
+def test_a_study_can_be_taken_up_from_its_plan():
+    study_of = load_study(str(TINY))
+    document = json.loads(json.dumps(study_of.document()))
+    assert as_begun(document).document() == study_of.document()
+    more = as_begun(document, replicates=9)
+    assert more.spec.replicates == 9
+    assert [cell.key for cell in more.cells()] == [cell.key for cell in study_of.cells()]
+
+
+def test_fewer_replicates_are_no_extension(tmp_path, capsys):
+    begun(tmp_path, "")
+    code, said = call(capsys, "extend", "tiny", "--replicates", "1", "--workspace", str(tmp_path))
+    assert code == 2
+    assert "expected more" in said
+
+
+def test_what_does_not_run_cannot_be_stopped(tmp_path, capsys):
+    begun(tmp_path, "")
+    code, said = call(capsys, "stop", "tiny", "--workspace", str(tmp_path))
+    assert (code, "is not running" in said) == (2, True)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_study_is_stopped_extended_compared_and_its_best_named(uninterrupted, tmp_path):
+    root = tmp_path / "workspace"
+    shutil.copytree(uninterrupted, root)
+    more = study(root, "extend", "tiny", "--replicates", "3")
+    assert more.returncode == 0, more.stderr
+    folder = Workspace(root).study("tiny")
+    before, after = final_metrics(Workspace(uninterrupted).study("tiny")), final_metrics(folder)
+    assert len(after) == len(before) * 3 // 2
+    assert all(after[job] == value for job, value in before.items())
+    best = json.loads(study(root, "best", "tiny", "--json").stdout)
+    assert [row["val/dice"] for row in best] == sorted((row["val/dice"] for row in best), reverse=True)
+    driver = subprocess.Popen(command(root, "run", str(TINY), "--name", "other"), stderr=subprocess.DEVNULL)
+    other = Workspace(root).study("other")
+    while driver.poll() is None and not (other.ledger.exists() and finished(other)):
+        time.sleep(0.1)
+    assert holder(other.lock) is not None
+    stopped = study(root, "stop", "other")
+    assert stopped.returncode == 0, stopped.stderr
+    assert driver.wait(60) == 130
+    assert study(root, "run", str(TINY), "--name", "other").returncode == 0
+    rows = json.loads(study(root, "compare", "tiny", "other", "--json").stdout)
+    assert len(rows) == len(best)
+    assert all(row["difference"] == 0 and row["replicates"] == 2 for row in rows)
+
+
+@pytest.mark.ray
+@pytest.mark.drill
+def test_a_search_for_two_things_has_a_front_and_can_be_extended(tmp_path):
+    two = ("--set", "search.objectives=[val/dice, seconds]", "--set", "search.sampler=nsga2", "--set", "replicates=1")
+    two += ("--set", "search.pruner={name: none}", "--set", "factors.downstream.label_fraction=[1.0]")
+    ran = study(tmp_path, "run", str(TINY), *two)
+    assert ran.returncode == 0, ran.stderr
+    folder = Workspace(tmp_path).study("tiny")
+    fronts = json.loads(study(tmp_path, "best", "tiny", "--front", "--json").stdout)
+    trials = [event for event in finished(folder) if event["kind"] == "trial"]
+    for cell in {trial["cell"] for trial in trials}:
+        points = {t["index"]: (-t["metrics"]["val/dice"], t["seconds"]) for t in trials if t["cell"] == cell}
+        kept = {each["trial"] for each in fronts if each["cell"] == cell}
+        for index, (cost, seconds) in points.items():
+            beaten = any((c <= cost and s <= seconds and (c, s) != (cost, seconds)) for c, s in points.values())
+            assert (index in kept) == (not beaten)
+    more = study(tmp_path, "extend", "tiny", "--trials", "5")
+    assert more.returncode == 0, more.stderr
+    after = [event for event in finished(folder) if event["kind"] == "trial"]
+    assert len(after) == 10
+    assert [t for t in after if t["index"] < 3] == trials
+    fewer = study(tmp_path, "extend", "tiny", "--trials", "4")
+    assert fewer.returncode == 2

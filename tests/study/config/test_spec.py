@@ -1,0 +1,147 @@
+import pytest
+
+from study.config.problems import SpecError
+from study.config.ranges import Choice, Int, LogUniform, Range, Uniform, holds, in_order
+from study.config.search import ASHA, NoPruner, SearchSpec
+from study.config.settings import parse, plain
+from study.config.spec import ImageNetStart, RandomStart, StageResources, StudySpec
+from trainables.pretext.method import Method
+
+SMALL = {"name": "small", "data": {}, "network": "unet", "pretext": {"method": "simclr"}}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ({"uniform": [0, 1]}, Uniform(0.0, 1.0)),
+        ({"loguniform": ["1e-5", 1e-2]}, LogUniform(1e-5, 1e-2)),
+        ({"int": [1, 8]}, Int(1, 8)),
+        ({"choice": ["adam", "sgd", None, True, 2, 0.5]}, Choice(("adam", "sgd", None, True, 2, 0.5))),
+        ({"name": "uniform", "low": 0, "high": 1}, Uniform(0.0, 1.0)),
+        ({"int": [1, 8], "when": {"a.b": ["x", "y"]}}, Int(1, 8, when={"a.b": ["x", "y"]})),
+        ({"choice": [1, 2], "when": {"a": 3}}, Choice((1, 2), when={"a": 3})),
+    ],
+)
+def test_ranges_have_a_short_form(written, meant):
+    assert parse(Range, written) == meant
+    assert parse(Range, plain(meant)) == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({"uniform": [1, 0]}, "low is 1.0, high is 0.0, expected low < high"),
+        ({"loguniform": [0, 1]}, "low is 0.0, expected more than 0"),
+        ({"int": [1, 2.5]}, "high: found 2.5, expected a whole number"),
+        ({"int": [1, 2, 3]}, r"expected int: \[low, high\]"),
+        ({"uniform": 3}, r"expected uniform: \[low, high\]"),
+        ({"choice": []}, "expected at least one, each once"),
+        ({"choice": [1, 1]}, "expected at least one, each once"),
+        ({"choice": [[1, 2]]}, r"values\[0\]: found a list of 1|values\[0\]: found a list of 2"),
+        ({"logunifrom": [1, 2]}, "unknown range 'logunifrom'; did you mean 'loguniform'"),
+        ([1, 2], "expected the range's name"),
+    ],
+)
+def test_a_range_that_is_none_says_why(written, message):
+    with pytest.raises(SpecError, match=message):
+        parse(Range, written)
+
+
+def test_starts_stand_in_the_place_of_a_method():
+    assert parse(Method, "random") == RandomStart()
+    assert parse(Method, {"name": "imagenet", "weights": "/w.pt"}) == ImageNetStart("/w.pt")
+    spec = parse(StudySpec, {**SMALL, "pretext": {"method": "imagenet"}})
+    assert spec.pretext.method == ImageNetStart()
+    assert parse(StudySpec, plain(spec)) == spec
+
+
+def test_pruners_go_by_name():
+    assert parse(SearchSpec, {"pruner": "none"}).pruner == parse(SearchSpec, {}).pruner == NoPruner()
+    assert parse(SearchSpec, {"pruner": {"name": "asha", "min_epochs": 2}}).pruner == ASHA(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "a/b"}, "name is 'a/b', expected letters"),
+        ({"name": "../x"}, "expected letters"),
+        ({"replicates": 0}, "replicates is 0, expected a whole number from 1 up"),
+        ({"search": {"trials": 0}}, "search: trials is 0"),
+        ({"search": {"sampler": "tpr"}}, "search.sampler: unknown choice 'tpr'; did you mean 'tpe'"),
+        ({"search": {"pruner": {"name": "asha", "reduction": 1}}}, "search.pruner: reduction is 1"),
+        ({"resources": {"pretext": {"workers": 0}}}, "resources.pretext: workers is 0"),
+        ({"resources": {"downstream": {"gpus": 1.5}}}, "resources.downstream: gpus is 1.5"),
+        ({"resources": {"downstream": {"cpus": 0}}}, "resources.downstream: cpus is 0"),
+        ({"network": {"name": "deeplabv3", "backbone": "unet_encoder"}}, "network: deeplabv3 stands on a residual"),
+        (
+            {"network": {}},
+            "network: found an empty mapping, expected the network's name; known: deeplabv3, nnunet, unet, unet_time",
+        ),
+    ],
+)
+def test_impossible_studies_are_refused(values, message):
+    with pytest.raises(SpecError, match=message):
+        parse(StudySpec, {**SMALL, **values})
+
+
+def test_a_share_of_a_gpu_may_be_asked_for():
+    resources = parse(
+        StudySpec, {**SMALL, "resources": {"downstream": {"gpus": 0.5}, "pretext": {"workers": 8, "gpus": 1}}}
+    )
+    assert resources.resources.downstream == StageResources(1, 1.0, 0.5)
+    assert resources.resources.pretext == StageResources(8, 1.0, 1.0)
+
+
+def test_all_that_is_needed_of_a_study_is_told_at_once():
+    with pytest.raises(SpecError) as raised:
+        parse(StudySpec, {"nam": "x"})
+    assert [problem.keys for problem in raised.value.problems] == [
+        ("nam",),
+        ("name",),
+        ("data",),
+        ("network",),
+        ("pretext",),
+    ]
+
+
+def test_what_a_condition_is_about_comes_before_it():
+    space = {"c": Int(1, 2, when={"b": 1}), "b": Int(1, 2, when={"a": 1, "elsewhere": 0}), "a": Int(1, 2)}
+    assert in_order(space) == ["a", "b", "c"]
+    with pytest.raises(SpecError, match="these wait for each other: a, b"):
+        parse(SearchSpec, {"space": {"a": Int(1, 2, when={"b": 1}), "b": Int(1, 2, when={"a": 1})}})
+
+
+def test_a_condition_holds_where_every_setting_has_one_of_its_values():
+    values = {"x": 1, "optimizer": {"name": "sgd", "lr": 0.1}, "none": None}
+    assert holds({}, values.get)
+    assert holds({"x": 1, "optimizer": ["adam", "sgd"], "none": None}, values.get)
+    assert not holds({"x": 1, "optimizer": "adam"}, values.get)
+    assert not holds({"y": 1}, values.get)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"objectives": ["val/dice", "val/dise"]}, "unknown objective 'val/dise'; did you mean 'val/dice'"),
+        ({"objectives": ["seconds"]}, "expected val/dice first"),
+        ({"objectives": ["val/dice", "seconds"], "sampler": "cmaes"}, "expected for several objectives tpe, nsga2"),
+        ({"objectives": ["val/dice", "seconds"], "pruner": "asha"}, "no trial falls behind in all"),
+        ({"sampler": "nsga2", "startup_trials": 1}, "expected at least 2 for a generation"),
+        ({"sampler": "pbt"}, "unknown choice 'pbt'"),
+    ],
+)
+def test_a_search_that_cannot_be_says_why(settings, message):
+    with pytest.raises(SpecError, match=message):
+        parse(SearchSpec, settings)
+
+
+@pytest.mark.parametrize(
+    ("search", "pretext", "message"),
+    [
+        ({"pretext_pruner": "median"}, {}, "pretext.probe is null, expected a probe"),
+        ({"pretext_pruner": "median"}, {"probe": {}}, "no setting of the pretraining is searched"),
+    ],
+)
+def test_a_pretext_pruner_needs_a_probe_and_something_to_compare(search, pretext, message):
+    with pytest.raises(SpecError, match=message):
+        parse(StudySpec, {**SMALL, "search": search, "pretext": {"method": "simclr", **pretext}})

@@ -1,0 +1,51 @@
+import contextlib
+import socket
+
+import pytest
+
+from study.config.spec import Capacity
+from study.execution.cluster import ClusterLost, _start_here, capacity, preflight, ray_session
+from study.planning.jobs import Need
+from trainables.common.errors import UserError
+
+
+def test_what_can_never_be_placed_is_refused_with_the_numbers():
+    with pytest.raises(UserError, match=r"resources\.pretext: 2 worker\(s\) with 4 gpus each need 8 gpus, .* has 1"):
+        preflight([("pretext", Need(workers=2, cpus=1, gpus=4))], {"CPU": 64.0, "GPU": 1.0})
+
+
+def test_what_fits_passes():
+    preflight([("pretext", Need(workers=2, cpus=1)), ("downstream", Need(gpus=0.5))], {"CPU": 2.0, "GPU": 1.0})
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (
+        pytest.raises(ClusterLost, match=rf"at '127.0.0.1:{port}' cannot be joined: .*refused"),
+        ray_session(f"127.0.0.1:{port}"),
+    ):
+        pass
+
+
+def test_an_autoscaling_cluster_counts_as_what_it_may_grow_to():
+    now = {"CPU": 4.0, "memory": 1e9}
+    assert capacity(now, None) == {"CPU": 4.0, "GPU": 0.0}
+    assert capacity(now, Capacity(cpus=2, gpus=8)) == {"CPU": 4.0, "GPU": 8.0}
+    preflight([("downstream", Need(gpus=0.5))], capacity(now, Capacity(gpus=8)))
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_ray_is_started_once_more_where_it_did_not_start(monkeypatch, failures):
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    tries = []
+
+    def start(**options):
+        tries.append(options)
+        if len(tries) <= failures:
+            raise RuntimeError("the dashboard is late\nand more")
+
+    with pytest.raises(ClusterLost, match="the dashboard is late; see") if failures == 2 else contextlib.nullcontext():
+        _start_here(start)
+    assert len(tries) == min(failures, 1) + 1

@@ -1,0 +1,49 @@
+"""Which job is blamed when Ray kills processes for a node's memory."""
+
+from ray.exceptions import ActorDiedError, OutOfMemoryError
+
+from study.execution.restart_policy import MAX_DEATHS, Life, MemoryKill
+
+TEXT = """2 worker(s) were killed due to the node running low on memory. Memory was 3.88GB used / 23.54GB
+Ray killed 2 worker(s) based on the killing policy
+Considered workers: [
+Selected to kill: (Actor(358756e386a0): job ID=01, task name=A.__init__, pid=8687, actual memory used=0.06GB, x)
+Selected to kill: (Actor(23d5c536dd24): job ID=01, task name=A.__init__, pid=8686, actual memory used=12.86GB, x)
+(Actor(99d5c536dd24): job ID=01, task name=A.__init__, pid=8688, actual memory used=7.00GB, x)
+]
+Top 10 memory users: PID MEM(GB) COMMAND
+8686 2.86 ray::A.run
+"""
+
+
+def test_of_the_killed_processes_the_one_with_most_memory_is_named():
+    kill = MemoryKill.of(OutOfMemoryError(TEXT))
+    assert kill == MemoryKill(frozenset({"358756e386a0", "23d5c536dd24"}), "23d5c536dd24")
+
+
+def test_one_that_was_only_considered_may_have_most():
+    kill = MemoryKill.of(OutOfMemoryError(TEXT.replace("7.00GB", "17.00GB")))
+    assert kill is not None
+    assert kill.largest == "99d5c536dd24" not in kill.killed
+
+
+def test_a_text_without_names_names_nobody():
+    assert MemoryKill.of(RuntimeError("Worker 1 failed: the node running low on memory")) == MemoryKill(
+        frozenset(), None
+    )
+
+
+def test_another_death_is_no_lack_of_memory():
+    assert MemoryKill.of(ActorDiedError()) is None
+    assert MemoryKill.of(None) is None
+
+
+def test_a_job_that_fell_with_a_larger_one_has_its_further_tries():
+    fell, large = Life(), Life()
+    fell.die(out_of_memory=False)
+    large.die(out_of_memory=True)
+    assert fell.worth_another
+    assert not large.worth_another
+    for _ in range(MAX_DEATHS - 1):
+        fell.die(out_of_memory=False)
+    assert not fell.worth_another

@@ -1,0 +1,88 @@
+"""Which pretrainings a study has: what they start from, and who shares them."""
+
+from collections.abc import Sequence
+
+import pytest
+from whole_studies import TINY
+
+from study.config.definition import load_study
+from study.config.problems import SpecError
+from study.planning.jobs import Job, Need, Outcome
+from study.planning.plan import Plan
+from study.scheduling.scheduler import Agenda
+from study.storage.ledger import Ledger
+
+CHAIN = (
+    "factors.pretext.method=[local_contrastive]",
+    "pretext.first={method: global_contrastive, fit: {epochs: 2, batch_size: 8}}",
+)
+GLOBAL = ("factors.pretext.method=[global_contrastive]",)
+
+
+def plan(sets: Sequence[str]) -> Plan:
+    return Plan(load_study(str(TINY), sets=["factors.downstream.label_fraction=[1.0]", *sets]))
+
+
+def pretexts(*sets: str) -> list[Job]:
+    planned = plan(sets)
+    return planned.pretexts(planned.cells[0].key, {})
+
+
+def test_a_chain_is_a_job_for_each_stage_each_from_the_one_before():
+    one, two = pretexts(*CHAIN)
+    assert [one.levels["method"], two.levels["method"]] == ["global_contrastive", "local_contrastive"]
+    assert (one.start, two.start) == (None, one.digest)
+    planned = plan(CHAIN)
+    assert planned.replicate(planned.cells[0].key, 0, {}).start == two.digest
+    assert planned.planned()["pretext"] == 2
+
+
+def test_the_first_stage_is_shared_with_who_needs_it_alone():
+    assert pretexts(*GLOBAL)[0].digest == pretexts(*CHAIN)[0].digest
+
+
+def test_a_change_of_the_first_stage_is_one_of_all_that_follow():
+    one, two = pretexts(*CHAIN)
+    other = pretexts(*CHAIN, "pretext.first.fit.epochs=7")
+    assert other[0].digest != one.digest
+    assert other[1].digest != two.digest
+    later = pretexts(*CHAIN, "pretext.fit.epochs=7")
+    assert later[0].digest == one.digest
+    assert later[1].digest != two.digest
+
+
+@pytest.mark.parametrize("method", ["denoise", "masked"])
+def test_a_decoder_belongs_to_what_trains_it_and_to_nothing_else(method):
+    wider = "network.width=32"
+    backbone, whole = GLOBAL, (f"factors.pretext.method=[{method}]",)
+    assert pretexts(*backbone)[0].digest == pretexts(*backbone, wider)[0].digest
+    assert pretexts(*whole)[0].digest != pretexts(*whole, wider)[0].digest
+    assert [a.digest == b.digest for a, b in zip(pretexts(*CHAIN), pretexts(*CHAIN, wider), strict=True)] == [
+        True,
+        False,
+    ]
+
+
+def test_stages_run_in_turn_and_what_fails_ends_all_that_follows(tmp_path):
+    free, artifacts = Need(cpus=100), set[str]()
+    agenda = Agenda(plan(CHAIN), Ledger(tmp_path / "ledger.jsonl", lambda: 0.0), artifacts.__contains__)
+    first = agenda.next(free)
+    assert first is not None
+    assert first.levels["method"] == "global_contrastive"
+    assert agenda.next(free) is None
+    artifacts.add(first.digest)
+    agenda.finish(first.id, Outcome("completed", {}, 2, 1.0))
+    second = agenda.next(free)
+    assert second is not None
+    assert second.start == first.digest
+    agenda.finish(second.id, Outcome("failed", {}, 0, 1.0, "it diverged"))
+    assert agenda.next(free) is None
+    assert agenda.done
+    trials = [event for event in agenda.outcomes.values() if event["kind"] == "trial"]
+    assert trials
+    assert {event["reason"] for event in trials} == {"what it needs failed: pretext: it diverged"}
+
+
+def test_a_second_stage_without_a_first_is_refused_where_it_stands():
+    with pytest.raises(SpecError, match=r"pretext.*: first is missing: LocalContrastive goes on from an earlier"):
+        load_study(str(TINY), sets=CHAIN[:1])

@@ -1,0 +1,34 @@
+import multiprocessing
+import os
+import signal
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from study.storage.lock import StudyLocked, driver_lock
+
+
+def hold(path: Path, pipe: Connection) -> None:
+    with driver_lock(path):
+        pipe.send("held")
+        pipe.recv()
+
+
+def test_a_second_driver_is_told_who_runs_the_study(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    path = tmp_path / "quickstart" / "driver.lock"
+    holder = context.Process(target=hold, args=(path, there))
+    holder.start()
+    assert here.recv() == "held"
+    with (
+        pytest.raises(StudyLocked, match=rf"'quickstart' is already being run .*pid {holder.pid}\b"),
+        driver_lock(path),
+    ):
+        pass
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join()
+    with driver_lock(path):  # the system released the dead process's lock
+        pass

@@ -1,0 +1,97 @@
+"""A store by URI: a folder, and a real S3-compatible server."""
+
+import json
+from pathlib import Path
+
+import pytest
+from whole_studies import TINY, check_complete, final_metrics, finished, study
+
+from study.planning.jobs import Job, Need
+from study.storage.artifacts import ArtifactStore
+from study.storage.remote import ARTIFACT, DistantSite, Storage
+from study.storage.workspace import Workspace
+from trainables.common.errors import UserError
+from trainables.common.files import write_json
+
+
+@pytest.fixture
+def s3(s3_server: int) -> str:
+    """The URI of an empty store."""
+    return "s3://studies/team"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "store") if request.param == "folder" else str(request.getfixturevalue("s3"))
+
+
+def test_a_folder_comes_back_as_it_was_and_is_there_when_its_marker_is(uri, tmp_path):
+    storage, made, back = Storage(uri), tmp_path / "made", tmp_path / "back"
+    (made / "deep").mkdir(parents=True)
+    (made / "deep" / "weights.pt").write_bytes(bytes(range(256)) * 1000)
+    (made / "empty").write_bytes(b"")
+    storage.put_folder(made, "artifacts/abc", ARTIFACT)
+    assert not storage.has("artifacts/abc", ARTIFACT)
+    assert storage.whole("artifacts", ARTIFACT) == set()
+    write_json(made / ARTIFACT, {"digest": "abc"})
+    storage.put_folder(made, "artifacts/abc", ARTIFACT)
+    assert storage.has("artifacts/abc", ARTIFACT)
+    assert storage.whole("artifacts", ARTIFACT) == {"abc"}
+    storage.get_folder("artifacts/abc", back, ARTIFACT)
+    files = {path.relative_to(back).as_posix(): path.read_bytes() for path in back.rglob("*") if path.is_file()}
+    assert files == {p.relative_to(made).as_posix(): p.read_bytes() for p in made.rglob("*") if p.is_file()}
+    storage.get_folder("artifacts/none", tmp_path / "none", ARTIFACT)
+    assert not (tmp_path / "none").exists()
+    storage.remove("artifacts/abc/empty")
+    storage.remove("artifacts/abc/empty")
+
+
+@pytest.mark.parametrize("uri", ["s3x://bucket/here", "s3://key:secret@bucket/here"])
+def test_a_uri_that_cannot_be_used_is_refused(uri):
+    with pytest.raises(UserError, match=r"^storage: "):
+        Storage(uri)
+
+
+def test_what_one_node_saved_another_goes_on_from(uri, tmp_path):
+    storage, driver = Storage(uri), tmp_path / "driver"
+    for key, marker in (("data/frames1", "meta.json"), ("artifacts/start1", ARTIFACT)):
+        (driver / key).mkdir(parents=True)
+        (driver / key / "content").write_text(key)
+        write_json(driver / key / marker, {})
+        storage.put_folder(driver / key, key, marker)
+    job = Job(
+        "a-trial-0", "trial", "downstream", "a", {}, 0, {}, {"data": "frames1"}, "0123456789", "start1", "", 3, Need()
+    )  # fmt: skip
+    first = DistantSite(job, storage, "study", tmp_path / "one")
+    assert (Path(first.job.frames) / "content").read_text() == "data/frames1"
+    assert (first.artifacts.folder("start1") / "content").read_text() == "artifacts/start1"
+    first.folder.root.mkdir(parents=True)
+    (first.folder.root / "checkpoint.pt").write_text("after two epochs")
+    first.folder.metrics.write_text("{}\n{}\n")
+    first.saved()
+    second = DistantSite(job, storage, "study", tmp_path / "two")
+    assert (second.folder.root / "checkpoint.pt").read_text() == "after two epochs"
+    (second.folder.root / "checkpoint.pt").unlink()
+    write_json(second.folder.result, {"status": "completed"})
+    ArtifactStore(second.artifacts.root).put(job.digest, {"stage": "downstream"})
+    second.ended()
+    third = DistantSite(job, storage, "study", tmp_path / "three")
+    assert third.folder.result.exists()
+    assert not (third.folder.root / "checkpoint.pt").exists()
+    assert storage.has(f"artifacts/{job.digest}", ARTIFACT)
+
+
+@pytest.mark.drill
+@pytest.mark.ray
+def test_a_study_whose_jobs_see_only_an_s3_store_ends_like_any_other(uninterrupted, s3, tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "node"))
+    ran = study(tmp_path / "here", "run", str(TINY), "--set", f"storage={s3}")
+    assert ran.returncode == 0, ran.stderr
+    check_complete(tmp_path / "here")
+    mine, other = (Workspace(root).study("tiny") for root in (tmp_path / "here", uninterrupted))
+    assert final_metrics(mine) == final_metrics(other)
+    assert list((tmp_path / "node").iterdir())
+    assert any(event["status"] == "stopped" for event in finished(mine))
+    for event in finished(mine):
+        lines = mine.job(str(event["job"])).metrics.read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == list(range(1, int(str(event["epochs"])) + 1))

@@ -1,0 +1,56 @@
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trainables.common.errors import DataError
+from trainables.data.readers.tables import is_inside, number, read_pairs, read_rows, whole
+
+
+def test_rows_come_in_the_order_asked_for_with_their_line_numbers(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("\ufeffA,B,C\n1,2,3\n\n 4 ,5\n")
+    assert list(read_rows(table, ("C", "A"))) == [(2, ["3", "1"]), (4, ["", "4"])]
+
+
+def test_a_missing_column_is_named_with_the_nearest(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("FileNam,EF\n")
+    with pytest.raises(DataError, match=r"t\.csv, row 1: no column 'FileName'; did you mean 'FileNam'\?"):
+        list(read_rows(table, ("FileName",)))
+
+
+def test_a_missing_table_is_one_clear_error(tmp_path):
+    with pytest.raises(DataError, match=r"none\.csv: No such file"):
+        list(read_rows(tmp_path / "none.csv", ("A",)))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300))
+def test_no_bytes_make_the_readers_crash(tmp_path, content):
+    path = tmp_path / "any"
+    path.write_bytes(b"A,B\n" + content)
+    with contextlib.suppress(DataError):
+        for _, cells in read_rows(path, ("A", "B")):
+            assert len(cells) == 2
+            number(cells[0]), whole(cells[1])
+    read_pairs(path)
+
+
+def test_numbers_that_are_not():
+    assert number("1e400") is number("nan") is number("") is None
+    assert whole("46.0") == 46
+    assert whole("4.5") is whole("-1") is None
+
+
+@pytest.mark.parametrize("path", ["../a", "a/../../b", "/etc/passwd", "C:\\x", "..\\x", "", "a\0b", "\\\\host\\share"])
+def test_paths_that_leave_the_root_are_told(path):
+    assert not is_inside(path)
+
+
+@pytest.mark.parametrize("path", ["a.avi", "a/b.avi", "a..b", "./a"])
+def test_paths_that_stay_inside_are_told(path):
+    assert is_inside(path)
+    assert (Path("/root") / path).resolve().is_relative_to("/root")

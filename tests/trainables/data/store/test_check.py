@@ -1,0 +1,43 @@
+import dataclasses
+import shutil
+
+from trainables.data.settings import DataSettings
+from trainables.data.store.check import check
+
+
+def test_every_file_is_read_and_every_fault_listed(echonet_root, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(echonet_root, root)
+    missing, torn, *_ = sorted((root / "Videos").iterdir())
+    missing.unlink()
+    torn.write_bytes(torn.read_bytes()[:5000])
+    seen = []
+    for workers in (1, 2):
+        report = check(DataSettings(), root, lambda *step: seen.append(step), workers=workers)
+        assert report.sequences == 8
+        assert {(fault.file, fault.kind) for fault in report.faults} == {
+            ("FileList.csv", "missing video"),
+            (f"Videos/{torn.name}", "unreadable sequence"),
+        }
+        assert str(root) not in str(report.faults[1])
+        assert seen[-1] == ("checking", 7, 7)
+        assert "1 damaged of 8 sequences" in report.refusal
+    lenient = dataclasses.replace(DataSettings(), unreadable="skip", tolerance=0.25)
+    assert check(lenient, root).refusal == ""
+
+
+def test_subjects_are_counted_by_split_and_label(echonet_root):
+    report = check(DataSettings(), echonet_root)
+    assert report.subjects == {"train": (4, 4), "val": (2, 2), "test": (2, 2)}
+    assert (report.faults, report.refusal) == ((), "")
+
+
+def test_a_split_that_cannot_be_had_refuses_but_files_are_read_all_the_same(echonet_root, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(echonet_root, root)
+    table = root / "FileList.csv"
+    table.write_text(table.read_text().replace("VAL", "TRAIN"))
+    sorted((root / "Videos").iterdir())[0].write_bytes(b"")
+    report = check(DataSettings(split="official"), root)
+    assert "leaves val empty" in report.refusal
+    assert [fault.severity for fault in report.faults] == ["damage"]

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from trainables.data.layouts.echonet import EchoNetDynamic
+from trainables.data.store.decode import Decoder, kept_frames
+from trainables.data.store.parallel import in_order
+
+
+@pytest.mark.parametrize(
+    ("count", "phases", "masked", "stride", "expected"),
+    [
+        (20, {4: "ED", 12: "ES"}, [4, 12], 1, [4, 5, 6, 7, 8, 9, 10, 11, 12]),
+        (20, {12: "ED", 4: "ES"}, [4, 12], 3, [4, 7, 10, 12]),
+        (20, {4: "ED", 12: "ES"}, [4, 12], 0, [4, 12]),
+        (20, {4: "ED", 12: "ES"}, [12], 4, [8, 12]),
+        (6, {}, [], 2, [1, 3, 5]),
+        (6, {2: ""}, [2], 1, [0, 1, 2, 3, 4, 5]),
+        (10, {4: "ED", 40: "ES"}, [4], 3, [2, 4, 5, 8]),
+        (2, {0: "ED", 1: "ES"}, [0, 1], 1, [0, 1]),
+        (4, dict.fromkeys(range(4), "ED"), [0, 1, 2, 3], 1, [0, 1, 2, 3]),
+        (4, {}, [], 1, [0, 1, 2, 3]),
+    ],
+)
+def test_kept_frames(count, phases, masked, stride, expected):
+    assert list(kept_frames(count, phases, masked, stride)) == expected
+
+
+def test_processes_decode_the_same_in_the_same_order(echonet_root):
+    layout = EchoNetDynamic()
+    clips, decoder = layout.scan(echonet_root).clips, Decoder(layout, echonet_root, 32, 2)
+    for here, there in zip(in_order(decoder, clips, 1), in_order(decoder, clips, 2), strict=True):
+        assert here.frames == there.frames
+        np.testing.assert_array_equal(here.images, there.images)

@@ -1,0 +1,35 @@
+import pytest
+
+from trainables.common.errors import DataError
+from trainables.data.records import Fault
+from trainables.data.store.integrity import Tolerance, judge, listing, summary
+
+NOTE = Fault("a.csv", "row 2", "odd", "found 3, expected 4")
+LOSS = Fault("b.csv", "row 7", "gone", "it is not there", "loss", "sequence")
+DAMAGE = Fault("c.avi", "", "torn", "truncated", "damage", "sequence")
+
+
+def test_notes_are_always_tolerated_and_losses_up_to_their_share(tmp_path):
+    judge(tmp_path, [NOTE] * 100, 10, Tolerance(0.0))
+    judge(tmp_path, [LOSS] * 2, 100, Tolerance(0.02))
+    with pytest.raises(
+        DataError, match=r"3 losses in 100 sequences.*0\.02\n  b\.csv, row 7: it is not there \(skipped"
+    ):
+        judge(tmp_path, [LOSS] * 3, 100, Tolerance(0.02))
+
+
+def test_damage_stops_unless_it_may_be_skipped_and_then_it_is_a_loss(tmp_path):
+    with pytest.raises(DataError, match=r"1 damaged of 100 sequences\n  c\.avi: truncated"):
+        judge(tmp_path, [DAMAGE], 100, Tolerance(0.02))
+    judge(tmp_path, [DAMAGE], 100, Tolerance(0.02, "skip"))
+    with pytest.raises(DataError, match="3 losses"):
+        judge(tmp_path, [DAMAGE] * 3, 100, Tolerance(0.02, "skip"))
+
+
+def test_summary_counts_kinds_and_carries_no_names():
+    assert summary([NOTE, LOSS, LOSS]) == {"gone": 2, "odd": 1}
+
+
+def test_listing_shows_the_first_and_counts_the_rest():
+    assert listing([LOSS] * 8).splitlines()[-1] == "  ... and 3 more"
+    assert len(listing([LOSS] * 3).splitlines()) == 3

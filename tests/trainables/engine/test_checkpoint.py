@@ -1,0 +1,92 @@
+import errno
+import threading
+
+import pytest
+import torch
+
+from trainables.common.errors import CheckpointError
+from trainables.engine.checkpoint import Checkpoints, load_tensors, save_tensors
+
+
+def state(value: float) -> dict[str, object]:
+    return {"weights": torch.full((3,), value), "epoch": 2, "history": [{"loss": 0.5}], "best": None}
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+    saved, changing = Checkpoints(tmp_path), state(1.0)
+    saved.save(changing)
+    changing["weights"].zero_()  # training goes on
+    saved.wait()
+    loaded = Checkpoints(tmp_path).load()
+    assert loaded is not None
+    assert torch.equal(loaded["weights"], torch.ones(3))
+    assert (loaded["epoch"], loaded["history"], loaded["best"]) == (2, [{"loss": 0.5}], None)
+
+
+def test_training_goes_on_while_it_is_written(tmp_path, monkeypatch):
+    may_write, done = threading.Event(), []
+    monkeypatch.setattr("os.fsync", lambda descriptor: may_write.wait(30))
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state(1.0), lambda: done.append(threading.current_thread().name))
+    assert not (tmp_path / "checkpoint.pt").exists()
+    assert not done
+    may_write.set()
+    checkpoints.wait()
+    assert (tmp_path / "checkpoint.pt").exists()
+    assert done == ["checkpoint_0"]
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert Checkpoints(tmp_path).load() is None
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip a bit", "empty", "remove"])
+def test_damage_to_the_newest_falls_back_to_the_one_before(tmp_path, damage):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state(1.0))
+    checkpoints.save(state(2.0))
+    checkpoints.wait()
+    newest = tmp_path / "checkpoint.pt"
+    data = bytearray(newest.read_bytes())
+    if damage == "remove":
+        newest.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        newest.write_bytes({"truncate": data[: len(data) // 2], "flip a bit": data, "empty": b""}[damage])
+    loaded = checkpoints.load()
+    assert loaded is not None
+    assert torch.equal(loaded["weights"], torch.ones(3))
+
+
+def test_a_crash_while_writing_leaves_the_old_one(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state(1.0))
+    checkpoints.save(state(2.0))
+    checkpoints.wait()
+
+    def crash(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr("os.fsync", crash)
+    checkpoints.save(state(3.0))
+    with pytest.raises(OSError, match="no space left"):
+        checkpoints.wait()
+    loaded = checkpoints.load()
+    assert loaded is not None
+    assert torch.equal(loaded["weights"], torch.full((3,), 2.0))
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_code_is_never_unpickled(tmp_path):
+    class Payload:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return print, ("unpickled",)
+
+    save_tensors(tmp_path / "bad.pt", {"payload": Payload()})
+    with pytest.raises(CheckpointError, match=r"bad\.pt: not a file of tensors"):
+        load_tensors(tmp_path / "bad.pt")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"none\.pt: no such file"):
+        load_tensors(tmp_path / "none.pt")

@@ -1,0 +1,66 @@
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from trainables.common.errors import UserError
+from trainables.data.layouts.ted import Ted
+from trainables.data.settings import DataSettings
+from trainables.data.store.frames import FrameStore
+from trainables.data.store.prepare import prepare
+from trainables.downstream.finetune import DownstreamSettings, finetune
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
+from trainables.external.nnunet.dataset import NAME
+from trainables.external.nnunet.settings import NnUNet
+from trainables.phantom import PhantomSettings
+
+THERE = importlib.util.find_spec("nnunetv2") is not None
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> FrameStore:
+    phantom = PhantomSettings(subjects=12, frames=12, size=64)
+    settings = DataSettings(layout=Ted(), phantom=phantom, image_size=32, fractions=(0.5, 0.2, 0.3))
+    return prepare(settings, None, tmp_path_factory.mktemp("data"), b"key", workers=1)
+
+
+def settings_of(targets: str) -> DownstreamSettings:
+    return DownstreamSettings(fit=FitSettings(1), targets=targets)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not THERE, reason="nnunetv2 is not installed: make test-slow installs it")
+@pytest.mark.parametrize(("configuration", "targets"), [("2d", "ends"), ("3d_fullres", "labelled")])
+def test_it_trains_and_answers_on_the_stores_own_frames(store, tmp_path, configuration, targets):
+    told = []
+    runtime = LocalRuntime(on_report=lambda epoch, metrics: told.append((epoch, metrics)))
+    network = NnUNet(configuration, iterations=60)
+    done = finetune(settings_of(targets), network, None, store, runtime, seed=0, test=True, scratch=tmp_path)
+    assert [epoch for epoch, _ in told] == [1]
+    assert np.isfinite(told[0][1]["loss"])
+    assert done.test is not None
+    assert done.test.masks.shape == (len(done.test.rows), 32, 32)
+    assert set(store.index["split"][done.test.rows]) == {2}
+    assert done.fitted.metrics["val/dice/lv"] > 0.3  # a shifted or turned answer has none
+    assert done.state
+    written = {path.name for path in (tmp_path / "nnUNet_raw" / NAME / "imagesTr").iterdir()}
+    tested = store.rows("test")
+    names = [f"frame_{row:07d}" for row in tested] + [f"sequence_{n:06d}" for n in store.index["sequence"][tested]]
+    assert not any(name.startswith(tuple(names)) for name in written)
+    splits = json.loads((tmp_path / "nnUNet_preprocessed" / NAME / "splits_final.json").read_text())
+    assert not set(splits[0]["train"]) & set(splits[0]["val"])
+    again = finetune(settings_of(targets), network, None, store, LocalRuntime(), seed=0, test=True, scratch=tmp_path)
+    np.testing.assert_array_equal(again.test.masks, done.test.masks)
+
+
+@pytest.mark.skipif(THERE, reason="nnunetv2 is installed")
+def test_without_the_package_there_is_one_clear_error(store):
+    with pytest.raises(UserError, match=r"needs the package nnunetv2: pip install 'pretext-study\[nnunet\]'"):
+        finetune(settings_of("ends"), NnUNet(), None, store, LocalRuntime(), seed=0)
+
+
+def test_it_cannot_go_on_from_a_pretraining(store):
+    with pytest.raises(UserError, match=r"nnunet starts from random weights; expected pretext\.method: random"):
+        finetune(settings_of("ends"), NnUNet(), {}, store, LocalRuntime(), seed=0)

@@ -1,0 +1,1 @@
+"""Small shared parts: files, seeds, errors, registries, background threads."""

@@ -1,0 +1,1 @@
+"""Splits, batches and targets drawn from a frame store."""

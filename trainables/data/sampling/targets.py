@@ -1,0 +1,77 @@
+"""Which masks a network is trained to give: the dataset's own, or those of a sequence's ends and what they imply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from trainables.common.errors import DataError
+from trainables.data.records import PHASES, SPLITS
+from trainables.data.store.frames import FrameStore
+
+Targets = Literal["labelled", "ends", "propagated"]
+
+
+@dataclass(frozen=True, eq=False)
+class DenseLabels:
+    """Pseudo-labels.
+
+    Attributes:
+        rows: of the frame store, int64 `(N,)`, each once.
+        masks: class indices uint8 `(N, S, S)`; may be mapped from a file.
+    """
+
+    rows: np.ndarray
+    masks: np.ndarray
+
+
+def targeted(store: FrameStore, targets: Targets, dense: DenseLabels | None) -> FrameStore:
+    """The store as a network is to see it.
+
+    Args:
+        store: the frames.
+        targets: "labelled" leaves it as it is; "ends" keeps the masks of end-diastole and end-systole alone, in every
+            split; "propagated" gives the frames between them, but for the test split's, the
+            pseudo-labels as well.
+        dense: of "propagated".
+    """
+    if targets == "labelled":
+        return store
+    index = np.array(store.index)
+    between = (index["stack"] == 0) & (index["phase"] == PHASES.index(""))
+    index["mask"][between] = -1
+    if targets == "ends":
+        return replace(store, index=index)
+    assert dense is not None
+    known = index["split"][dense.rows] != SPLITS.index("test")
+    added = np.flatnonzero(known & (index["mask"][dense.rows] < 0))
+    if len(added) == 0:
+        raise DataError("the pseudo-labels have no frame between the labelled ones; keep more frames (data.stride)")
+    index["mask"][dense.rows[added]] = len(store.masks) + added
+    return replace(store, index=index, masks=_After(store.masks, dense.masks))  # type: ignore[arg-type]
+
+
+class _After:
+    """Two arrays of masks as one, neither of them copied."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+        self._first, self._second = first, second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(N, S, S)`."""
+        return (len(self), *self._first.shape[1:])
+
+    def __getitem__(self, wanted: Any) -> np.ndarray:
+        """The masks with these indices, an integer or an array of them."""
+        numbers = np.asarray(wanted)
+        found = np.empty((*numbers.shape, *self._first.shape[1:]), self._first.dtype)
+        later = numbers >= len(self._first)
+        found[~later] = self._first[numbers[~later]]
+        found[later] = self._second[numbers[later] - len(self._first)]
+        return found

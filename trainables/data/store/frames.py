@@ -1,0 +1,183 @@
+"""The decoded frame store: uint8 frames and masks, memory-mapped, so that every process shares one copy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainables.common.errors import DataError
+from trainables.common.seeds import numpy_generator
+from trainables.data.records import GREY, SPLITS, Split
+
+STORE_VERSION = 2
+IMAGES, MASKS, INDEX, CLINICAL, META = "images.npy", "masks.npy", "index.npy", "clinical.npy", "meta.json"
+
+INDEX_DTYPE = np.dtype(
+    [
+        ("subject", np.int32),
+        ("split", np.int8),
+        ("view", np.int8),
+        ("sequence", np.int32),
+        ("frame", np.int32),
+        ("phase", np.int8),
+        ("mask", np.int64),
+        ("stack", np.uint8),
+        ("spacing", np.float32, (2,)),
+        ("plane", np.float32, (3, 3)),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameStore:
+    """A dataset, decoded. Open one with `FrameStore.open`; it costs milliseconds and no memory of its own.
+
+    Attributes:
+        folder: where it lies.
+        images: uint8 `(N, C, S, S)`.
+        masks: uint8 class indices `(M, S, S)`.
+        index: structured `(N,)`, a row a frame, frames of a sequence in order: `subject` (into `subjects`), `split`
+            (into SPLITS), `view` (into `views`), `sequence`, `frame` (0-based in its sequence), `phase` (into PHASES),
+            `mask` (row of `masks`, or -1), `stack` (1 where the sequence's frames are slices of one volume), `spacing`
+            ((row, column) mm of the stored pixel; NaN when unknown), `plane` (where the frame lies in the patient, in
+            mm along DICOM's axes: the centre of its first stored pixel, the step of a row down, the step of a column to
+            the right; NaN when unknown).
+        clinical: values `(sequences,)` by name, NaN when unknown: `ef` in percent, `edv` and `esv` in mL.
+        subjects: keyed hashes, in the order of the dataset's own identifiers.
+        classes: names of the class indices; the first is "background".
+        views: names of the views.
+        mean: of each channel over the train split, in 0..1.
+        std: likewise.
+        fingerprint: SHA-256 of the content; the same wherever the dataset lies and whatever key hashed its subjects.
+        faults: how many of each kind were met.
+        split_by: "official", "official, val by fractions" or "fractions".
+        channel_names: of the images' channels.
+    """
+
+    folder: Path
+    images: np.ndarray = field(repr=False)
+    masks: np.ndarray = field(repr=False)
+    index: np.ndarray = field(repr=False)
+    clinical: Mapping[str, np.ndarray] = field(repr=False)
+    subjects: tuple[str, ...] = field(repr=False)
+    classes: tuple[str, ...]
+    views: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    faults: Mapping[str, int]
+    split_by: str
+    channel_names: tuple[str, ...] = GREY
+
+    @classmethod
+    def open(cls, folder: Path) -> FrameStore:
+        """Map a prepared store.
+
+        Raises:
+            DataError: there is none in `folder`, or another version of this software made it.
+        """
+        try:
+            meta: dict[str, Any] = json.loads((folder / META).read_text())
+            if meta.pop("version") != STORE_VERSION:
+                raise DataError(f"{folder}: a frame store of another version; prepare the dataset again")
+            names = meta.pop("clinical")
+            images, masks, index, clinical = (_mapped(folder / name) for name in (IMAGES, MASKS, INDEX, CLINICAL))
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{folder}: not a frame store ({error}); prepare the dataset again") from None
+        values = {name: clinical[:, column] for column, name in enumerate(names)}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in meta.items()}
+        return cls(folder, images, masks, index, values, **fields)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrameStore:
+        """Itself: nothing in it ever changes."""
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[Path], FrameStore], tuple[Path]]:
+        """Pickle as the folder's name: another process maps the same pages instead of receiving a copy."""
+        return FrameStore.open, (self.folder,)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.index)
+
+    @property
+    def channels(self) -> int:
+        """Image channels C."""
+        return int(self.images.shape[1])
+
+    @property
+    def image_size(self) -> int:
+        """Side S of the square frames in pixels."""
+        return int(self.images.shape[2])
+
+    def rows(
+        self, split: Split, *, labelled: bool | None = None, subjects: Sequence[int] | np.ndarray | None = None
+    ) -> np.ndarray:
+        """The rows of a split, int64, ascending.
+
+        Args:
+            split: "train", "val" or "test".
+            labelled: only frames with a mask (True) or without (False); None for both.
+            subjects: only frames of these, as indices into `subjects`; None for all.
+        """
+        chosen = self.index["split"] == SPLITS.index(split)
+        if labelled is not None:
+            chosen &= (self.index["mask"] >= 0) == labelled
+        if subjects is not None:
+            chosen &= np.isin(self.index["subject"], np.asarray(subjects, np.int64))
+        return np.flatnonzero(chosen)
+
+    def split_subjects(self, split: Split, *, labelled: bool | None = None) -> np.ndarray:
+        """The subjects of a split (those with labelled frames, say), sorted indices into `subjects`."""
+        return np.unique(self.index["subject"][self.rows(split, labelled=labelled)]).astype(np.int64)
+
+    def one_per_sequence(
+        self, split: Split, seed: int, subjects: Sequence[int] | np.ndarray | None = None
+    ) -> Callable[[int], np.ndarray]:
+        """A chooser of one random frame a sequence for every epoch, as Saeed et al. (2022) pretrain.
+
+        It is drawn among the frames without a mask, which the store keeps strictly between end-diastole and
+        end-systole, and among all frames of a sequence that has none of those.
+
+        Args:
+            split: whose sequences.
+            seed: names the draw, together with the epoch.
+            subjects: only sequences of these; None for all.
+
+        Returns:
+            A function from the epoch to its rows, int64, one a sequence.
+        """
+        every = self.rows(split, subjects=subjects)
+        unlabelled = self.index["mask"][every] < 0
+        sequence = self.index["sequence"][every]
+        candidate = unlabelled | ~np.isin(sequence, sequence[unlabelled])
+        rows = every[candidate]
+        rows = rows[np.argsort(sequence[candidate], kind="stable")]
+        _, first, count = np.unique(self.index["sequence"][rows], return_index=True, return_counts=True)
+
+        def choose(epoch: int) -> np.ndarray:
+            share = numpy_generator(seed, "one_per_sequence", epoch).random(len(first))
+            return np.asarray(rows[first + (share * count).astype(np.int64)])
+
+        return choose
+
+
+def _mapped(path: Path) -> np.ndarray:
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path.name} is empty")
+    array = np.load(path, mmap_mode="r" if _has_items(path) else None, allow_pickle=False)
+    return np.asarray(array)
+
+
+def _has_items(path: Path) -> bool:
+    """Whether the array has any item: an empty one cannot be mapped."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, _ = read(file)
+    return 0 not in shape

@@ -1,0 +1,123 @@
+"""From a dataset on disk to a frame store: decoded once, whole or not at all, by one process while the others wait."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import hmac
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from trainables.common.errors import DataError, UserError
+from trainables.data.layouts import layout_name
+from trainables.data.records import Progress
+from trainables.data.settings import DataSettings
+from trainables.data.store.build import build_store
+from trainables.data.store.frames import STORE_VERSION, FrameStore
+from trainables.phantom import PHANTOMS, phantom_form
+
+
+def prepare(
+    settings: DataSettings,
+    root: Path | None,
+    storage: Path,
+    key: bytes,
+    progress: Progress | None = None,
+    *,
+    workers: int | None = None,
+) -> FrameStore:
+    """Open the frame store of a dataset, building it first where `storage` has none for these settings.
+
+    Args:
+        settings: which data, and how it is decoded.
+        root: the dataset's folder, or None for `settings.path` or the phantom.
+        storage: folder of all stores and generated phantoms.
+        key: secret under which the subjects' identifiers are hashed.
+        progress: told of each step.
+        workers: decoding processes; None chooses by the amount of work.
+
+    Raises:
+        DataError: the dataset is missing, damaged, or loses more than its settings tolerate.
+    """
+    root = dataset_root(settings, root, storage, progress)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder, expected {settings.layout.title}")
+    folder = storage / "frames" / f"{layout_name(settings.layout)}-{_digest(settings, root, key)}"
+    _once(folder, lambda part: build_store(root, settings, key, part, progress=progress, workers=workers))
+    return FrameStore.open(folder)
+
+
+def dataset_root(settings: DataSettings, root: Path | None, storage: Path, progress: Progress | None = None) -> Path:
+    """The folder of the raw dataset; a phantom is generated under `storage` where it is not there yet.
+
+    Raises:
+        DataError: neither a folder nor a phantom is given, or no phantom can be had in this layout.
+    """
+    if root is not None:
+        return root
+    if settings.path is not None:
+        return Path(settings.path).expanduser()
+    if settings.phantom is None:
+        raise DataError(f"dataset '{settings.layout.title}': no folder given; set its path, or a phantom to generate")
+    phantom = settings.phantom
+    form = phantom_form(settings.layout, phantom.form)
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(phantom), sort_keys=True).encode()).hexdigest()[:12]
+    folder = storage / "phantom" / f"{form}-{digest}"
+    _once(folder, lambda part: PHANTOMS[form].write(part, phantom, progress), resume=False)
+    return folder
+
+
+def _digest(settings: DataSettings, root: Path, key: bytes) -> str:
+    """Names the store: the settings, the state of the dataset's files, and the key."""
+    chosen = dataclasses.asdict(settings)
+    for where in ("path", "phantom"):
+        del chosen[where]
+    chosen["layout"] = [layout_name(settings.layout), chosen["layout"]]
+    state = hashlib.sha256(json.dumps([STORE_VERSION, chosen], sort_keys=True).encode())
+    state.update(hmac.digest(key, b"frame store", "sha256"))
+    for name, size, changed in sorted(_files(root)):
+        state.update(f"{name}\0{size}\0{changed}\n".encode(errors="surrogateescape"))
+    return state.hexdigest()[:16]
+
+
+def _files(root: Path) -> Iterator[tuple[str, int, int]]:
+    """Relative path, size and modification time (ns) of every file below `root`."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(folder, name)  # noqa: PTH118 - ten times as fast as Path, over all files of a dataset
+            with contextlib.suppress(OSError):
+                status = os.stat(path)  # noqa: PTH116
+                yield os.path.relpath(path, root), status.st_size, status.st_mtime_ns
+
+
+def _once(folder: Path, make: Callable[[Path], None], *, resume: bool = True) -> None:
+    """Have `make` fill `folder`, unless it exists; another process that wants it too waits for the first.
+
+    A `make` that can resume is given what a killed one left.
+    """
+    if folder.exists():
+        return
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A decoding process that runs its parent's script anew would wait here for ever, for its parent.
+        raise RuntimeError('a script that prepares data has to do so under `if __name__ == "__main__":`')
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return
+        part = folder.parent / f".{folder.name}.part"
+        if not resume:
+            shutil.rmtree(part, ignore_errors=True)  # whoever holds the lock is alone here
+        part.mkdir(exist_ok=True)
+        try:
+            make(part)
+        except UserError:
+            shutil.rmtree(part, ignore_errors=True)  # it would come to the same end again
+            raise
+        part.rename(folder)

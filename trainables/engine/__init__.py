@@ -1,0 +1,1 @@
+"""Training engine: tasks, trainer, validation, checkpoints and optimizers."""

@@ -1,0 +1,54 @@
+"""nnU-Net's place among the networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trainables.common.errors import UserError
+from trainables.networks.backbones import BackboneSettings
+from trainables.networks.network import NetworkSettings, SegmentationNetwork
+from trainables.networks.unet import UNetEncoder
+
+
+@dataclass(frozen=True)
+class NnUNet(NetworkSettings):
+    """nnU-Net plans its own network, patches, augmentation, loss, optimizer and schedule.
+
+    Of the downstream settings it takes the labelled subjects, views, targets, folds and `fit.epochs`; it starts from
+    random weights. It needs the package nnunetv2 (the extra `nnunet`).
+
+    Attributes:
+        configuration: "2d" segments frames, "3d_fullres" sequences or volumes.
+        iterations: training steps of an epoch, from 1 up; 250 are nnU-Net's own.
+        mirror: axes that are mirrored in training and when predicting: "space" for rows and columns, "all" for time or
+            slices too, "none".
+    """
+
+    backbone: BackboneSettings = field(default_factory=UNetEncoder, init=False)
+    configuration: Literal["2d", "3d_fullres"] = "2d"
+    iterations: int = 250
+    mirror: Literal["none", "space", "all"] = "space"
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise ValueError(f"iterations is {self.iterations}, expected a whole number from 1 up")
+
+    @property
+    def over_time(self) -> bool:
+        """Whether it segments sequences."""
+        return self.configuration == "3d_fullres"
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Axes to mirror; the first of three is time or slice."""
+        space = (1, 2) if self.over_time else (0, 1)
+        return {"none": (), "space": space, "all": (0, *space) if self.over_time else space}[self.mirror]
+
+    def build(self, in_channels: int, classes: int) -> SegmentationNetwork:
+        """Not by us.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("network: nnunet builds its own and cannot be pretrained; expected pretext.method: random")

@@ -1,0 +1,85 @@
+"""Generated examinations: anatomy that moves, imaged, and written to disk as real datasets are published."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.common.errors import UserError, did_you_mean
+from trainables.common.registry import Registry
+from trainables.data.layouts.acdc import Acdc
+from trainables.data.layouts.camus import Camus
+from trainables.data.layouts.cardiac_dicom import CardiacDicom
+from trainables.data.layouts.chaos import Chaos
+from trainables.data.layouts.decathlon import Decathlon
+from trainables.data.layouts.echonet import EchoNetDynamic
+from trainables.data.layouts.manifest import Manifest
+from trainables.data.layouts.mnms import Mnms, Mnms2
+from trainables.data.layouts.ted import Ted
+from trainables.data.layouts.ukbb import UkBiobank
+from trainables.data.records import Layout, Progress
+from trainables.phantom.settings import PhantomSettings
+from trainables.phantom.writers.acdc import write_acdc
+from trainables.phantom.writers.camus import write_camus
+from trainables.phantom.writers.camus_mhd import write_camus_mhd
+from trainables.phantom.writers.cardiac_dicom import write_cardiac_dicom
+from trainables.phantom.writers.chaos import write_chaos
+from trainables.phantom.writers.decathlon import write_liver, write_prostate
+from trainables.phantom.writers.echonet import write_echonet
+from trainables.phantom.writers.manifest import write_manifest
+from trainables.phantom.writers.mnms import write_mnms, write_mnms2
+from trainables.phantom.writers.ted import write_ted
+from trainables.phantom.writers.ukbb import write_ukbb
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A kind of generated dataset.
+
+    Attributes:
+        layout: that reads it.
+        write: puts it below a folder.
+    """
+
+    layout: type[Layout]
+    write: Callable[[Path, PhantomSettings, Progress | None], None]
+
+
+PHANTOMS: Registry[Phantom] = Registry(
+    "phantom",
+    {
+        "echonet": Phantom(EchoNetDynamic, write_echonet),
+        "camus": Phantom(Camus, write_camus),
+        "camus_mhd": Phantom(Camus, write_camus_mhd),
+        "ted": Phantom(Ted, write_ted),
+        "acdc": Phantom(Acdc, write_acdc),
+        "mnms": Phantom(Mnms, write_mnms),
+        "mnms2": Phantom(Mnms2, write_mnms2),
+        "ukbb": Phantom(UkBiobank, write_ukbb),
+        "cardiac_dicom": Phantom(CardiacDicom, write_cardiac_dicom),
+        "decathlon_prostate": Phantom(Decathlon, write_prostate),
+        "decathlon_liver": Phantom(Decathlon, write_liver),
+        "chaos": Phantom(Chaos, write_chaos),
+        "manifest": Phantom(Manifest, write_manifest),
+    },
+)
+
+
+def phantom_form(layout: Layout, form: str | None) -> str:
+    """The name of the phantom that is written in a layout.
+
+    Args:
+        layout: that has to read it.
+        form: the one that is wanted; None for the layout's first.
+
+    Raises:
+        UserError: the layout has no phantom, or none of this name.
+    """
+    forms = [name for name, phantom in PHANTOMS.items() if phantom.layout is type(layout)]
+    if not forms:
+        raise UserError(f"there is no phantom of {layout.title}; give the path of a real dataset")
+    if form is not None and form not in forms:
+        raise UserError(f"{layout.title} has no phantom '{form}'{did_you_mean(form, forms)}")
+    return form or forms[0]
+
+
+__all__ = ["PHANTOMS", "Phantom", "PhantomSettings", "phantom_form", "write_camus", "write_echonet"]

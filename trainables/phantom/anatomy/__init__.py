@@ -1,0 +1,1 @@
+"""Generated anatomy: hearts, abdomens, pelvises, chests."""

@@ -1,0 +1,1 @@
+"""Simulated image formation: ultrasound, MR contrast, cine sequences."""

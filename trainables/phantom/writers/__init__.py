@@ -1,0 +1,1 @@
+"""Writers of phantoms in the datasets' published layouts."""

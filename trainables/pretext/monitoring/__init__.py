@@ -1,0 +1,1 @@
+"""Measures of a pretraining while it runs: collapse, embedding statistics, probes."""

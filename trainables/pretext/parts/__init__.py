@@ -1,0 +1,1 @@
+"""Building blocks that pretext methods share."""
