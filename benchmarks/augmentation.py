@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from benchmarks import results
 from benchmarks.peers import alone, installed
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.networks.torchvision_ops import torchvision
 
@@ -65,7 +65,7 @@ def kernel(size: int) -> int:
 
 def ours(images: torch.Tensor, size: int) -> Views:
     policy = Policy(size=size)
-    return lambda turn: len(policy.apply(images, None, Draw(turn, BATCH, 0, BATCH))[0])
+    return lambda turn: len(policy.apply(images, None, BatchRNG(turn, BATCH, 0, BATCH))[0])
 
 
 def by_lightly(images: torch.Tensor, size: int) -> Views:

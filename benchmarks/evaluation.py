@@ -18,7 +18,7 @@ import torch
 from benchmarks import results
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batches
-from trainables.data.store.synthetic_store import made_up_store
+from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 from trainables.engine.optim.optimizers import Adam
@@ -43,7 +43,7 @@ class Epochs:
 def epoch(device: torch.device, *, evaluated: bool, overlapped: bool) -> float:
     """Seconds of one of `EPOCHS` epochs."""
     torch.manual_seed(0)
-    store = made_up_store(2 * IMAGES, 64, 1)
+    store = synthetic_store(2 * IMAGES, 64, 1)
     network = DeepLabV3(backbone=TinyResNet(), rates=(2, 4, 6), width=32).build(1, len(store.classes))
     task = Segmentation(network, DiceCrossEntropy(), Policy.mild(), store)
     train = Batches(store, np.arange(IMAGES), 16, masks=True)

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import evaluation, results
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch, Batches
-from trainables.data.store.synthetic_store import made_up_store
+from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 from trainables.engine.optim.optimizers import Adam
@@ -81,7 +81,7 @@ def synchronised(device: torch.device) -> float:
 
 def task_of(name: str, scale: Scale, count: int) -> tuple[Task, Batches]:
     """A task and its batches of so many images."""
-    store = made_up_store(count, scale.size, 1)
+    store = synthetic_store(count, scale.size, 1)
     rows = np.arange(count)
     if name == "SimCLR":
         return SimCLR().build(scale.backbone.build(1), Policy(), store), Batches(store, rows, count)
@@ -170,7 +170,7 @@ def largest_batch(scale: Scale, settings: dict[str, Any]) -> int:
 def small_trial(number: int, scale: Scale, seconds: float, images: Any) -> None:
     """One of several trials on the device, each a process: images in so many seconds."""
     torch.set_num_threads(1)
-    store = made_up_store(128, min(64, scale.size), 1)
+    store = synthetic_store(128, min(64, scale.size), 1)
     network = DeepLabV3(backbone=TinyResNet(), rates=(2, 4, 6), width=32).build(1, len(store.classes))
     task = Segmentation(network, DiceCrossEntropy(), Policy.mild(), store)
     batches = Batches(store, np.arange(128), 16, masks=True)
@@ -197,7 +197,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
         from lightly.transforms import SimCLRTransform
 
         self._transform, self._count = SimCLRTransform(input_size=size), count
-        self._images = made_up_store(64, size, 1).images[:, 0]
+        self._images = synthetic_store(64, size, 1).images[:, 0]
 
     def __len__(self) -> int:
         return self._count
@@ -252,7 +252,7 @@ def by_lightly(scale: Scale) -> float:
 
 def through_the_loop(scale: Scale) -> float:
     """Images a second of the whole loop: batches from the store, copies, augmentation, training."""
-    store = made_up_store(scale.pretext * scale.steps, scale.size, 1)
+    store = synthetic_store(scale.pretext * scale.steps, scale.size, 1)
     task = SimCLR().build(scale.backbone.build(1), Policy(), store)
     batches = Batches(store, np.arange(scale.pretext * scale.steps), scale.pretext)
     result = fit(task, batches, None, FitSettings(2, scale.pretext, Adam()), LocalRuntime(device=scale.device), 0)

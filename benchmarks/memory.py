@@ -19,7 +19,7 @@ from benchmarks import results
 from benchmarks.peers import alone
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batches
-from trainables.data.store.synthetic_store import made_up_store
+from trainables.data.store.synthetic_store import synthetic_store
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.trainer import FitSettings, fit
@@ -48,7 +48,7 @@ def measure(way: str, batch: int, size: int) -> Measured:
     """In this process, which should be a fresh one."""
     torch.set_num_threads(1)
     parts, recompute = WAYS[way]
-    store = made_up_store(batch, size, 1)
+    store = synthetic_store(batch, size, 1)
     task = SimCLR().build(ResNet18().build(1), Policy(), store)
     settings = FitSettings(
         2, batch, Adam(), precision="float32", micro_batch=batch // parts if parts else None, recompute=recompute

@@ -30,10 +30,10 @@ from benchmarks import results
 from benchmarks.peers import alone
 from study.config.definition import Study, load_study
 from study.execution import launch, sweep
-from study.planning.jobs import Job, Need, Outcome
+from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.progress import Progress
-from study.scheduling.scheduler import Agenda
+from study.scheduling.scheduler import JobScheduler
 from study.storage.ledger import Ledger, follow, read_ledger
 from study.storage.workspace import Workspace
 
@@ -112,22 +112,22 @@ def bookkeeping(trials: int, cells: int) -> Bookkeeping:
         plan = Plan(study, lambda settings: next(iter(datasets.values())))
         with contextlib.closing(Ledger(place.study("bookkeeping").ledger, time.time)) as ledger:
             started = time.perf_counter()
-            agenda = Agenda(plan, ledger, lambda digest: True)
-            while (job := agenda.next(Need(cpus=GPUS))) is not None:
-                end(agenda, job)
+            scheduler = JobScheduler(plan, ledger, lambda digest: True)
+            while (job := scheduler.next(ResourceRequest(cpus=GPUS))) is not None:
+                end(scheduler, job)
             return Bookkeeping(trials, cells, time.perf_counter() - started)
 
 
-def end(agenda: Agenda, job: Job) -> None:
+def end(scheduler: JobScheduler, job: Job) -> None:
     """A made-up course of training: the nearer the rate to 1e-3 the better."""
     rate = dict(job.params).get("downstream.fit.optimizer.lr", 1e-3)
     reached = 1 - 0.1 * abs(np.log10(rate) + 3)
     for epoch in range(1, EPOCHS + 1):
         metrics = {"val/dice": float(reached * epoch / EPOCHS)}
-        if agenda.report(job.id, epoch, metrics):
-            agenda.finish(job.id, Outcome("stopped", metrics, epoch, 1.0))
+        if scheduler.report(job.id, epoch, metrics):
+            scheduler.finish(job.id, Outcome("stopped", metrics, epoch, 1.0))
             return
-    agenda.finish(job.id, Outcome("completed", metrics, EPOCHS, 1.0))
+    scheduler.finish(job.id, Outcome("completed", metrics, EPOCHS, 1.0))
 
 
 def waiting(seconds: float) -> Callable[[dict[str, Any]], None]:

@@ -27,7 +27,7 @@ BUDGET_SPENT = 5
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """The driver and the processes below it at one moment."""
 
     minutes: float
@@ -39,7 +39,7 @@ class Look:
     driver_threads: int
 
 
-def look(driver: psutil.Process, started: float, place: Workspace) -> Look:
+def look(driver: psutil.Process, started: float, place: Workspace) -> LineStyle:
     """Now."""
     below = driver.children(recursive=True)
     sizes = []
@@ -50,7 +50,7 @@ def look(driver: psutil.Process, started: float, place: Workspace) -> Look:
             continue
     ledger = place.study("soak").ledger
     done = sum(1 for _ in follow(read_ledger(ledger), "finished")) if ledger.exists() else 0
-    return Look(
+    return LineStyle(
         round((time.monotonic() - started) / 60, 1),
         done,
         round(driver.memory_info().rss / 1e6, 1),

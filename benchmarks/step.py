@@ -24,11 +24,11 @@ from benchmarks import results
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batches
 from trainables.data.store.frames import FrameStore
-from trainables.data.store.synthetic_store import made_up_store
+from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 from trainables.engine.optim.optimizers import Adam
-from trainables.engine.runtime import LocalRuntime, placed
+from trainables.engine.runtime import LocalRuntime, to_device
 from trainables.engine.task import Task
 from trainables.engine.trainer import FitSettings, cpu_has_bf16, fit
 from trainables.networks.deeplabv3 import DeepLabV3
@@ -95,7 +95,7 @@ def loop(task: Task, batches: Batches) -> float:
 def measure(case: str, seconds: float) -> Overhead:
     """Both in turns, for so long at least."""
     build, batch, size, steps = CASES[case]
-    store = made_up_store(batch * steps, size, 1)
+    store = synthetic_store(batch * steps, size, 1)
     batches = Batches(store, np.arange(batch * steps), batch, masks=build is deeplabv3_tiny)
     times: list[tuple[float, float]] = []
     started = time.perf_counter()
@@ -123,7 +123,7 @@ class Precisions:
 
 def precisions(turns: int = 3) -> Precisions:
     """Medians over turns; the first warms up."""
-    network = placed(DeepLabV3(backbone=ResNet50()).build(1, 4), torch.device("cpu")).train()
+    network = to_device(DeepLabV3(backbone=ResNet50()).build(1, 4), torch.device("cpu")).train()
     images = torch.rand(8, 1, 112, 112)
     times = [[forward_backward(network, images, bf16=bf16) for bf16 in (False, True)] for _ in range(turns + 1)]
     return Precisions(*(1000 * float(np.median(column)) for column in zip(*times[1:], strict=True)))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.legend import row_legend
-from analysis.figures.style import Look, looks, new_figure, styled
+from analysis.figures.style import LineStyle, looks, new_figure, styled
 from analysis.io.load import StudyResults
 from analysis.tables.grid import Grid
 
@@ -56,8 +56,8 @@ def _pretext_histories(results: StudyResults) -> dict[str, list[pd.Series]]:
     return found
 
 
-def _pretext_panels(panels: np.ndarray, pretext: Mapping[str, list[pd.Series]], style: Mapping[str, Look]) -> None:
-    other = Look("#4d4d4d", "#ffffff", "o", "-")
+def _pretext_panels(panels: np.ndarray, pretext: Mapping[str, list[pd.Series]], style: Mapping[str, LineStyle]) -> None:
+    other = LineStyle("#4d4d4d", "#ffffff", "o", "-")
     for axes, (method, losses) in zip(panels, pretext.items(), strict=True):
         look = style.get(method, other)
         for loss in losses:
@@ -67,7 +67,7 @@ def _pretext_panels(panels: np.ndarray, pretext: Mapping[str, list[pd.Series]], 
 
 
 def _replicate_panels(
-    panels: np.ndarray, results: StudyResults, grid: Grid, metric: str, style: Mapping[str, Look]
+    panels: np.ndarray, results: StudyResults, grid: Grid, metric: str, style: Mapping[str, LineStyle]
 ) -> None:
     for axes, column in zip(panels, grid.columns, strict=True):
         for row in grid.rows:
@@ -77,7 +77,7 @@ def _replicate_panels(
     panels[0].set_ylabel("Validation " + results.plan.metric.capitalize())
 
 
-def _replicate_lines(axes: Axes, results: StudyResults, cell: str, metric: str, look: Look) -> None:
+def _replicate_lines(axes: Axes, results: StudyResults, cell: str, metric: str, look: LineStyle) -> None:
     histories = [results.history(job) for job in results.of_kind("replicate", cell)["id"]]
     curves = [history[metric].dropna() for history in histories if metric in history]
     for curve in curves:
@@ -87,7 +87,7 @@ def _replicate_lines(axes: Axes, results: StudyResults, cell: str, metric: str, 
         _line(axes, mean, look, 1.8)
 
 
-def _line(axes: Axes, curve: pd.Series, look: Look, width: float) -> None:
+def _line(axes: Axes, curve: pd.Series, look: LineStyle, width: float) -> None:
     """A curve by epoch with a few markers, which tell it apart in grey."""
     every = max(1, -(-len(curve) // 5))
     axes.plot(

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.figures.legend import row_legend
-from analysis.figures.style import Look, looks, new_figure, styled
+from analysis.figures.style import LineStyle, looks, new_figure, styled
 from analysis.io.load import StudyResults
 from analysis.stats.comparisons import estimate_of
 from analysis.stats.intervals import Estimate
-from analysis.stats.label_efficiency import Worth
+from analysis.stats.label_efficiency import LabelEquivalence
 from analysis.tables.grid import FRACTION, Grid
 
 
@@ -42,7 +42,7 @@ def dice_vs_labels(results: StudyResults, grid: Grid) -> Figure:
     return figure
 
 
-def worth_of_labels(grid: Grid, found: Sequence[Worth]) -> Figure | None:
+def worth_of_labels(grid: Grid, found: Sequence[LabelEquivalence]) -> Figure | None:
     """Times the labels that each pretraining is worth, with intervals, by the amount of labels; both logarithmic.
 
     An arrow stands at the end of what could be told apart: the truth is there or beyond.
@@ -84,7 +84,7 @@ def worth_of_labels(grid: Grid, found: Sequence[Worth]) -> Figure | None:
     return figure
 
 
-def _row(axes: Axes, results: StudyResults, cells: Mapping[float, str], look: Look, aside: float) -> None:
+def _row(axes: Axes, results: StudyResults, cells: Mapping[float, str], look: LineStyle, aside: float) -> None:
     """A row by position: line, intervals, and its replicates, set `aside` from the intervals that would hide them."""
     found: dict[float, Estimate] = {}
     for position, cell in cells.items():

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import Look
+from analysis.figures.style import LineStyle
 
 
-def row_legend(figure: Figure, rows: Sequence[str], style: Mapping[str, Look], caption: str) -> None:
+def row_legend(figure: Figure, rows: Sequence[str], style: Mapping[str, LineStyle], caption: str) -> None:
     """Name the rows in a strip below the axes, where it hides no data."""
     handles = [
         Line2D([], [], color=style[row].colour, linestyle=style[row].dash, marker=style[row].marker, label=row, ms=6)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import Look, looks, new_figure, panel_shape, panels_of, styled
+from analysis.figures.style import LineStyle, looks, new_figure, panel_shape, panels_of, styled
 from analysis.io.load import StudyResults
 from analysis.tables.grid import Grid
 
@@ -48,7 +48,7 @@ def _pair(results: StudyResults, grid: Grid, row: str) -> np.ndarray | None:
     return np.stack([a.mean(axis=0), b.mean(axis=0)]) if a.size else None
 
 
-def _panel(axes: Axes, pair: np.ndarray, look: Look, limits: tuple[float, float]) -> None:
+def _panel(axes: Axes, pair: np.ndarray, look: LineStyle, limits: tuple[float, float]) -> None:
     axes.plot(limits, limits, color="#888888", lw=1)
     axes.plot(pair[0], pair[1], look.marker, color=look.colour, ms=4.5, alpha=0.65, mew=0)
     better = int((pair[1] > pair[0]).sum())

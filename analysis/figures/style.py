@@ -55,7 +55,7 @@ DPI = 200
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """How one row of a grid is drawn, in every figure.
 
     Attributes:
@@ -71,7 +71,7 @@ class Look:
     dash: Any
 
 
-def looks(rows: Iterable[str], first: Iterable[str] = ()) -> dict[str, Look]:
+def looks(rows: Iterable[str], first: Iterable[str] = ()) -> dict[str, LineStyle]:
     """A look for every row; the `first` rows (references) come first and so are grey."""
     leading = tuple(dict.fromkeys(first))
     names = dict.fromkeys([*leading, *rows])
@@ -79,9 +79,9 @@ def looks(rows: Iterable[str], first: Iterable[str] = ()) -> dict[str, Look]:
     return {name: _look(number) for number, name in enumerate(names, start)}
 
 
-def _look(number: int) -> Look:
+def _look(number: int) -> LineStyle:
     colour, tint = _COLOURS[number % len(_COLOURS)]
-    return Look(colour, tint, _MARKERS[number % len(_MARKERS)], _DASHES[number % len(_DASHES)])
+    return LineStyle(colour, tint, _MARKERS[number % len(_MARKERS)], _DASHES[number % len(_DASHES)])
 
 
 def styled(**changes: Any) -> AbstractContextManager[None]:

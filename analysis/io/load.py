@@ -20,7 +20,7 @@ KINDS = (*SHARED, "trial", "replicate")
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedStudy:
     """What was planned, as `plan.json` says.
 
     Attributes:
@@ -70,7 +70,7 @@ class StudyResults:
     """
 
     folder: StudyFolder
-    plan: Plan
+    plan: PlannedStudy
     jobs: pd.DataFrame
     subjects: pd.DataFrame
     images: pd.DataFrame = field(repr=False)
@@ -137,7 +137,7 @@ def load(folder: StudyFolder) -> StudyResults:
     )
 
 
-def _read_plan(path: Path) -> Plan:
+def _read_plan(path: Path) -> PlannedStudy:
     if not path.exists():
         raise UserError(f"{path}: no such file, expected the plan of a study that has been run")
     try:
@@ -147,7 +147,7 @@ def _read_plan(path: Path) -> Plan:
         spec, metric = raw.get("spec") or {}, raw["search"]["metric"]
         search = spec.get("search") or {}
         need = (spec.get("resources") or {}).get("downstream") or {}
-        return Plan(
+        return PlannedStudy(
             name=raw["name"],
             title=raw.get("title") or raw["name"],
             factors=factors,
@@ -173,7 +173,7 @@ def _base(factors: Mapping[str, tuple[str, ...]], design: Mapping[str, Any]) -> 
     return {factor: factors[factor][0 if kind == "one_out" else -1] for factor in over}
 
 
-def _jobs(plan: Plan, events: list[Event]) -> pd.DataFrame:
+def _jobs(plan: PlannedStudy, events: list[Event]) -> pd.DataFrame:
     """One row a job; of a job that was retried, its last end."""
     ends = outcomes(events)
     first = ["id", "kind", "cell", *plan.factors, "index", "status", "epochs", "seconds", "reason", "gpu_hours"]
@@ -181,7 +181,7 @@ def _jobs(plan: Plan, events: list[Event]) -> pd.DataFrame:
     return frame.reindex(columns=[*first, *(name for name in frame.columns if name not in first)])
 
 
-def _job(plan: Plan, event: Event) -> dict[str, Any]:
+def _job(plan: PlannedStudy, event: Event) -> dict[str, Any]:
     cell = event.get("cell")
     return {
         "id": event["job"],
@@ -199,12 +199,12 @@ def _job(plan: Plan, event: Event) -> dict[str, Any]:
     }
 
 
-def _levels(plan: Plan, cell: str | None) -> dict[str, str | None]:
+def _levels(plan: PlannedStudy, cell: str | None) -> dict[str, str | None]:
     levels = plan.cells.get(cell, {}) if cell is not None else {}
     return {factor: levels.get(factor) for factor in plan.factors}
 
 
-def _images(folder: StudyFolder, plan: Plan, jobs: pd.DataFrame) -> pd.DataFrame:
+def _images(folder: StudyFolder, plan: PlannedStudy, jobs: pd.DataFrame) -> pd.DataFrame:
     replicates = jobs[(jobs["kind"] == "replicate") & (jobs["status"] == "completed")]
     tables = []
     for job, cell, index in zip(replicates["id"], replicates["cell"], replicates["index"], strict=True):
@@ -229,7 +229,7 @@ def _read_test(path: Path) -> pd.DataFrame:
     return table
 
 
-def _by_subject(plan: Plan, images: pd.DataFrame) -> pd.DataFrame:
+def _by_subject(plan: PlannedStudy, images: pd.DataFrame) -> pd.DataFrame:
     keys = ["cell", *plan.factors, "replicate", "subject"]
     scores = [name for name in images.columns if name == "dice" or name.startswith("dice/")]
     if images.empty:

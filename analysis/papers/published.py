@@ -18,7 +18,7 @@ TABLES = Path(__file__).with_name("papers.csv")
 
 
 @dataclass(frozen=True)
-class Printed:
+class PublishedResult:
     """One printed figure.
 
     Attributes:
@@ -48,11 +48,11 @@ class Printed:
         )
 
 
-def printed(study: str) -> list[Printed]:
+def printed(study: str) -> list[PublishedResult]:
     """The printed figures of the paper that a study, or a profile of it, is of; none for other studies."""
     with TABLES.open(newline="") as file:
         rows = [
-            Printed(study_file, source, network, method, float(labels), float(dice))
+            PublishedResult(study_file, source, network, method, float(labels), float(dice))
             for study_file, source, network, method, labels, dice in list(csv.reader(file))[1:]
         ]
     return [row for row in rows if study == row.study or study.startswith(f"{row.study}-")]
@@ -86,7 +86,7 @@ def paper_table(results: StudyResults) -> Table | None:
     return Table("Dice beside the paper's", header, body, (note,), pd.DataFrame(data))
 
 
-def _entry(of_cell: Mapping[str, Printed], measured: Mapping[str, float], cell: str | None) -> Entry:
+def _entry(of_cell: Mapping[str, PublishedResult], measured: Mapping[str, float], cell: str | None) -> Entry:
     if cell is None:
         return Entry("-")
     value = measured.get(cell, float("nan"))

@@ -39,7 +39,7 @@ PAGE, SUMMARY, WRITTEN = "report.html", "summary.md", "files.json"
 
 
 @dataclass(frozen=True)
-class View:
+class ReportOptions:
     """How a reader wants a study to be laid out.
 
     Attributes:
@@ -53,7 +53,7 @@ class View:
     margin: float = MARGIN
 
 
-def write_report(folder: StudyFolder, console: Console, view: View | None = None) -> Path:
+def write_report(folder: StudyFolder, console: Console, view: ReportOptions | None = None) -> Path:
     """Write the report of a study that is finished or still running, and print it.
 
     Args:
@@ -68,7 +68,7 @@ def write_report(folder: StudyFolder, console: Console, view: View | None = None
     Raises:
         UserError: there is no such study, a file of it is damaged, or it has no such factor.
     """
-    view = view or View()
+    view = view or ReportOptions()
     results = load(folder)
     grid = arrange(results.plan, view.rows, view.columns)
     remarks: list[str] = []
@@ -104,7 +104,7 @@ def failure_sentences(results: StudyResults) -> list[str]:
     return [f"{job} failed: {reason}." for job, reason in zip(failed["id"], failed["reason"], strict=True)]
 
 
-def _sections(results: StudyResults, grid: Grid, view: View, remarks: list[str]) -> list[Section]:
+def _sections(results: StudyResults, grid: Grid, view: ReportOptions, remarks: list[str]) -> list[Section]:
     over_time = temporal_section(results, lambda: _frames(results))
     return [
         _scores(results, grid, view, compares_otherwise=bool(over_time.sentences)),
@@ -116,7 +116,7 @@ def _sections(results: StudyResults, grid: Grid, view: View, remarks: list[str])
     ]
 
 
-def _scores(results: StudyResults, grid: Grid, view: View, *, compares_otherwise: bool) -> Section:
+def _scores(results: StudyResults, grid: Grid, view: ReportOptions, *, compares_otherwise: bool) -> Section:
     comparisons = compare(results, grid)
     sentences = _conclusions(comparisons, grid) if comparisons or not compares_otherwise else []
     if results.plan.base:

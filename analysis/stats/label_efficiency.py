@@ -23,7 +23,7 @@ EXPONENTS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 
 @dataclass(frozen=True)
-class Enough:
+class MinimalLabels:
     """The fewest labels that are not worse than all of them by more than a margin (non-inferiority).
 
     Attributes:
@@ -53,7 +53,7 @@ class Enough:
 
 
 @dataclass(frozen=True)
-class Worth:
+class LabelEquivalence:
     """How many times its labels the reference would need for the same Dice, by the reference's fitted curve.
 
     Attributes:
@@ -95,7 +95,7 @@ class Worth:
         return f"less than {least:.3g}x" if times <= least else f"{times:.2g}x"
 
 
-def enough(results: StudyResults, grid: Grid, margin: float = MARGIN) -> list[Enough]:
+def enough(results: StudyResults, grid: Grid, margin: float = MARGIN) -> list[MinimalLabels]:
     """Of every row with several amounts of labels that have been measured, in the grid's order.
 
     An amount is enough when the lower end of the paired 95% interval of its difference from the most labels is above
@@ -115,11 +115,11 @@ def enough(results: StudyResults, grid: Grid, margin: float = MARGIN) -> list[En
                 break
             fewest = column
         if known:
-            found.append(Enough(row, most, fewest, margin, known))
+            found.append(MinimalLabels(row, most, fewest, margin, known))
     return found
 
 
-def worth(results: StudyResults, grid: Grid) -> list[Worth]:
+def worth(results: StudyResults, grid: Grid) -> list[LabelEquivalence]:
     """Of every row with a reference at every amount of labels but the most, beyond which no curve is followed.
 
     The reference's curve a - b n^-c (power law, as learning curves are) is fitted anew in every resample of subjects
@@ -142,7 +142,7 @@ def worth(results: StudyResults, grid: Grid) -> list[Worth]:
             times = needed[:, index] / amounts[index]
             low, high = np.quantile(times[1:], tails)
             bounds = (float(amounts[0] / amounts[index]), float(amounts[-1] / amounts[index]))
-            found.append(Worth(row, reference, column, float(times[0]), float(low), float(high), bounds))
+            found.append(LabelEquivalence(row, reference, column, float(times[0]), float(low), float(high), bounds))
     return found
 
 
@@ -173,7 +173,7 @@ def labels_needed(amounts: Scores, curve: Scores, reached: Scores) -> Scores:
     return found
 
 
-def efficiency_table(grid: Grid, found: Sequence[Worth]) -> Table:
+def efficiency_table(grid: Grid, found: Sequence[LabelEquivalence]) -> Table:
     """Times the labels, a row a pretraining and a column an amount of labels."""
     places = {(each.row, each.column): each for each in found}
     rows = list(dict.fromkeys(each.row for each in found))

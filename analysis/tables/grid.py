@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from analysis.io.load import Plan
+from analysis.io.load import PlannedStudy
 from trainables.common.errors import UserError, did_you_mean
 
 REFERENCE = "random"
@@ -81,7 +81,10 @@ class Grid:
 
 
 def arrange(
-    plan: Plan, rows: str | tuple[str, ...] | None = None, columns: str | None = None, reference: str = REFERENCE
+    plan: PlannedStudy,
+    rows: str | tuple[str, ...] | None = None,
+    columns: str | None = None,
+    reference: str = REFERENCE,
 ) -> Grid:
     """Lay out a plan's cells.
 
@@ -110,7 +113,7 @@ def arrange(
     )
 
 
-def _default_columns(plan: Plan) -> str | None:
+def _default_columns(plan: PlannedStudy) -> str | None:
     for amount in (FRACTION, COUNT):
         if amount in plan.factors:
             return amount
@@ -118,7 +121,7 @@ def _default_columns(plan: Plan) -> str | None:
     return crossed[-1] if len(crossed) > 1 else None
 
 
-def _check(plan: Plan, down: tuple[str, ...], across: str | None) -> None:
+def _check(plan: PlannedStudy, down: tuple[str, ...], across: str | None) -> None:
     used = (*down, *((across,) if across else ()))
     for factor in used:
         if factor not in plan.factors:
@@ -130,7 +133,7 @@ def _check(plan: Plan, down: tuple[str, ...], across: str | None) -> None:
             )
 
 
-def _title(plan: Plan, levels: Mapping[str, str], factors: tuple[str, ...]) -> str:
+def _title(plan: PlannedStudy, levels: Mapping[str, str], factors: tuple[str, ...]) -> str:
     """The levels' names; of an ablation, what is other than in its base."""
     crossed = [levels[factor] for factor in factors if factor not in plan.base]
     changed = [f"{f} {levels[f]}" for f in factors if f in plan.base and levels[f] != plan.base[f]]
@@ -139,7 +142,7 @@ def _title(plan: Plan, levels: Mapping[str, str], factors: tuple[str, ...]) -> s
     return ", ".join([*crossed, *changed]) or "all"
 
 
-def _references(plan: Plan, down: tuple[str, ...], reference: str) -> dict[str, str]:
+def _references(plan: PlannedStudy, down: tuple[str, ...], reference: str) -> dict[str, str]:
     factor = next((f for f in down if reference in plan.factors[f] and f not in plan.base), None)
     partner_of = dict(plan.base) if plan.base else {factor: reference} if factor is not None else {}
     if not partner_of:

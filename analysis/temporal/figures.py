@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.outlines import TRUTH, outline, show_frame
-from analysis.figures.style import Look, looks, new_figure, styled
+from analysis.figures.style import LineStyle, looks, new_figure, styled
 from analysis.io.load import StudyResults
 from analysis.stats.intervals import interval
 from analysis.temporal.read import Temporal, predictions_of
@@ -135,7 +135,7 @@ def cell_names(results: StudyResults) -> dict[str, str]:
     return {cell: " ".join(levels.values()) or cell for cell, levels in results.plan.cells.items()}
 
 
-def _binned(axes: Axes, table: pd.DataFrame, measure: str, look: Look) -> None:
+def _binned(axes: Axes, table: pd.DataFrame, measure: str, look: LineStyle) -> None:
     """Mean and interval over subjects of each group of frames."""
     means = table.groupby(["bin", "subject"])[measure].mean().unstack("subject")
     places, found = [], []
@@ -178,7 +178,12 @@ def _true_areas(axes: Axes, store: FrameStore, own: pd.DataFrame, label: int) ->
 
 
 def _ends(
-    part: object, results: StudyResults, store: FrameStore, own: pd.DataFrame, cells: list[str], style: dict[str, Look]
+    part: object,
+    results: StudyResults,
+    store: FrameStore,
+    own: pd.DataFrame,
+    cells: list[str],
+    style: dict[str, LineStyle],
 ) -> None:
     """End-diastole above end-systole, a column a cell."""
     names = cell_names(results)
@@ -197,7 +202,7 @@ def _ends(
             axes.set_title(f"{names[cell]}, {phase}", fontsize=9, loc="center")
 
 
-def draw_frame(axes: Axes, store: FrameStore, row: int, masks: Mapping[int, np.ndarray], look: Look) -> None:
+def draw_frame(axes: Axes, store: FrameStore, row: int, masks: Mapping[int, np.ndarray], look: LineStyle) -> None:
     """A frame with its true outlines, where it has a mask, and a prediction's."""
     structures = len(store.classes) - 1
     show_frame(axes, np.asarray(store.images[row]))
@@ -208,7 +213,7 @@ def draw_frame(axes: Axes, store: FrameStore, row: int, masks: Mapping[int, np.n
         outline(axes, masks[row], [look.tint] * structures, look.dash)
 
 
-def _legend(figure: Figure, style: Mapping[str, Look], caption: str) -> None:
+def _legend(figure: Figure, style: Mapping[str, LineStyle], caption: str) -> None:
     handles = [Line2D([], [], color=s.colour, linestyle=s.dash, marker=s.marker, label=n) for n, s in style.items()]
     figure.legend(
         handles=handles, loc="outside lower center", ncols=min(4, len(handles)), title=caption, title_fontsize=8.5

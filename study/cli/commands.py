@@ -105,11 +105,11 @@ def report(
     root: Root = None,
 ) -> None:
     """The study's tables, figures and conclusions, from what has finished so far; all of it in one HTML page."""
-    from analysis.report.report import View, write_report
+    from analysis.report.report import ReportOptions, write_report
     from study.tracking.views import view_path
 
     place = workspace(root)
-    write_report(place.existing_study(name), out, View(tuple(rows) if rows else None, columns, margin))
+    write_report(place.existing_study(name), out, ReportOptions(tuple(rows) if rows else None, columns, margin))
     path = view_path(place, name)
     if path is not None:
         out.print(f"MLflow: mlflow ui --backend-store-uri {place.tracking_uri}", soft_wrap=True)

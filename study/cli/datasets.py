@@ -18,7 +18,7 @@ from study.progress import Progress
 
 if TYPE_CHECKING:
     from trainables.data.settings import DataSettings
-    from trainables.data.store.check import Report
+    from trainables.data.store.check import DatasetReport
 
 data = typer.Typer(help="Prepare, check and look at datasets.", no_args_is_help=True)
 app.add_typer(data, name="data")
@@ -149,7 +149,7 @@ def _stores(
     return stores
 
 
-def _plain(settings: DataSettings, report: Report) -> dict[str, Any]:
+def _plain(settings: DataSettings, report: DatasetReport) -> dict[str, Any]:
     subjects = {split: {"all": counts[0], "labelled": counts[1]} for split, counts in report.subjects.items()}
     return {
         "layout": settings.layout.title,
@@ -162,7 +162,7 @@ def _plain(settings: DataSettings, report: Report) -> dict[str, Any]:
     }
 
 
-def _show(settings: DataSettings, report: Report) -> None:
+def _show(settings: DataSettings, report: DatasetReport) -> None:
     """Every fault on a line of its own, then how many there are of each kind, then the verdict."""
     from trainables.data.store.integrity import summary
 

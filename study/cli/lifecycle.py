@@ -24,7 +24,7 @@ from study.storage.workspace import StudyFolder
 from study.tracking.state import TrackingState
 from trainables.common.errors import UserError
 
-PATIENCE = 120.0
+STOP_TIMEOUT = 120.0
 """Seconds that a driver has to end."""
 
 
@@ -38,10 +38,10 @@ def stop(name: RunName, root: Root = None) -> int:
     if driver.host != socket.gethostname():
         raise StudyLocked(f"study '{name}' is run on host {driver.host} (pid {driver.pid}); stop it there")
     os.kill(driver.pid, signal.SIGINT)
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + STOP_TIMEOUT
     while holder(folder.lock) is not None:
         if time.monotonic() > until:
-            raise StudyLocked(f"the driver of '{name}' (pid {driver.pid}) has not ended after {PATIENCE:g} s")
+            raise StudyLocked(f"the driver of '{name}' (pid {driver.pid}) has not ended after {STOP_TIMEOUT:g} s")
         time.sleep(0.2)
     err.print(f"{name} is stopped; run the same command again to go on", highlight=False)
     return Exit.OK

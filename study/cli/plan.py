@@ -11,7 +11,7 @@ from rich.table import Table
 from study.config.definition import Study
 from study.config.settings import component_name
 from study.planning.calibration import Calibration
-from study.planning.estimate import Estimate, estimate
+from study.planning.estimate import CostEstimate, estimate
 from study.planning.jobs import SHARED
 from study.planning.plan import Plan
 from trainables.common.errors import DataError
@@ -74,7 +74,7 @@ def _start(plan: Plan, cell: str) -> str:
     return " > ".join(job.id for job in pretexts) or str(component_name(type(plan.resolve(cell, {}).pretext.method)))
 
 
-def _described(plan: Plan, cost: Estimate | None) -> dict[str, Any]:
+def _described(plan: Plan, cost: CostEstimate | None) -> dict[str, Any]:
     return {
         "name": plan.spec.name,
         "cells": [

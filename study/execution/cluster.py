@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from study.config.spec import Capacity
-from study.planning.jobs import Need
+from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
 
 QUIET = {
@@ -130,7 +130,7 @@ def capacity(resources: Mapping[str, float], most: Capacity | None) -> dict[str,
     return {name: max(resources.get(name, 0.0), grown.get(name, 0.0)) for name in ("CPU", "GPU")}
 
 
-def preflight(needs: Sequence[tuple[str, Need]], resources: Mapping[str, float]) -> None:
+def preflight(needs: Sequence[tuple[str, ResourceRequest]], resources: Mapping[str, float]) -> None:
     """Refuse a study whose stages the cluster could never place.
 
     Args:

@@ -20,17 +20,16 @@ import psutil
 import torch
 
 from study.config.settings import parse
-from study.config.spec import ImageNetStart
-from study.config.spec import Start as StudyStart
+from study.config.spec import ImageNetStart, Start
 from study.planning.jobs import Job, Outcome
 from study.storage.artifacts import ArtifactStore
-from study.storage.test_results import keep_test, mean_smoothness, quality_metrics, quality_table
+from study.storage.test_results import mean_smoothness, quality_metrics, quality_table, save_test_results
 from study.storage.workspace import JobFolder
 from trainables.common.errors import TrainingFailed, UserError
 from trainables.common.files import write_json, write_text
 from trainables.data.sampling.targets import DenseLabels
 from trainables.data.store.frames import FrameStore
-from trainables.downstream.finetune import DownstreamSettings, Start, finetune
+from trainables.downstream.finetune import DownstreamSettings, PretrainedWeights, finetune
 from trainables.engine.checkpoint import Checkpoints
 from trainables.engine.runtime import Runtime
 from trainables.engine.trainer import FitResult
@@ -43,7 +42,7 @@ from trainables.registration.propagate import Propagation
 from trainables.registration.pseudo_labels import pseudo_labels
 from trainables.registration.training import RegistrationSettings, train_registration
 
-Report = Callable[[int, Mapping[str, float]], None]
+ReportCallback = Callable[[int, Mapping[str, float]], None]
 """Called with (epoch, metrics) after each epoch; it may raise to end the run."""
 
 
@@ -61,7 +60,7 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
     write_json(folder.config, job.plain())
     try:
         fitted, metrics = _run(job, folder, artifacts, runtime)
-        runtime.settle()
+        runtime.flush()
         outcome = Outcome("completed", metrics, len(fitted.history), time.monotonic() - started)
     except (TrainingFailed, UserError) as error:
         outcome = Outcome("failed", {}, 0, time.monotonic() - started, str(error))
@@ -86,7 +85,7 @@ def _bug(error: Exception, folder: JobFolder, seconds: float) -> Outcome:
     return Outcome("failed", {}, 0, seconds, reason)
 
 
-def forget_other(job: Job, folder: JobFolder) -> None:
+def clear_stale_job(job: Job, folder: JobFolder) -> None:
     """Clear the job's folder if it is another configuration's, which the job's cell has given up."""
     if folder.config.exists() and json.loads(folder.config.read_text())["digest"] != job.digest:
         shutil.rmtree(folder.root)
@@ -107,7 +106,7 @@ def checkpoints(folder: JobFolder) -> Checkpoints:
 class MetricsLog:
     """Appends a job's metrics, and what its process takes of the machine, to its folder; passes the metrics on."""
 
-    def __init__(self, folder: JobFolder, then: Report | None = None) -> None:
+    def __init__(self, folder: JobFolder, then: ReportCallback | None = None) -> None:
         folder.root.mkdir(parents=True, exist_ok=True)
         self._path, self._then = folder.metrics, then
         self._process = psutil.Process()
@@ -210,13 +209,13 @@ def _downstream(
     if result.val is not None:
         metrics["val/smoothness"] = mean_smoothness(result.val, store)
     if result.test is not None and runtime.rank == 0:
-        metrics |= keep_test(result.test, store, folder)
+        metrics |= save_test_results(result.test, store, folder)
         artifacts.put(job.digest, _about(job, result.fitted), result.state)
     return result.fitted, metrics
 
 
-def _start(job: Job, artifacts: ArtifactStore) -> Start:
+def _start(job: Job, artifacts: ArtifactStore) -> PretrainedWeights:
     if job.start is not None:
         return artifacts.weights(job.start)
-    start: Any = parse(StudyStart, job.config["start"])
+    start: Any = parse(Start, job.config["start"])
     return ImageNetWeights(start.weights, start.download) if isinstance(start, ImageNetStart) else None

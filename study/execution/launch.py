@@ -19,14 +19,14 @@ from study.execution.sweep import Sweep
 from study.planning.jobs import Job
 from study.planning.plan import Dataset, Plan, datasets_of, same_study
 from study.progress import Progress
-from study.scheduling.budget import BudgetSpent, Spending
-from study.scheduling.scheduler import OBJECTIVE, Agenda
+from study.scheduling.budget import BudgetSpent, BudgetTracker
+from study.scheduling.scheduler import OBJECTIVE, JobScheduler
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import Ledger
 from study.storage.lock import driver_lock
 from study.storage.remote import ARTIFACT, FRAMES, Storage
 from study.storage.workspace import JobFolder, StudyFolder, Workspace
-from study.tracking.tracker import Draw, Tracker
+from study.tracking.tracker import DrawJob, Tracker
 from trainables.common.errors import UserError
 from trainables.common.files import write_json
 from trainables.data.store.frames import FrameStore
@@ -37,7 +37,7 @@ NOT_COMPARED = ("title", "budget", "resources", "storage", "tracking")
 
 
 @dataclass(frozen=True)
-class Ending:
+class StudyResult:
     """How a launch ended: jobs by status, whether everything planned has been run, and what is spent if that is why."""
 
     complete: bool
@@ -46,8 +46,8 @@ class Ending:
 
 
 def run(
-    study: Study, workspace: Workspace, progress: Progress, address: str | None = None, draw: Draw | None = None
-) -> Ending:
+    study: Study, workspace: Workspace, progress: Progress, address: str | None = None, draw: DrawJob | None = None
+) -> StudyResult:
     """Run what is missing of `study`; nothing, when it is finished.
 
     Args:
@@ -66,27 +66,27 @@ def run(
         _refuse_changes(folder, study)
         _check_starts(Plan(study))
         if address is None:
-            preflight(Plan(study).needs(), local_resources())
+            preflight(Plan(study).resource_requests(), local_resources())
         datasets = prepare_datasets(study, workspace, progress)
         plan = Plan(study, lambda settings: datasets[canonical(plain(settings))])
         write_json(folder.plan, describe(plan))
         with contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
             artifacts = ArtifactStore(workspace.artifacts)
             storage = _storage(study, datasets)
-            agenda = Agenda(plan, ledger, _known(artifacts, storage))
+            scheduler = JobScheduler(plan, ledger, _known(artifacts, storage))
             tracker = Tracker(workspace, folder, study.spec.tracking, study.spec.title, draw)
-            if agenda.done and not tracker.behind(agenda.outcomes):
-                return _ending(agenda)
-            progress.plan(len(agenda.outcomes), sum(plan.planned().values()))
+            if scheduler.done and not tracker.behind(scheduler.outcomes):
+                return _study_result(scheduler)
+            progress.plan(len(scheduler.outcomes), sum(plan.planned().values()))
             spent = None
-            with _tracking(tracker, agenda, folder):
+            with _tracking(tracker, scheduler, folder):
                 try:
-                    if not agenda.done:
-                        Spending(agenda, time.monotonic).check()
-                        _sweep(Sweep(agenda, folder, artifacts, tracker, progress, storage), plan, address, progress)
+                    if not scheduler.done:
+                        BudgetTracker(scheduler, time.monotonic).check()
+                        _sweep(Sweep(scheduler, folder, artifacts, tracker, progress, storage), plan, address, progress)
                 except BudgetSpent as error:
                     spent = str(error)
-            return _ending(agenda, spent)
+            return _study_result(scheduler, spent)
 
 
 def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> dict[str, Dataset]:
@@ -115,7 +115,7 @@ def _known(artifacts: ArtifactStore, storage: Storage | None) -> Callable[[str],
     """Whether jobs can have an artifact; what only the workspace has is brought to the store."""
     if storage is None:
         return artifacts.has
-    there = storage.whole("artifacts", ARTIFACT)
+    there = storage.list_complete("artifacts", ARTIFACT)
 
     def has(address: str) -> bool:
         if address not in there and artifacts.has(address):
@@ -187,27 +187,27 @@ def _sweep(sweep: Sweep, plan: Plan, address: str | None, progress: Progress) ->
     again = True
     while again:
         with ray_session(address) as resources:
-            preflight(plan.needs(), capacity(resources, plan.spec.resources.most))
+            preflight(plan.resource_requests(), capacity(resources, plan.spec.resources.most))
             progress.message(f"Ray: {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")
             again = sweep.run()
 
 
 @contextlib.contextmanager
-def _tracking(tracker: Tracker, agenda: Agenda, folder: StudyFolder) -> Iterator[None]:
+def _tracking(tracker: Tracker, scheduler: JobScheduler, folder: StudyFolder) -> Iterator[None]:
     """MLflow told of everything that ended before this launch, and of how this launch ends."""
     tracker.start()
-    for event in agenda.outcomes.values():
-        tracker.job_finished(agenda.job_of(event) or _job_on_disk(folder.job(event["job"])), event)
+    for event in scheduler.outcomes.values():
+        tracker.job_finished(scheduler.job_of(event) or _job_on_disk(folder.job(event["job"])), event)
     try:
         yield
     finally:
-        tracker.close("FINISHED" if agenda.done else "KILLED")
+        tracker.close("FINISHED" if scheduler.done else "KILLED")
 
 
 def _job_on_disk(folder: JobFolder) -> Job:
     return Job.from_plain(json.loads(folder.config.read_text()))
 
 
-def _ending(agenda: Agenda, spent: str | None = None) -> Ending:
-    statuses = Counter(outcome["status"] for outcome in agenda.outcomes.values())
-    return Ending(agenda.done, dict(statuses), spent)
+def _study_result(scheduler: JobScheduler, spent: str | None = None) -> StudyResult:
+    statuses = Counter(outcome["status"] for outcome in scheduler.outcomes.values())
+    return StudyResult(scheduler.done, dict(statuses), spent)

@@ -10,7 +10,7 @@ MAX_DEATHS = 3
 
 
 @dataclass
-class Life:
+class RestartPolicy:
     """How often a job's process has died, and what of.
 
     Attributes:
@@ -24,14 +24,14 @@ class Life:
     out_of_memory: bool = False
     _died_at: int = -1
 
-    def die(self, *, out_of_memory: bool) -> None:
+    def record_crash(self, *, out_of_memory: bool) -> None:
         """Count one more; `out_of_memory` if it was its own memory for which it was killed."""
         self.deaths = self.deaths + 1 if self.epoch <= self._died_at else 1
         self._died_at = self.epoch
         self.out_of_memory = out_of_memory
 
     @property
-    def worth_another(self) -> bool:
+    def should_restart(self) -> bool:
         """Whether to start it again."""
         return not self.out_of_memory and self.deaths < MAX_DEATHS
 

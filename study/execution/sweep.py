@@ -30,14 +30,14 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from study.execution.cluster import ClusterLost, StorageFull, capacity
-from study.execution.execute import MetricsLog, execute, forget_other, read_outcome
-from study.execution.restart_policy import Life, MemoryKill
-from study.planning.jobs import Job, Need, Outcome
+from study.execution.execute import MetricsLog, clear_stale_job, execute, read_outcome
+from study.execution.restart_policy import MemoryKill, RestartPolicy
+from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.progress import Progress
-from study.scheduling.budget import BudgetSpent, Spending
-from study.scheduling.scheduler import OBJECTIVE, PROBE, Agenda
+from study.scheduling.budget import BudgetSpent, BudgetTracker
+from study.scheduling.scheduler import OBJECTIVE, PROBE, JobScheduler
 from study.storage.artifacts import ArtifactStore
-from study.storage.remote import ARTIFACT, RESULT, Places, Storage, job_key, node_cache
+from study.storage.remote import ARTIFACT, RESULT, JobPaths, Storage, job_key, node_cache
 from study.storage.workspace import StudyFolder
 from study.tracking.tracker import Tracker
 from trainables.engine.runtime import LocalRuntime, use_threads
@@ -47,20 +47,20 @@ log = logging.getLogger(__name__)
 TRIAL_MEMORY = 2**26
 """Bytes asked of Ray for a trial that only waits for its worker group, so that it holds no CPU or GPU."""
 
-AT_A_TIME = 1000
+TRIALS_PER_TUNER = 1000
 """Jobs that one of Tune's runs is given; the next begins when they have ended."""
 
-TOLD = (OBJECTIVE, PROBE, "val/loss", "loss")
+REPORTED_METRICS = (OBJECTIVE, PROBE, "val/loss", "loss")
 """Metrics that the driver is told while a job runs."""
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 
-ROOM = 2**20
+MIN_FREE_BYTES = 2**20
 """Bytes without which a job that died is taken to have died of a full disk."""
 
 NO_NODE = "the Ray cluster has no node left; run the same command again to go on"
 
-PATIENCE = 45.0
+NODE_LOSS_TIMEOUT = 45.0
 """Seconds for which a cluster may have no node at all."""
 
 
@@ -78,20 +78,20 @@ class Sweep:
 
     def __init__(
         self,
-        agenda: Agenda,
+        scheduler: JobScheduler,
         folder: StudyFolder,
         artifacts: ArtifactStore,
         tracker: Tracker,
         progress: Progress,
         storage: Storage | None = None,
     ) -> None:
-        self.agenda, self.folder, self.artifacts, self.storage = agenda, folder, artifacts, storage
+        self.scheduler, self.folder, self.artifacts, self.storage = scheduler, folder, artifacts, storage
         self.tracker, self.progress = tracker, progress
         self._stopping: set[str] = set()
         self._again: deque[Job] = deque()
-        self._lives: dict[str, Life] = defaultdict(Life)
+        self._lives: dict[str, RestartPolicy] = defaultdict(RestartPolicy)
         self._actors: dict[str, str] = {}
-        self.spending = Spending(agenda, time.monotonic)
+        self.budget = BudgetTracker(scheduler, time.monotonic)
         self.lost_since: float | None = None
         self._works = False
         self._stop: Exception | None = None
@@ -113,7 +113,7 @@ class Sweep:
         """
         try:
             while self._run_some():
-                self.progress.message(f"{len(self.agenda.outcomes)} jobs have ended")
+                self.progress.message(f"{len(self.scheduler.outcomes)} jobs have ended")
                 gc.collect()
             return False
         except Exception as error:
@@ -126,11 +126,11 @@ class Sweep:
                 raise ClusterLost(NO_NODE) from error
             raise
         finally:
-            self.spending.note()
+            self.budget.flush()
             shutil.rmtree(self.folder.root / "ray", ignore_errors=True)
 
     def _run_some(self) -> bool:
-        """Run up to `AT_A_TIME` jobs, as Tune forgets none that it has run; whether to go on with more."""
+        """Run up to `TRIALS_PER_TUNER` jobs, as Tune forgets none that it has run; whether to go on with more."""
         scratch = self.folder.root / "ray"
         shutil.rmtree(scratch, ignore_errors=True)
         searcher = _Searcher(self)
@@ -145,19 +145,19 @@ class Sweep:
             ),
             run_config=tune.RunConfig(
                 name="sweep",
-                callbacks=[_Watch(self, searcher)],
+                callbacks=[ClusterHealthCallback(self, searcher)],
                 **self.places.scratch(scratch.absolute()),
                 verbose=0,
             ),
         ).fit()
-        interrupted = self.agenda.running.keys() - {job.id for job in self._again}
-        return searcher.full and not interrupted and not self.agenda.done
+        interrupted = self.scheduler.running.keys() - {job.id for job in self._again}
+        return searcher.full and not interrupted and not self.scheduler.done
 
     @property
-    def places(self) -> Places:
+    def places(self) -> JobPaths:
         """Where the study's jobs find and leave files."""
         jobs, uri = self.folder.root / "jobs", self.storage.uri if self.storage is not None else None
-        return Places(self.folder.name, str(jobs), str(self.artifacts.root), uri)
+        return JobPaths(self.folder.name, str(jobs), str(self.artifacts.root), uri)
 
     def _fetch(self, job: Job) -> None:
         """What a job left in the store, into the workspace."""
@@ -170,9 +170,9 @@ class Sweep:
         """The next job that fits beside the running ones, announced to tracker and progress."""
         if self._again:
             return self._again.popleft()
-        job = self.agenda.next(self._free())
+        job = self.scheduler.next(self._free())
         if job is not None:
-            forget_other(job, self.folder.job(job.id))
+            clear_stale_job(job, self.folder.job(job.id))
             self.tracker.job_started(job)
             self.progress.job_started(job.id, job.label, job.epochs)
         return job
@@ -182,7 +182,7 @@ class Sweep:
         self._works = True
         self.progress.job_report(job_id, epoch, metrics)
         self._lives[job_id].epoch = max(epoch, self._lives[job_id].epoch)
-        stop = self.agenda.report(job_id, epoch, metrics)
+        stop = self.scheduler.report(job_id, epoch, metrics)
         if stop:
             self._stopping.add(job_id)
         return stop
@@ -192,38 +192,38 @@ class Sweep:
         kill = MemoryKill.of(error)
         killed = {self._actors.get(actor) for actor in kill.killed} if kill is not None else set()
         waiting = {job.id for job in self._again}
-        for job in list(self.agenda.running.values()):
+        for job in list(self.scheduler.running.values()):
             if job.id in killed:
                 self.died(job.id, error)
                 self.ended(job.id, None, error=True)
             elif job.id not in waiting:
                 self._again.append(job)
 
-    def seen_on(self, actor: str, job_id: str) -> None:
+    def register_actor(self, actor: str, job_id: str) -> None:
         """Note which of Ray's actors runs a job."""
         self._actors[actor] = job_id
 
     def died(self, job_id: str, cause: Exception | None) -> None:
         """Note that a job's process died; Tune then says that the job ended."""
         # Tune keeps what it knows of the cause beside the study, where nothing can be written then.
-        if NO_SPACE in str(cause) or shutil.disk_usage(self.folder.root).free < ROOM:
+        if NO_SPACE in str(cause) or shutil.disk_usage(self.folder.root).free < MIN_FREE_BYTES:
             place = self.folder.job(job_id).root
             self._stop = StorageFull(f"no space is left for {place}; make some and run the same command again")
         kill = MemoryKill.of(cause)
         # The processes of a group of workers are not among the actors known here: the group answers for them.
         own = kill is not None and self._actors.get(kill.largest or "", job_id) == job_id
-        self._lives[job_id].die(out_of_memory=own)
+        self._lives[job_id].record_crash(out_of_memory=own)
 
     def ended(self, job_id: str, last: Mapping[str, Any] | None, *, error: bool) -> None:
         """Record how a job ended; one whose process died goes on from its checkpoint in another.
 
         Tune could start it again by itself, but gives up at once on a process that dies between two trials.
         """
-        if job_id not in self.agenda.running:
+        if job_id not in self.scheduler.running:
             return
-        job = self.agenda.running[job_id]
+        job = self.scheduler.running[job_id]
         self._fetch(job)
-        if error and read_outcome(self.folder.job(job_id)) is None and self._lives[job_id].worth_another:
+        if error and read_outcome(self.folder.job(job_id)) is None and self._lives[job_id].should_restart:
             self._again.append(job)
             return
         outcome = self._outcome(job_id, last or {}, error=error)
@@ -232,8 +232,8 @@ class Sweep:
             self._stop = ClusterLost(text)
             return
         self._stopping.discard(job_id)
-        self.agenda.finish(job_id, outcome)
-        self.tracker.job_finished(job, self.agenda.outcomes[job_id])
+        self.scheduler.finish(job_id, outcome)
+        self.tracker.job_finished(job, self.scheduler.outcomes[job_id])
         self.progress.job_finished(job_id, outcome.status, outcome.metrics, outcome.seconds, outcome.reason)
 
     def _outcome(self, job_id: str, last: Mapping[str, Any], *, error: bool) -> Outcome:
@@ -252,7 +252,7 @@ class Sweep:
         Raises:
             BudgetSpent, StorageFull, ClusterLost: it cannot.
         """
-        self.spending.check()
+        self.budget.check()
         if self._stop is not None:
             raise self._stop
 
@@ -260,19 +260,19 @@ class Sweep:
         """Note since when the cluster has had no node; Tune would wait for one for ever.
 
         Raises:
-            ClusterLost: for longer than `PATIENCE`.
+            ClusterLost: for longer than `NODE_LOSS_TIMEOUT`.
         """
         if any(node["Alive"] for node in ray.nodes()):
             self.lost_since = None
         elif self.lost_since is None:
             self.lost_since = time.monotonic()
-        elif time.monotonic() - self.lost_since > PATIENCE:
+        elif time.monotonic() - self.lost_since > NODE_LOSS_TIMEOUT:
             raise ClusterLost(NO_NODE)
 
-    def _free(self) -> Need:
-        total = capacity(ray.cluster_resources(), self.agenda.plan.spec.resources.most)
-        needs = [job.need for job in self.agenda.running.values()]
-        return Need(
+    def _free(self) -> ResourceRequest:
+        total = capacity(ray.cluster_resources(), self.scheduler.plan.spec.resources.most)
+        needs = [job.resources for job in self.scheduler.running.values()]
+        return ResourceRequest(
             cpus=total["CPU"] - sum(need.workers * need.cpus for need in needs),
             gpus=total["GPU"] - sum(need.workers * need.gpus for need in needs),
         )
@@ -290,7 +290,7 @@ class _Searcher(Searcher):
     @property
     def full(self) -> bool:
         """Whether this one has given out all that it may."""
-        return self._given >= AT_A_TIME
+        return self._given >= TRIALS_PER_TUNER
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
         job = self._sweep.next_job() if not self.full else None
@@ -299,7 +299,7 @@ class _Searcher(Searcher):
             self._jobs[trial_id] = job.id
             # As text: Tune keeps every trial's configuration to the end, and copies and flattens it.
             return {"id": job.id, "job": json.dumps(job.plain()), "places": json.dumps(asdict(self._sweep.places))}
-        return Searcher.FINISHED if self.full or self._sweep.agenda.done else None
+        return Searcher.FINISHED if self.full or self._sweep.scheduler.done else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id in self._jobs:
@@ -329,7 +329,7 @@ class _Scheduler(FIFOScheduler):
         self._sweep.died(trial.config["id"], trial.get_pickled_error())
 
 
-class _Watch(tune.Callback):
+class ClusterHealthCallback(tune.Callback):
     """Looks after the cluster at each of Tune's steps."""
 
     def __init__(self, sweep: Sweep, searcher: _Searcher) -> None:
@@ -340,7 +340,7 @@ class _Watch(tune.Callback):
         """Note which process runs the job."""
         actor = trial.temporary_state.ray_actor
         if actor is not None:
-            self._sweep.seen_on(actor._actor_id.hex(), trial.config["id"])
+            self._sweep.register_actor(actor._actor_id.hex(), trial.config["id"])
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """See what is spent; every few seconds, whether there are nodes, and whether Tune gave up without a word."""
@@ -354,7 +354,7 @@ class _Watch(tune.Callback):
 
 
 def _resources(config: dict[str, Any]) -> _Factory:
-    need = Job.from_plain(json.loads(config["job"])).need
+    need = Job.from_plain(json.loads(config["job"])).resources
     if need.workers > 1:
         return PlacementGroupFactory([{"memory": TRIAL_MEMORY}])
     return PlacementGroupFactory([{"CPU": need.cpus} | ({"GPU": need.gpus} if need.gpus else {})])
@@ -362,13 +362,13 @@ def _resources(config: dict[str, Any]) -> _Factory:
 
 def _trial(config: dict[str, Any]) -> None:
     """What runs in a trial's process: a single-worker job itself, or the head of a worker group."""
-    job, places = Job.from_plain(json.loads(config["job"])), Places(**json.loads(config["places"]))
-    if job.need.workers > 1:
+    job, places = Job.from_plain(json.loads(config["job"])), JobPaths(**json.loads(config["places"]))
+    if job.resources.workers > 1:
         from study.execution.workers import execute_with_workers  # Ray Train is slow to import, and seldom needed
 
         execute_with_workers(job, places, Path(places.jobs).parent / "ray")
         return
-    use_threads(int(job.need.cpus))
+    use_threads(int(job.resources.cpus))
     site = places.site(job, node_cache())
 
     def tell(epoch: int, metrics: Mapping[str, float]) -> None:
@@ -383,4 +383,4 @@ def _trial(config: dict[str, Any]) -> None:
 
 def _tell(epoch: int, metrics: Mapping[str, float]) -> None:
     """Tell the driver what it steers by; Tune keeps everything that it is told, and the rest is in the job's folder."""
-    tune.report({"epoch": epoch, **{name: metrics[name] for name in TOLD if name in metrics}})
+    tune.report({"epoch": epoch, **{name: metrics[name] for name in REPORTED_METRICS if name in metrics}})

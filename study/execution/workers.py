@@ -19,15 +19,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from study.execution.execute import MetricsLog, checkpoints, execute
 from study.planning.jobs import Job
-from study.storage.remote import Places, Site, node_cache
-from trainables.engine.runtime import placed, use_threads
+from study.storage.remote import JobPaths, LocalIO, node_cache
+from trainables.engine.runtime import to_device, use_threads
 from trainables.networks.batchnorm import synchronise
 
 
 class TrainWorker:
     """One worker of a Ray Train group, as the training loop sees it."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: LocalIO) -> None:
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
@@ -37,7 +37,7 @@ class TrainWorker:
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """`module` on this worker's device, with batch norm and gradients shared between the workers."""
-        synchronise(placed(module, self.device))
+        synchronise(to_device(module, self.device))
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=devices)
 
@@ -58,7 +58,7 @@ class TrainWorker:
         self._checkpoints.save(state(), self._site.saved)
         self._saved_at = time.monotonic()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait for the writer."""
         self._checkpoints.wait()
 
@@ -70,7 +70,7 @@ class TrainWorker:
         ray.train.report({"epoch": epoch, **metrics})
 
 
-def execute_with_workers(job: Job, places: Places, scratch: Path) -> None:
+def execute_with_workers(job: Job, places: JobPaths, scratch: Path) -> None:
     """Run `job` in a Ray Train worker group, from inside a Tune trial; a dead worker or node ends it with an error.
 
     Args:
@@ -78,13 +78,13 @@ def execute_with_workers(job: Job, places: Places, scratch: Path) -> None:
         places: of the study.
         scratch: for Ray Train's own state where nodes share the workspace; absolute.
     """
-    resources = {"CPU": job.need.cpus} | ({"GPU": job.need.gpus} if job.need.gpus else {})
+    resources = {"CPU": job.resources.cpus} | ({"GPU": job.resources.gpus} if job.resources.gpus else {})
     TorchTrainer(
         _worker,
         train_loop_config={"job": job.plain(), "places": asdict(places)},
-        torch_config=TorchConfig(backend="nccl" if job.need.gpus else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if job.resources.gpus else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=job.need.workers, use_gpu=job.need.gpus > 0, resources_per_worker=resources
+            num_workers=job.resources.workers, use_gpu=job.resources.gpus > 0, resources_per_worker=resources
         ),
         run_config=RunConfig(
             name=job.id,
@@ -96,8 +96,8 @@ def execute_with_workers(job: Job, places: Places, scratch: Path) -> None:
 
 
 def _worker(config: dict[str, Any]) -> None:
-    job, places = Job.from_plain(config["job"]), Places(**config["places"])
-    use_threads(int(job.need.cpus))
+    job, places = Job.from_plain(config["job"]), JobPaths(**config["places"])
+    use_threads(int(job.resources.cpus))
     site = places.site(job, node_cache())
     worker = TrainWorker(site)
     execute(site.job, site.folder, site.artifacts, worker)

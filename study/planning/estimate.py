@@ -15,7 +15,7 @@ from study.planning.plan import Plan
 from trainables.data.records import SPLITS, Clip, Split
 from trainables.data.settings import DataSettings
 from trainables.data.store.build import assign
-from trainables.data.store.synthetic_store import made_up_store
+from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.finetune import finetune
 from trainables.engine.runtime import LocalRuntime, use_threads
 from trainables.engine.trainer import FitSettings
@@ -31,7 +31,7 @@ SYSTOLE = 0.3
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """Hours that each kind of job takes one worker, over the whole study, and what they were measured on."""
 
     hours: Mapping[str, float]
@@ -52,7 +52,7 @@ class Sizes:
     frames: Mapping[Split, float]
 
 
-def estimate(plan: Plan, rates: Calibration) -> Estimate:
+def estimate(plan: Plan, rates: Calibration) -> CostEstimate:
     """Measure a few steps of every stage that differs in cost, and multiply by what the plan runs.
 
     Early stopping is not counted on, so that searches with a pruner take less.
@@ -82,7 +82,7 @@ def estimate(plan: Plan, rates: Calibration) -> Estimate:
         counts: dict[Kind, int] = {"trial": plan.trials(cell.key), "replicate": plan.spec.replicates}
         for kind, count in counts.items():
             hours[kind] += count * seconds / 3600
-    return Estimate(hours, device())
+    return CostEstimate(hours, device())
 
 
 def _pretext_images(spec: StudySpec) -> float:
@@ -179,7 +179,7 @@ def _measure(stage: str, spec: StudySpec, fit: FitSettings, size: int, batch: in
     in_parts = fit.micro_batch is not None and fit.micro_batch < fit.batch_size
     parts = max(2, min(fit.micro_batch or batch, batch // 2)) if in_parts else None  # cached gradients take longer
     short = replace(fit, epochs=2, batch_size=batch, steps_per_epoch=None, micro_batch=parts, overlap_evaluation=False)
-    store = made_up_store(2 * batch, size, {"registration": 2, "downstream": spec.network.frames}.get(stage, 1))
+    store = synthetic_store(2 * batch, size, {"registration": 2, "downstream": spec.network.frames}.get(stage, 1))
     if stage == "registration":
         return train_registration(
             replace(spec.registration, fit=short, pairs="one_per_sequence"), store, LocalRuntime(), spec.seed

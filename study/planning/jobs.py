@@ -15,7 +15,7 @@ Status = Literal["completed", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
-class Need:
+class ResourceRequest:
     """What a job asks of the cluster: `workers` processes, each with `cpus` and `gpus` (which may be a fraction)."""
 
     workers: int = 1
@@ -42,7 +42,7 @@ class Job:
         labels: digest of the pseudo-labels it learns from, or None.
         frames: folder of the frame store.
         epochs: to train, for progress displays.
-        need: resources.
+        resources: what it asks of the cluster.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Job:
     start: str | None
     frames: str
     epochs: int
-    need: Need
+    resources: ResourceRequest
     labels: str | None = None
 
     @property
@@ -83,7 +83,7 @@ class Job:
     @staticmethod
     def from_plain(values: Mapping[str, Any]) -> Job:
         """The job that `plain` described."""
-        return Job(**{**values, "need": Need(**values["need"])})
+        return Job(**{**values, "resources": ResourceRequest(**values["resources"])})
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from study.config.search import SearchSpec
 from study.config.settings import canonical, component_name, plain
 from study.config.space import space_of
 from study.config.spec import StageResources, Start, StudySpec
-from study.planning.jobs import SHARED, Job, Kind, Need, Stage
+from study.planning.jobs import SHARED, Job, Kind, ResourceRequest, Stage
 from study.storage.artifacts import digest
 from trainables.common.seeds import derive
 from trainables.data.settings import DataSettings
@@ -103,7 +103,7 @@ class Plan:
             "registration": plain(spec.registration),
             "seed": derive(spec.seed, "registration"),
         }
-        need = _need(spec.resources.registration)
+        need = _resource_request(spec.resources.registration)
         first = self._shared("registration", trained, None, data, spec.registration.fit.epochs, need)
         carried = {
             **common,
@@ -115,7 +115,13 @@ class Plan:
         return [first, self._shared("propagation", carried, first.digest, data, 1, replace(need, workers=1))]
 
     def _shared(
-        self, stage: Stage, config: Mapping[str, Any], start: str | None, data: Dataset, epochs: int, need: Need
+        self,
+        stage: Stage,
+        config: Mapping[str, Any],
+        start: str | None,
+        data: Dataset,
+        epochs: int,
+        need: ResourceRequest,
     ) -> Job:
         address = digest(config)
         return Job(
@@ -131,7 +137,7 @@ class Plan:
             start=start,
             frames=data.folder,
             epochs=epochs,
-            need=need,
+            resources=need,
         )
 
     def _pretext(self, spec: StudySpec, stage: PretextSettings, start: str | None) -> Job:
@@ -160,7 +166,7 @@ class Plan:
             start=start,
             frames=data.folder,
             epochs=stage.fit.epochs,
-            need=_need(spec.resources.pretext),
+            resources=_resource_request(spec.resources.pretext),
         )
 
     def sources_of(self, job: Job) -> list[Job]:
@@ -205,13 +211,13 @@ class Plan:
         """The frame store of a dataset of the study."""
         return self._datasets(settings)
 
-    def needs(self) -> list[tuple[str, Need]]:
+    def resource_requests(self) -> list[tuple[str, ResourceRequest]]:
         """What one job of each stage asks of the cluster, by stage; stages that no cell runs are left out."""
-        needs: dict[tuple[str, Need], None] = {}
+        needs: dict[tuple[str, ResourceRequest], None] = {}
         for cell in self.cells:
             for shared in (*self.pretexts(cell.key, {}), *self.labels(cell.key, {})):
-                needs[shared.stage, shared.need] = None
-            needs["downstream", _need(self.resolve(cell.key, {}).resources.downstream)] = None
+                needs[shared.stage, shared.resources] = None
+            needs["downstream", _resource_request(self.resolve(cell.key, {}).resources.downstream)] = None
         return list(needs)
 
     def _downstream(self, kind: Kind, cell: str, index: int, params: Mapping[str, Any], seed: int) -> Job:
@@ -244,13 +250,13 @@ class Plan:
             start=pretext.digest if pretext else None,
             frames=data.folder,
             epochs=spec.downstream.epochs,
-            need=_need(spec.resources.downstream),
+            resources=_resource_request(spec.resources.downstream),
             labels=labels.digest if labels else None,
         )
 
 
-def _need(resources: StageResources) -> Need:
-    return Need(resources.workers, resources.cpus, resources.gpus)
+def _resource_request(resources: StageResources) -> ResourceRequest:
+    return ResourceRequest(resources.workers, resources.cpus, resources.gpus)
 
 
 def _unique_folders(cells: Sequence[Cell]) -> dict[str, str]:

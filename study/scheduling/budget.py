@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from study.scheduling.scheduler import Agenda
+from study.scheduling.scheduler import JobScheduler
 
 NOTED_EVERY = 60.0
 """Seconds after which what was spent goes into the ledger; a driver that is killed forgets less than that."""
@@ -14,7 +14,7 @@ class BudgetSpent(Exception):
     """The budget of hours or of GPU-hours is spent; the message says which."""
 
 
-class Spending:
+class BudgetTracker:
     """Counts the time that goes by and the GPUs of the jobs that run meanwhile.
 
     Args:
@@ -22,8 +22,8 @@ class Spending:
         clock: seconds of a clock that never jumps.
     """
 
-    def __init__(self, agenda: Agenda, clock: Callable[[], float]) -> None:
-        self._agenda, self._clock, self._budget = agenda, clock, agenda.plan.spec.budget
+    def __init__(self, scheduler: JobScheduler, clock: Callable[[], float]) -> None:
+        self._scheduler, self._clock, self._budget = scheduler, clock, scheduler.plan.spec.budget
         self._counted_at: float | None = None
         self._seconds = self._gpu_seconds = 0.0
 
@@ -37,22 +37,24 @@ class Spending:
         if self._counted_at is not None:
             passed = now - self._counted_at
             self._seconds += passed
-            self._gpu_seconds += passed * sum(job.need.workers * job.need.gpus for job in self._agenda.running.values())
+            self._gpu_seconds += passed * sum(
+                job.resources.workers * job.resources.gpus for job in self._scheduler.running.values()
+            )
         self._counted_at = now
         if self._seconds >= NOTED_EVERY:
-            self.note()
+            self.flush()
         spent = {
-            "hours": self._agenda.seconds + self._seconds,
-            "gpu_hours": self._agenda.gpu_seconds + self._gpu_seconds,
+            "hours": self._scheduler.seconds + self._seconds,
+            "gpu_hours": self._scheduler.gpu_seconds + self._gpu_seconds,
         }
         for name, seconds in spent.items():
             limit = getattr(self._budget, name)
             if limit is not None and seconds >= limit * 3600:
-                self.note()
+                self.flush()
                 raise BudgetSpent(f"budget.{name} ({limit:g}) is spent")
 
-    def note(self) -> None:
+    def flush(self) -> None:
         """Put into the ledger what is not yet there."""
         if self._seconds:
-            self._agenda.spend(self._seconds, self._gpu_seconds)
+            self._scheduler.spend(self._seconds, self._gpu_seconds)
             self._seconds = self._gpu_seconds = 0.0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from study.planning.jobs import SHARED, Job, Need, Outcome
+from study.planning.jobs import SHARED, Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.scheduling.cell_search import CellSearch, Proposal
 from study.storage.ledger import Event, Ledger, outdated
@@ -55,7 +55,7 @@ class _Cell:
         self.probed, self.probe, self.unpromising = 0, math.nan, False
 
 
-class Agenda:
+class JobScheduler:
     """Gives out jobs and takes their outcomes.
 
     Args:
@@ -86,10 +86,10 @@ class Agenda:
         """Nothing is left to run."""
         return not self.running and next(self._ready(), None) is None
 
-    def next(self, free: Need) -> Job | None:
+    def next(self, free: ResourceRequest) -> Job | None:
         """The next job that fits into the `free` cpus and gpus, now counted as running; None if there is none."""
         for job in self._ready():
-            if fits(job.need, free):
+            if fits(job.resources, free):
                 self.running[job.id] = job
                 return job
         return None
@@ -304,7 +304,7 @@ class Agenda:
         return [known[name] for name in objectives] if all(name in known for name in objectives) else None
 
 
-def fits(need: Need, free: Need) -> bool:
+def fits(need: ResourceRequest, free: ResourceRequest) -> bool:
     """Whether `need`'s workers fit into the free cpus and gpus."""
     tolerance = 1e-6
     return need.workers * need.cpus <= free.cpus + tolerance and need.workers * need.gpus <= free.gpus + tolerance

@@ -18,7 +18,8 @@ from study.planning.jobs import Outcome
 from trainables.common.errors import UserError
 
 Event = dict[str, Any]
-"""{"event": what happened, "time": seconds since the epoch, ...}; `study.scheduling.scheduler` knows the events and their fields."""
+"""{"event": what happened, "time": seconds since the epoch, ...}; `study.scheduling.scheduler`
+knows the events and their fields."""
 
 
 class Ledger:

@@ -58,7 +58,7 @@ class Storage:
         """Whether the folder `key` is there, whole."""
         return bool(self.system.get_file_info(f"{self.root}/{key}/{marker}").type == fs.FileType.File)
 
-    def whole(self, key: str, marker: str) -> set[str]:
+    def list_complete(self, key: str, marker: str) -> set[str]:
         """Names of the whole folders in `key`."""
         every = self.system.get_file_info(fs.FileSelector(f"{self.root}/{key}", recursive=True, allow_not_found=True))
         return {Path(found.path).parent.name for found in every if found.base_name == marker}
@@ -98,7 +98,7 @@ class Storage:
             self.system.delete_file(f"{self.root}/{key}")
 
 
-class Site:
+class LocalIO:
     """Where a job's process finds its input and leaves its output: folders that the driver sees too.
 
     Attributes:
@@ -123,7 +123,7 @@ class Site:
         """The job has ended."""
 
 
-class DistantSite(Site):
+class RemoteIO(LocalIO):
     """A cache on this node; input comes from a store, and output goes there.
 
     Args:
@@ -140,11 +140,11 @@ class DistantSite(Site):
         self._storage, self._key = storage, job_key(study, job)
         frames = here / "data" / job.config["data"]
         artifacts, folder = ArtifactStore(here / "artifacts"), JobFolder(here / self._key)
-        with _alone(here, job.config["data"]):
+        with file_lock(here, job.config["data"]):
             if not (frames / FRAMES).exists():
                 storage.get_folder(f"data/{job.config['data']}", frames, FRAMES)
         for address in job.inputs:
-            with _alone(here, address):
+            with file_lock(here, address):
                 if not artifacts.has(address):
                     storage.get_folder(f"artifacts/{address}", artifacts.folder(address), ARTIFACT)
         storage.get_folder(self._key, folder.root, RESULT)
@@ -178,7 +178,7 @@ class DistantSite(Site):
 
 
 @dataclass(frozen=True)
-class Places:
+class JobPaths:
     """Where a study's jobs find and leave files.
 
     Attributes:
@@ -200,11 +200,11 @@ class Places:
         storage = Storage(self.storage)
         return {"storage_path": f"{storage.root}/ray/{self.study}", "storage_filesystem": storage.system}
 
-    def site(self, job: Job, cache: Path) -> Site:
+    def site(self, job: Job, cache: Path) -> LocalIO:
         """The site of a job in this process."""
         if self.storage is not None:
-            return DistantSite(job, Storage(self.storage), self.study, cache)
-        return Site(job, JobFolder(Path(self.jobs) / job.id), ArtifactStore(Path(self.artifacts)))
+            return RemoteIO(job, Storage(self.storage), self.study, cache)
+        return LocalIO(job, JobFolder(Path(self.jobs) / job.id), ArtifactStore(Path(self.artifacts)))
 
 
 def node_cache() -> Path:
@@ -218,7 +218,7 @@ def job_key(study: str, job: Job) -> str:
 
 
 @contextlib.contextmanager
-def _alone(cache: Path, name: str) -> Iterator[None]:
+def file_lock(cache: Path, name: str) -> Iterator[None]:
     """One process of this node at a time fetches the same thing."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f".{name}.lock").open("w") as file:

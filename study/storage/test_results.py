@@ -26,7 +26,7 @@ DISTANCES = ("hausdorff", "hausdorff95", "mean_absolute", "mean_contour")
 VOLUMES = ("edv", "esv", "ef")
 
 
-def keep_test(test: Predictions, store: FrameStore, folder: JobFolder) -> dict[str, float]:
+def save_test_results(test: Predictions, store: FrameStore, folder: JobFolder) -> dict[str, float]:
     """Write a replicate's predictions and the tables of what they come to; gives its test metrics."""
     with atomic_writer(folder.predictions) as file:
         np.savez_compressed(file, rows=test.rows, masks=test.masks)

@@ -40,7 +40,7 @@ BATCH = 200
 
 TAG = "study.job"
 
-Draw = Callable[[JobFolder, Path, Path], bool]
+DrawJob = Callable[[JobFolder, Path, Path], bool]
 """Writes the picture of a job: (its folder, its frames, the file to write); whether it did."""
 
 
@@ -56,7 +56,7 @@ class Tracker:
     """
 
     def __init__(
-        self, workspace: Workspace, folder: StudyFolder, uri: str | None, title: str, draw: Draw | None = None
+        self, workspace: Workspace, folder: StudyFolder, uri: str | None, title: str, draw: DrawJob | None = None
     ) -> None:
         self.uri = uri or workspace.tracking_uri
         self._workspace, self._folder, self._title, self._draw = workspace, folder, title, draw
@@ -76,7 +76,7 @@ class Tracker:
         """Open the store, so that its schema and experiment exist before any job runs; a dead server only warns."""
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-        with self._forgiving():
+        with self.log_and_continue():
             self._connect()
         self._thread.start()
 
@@ -116,7 +116,7 @@ class Tracker:
             if action is None:
                 running = False
             else:
-                with self._forgiving():
+                with self.log_and_continue():
                     action()
 
     def _nothing(self) -> None:
@@ -125,7 +125,7 @@ class Tracker:
     def _sync(self) -> None:
         """Bring every run up to its job's files."""
         for job_id in list(self._jobs):
-            with self._forgiving():
+            with self.log_and_continue():
                 self._bring_up(self._jobs[job_id])
             tracked = self._tracked.get(job_id)
             if tracked is not None and tracked.closed and tracked.digest == self._jobs[job_id].digest:
@@ -303,7 +303,7 @@ class Tracker:
         self._client.set_terminated(self._parent, status)
 
     @contextlib.contextmanager
-    def _forgiving(self) -> Any:
+    def log_and_continue(self) -> Any:
         """Whatever goes wrong with MLflow is told once and tried again later."""
         try:
             yield

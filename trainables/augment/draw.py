@@ -10,7 +10,7 @@ from torch import Tensor
 from trainables.common.seeds import derive
 
 
-class Draw:
+class BatchRNG:
     """Draws per-sample parameters for the whole logical batch and hands out this worker's rows.
 
     So the augmentation of a sample depends on the seed and its place in the logical batch only, never on how many
@@ -46,7 +46,7 @@ class Draw:
         """Rows that are handed out."""
         return self.samples * self.frames if self._rows is None else len(self._rows)
 
-    def _with(self, **changes: Any) -> Draw:
+    def _with(self, **changes: Any) -> BatchRNG:
         """The same but for these arguments, drawn from its beginning."""
         same = {
             "seed": self.seed,
@@ -57,7 +57,7 @@ class Draw:
             "frames": self.frames,
             "rows": self._rows,
         }
-        return Draw(**{**same, **changes})
+        return BatchRNG(**{**same, **changes})
 
     def _shard(self, values: Tensor) -> Tensor:
         own = values[self.first : self.first + self.samples]
@@ -80,23 +80,23 @@ class Draw:
         """Int64 `(count, *shape)`, uniform in [low, high)."""
         return self._shard(torch.randint(low, high, (self.total, *shape), generator=self._generator))
 
-    def fork(self, *names: str | int) -> Draw:
+    def fork(self, *names: str | int) -> BatchRNG:
         """An independent draw for the same shard, by name: one for each view or operation."""
         return self._with(seed=derive(self.seed, *names))
 
-    def on(self, device: torch.device | str) -> Draw:
+    def on(self, device: torch.device | str) -> BatchRNG:
         """The same, its parameters handed out on another device."""
         return self._with(device=device)
 
-    def of_rows(self, rows: Tensor) -> Draw:
+    def of_rows(self, rows: Tensor) -> BatchRNG:
         """The same for some of the rows that a draw of all hands out: int64 `(count,)` on the CPU."""
         return self._with(rows=rows)
 
-    def of_frames(self, frames: int) -> Draw:
+    def of_frames(self, frames: int) -> BatchRNG:
         """The same for samples of several frames each, so that the frames of a sequence are moved alike."""
         return self._with(frames=frames, rows=None)
 
-    def part(self, first: int, count: int) -> Draw:
+    def part(self, first: int, count: int) -> BatchRNG:
         """The same randomness for `count` of this shard's rows, from its row `first` on, drawn from its beginning."""
         return self._with(first=self.first + first, count=count, rows=None)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Crop:
         if not 0 < self.aspect[0] <= self.aspect[1]:
             raise ValueError(f"aspect {self.aspect}: expected 0 < low <= high")
 
-    def boxes(self, draw: Draw, strength: float, size: tuple[int, int]) -> Tensor:
+    def boxes(self, draw: BatchRNG, strength: float, size: tuple[int, int]) -> Tensor:
         """Boxes of whole pixels `(B, 4)` as left, top, width and height, in an image of `size` (height, width).
 
         Boxes that do not fit are drawn again, up to ten times, as torchvision does; then the whole image is taken.
@@ -124,7 +124,7 @@ class Elastic:
         if not 0 <= self.amplitude <= 0.2 or self.knots < 4:
             raise ValueError(f"amplitude {self.amplitude}, knots {self.knots}: expected in [0, 0.2] and at least 4")
 
-    def field(self, draw: Draw, strength: float, size: tuple[int, int]) -> Tensor:
+    def field(self, draw: BatchRNG, strength: float, size: tuple[int, int]) -> Tensor:
         """Displacements (x, y) `(B, 2, *size)` in [-1, 1] coordinates, bicubic between normal values at the knots."""
         knots = 2 * strength * self.amplitude * draw.normal(2, self.knots, self.knots)
         return bicubic(knots, size, align_corners=True)
@@ -140,7 +140,7 @@ def bicubic(knots: Tensor, size: tuple[int, int], *, align_corners: bool) -> Ten
 
 
 def transforms(
-    draw: Draw,
+    draw: BatchRNG,
     strength: float,
     size: tuple[int, int],
     crop: Crop | None,

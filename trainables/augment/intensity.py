@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainables.augment.draw import Draw, moved_to
+from trainables.augment.draw import BatchRNG, moved_to
 
 
 def check_probability(p: float) -> None:
@@ -19,7 +19,7 @@ def check_probability(p: float) -> None:
         raise ValueError(f"p is {p}, expected a probability in [0, 1]")
 
 
-def on_chosen(images: Tensor, draw: Draw, p: float, change: Callable[[Tensor, Draw, Tensor], Tensor]) -> Tensor:
+def on_chosen(images: Tensor, draw: BatchRNG, p: float, change: Callable[[Tensor, BatchRNG, Tensor], Tensor]) -> Tensor:
     """`change` the images that chance picks, given them, their share of the draw, and their rows on the CPU."""
     # Which they are is known on the CPU, so that no device is waited for.
     rows = draw.fork("chosen").on("cpu").chance(p).nonzero().squeeze(1)
@@ -51,7 +51,7 @@ class Jitter:
             raise ValueError(f"brightness {self.brightness}, contrast {self.contrast}: expected at least 0")
 
     def __call__(
-        self, images: Tensor, draw: Draw, strength: float, means: Callable[[Tensor, Tensor], Tensor] | None = None
+        self, images: Tensor, draw: BatchRNG, strength: float, means: Callable[[Tensor, Tensor], Tensor] | None = None
     ) -> Tensor:
         """Both, for the chosen samples, clipped to [0, 1] after each.
 
@@ -59,7 +59,7 @@ class Jitter:
         brightness; without it `images` themselves are asked.
         """
 
-        def change(images: Tensor, draw: Draw, rows: Tensor) -> Tensor:
+        def change(images: Tensor, draw: BatchRNG, rows: Tensor) -> Tensor:
             b, c = (_factor(draw.fork(name), strength * getattr(self, name)) for name in ("brightness", "contrast"))
             changed = (images * b.view(-1, 1, 1, 1)).clamp(0, 1)
             mean = (changed.mean((1, 2, 3)) if means is None else means(rows, b)).view(-1, 1, 1, 1)
@@ -85,11 +85,11 @@ class Gamma:
         if not 0 < self.range[0] <= self.range[1]:
             raise ValueError(f"range {self.range}: expected 0 < low <= high")
 
-    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
         """Images ** exponent."""
         low, high = (strength * math.log(limit) for limit in self.range)
 
-        def change(images: Tensor, draw: Draw, _: Tensor) -> Tensor:
+        def change(images: Tensor, draw: BatchRNG, _: Tensor) -> Tensor:
             return images.clamp_min(1e-6) ** torch.exp(draw.uniform(low, high)).view(-1, 1, 1, 1)
 
         return on_chosen(images, draw, self.p, change)
@@ -112,13 +112,13 @@ class Blur:
         if not 0 < self.sigma[0] <= self.sigma[1]:
             raise ValueError(f"sigma {self.sigma}: expected 0 < low <= high")
 
-    def sigmas(self, draw: Draw, strength: float) -> Tensor:
+    def sigmas(self, draw: BatchRNG, strength: float) -> Tensor:
         """Standard deviations `(B,)` in pixels, on the CPU: times the strength, and 0 where nothing is blurred."""
         draw = draw.on("cpu")
         chosen = draw.chance(self.p)
         return torch.where(chosen, draw.uniform(*self.sigma) * strength, 0.0)
 
-    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
         """Blur the chosen samples, each by its own kernel."""
         sigma = self.sigmas(draw, strength)
         chosen = sigma.nonzero().squeeze(1)
@@ -145,10 +145,10 @@ class Noise:
         if self.sigma < 0:
             raise ValueError(f"sigma is {self.sigma}, expected at least 0")
 
-    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
         """Images + sigma n, clipped to [0, 1]."""
 
-        def change(images: Tensor, draw: Draw, _: Tensor) -> Tensor:
+        def change(images: Tensor, draw: BatchRNG, _: Tensor) -> Tensor:
             sigma = draw.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
             return draw.field(*images.shape[1:]).mul_(sigma).add_(images).clamp_(0, 1)
 
@@ -168,7 +168,7 @@ class Solarise:
     def __post_init__(self) -> None:
         check_probability(self.p)
 
-    def __call__(self, images: Tensor, draw: Draw, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
         """1 - v where v >= 1/2."""
         p = min(1.0, strength * self.p)
         return on_chosen(images, draw, p, lambda images, *_: torch.where(images >= 0.5, 1 - images, images))
@@ -192,5 +192,5 @@ def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
     return flat.view(count, channels, height, width)
 
 
-def _factor(draw: Draw, width: float) -> Tensor:
+def _factor(draw: BatchRNG, width: float) -> Tensor:
     return draw.uniform(max(0.0, 1 - width), 1 + width)

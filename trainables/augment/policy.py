@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.augment import opencv
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, resample, transforms
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
 from trainables.augment.ultrasound import Attenuation, Compression, Gain, Haze, Shadow, Speckle
@@ -103,7 +103,7 @@ class Policy:
             blur=None,
         )
 
-    def apply(self, images: Tensor, masks: Tensor | None, draw: Draw) -> tuple[Tensor, Tensor | None]:
+    def apply(self, images: Tensor, masks: Tensor | None, draw: BatchRNG) -> tuple[Tensor, Tensor | None]:
         """Augment a batch: on its device, and uint8 images on a CPU by OpenCV.
 
         Args:
@@ -124,7 +124,7 @@ class Policy:
                 left = list(INTENSITY)
             return self._changed(values, draw, left), masks
 
-    def maps(self, draw: Draw, size: tuple[int, int]) -> Tensor | None:
+    def maps(self, draw: BatchRNG, size: tuple[int, int]) -> Tensor | None:
         """Where `apply` takes its pixels from with the same draw, elastic displacement apart.
 
         Affine maps `(B, 2, 3)` from the coordinates of its output to those of its input, both in [-1, 1]; None where
@@ -133,7 +133,9 @@ class Policy:
         with torch.autocast(draw.device.type, enabled=False):
             return transforms(draw, self.strength, size, self.crop, self.flip, self.rotate, self.translate, self.scale)
 
-    def _moved(self, images: Tensor, masks: Tensor | None, draw: Draw, by: Resampling) -> tuple[Tensor, Tensor | None]:
+    def _moved(
+        self, images: Tensor, masks: Tensor | None, draw: BatchRNG, by: Resampling
+    ) -> tuple[Tensor, Tensor | None]:
         source = (images.shape[2], images.shape[3])
         size = source if self.size is None else (self.size, self.size)
         maps, field = self.maps(draw, source), None
@@ -143,14 +145,14 @@ class Policy:
             maps = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
         return (images, masks) if maps is None else by(images, masks, maps, size, field)
 
-    def _changed(self, values: Tensor, draw: Draw, names: Iterable[str]) -> Tensor:
+    def _changed(self, values: Tensor, draw: BatchRNG, names: Iterable[str]) -> Tensor:
         for name in names if self.strength > 0 else ():
             operation = getattr(self, name)
             if operation is not None:
                 values = operation(values, draw.fork(name), self.strength)
         return values
 
-    def _by_bytes(self, images: Tensor, masks: Tensor | None, draw: Draw) -> tuple[Tensor, Tensor | None]:
+    def _by_bytes(self, images: Tensor, masks: Tensor | None, draw: BatchRNG) -> tuple[Tensor, Tensor | None]:
         """Geometry, pointwise operations and blur of uint8 images: each grey level's new value is found once."""
         images, masks = self._moved(images, masks, draw, opencv.moved)
         levels, sigma = (torch.arange(256) / 255).expand(len(images), 1, 1, 256), None

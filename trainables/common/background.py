@@ -10,7 +10,9 @@ Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
 
-def beside(name: str, work: Callable[Given, Made], *args: Given.args, **kwargs: Given.kwargs) -> Future[Made]:
+def run_in_background(
+    name: str, work: Callable[Given, Made], *args: Given.args, **kwargs: Given.kwargs
+) -> Future[Made]:
     """What `work` gives or raises, when a thread of its own, called `name`, is done with it."""
     thread = ThreadPoolExecutor(1, name)
     begun = thread.submit(work, *args, **kwargs)

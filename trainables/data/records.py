@@ -60,7 +60,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Fault:
+class DatasetIssue:
     """Something in a dataset that is not as its layout says.
 
     Attributes:
@@ -101,7 +101,7 @@ class Pixels:
     images: np.ndarray
     masks: Mapping[int, np.ndarray] = field(default_factory=dict)
     planes: np.ndarray | None = None
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[DatasetIssue, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Scan:
 
     clips: tuple[Clip, ...]
     classes: tuple[str, ...]
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[DatasetIssue, ...] = ()
     channels: tuple[str, ...] = GREY
 
 

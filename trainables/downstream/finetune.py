@@ -19,7 +19,7 @@ from trainables.data.sampling.batches import Batches, RowChooser, shared_batch
 from trainables.data.sampling.splits import label_subset
 from trainables.data.sampling.targets import DenseLabels, Targets, targeted
 from trainables.data.store.frames import FrameStore
-from trainables.downstream.folds import Turns, divided_subjects, weights_of
+from trainables.downstream.folds import FoldCheckpoint, divided_subjects, weights_of
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.multitask import Alternating, MultiTask
 from trainables.downstream.segmentation import Predictions, Segmentation, predict
@@ -27,7 +27,7 @@ from trainables.downstream.selection import dense_sequences, judged_rows, labell
 from trainables.downstream.temporal import SegmentationOverTime
 from trainables.downstream.transfer import Transfer
 from trainables.downstream.windows import training_windows
-from trainables.engine.micro_batches import divided_all
+from trainables.engine.micro_batches import split_all
 from trainables.engine.runtime import Runtime
 from trainables.engine.task import Task
 from trainables.engine.trainer import FitResult, FitSettings, autocast_dtype, fit
@@ -38,7 +38,7 @@ from trainables.networks.network import NetworkSettings, SegmentationNetwork
 from trainables.networks.weights import load_weights, part_of
 from trainables.pretext.method import NetworkMethod, training_rows
 
-Start = Mapping[str, Tensor] | ImageNetWeights | None
+PretrainedWeights = Mapping[str, Tensor] | ImageNetWeights | None
 """Pretrained weights (keys "backbone...." and perhaps "decoder...."), ImageNet's, or None for random weights."""
 
 
@@ -112,7 +112,7 @@ class Finetuned:
 def finetune(
     settings: DownstreamSettings,
     network: NetworkSettings,
-    start: Start,
+    start: PretrainedWeights,
     store: FrameStore,
     runtime: Runtime,
     seed: int,
@@ -180,7 +180,7 @@ class _Stage:
 
     settings: DownstreamSettings
     network: NetworkSettings
-    start: Start
+    start: PretrainedWeights
     seen: FrameStore
     judged: FrameStore
 
@@ -235,7 +235,7 @@ def _parts(settings: DownstreamSettings, judged: FrameStore, subjects: np.ndarra
 
 def _cross_validated(stage: _Stage, parts: Parts, runtime: Runtime, seed: int) -> tuple[list[Segmentation], FitResult]:
     """A training for each part."""
-    turns, tasks = Turns(runtime), []
+    turns, tasks = FoldCheckpoint(runtime), []
     for number, (train, left_out) in enumerate(parts):
         if number < len(turns.finished):
             tasks.append(stage.trained(turns.finished[number]["weights"], runtime))
@@ -294,7 +294,7 @@ def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int
 
 
 def _build(
-    transfer: Transfer, network: NetworkSettings, start: Start, store: FrameStore, seed: int
+    transfer: Transfer, network: NetworkSettings, start: PretrainedWeights, store: FrameStore, seed: int
 ) -> SegmentationNetwork:
     torch.manual_seed(derive(seed, "init"))
     built = network.build(store.channels, len(store.classes))
@@ -317,4 +317,4 @@ def _predict(tasks: Sequence[Segmentation], batches: Batches, settings: FitSetti
     dtype = autocast_dtype(settings.precision, runtime.device)
     enabled = dtype is not torch.float32
     with torch.no_grad(), torch.autocast(runtime.device.type, dtype=dtype, enabled=enabled):
-        return predict(tasks, divided_all(batches.epoch(0, device=runtime.device), settings.micro_batch))
+        return predict(tasks, split_all(batches.epoch(0, device=runtime.device), settings.micro_batch))

@@ -27,7 +27,7 @@ def divided_subjects(subjects: np.ndarray, folds: int, seed: int) -> list[tuple[
     return [(np.sort(np.setdiff1d(order, part)), part) for part in parts]
 
 
-class Turns:
+class FoldCheckpoint:
     """Keeps what trainings that follow each other have come to, in one checkpoint, so that each is done once.
 
     Args:
@@ -41,7 +41,7 @@ class Turns:
 
     def runtime_of(self, number: int, epochs: int) -> Runtime:
         """For the training with this number, which has so many epochs as the others."""
-        return _Turn(self.runtime, self.finished, number * epochs)
+        return FoldRuntime(self.runtime, self.finished, number * epochs)
 
     def finish(self, weights: Mapping[str, Tensor], fitted: FitResult) -> None:
         """Take a training's result."""
@@ -58,7 +58,7 @@ class Turns:
         return FitResult(means, len(history), history)
 
 
-class _Turn:
+class FoldRuntime:
     """The runtime of one of several trainings."""
 
     def __init__(self, runtime: Runtime, finished: Sequence[Mapping[str, Any]], before: int) -> None:
@@ -85,9 +85,9 @@ class _Turn:
         """Keep it with what the trainings before it have come to."""
         self._runtime.save(lambda: {"finished": list(self._finished), "current": state()}, force=force)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """As the whole's."""
-        self._runtime.settle()
+        self._runtime.flush()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Counting the epochs of the trainings before it."""

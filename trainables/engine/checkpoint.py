@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from trainables.common.background import beside
+from trainables.common.background import run_in_background
 from trainables.common.errors import CheckpointError
 from trainables.common.files import atomic_writer
 
@@ -40,7 +40,7 @@ class Checkpoints:
         """
         content = _content(state)
         self.wait()
-        self._writing = beside("checkpoint", self._write, content, then)
+        self._writing = run_in_background("checkpoint", self._write, content, then)
 
     def wait(self) -> None:
         """Until what was saved is on disk.

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.sampling.batches import Batch
-from trainables.networks.running_statistics import moved_once, unmoved
+from trainables.networks.running_statistics import freeze_bn_stats, update_bn_once
 
 Backward = Callable[[Tensor], None]
 """Back-propagates a loss, scaled as the precision asks for."""
@@ -36,7 +36,7 @@ RandomState = tuple[Tensor, Tensor | None]
 """Of the CPU and the device."""
 
 
-class Adding(Protocol):
+class MeanLossTask(Protocol):
     """A task with a loss that is a mean over images."""
 
     def modules(self) -> Iterator[nn.Module]:
@@ -48,7 +48,7 @@ class Adding(Protocol):
         ...
 
 
-class Comparing(Protocol):
+class GradCacheTask(Protocol):
     """A task with a loss that sees an image only through its features, so that gradients may be cached there."""
 
     def modules(self) -> Iterator[nn.Module]:
@@ -72,7 +72,7 @@ class Comparing(Protocol):
         ...
 
 
-def divided(batch: Batch, size: int | None) -> list[Batch]:
+def split(batch: Batch, size: int | None) -> list[Batch]:
     """A worker's share of a logical batch in parts as equal as can be, each with its own place in the randomness.
 
     A part has at most `size` images; or one more where a single image would be left over, on which batch norm cannot be
@@ -86,10 +86,10 @@ def divided(batch: Batch, size: int | None) -> list[Batch]:
     return [_part(batch, first, end) for first, end in itertools.pairwise(limits)]
 
 
-def divided_all(batches: Iterable[Batch], size: int | None) -> Iterator[Batch]:
+def split_all(batches: Iterable[Batch], size: int | None) -> Iterator[Batch]:
     """The parts of all batches."""
     for batch in batches:
-        yield from divided(batch, size)
+        yield from split(batch, size)
 
 
 def _part(batch: Batch, first: int, end: int) -> Batch:
@@ -98,11 +98,13 @@ def _part(batch: Batch, first: int, end: int) -> Batch:
     return replace(batch, images=batch.images[first:end], masks=masks, rows=batch.rows[first:end], draw=draw)
 
 
-def accumulated(task: Adding, parts: Sequence[Batch], backward: Backward, autocast: Autocast) -> dict[str, Tensor]:
+def accumulate_gradients(
+    task: MeanLossTask, parts: Sequence[Batch], backward: Backward, autocast: Autocast
+) -> dict[str, Tensor]:
     """Add the gradients of a loss that is a mean over images; gives the whole batch's losses."""
     total = sum(len(part.rows) for part in parts)
     sums: dict[str, Tensor] = {}
-    with moved_once(task.modules(), len(parts)):
+    with update_bn_once(task.modules(), len(parts)):
         for part in parts:
             share = len(part.rows) / total
             with autocast():
@@ -113,9 +115,11 @@ def accumulated(task: Adding, parts: Sequence[Batch], backward: Backward, autoca
     return sums
 
 
-def cached(task: Comparing, parts: Sequence[Batch], backward: Backward, autocast: Autocast) -> dict[str, Tensor]:
+def grad_cache(
+    task: GradCacheTask, parts: Sequence[Batch], backward: Backward, autocast: Autocast
+) -> dict[str, Tensor]:
     """Add the gradients of a loss that compares images, in the memory of one part; gives the whole batch's losses."""
-    with torch.no_grad(), moved_once(task.modules(), len(parts)):
+    with torch.no_grad(), update_bn_once(task.modules(), len(parts)):
         features, fixed, states = encoded(task, parts, autocast)
     features.requires_grad_()
     with autocast():
@@ -123,7 +127,7 @@ def cached(task: Comparing, parts: Sequence[Batch], backward: Backward, autocast
     backward(losses["loss"])
     assert features.grad is not None
     shares = features.grad.split([len(part.rows) for part in parts], 1)
-    with unmoved(task.modules()):
+    with freeze_bn_stats(task.modules()):
         for part, share, state in zip(parts, shares, states, strict=True):
             with _as_then(state, part.device), autocast():
                 again = task.encode(task.views(part))
@@ -132,7 +136,7 @@ def cached(task: Comparing, parts: Sequence[Batch], backward: Backward, autocast
 
 
 def encoded(
-    task: Comparing, parts: Sequence[Batch], autocast: Autocast = contextlib.nullcontext
+    task: GradCacheTask, parts: Sequence[Batch], autocast: Autocast = contextlib.nullcontext
 ) -> tuple[Tensor, Tensor, list[RandomState]]:
     """Features and fixed values of all parts, and the state of the random numbers before each part was encoded."""
     states, features, fixed = [], [], []

@@ -40,7 +40,7 @@ class Runtime(Protocol):
         """
         ...
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait until what was saved is written."""
         ...
 
@@ -54,7 +54,7 @@ def best_device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def placed(module: nn.Module, device: torch.device) -> nn.Module:
+def to_device(module: nn.Module, device: torch.device) -> nn.Module:
     """`module` on `device`, its kernels with channels last: faster for convolutions on CPUs and on tensor cores."""
     if not any(parameter.ndim == 5 for parameter in module.parameters()):
         return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -96,7 +96,7 @@ class LocalRuntime:
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """`module` on this runtime's device."""
-        return placed(module, self.device)
+        return to_device(module, self.device)
 
     def mean(self, values: Tensor) -> Tensor:
         """`values`: there is one worker."""
@@ -113,7 +113,7 @@ class LocalRuntime:
         self._checkpoints.save(state(), self._on_save)
         self._saved_at = self._clock()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait for the writer."""
         if self._checkpoints is not None:
             self._checkpoints.wait()

@@ -18,7 +18,7 @@ class Task(nn.Module, ABC):
         monitor: the evaluation metric by which the best epoch is kept, or None to keep the last.
         higher_is_better: its direction.
         division: how the loss of a batch can be had in parts: "images" where it is a mean over images, "features"
-            where it compares images by their features (see `trainables.engine.micro_batches.Comparing`), "none" where it
+            where it compares images by their features (see `GradCacheTask`), "none" where it
             cannot.
         micro_batch: images that may be taken at a time; the loop sets it.
     """

@@ -16,12 +16,12 @@ from torch import Tensor
 from trainables.common.errors import CheckpointError, TrainingFailed, UserError
 from trainables.common.seeds import derive
 from trainables.data.sampling.batches import Batch, Batches
-from trainables.engine.micro_batches import Comparing, accumulated, cached, divided
+from trainables.engine.micro_batches import GradCacheTask, accumulate_gradients, grad_cache, split
 from trainables.engine.optim.optimizers import Adam, Optimizer
 from trainables.engine.optim.schedules import Constant, Schedule
 from trainables.engine.runtime import Runtime
 from trainables.engine.task import Task
-from trainables.engine.validator import Evaluation, Probe
+from trainables.engine.validator import Evaluation, ProbeCallback
 from trainables.networks.recompute import recompute
 
 Watch = Callable[[list[dict[str, float]]], None]
@@ -46,7 +46,7 @@ class FitSettings:
             told an epoch later, so that what is stopped early has trained one epoch more. It takes the memory of a
             second network, and a processor or a device with time to spare.
         micro_batch: images that each worker takes at a time, from 2 up, the gradients of a logical batch being made in
-            the memory of so many; None takes its whole share at once. See trainables/engine/micro_batches.py for what stays
+            the memory of so many; None takes its whole share at once. `trainables.engine.micro_batches` says what stays
             the same and what does not.
         recompute: let the networks' blocks keep their inputs only and compute the rest again for the gradient: less
             memory, for about a third more time, and the same gradients.
@@ -99,7 +99,7 @@ def fit(
     runtime: Runtime,
     seed: int,
     watch: Watch | None = None,
-    probe: Probe | None = None,
+    probe: ProbeCallback | None = None,
 ) -> FitResult:
     """Train `task`, leaving it holding the kept epoch's weights.
 
@@ -117,8 +117,8 @@ def fit(
     try:
         return run.fit()
     finally:
-        run.evaluation.settle()
-        runtime.settle()
+        run.evaluation.flush()
+        runtime.flush()
 
 
 class _Run:
@@ -133,7 +133,7 @@ class _Run:
         runtime: Runtime,
         seed: int,
         watch: Watch | None,
-        probe: Probe | None,
+        probe: ProbeCallback | None,
     ) -> None:
         self.watch = watch
         if settings.micro_batch is not None and task.division == "none":
@@ -240,7 +240,7 @@ class _Run:
 
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:
         """Leave the gradients of a batch's loss in the parameters; gives its losses."""
-        parts = divided(batch, self.settings.micro_batch)
+        parts = split(batch, self.settings.micro_batch)
         if len(parts) == 1:
             with self._autocast():
                 losses: dict[str, Tensor] = self.model(batch)
@@ -248,9 +248,9 @@ class _Run:
             return losses
         with getattr(self.model, "no_sync", contextlib.nullcontext)():  # the workers share the parts' sum, once
             if self.task.division == "images":
-                losses = accumulated(self.task, parts, self._backward, self._autocast)
+                losses = accumulate_gradients(self.task, parts, self._backward, self._autocast)
             else:
-                losses = cached(cast(Comparing, self.task), parts, self._backward, self._autocast)
+                losses = grad_cache(cast(GradCacheTask, self.task), parts, self._backward, self._autocast)
         if self.runtime.world_size > 1:
             for parameter in self.task.parameters():
                 if parameter.grad is not None:

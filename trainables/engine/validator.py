@@ -9,16 +9,16 @@ from concurrent.futures import Future
 
 import torch
 
-from trainables.common.background import beside
+from trainables.common.background import run_in_background
 from trainables.common.errors import TrainingFailed
 from trainables.data.sampling.batches import Batch, Batches
-from trainables.engine.micro_batches import divided_all
+from trainables.engine.micro_batches import split_all
 from trainables.engine.task import Task
 
-Probe = Callable[[], Mapping[str, float]]
+ProbeCallback = Callable[[], Mapping[str, float]]
 """Gives more metrics of the network in evaluation mode."""
 
-Judged = tuple[Task, dict[str, float]]
+Evaluated = tuple[Task, dict[str, float]]
 """What was judged, and its metrics, each named `val/...`."""
 
 
@@ -36,14 +36,14 @@ class Evaluation:
     def __init__(
         self,
         val: Batches | None,
-        probe: Probe | None,
+        probe: ProbeCallback | None,
         device: torch.device,
         autocast: Callable[[], torch.autocast],
         *,
         beside: bool,
     ) -> None:
         self._val, self._probe, self._device, self._autocast, self._beside = val, probe, device, autocast, beside
-        self._begun: Future[Judged] | None = None
+        self._begun: Future[Evaluated] | None = None
 
     @property
     def wanted(self) -> bool:
@@ -63,9 +63,9 @@ class Evaluation:
             self._begun.set_result(found)
             return
         judged, probe = copy.deepcopy((task, self._probe))  # together, as a probe reads the task's own backbone
-        self._begun = beside("evaluation", self._judge, judged, probe, epoch)
+        self._begun = run_in_background("evaluation", self._judge, judged, probe, epoch)
 
-    def end(self) -> Judged:
+    def end(self) -> Evaluated:
         """What came of the evaluation that was begun.
 
         Raises:
@@ -75,13 +75,13 @@ class Evaluation:
         begun, self._begun = self._begun, None
         return begun.result()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait until no thread is at work; what it found is lost."""
         if self._begun is not None:
             self._begun.exception()
             self._begun = None
 
-    def _judge(self, task: Task, probe: Probe | None, epoch: int) -> Judged:
+    def _judge(self, task: Task, probe: ProbeCallback | None, epoch: int) -> Evaluated:
         task.eval()
         with torch.no_grad(), self._autocast():
             found = task.evaluate(self._batches(task, self._val)) if self._val is not None else {}
@@ -94,4 +94,4 @@ class Evaluation:
 
     def _batches(self, task: Task, val: Batches) -> Iterable[Batch]:
         batches: Iterable[Batch] = val.epoch(0, device=self._device)
-        return divided_all(batches, task.micro_batch) if task.division == "images" else batches
+        return split_all(batches, task.micro_batch) if task.division == "images" else batches

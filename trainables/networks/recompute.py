@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trainables.common.errors import UserError
-from trainables.networks.running_statistics import unmoved
+from trainables.networks.running_statistics import freeze_bn_stats
 
 
 def recompute(module: nn.Module) -> None:
@@ -44,6 +44,6 @@ def _again(block: nn.Module, forward: Callable[..., Tensor], *inputs: Any) -> Te
         forward,
         *inputs,
         use_reentrant=False,
-        context_fn=lambda: (contextlib.nullcontext(), unmoved(block.modules())),
+        context_fn=lambda: (contextlib.nullcontext(), freeze_bn_stats(block.modules())),
     )
     return out

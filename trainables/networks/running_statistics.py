@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextlib.contextmanager
-def moved_once(modules: Iterable[nn.Module], parts: int) -> Iterator[None]:
+def update_bn_once(modules: Iterable[nn.Module], parts: int) -> Iterator[None]:
     """While entered, the parts of one batch go through the modules; running statistics move as if it were one batch.
 
     They move as often and as far as the whole batch would have moved them, towards the mean of the parts' statistics,
@@ -26,11 +26,11 @@ def moved_once(modules: Iterable[nn.Module], parts: int) -> Iterator[None]:
         for hook in hooks:
             hook.remove()
         for each in kept:
-            each.settle(parts)
+            each.flush(parts)
 
 
 @contextlib.contextmanager
-def unmoved(modules: Iterable[nn.Module]) -> Iterator[None]:
+def freeze_bn_stats(modules: Iterable[nn.Module]) -> Iterator[None]:
     """While entered, batch norms normalise as ever but leave their running statistics where they are."""
     kept = [_Kept(norm) for norm in _moving(modules)]
     for each in kept:
@@ -57,14 +57,14 @@ class _Kept:
 
     def before(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Let the next call make the running statistics the mean over all calls so far."""
-        if self.norm.momentum == 0.0:  # the norm is `unmoved`: a call made again for its gradient
+        if self.norm.momentum == 0.0:  # the norm is `freeze_bn_stats`: a call made again for its gradient
             return
         self.calls += 1
         self.images += len(inputs[0])
         self.norm.momentum = len(inputs[0]) / self.images
 
     @torch.no_grad()
-    def settle(self, parts: int) -> None:
+    def flush(self, parts: int) -> None:
         """Move from what was known towards the mean of all calls."""
         self.restore()
         if self.calls == 0:

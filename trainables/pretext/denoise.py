@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch
 from trainables.data.store.frames import FrameStore
@@ -60,7 +60,7 @@ class DenoiseTask(Task):
         """The same on frames that are not trained on, and the error of leaving the noise where it is."""
         return mean_over([self._losses(batch.images.float() / 255, batch.draw) for batch in batches])
 
-    def _losses(self, images: Tensor, draw: Draw) -> dict[str, Tensor]:
+    def _losses(self, images: Tensor, draw: BatchRNG) -> dict[str, Tensor]:
         noisy, replaced = corrupted(images, self.settings, draw.fork("noise"))
         noisy, images = self.normalise(noisy), self.normalise(images)
         return {
@@ -69,7 +69,7 @@ class DenoiseTask(Task):
         }
 
 
-def corrupted(images: Tensor, settings: Denoise, draw: Draw) -> tuple[Tensor, Tensor]:
+def corrupted(images: Tensor, settings: Denoise, draw: BatchRNG) -> tuple[Tensor, Tensor]:
     """Images `(B, C, H, W)` with a share of their pixels replaced by Gaussian noise, and where: bool `(B, 1, H, W)`."""
     threshold = torch.special.ndtri(torch.tensor(settings.share)).item()
     replaced = draw.fork("where").field(1, *images.shape[2:]) < threshold

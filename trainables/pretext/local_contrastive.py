@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
 from trainables.data.sampling.batches import Batch
@@ -111,7 +111,7 @@ class LocalTask(Task):
 
 
 def matching(
-    policy: Policy, draws: list[Draw], regions: Draw, count: int, size: tuple[int, int]
+    policy: Policy, draws: list[BatchRNG], regions: BatchRNG, count: int, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Places of the same tissue in two views that a policy makes.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
 from trainables.data.sampling.batches import Batch
@@ -74,7 +74,7 @@ class MaskedTask(Task):
         """The same on frames that are not trained on, without augmentation."""
         return mean_over([{"loss": self._loss(batch.images.float() / 255, batch.draw)} for batch in batches])
 
-    def _loss(self, images: Tensor, draw: Draw) -> Tensor:
+    def _loss(self, images: Tensor, draw: BatchRNG) -> Tensor:
         images = self.normalise(images)
         masked = patch_mask(images, self.settings, draw.fork("patches"))
         visible = ~pixel_mask(masked, self.settings.patch, images.shape[-2:])
@@ -85,7 +85,7 @@ class MaskedTask(Task):
         return masked_error(predicted, images, masked, self.settings.patch)
 
 
-def patch_mask(images: Tensor, settings: MaskedModelling, draw: Draw) -> Tensor:
+def patch_mask(images: Tensor, settings: MaskedModelling, draw: BatchRNG) -> Tensor:
     """Which patches are masked: bool `(B, 1, rows, columns)` of patches, the same number in every image, at least 1."""
     rows, columns = (-(-side // settings.patch) for side in images.shape[2:])
     count = min(max(1, round(settings.share * rows * columns)), rows * columns - 1)

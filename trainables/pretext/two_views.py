@@ -11,7 +11,7 @@ from torch import Tensor
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch
 from trainables.data.store.frames import FrameStore
-from trainables.engine.micro_batches import divided, encoded
+from trainables.engine.micro_batches import encoded, split
 from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
@@ -65,7 +65,7 @@ class TwoViewTask(Task):
         """The same on frames that are not trained on, and the signs of collapse."""
         found = []
         for batch in batches:
-            features, fixed, _ = encoded(self, divided(batch, self.micro_batch))
+            features, fixed, _ = encoded(self, split(batch, self.micro_batch))
             embeddings = self.project(features)
             losses = self.losses(embeddings, fixed, batch.rows, alone=True)
             found.append({**losses, **indicators(*embeddings.chunk(2))})

@@ -60,7 +60,7 @@ class RegistrationNetwork(nn.Module):
         super().__init__()
         shrinks = [2**level for level in reversed(range(settings.stages))]
         self.splines = [BSpline(size, settings.grid_spacing * shrink) for shrink in shrinks]
-        self.stages = nn.ModuleList(Stage(settings, channels, shrink) for shrink in shrinks)
+        self.stages = nn.ModuleList(RegistrationStage(settings, channels, shrink) for shrink in shrinks)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> list[Step]:
         """The stages' steps, of which the last holds the whole displacement.
@@ -83,7 +83,7 @@ class RegistrationNetwork(nn.Module):
         return self(fixed, moving)[-1].displacement  # type: ignore[no-any-return]
 
 
-class Stage(nn.Module):
+class RegistrationStage(nn.Module):
     """One network of the cascade.
 
     Convolutions and average pooling down to the grid, two more convolutions there over the padded grid, and two dense

@@ -2,16 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from analysis.io.load import Plan
+from analysis.io.load import PlannedStudy
 from analysis.tables.grid import arrange
 from trainables.common.errors import UserError
 
 
-def plan(**factors: tuple[str, ...]) -> Plan:
+def plan(**factors: tuple[str, ...]) -> PlannedStudy:
     cells: dict[str, dict[str, str]] = {"": {}}
     for factor, levels in factors.items():
         cells = {f"{key},{factor}={v}".strip(","): {**old, factor: v} for key, old in cells.items() for v in levels}
-    return Plan("s", "S", factors, cells, "dice", {}, Path("frames"), ("background", "lv"))
+    return PlannedStudy("s", "S", factors, cells, "dice", {}, Path("frames"), ("background", "lv"))
 
 
 def test_label_fraction_goes_across_and_the_rest_down() -> None:
@@ -38,7 +38,7 @@ def test_an_ablation_is_compared_with_its_base_and_named_by_what_is_changed() ->
     }
     factors = {"method": ("simclr", "byol"), "crop": ("on", "off"), "flip": ("on", "off")}
     base = {"crop": "on", "flip": "on"}
-    grid = arrange(Plan("s", "S", factors, cells, "dice", {}, Path("f"), ("background", "lv"), base))
+    grid = arrange(PlannedStudy("s", "S", factors, cells, "dice", {}, Path("f"), ("background", "lv"), base))
     assert grid.columns == ("",)
     assert grid.rows[:3] == ("simclr, base", "simclr, crop off", "simclr, flip off")
     assert grid.references["byol, flip off"] == "byol, base"

@@ -14,15 +14,15 @@ from study.cli.app import app
 from study.cli.lifecycle import as_begun
 from study.cli.main import guarded
 from study.config.definition import load_study
-from study.planning.jobs import Need, Outcome
+from study.planning.jobs import Outcome, ResourceRequest
 from study.planning.plan import Plan
-from study.scheduling.scheduler import Agenda
+from study.scheduling.scheduler import JobScheduler
 from study.storage.ledger import Ledger, outcomes, read_ledger
 from study.storage.lock import holder
 from study.storage.workspace import Workspace
 from trainables.common.files import write_json
 
-EVERYTHING = Need(cpus=100)
+EVERYTHING = ResourceRequest(cpus=100)
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -39,13 +39,13 @@ def begun(root: Path, failing: str):
     write_json(folder.plan, {"name": "tiny", "spec": plan.study.document(), "planned_jobs": plan.planned()})
     made: set[str] = set()
     with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
-        run_out(Agenda(plan, ledger, made.__contains__), made, folder, failing)
+        run_out(JobScheduler(plan, ledger, made.__contains__), made, folder, failing)
     return folder, plan, made
 
 
-def run_out(agenda: Agenda, made: set[str], folder, failing: str) -> list[str]:
+def run_out(scheduler: JobScheduler, made: set[str], folder, failing: str) -> list[str]:
     ran = []
-    while (job := agenda.next(EVERYTHING)) is not None:
+    while (job := scheduler.next(EVERYTHING)) is not None:
         ran.append(job.id)
         failed = bool(failing) and failing in job.id
         outcome = Outcome("failed", {}, 0, 1.0, "broken") if failed else Outcome("completed", {"val/dice": 0.5}, 3, 1.0)
@@ -53,7 +53,7 @@ def run_out(agenda: Agenda, made: set[str], folder, failing: str) -> list[str]:
         write_json(folder.job(job.id).result, {"status": outcome.status})
         if not failed:
             made.add(job.digest)
-        agenda.finish(job.id, outcome)
+        scheduler.finish(job.id, outcome)
     return ran
 
 
@@ -66,7 +66,7 @@ def test_failed_jobs_are_run_again_and_nothing_else(tmp_path, capsys, failing):
     code, said = call(capsys, "retry", "tiny", "--failed", "--workspace", str(tmp_path))
     assert code == 0
     with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
-        again = run_out(Agenda(plan, ledger, made.__contains__), made, folder, "")
+        again = run_out(JobScheduler(plan, ledger, made.__contains__), made, folder, "")
     after = outcomes(read_ledger(folder.ledger))
     if failing == "trial-2":  # their cells have chosen without them
         assert again == []
@@ -84,19 +84,19 @@ def test_a_trial_of_a_cell_that_has_not_chosen_is_tried_again_with_its_own_setti
     plan, made = Plan(load_study(str(TINY))), set()
     write_json(folder.plan, {"name": "tiny", "spec": plan.study.document()})
     with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
-        agenda = Agenda(plan, ledger, made.__contains__)
-        while (job := agenda.next(EVERYTHING)) is not None and job.kind != "trial":
+        scheduler = JobScheduler(plan, ledger, made.__contains__)
+        while (job := scheduler.next(EVERYTHING)) is not None and job.kind != "trial":
             made.add(job.digest)
-            agenda.finish(job.id, Outcome("completed", {}, 1, 1.0))
+            scheduler.finish(job.id, Outcome("completed", {}, 1, 1.0))
         assert job is not None
-        agenda.finish(job.id, Outcome("failed", {}, 0, 1.0, "broken"))
+        scheduler.finish(job.id, Outcome("failed", {}, 0, 1.0, "broken"))
     call(capsys, "retry", "tiny", "--failed", "--workspace", str(tmp_path))
     with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
-        agenda = Agenda(plan, ledger, made.__contains__)
-        waiting = {next_job.id: next_job for next_job in iter(lambda: agenda.next(EVERYTHING), None)}
+        scheduler = JobScheduler(plan, ledger, made.__contains__)
+        waiting = {next_job.id: next_job for next_job in iter(lambda: scheduler.next(EVERYTHING), None)}
         assert waiting[job.id].params == job.params
-        agenda.finish(job.id, Outcome("completed", {"val/dice": 0.9}, 3, 1.0))
-        assert agenda.outcomes[job.id]["status"] == "completed"
+        scheduler.finish(job.id, Outcome("completed", {"val/dice": 0.9}, 3, 1.0))
+        assert scheduler.outcomes[job.id]["status"] == "completed"
 
 
 def test_without_saying_what_nothing_is_tried_again(tmp_path, capsys):

@@ -5,17 +5,20 @@ import pytest
 
 from study.config.spec import Capacity
 from study.execution.cluster import ClusterLost, _start_here, capacity, preflight, ray_session
-from study.planning.jobs import Need
+from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
 
 
 def test_what_can_never_be_placed_is_refused_with_the_numbers():
     with pytest.raises(UserError, match=r"resources\.pretext: 2 worker\(s\) with 4 gpus each need 8 gpus, .* has 1"):
-        preflight([("pretext", Need(workers=2, cpus=1, gpus=4))], {"CPU": 64.0, "GPU": 1.0})
+        preflight([("pretext", ResourceRequest(workers=2, cpus=1, gpus=4))], {"CPU": 64.0, "GPU": 1.0})
 
 
 def test_what_fits_passes():
-    preflight([("pretext", Need(workers=2, cpus=1)), ("downstream", Need(gpus=0.5))], {"CPU": 2.0, "GPU": 1.0})
+    preflight(
+        [("pretext", ResourceRequest(workers=2, cpus=1)), ("downstream", ResourceRequest(gpus=0.5))],
+        {"CPU": 2.0, "GPU": 1.0},
+    )
 
 
 def test_a_cluster_that_is_not_there_is_told_at_once():
@@ -33,7 +36,7 @@ def test_an_autoscaling_cluster_counts_as_what_it_may_grow_to():
     now = {"CPU": 4.0, "memory": 1e9}
     assert capacity(now, None) == {"CPU": 4.0, "GPU": 0.0}
     assert capacity(now, Capacity(cpus=2, gpus=8)) == {"CPU": 4.0, "GPU": 8.0}
-    preflight([("downstream", Need(gpus=0.5))], capacity(now, Capacity(gpus=8)))
+    preflight([("downstream", ResourceRequest(gpus=0.5))], capacity(now, Capacity(gpus=8)))
 
 
 @pytest.mark.parametrize("failures", [0, 1, 2])

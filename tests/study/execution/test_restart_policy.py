@@ -2,7 +2,7 @@
 
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
-from study.execution.restart_policy import MAX_DEATHS, Life, MemoryKill
+from study.execution.restart_policy import MAX_DEATHS, MemoryKill, RestartPolicy
 
 TEXT = """2 worker(s) were killed due to the node running low on memory. Memory was 3.88GB used / 23.54GB
 Ray killed 2 worker(s) based on the killing policy
@@ -39,11 +39,11 @@ def test_another_death_is_no_lack_of_memory():
 
 
 def test_a_job_that_fell_with_a_larger_one_has_its_further_tries():
-    fell, large = Life(), Life()
-    fell.die(out_of_memory=False)
-    large.die(out_of_memory=True)
-    assert fell.worth_another
-    assert not large.worth_another
+    fell, large = RestartPolicy(), RestartPolicy()
+    fell.record_crash(out_of_memory=False)
+    large.record_crash(out_of_memory=True)
+    assert fell.should_restart
+    assert not large.should_restart
     for _ in range(MAX_DEATHS - 1):
-        fell.die(out_of_memory=False)
-    assert not fell.worth_another
+        fell.record_crash(out_of_memory=False)
+    assert not fell.should_restart

@@ -7,9 +7,9 @@ from whole_studies import TINY
 
 from study.config.definition import load_study
 from study.config.problems import SpecError
-from study.planning.jobs import Job, Need, Outcome
+from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
-from study.scheduling.scheduler import Agenda
+from study.scheduling.scheduler import JobScheduler
 from study.storage.ledger import Ledger
 
 CHAIN = (
@@ -64,21 +64,21 @@ def test_a_decoder_belongs_to_what_trains_it_and_to_nothing_else(method):
 
 
 def test_stages_run_in_turn_and_what_fails_ends_all_that_follows(tmp_path):
-    free, artifacts = Need(cpus=100), set[str]()
-    agenda = Agenda(plan(CHAIN), Ledger(tmp_path / "ledger.jsonl", lambda: 0.0), artifacts.__contains__)
-    first = agenda.next(free)
+    free, artifacts = ResourceRequest(cpus=100), set[str]()
+    scheduler = JobScheduler(plan(CHAIN), Ledger(tmp_path / "ledger.jsonl", lambda: 0.0), artifacts.__contains__)
+    first = scheduler.next(free)
     assert first is not None
     assert first.levels["method"] == "global_contrastive"
-    assert agenda.next(free) is None
+    assert scheduler.next(free) is None
     artifacts.add(first.digest)
-    agenda.finish(first.id, Outcome("completed", {}, 2, 1.0))
-    second = agenda.next(free)
+    scheduler.finish(first.id, Outcome("completed", {}, 2, 1.0))
+    second = scheduler.next(free)
     assert second is not None
     assert second.start == first.digest
-    agenda.finish(second.id, Outcome("failed", {}, 0, 1.0, "it diverged"))
-    assert agenda.next(free) is None
-    assert agenda.done
-    trials = [event for event in agenda.outcomes.values() if event["kind"] == "trial"]
+    scheduler.finish(second.id, Outcome("failed", {}, 0, 1.0, "it diverged"))
+    assert scheduler.next(free) is None
+    assert scheduler.done
+    trials = [event for event in scheduler.outcomes.values() if event["kind"] == "trial"]
     assert trials
     assert {event["reason"] for event in trials} == {"what it needs failed: pretext: it diverged"}
 

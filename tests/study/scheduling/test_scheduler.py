@@ -9,14 +9,14 @@ import pytest
 
 from study.config.definition import Study, load_study
 from study.config.problems import SpecError
-from study.planning.jobs import Job, Need, Outcome
+from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
-from study.scheduling.budget import BudgetSpent, Spending
-from study.scheduling.scheduler import OBJECTIVE, PROBE, Agenda, fits
+from study.scheduling.budget import BudgetSpent, BudgetTracker
+from study.scheduling.scheduler import OBJECTIVE, PROBE, JobScheduler, fits
 from study.storage.ledger import Ledger, outcomes
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
-PLENTY = Need(cpus=100, gpus=100)
+PLENTY = ResourceRequest(cpus=100, gpus=100)
 
 
 def quality(job: Job, epoch: int) -> float:
@@ -36,48 +36,48 @@ class Bench:
         self.open()
 
     def open(self) -> None:
-        self.agenda = Agenda(Plan(self.study), self.ledger, self.artifacts.__contains__)
+        self.scheduler = JobScheduler(Plan(self.study), self.ledger, self.artifacts.__contains__)
 
     def run(self, job: Job) -> None:
         self.ran.append(job.id)
         for epoch in range(1, job.epochs + 1):
             value = quality(job, epoch)
-            if self.agenda.report(job.id, epoch, {OBJECTIVE: value}):
-                self.agenda.finish(job.id, Outcome("stopped", {OBJECTIVE: value}, epoch, 1.0))
+            if self.scheduler.report(job.id, epoch, {OBJECTIVE: value}):
+                self.scheduler.finish(job.id, Outcome("stopped", {OBJECTIVE: value}, epoch, 1.0))
                 return
         if job.kind == "pretext":
             self.artifacts.add(job.digest)
-        self.agenda.finish(job.id, Outcome("completed", {OBJECTIVE: quality(job, job.epochs)}, job.epochs, 1.0))
+        self.scheduler.finish(job.id, Outcome("completed", {OBJECTIVE: quality(job, job.epochs)}, job.epochs, 1.0))
 
     def drain(self) -> None:
-        while (job := self.agenda.next(PLENTY)) is not None:
+        while (job := self.scheduler.next(PLENTY)) is not None:
             self.run(job)
 
 
 def outline(bench: Bench) -> list[tuple[object, ...]]:
     """The ended jobs with their configurations, in no order."""
-    return sorted((e["job"], e["status"], str(e["params"]), e["epochs"]) for e in bench.agenda.outcomes.values())
+    return sorted((e["job"], e["status"], str(e["params"]), e["epochs"]) for e in bench.scheduler.outcomes.values())
 
 
 def test_it_runs_exactly_what_is_planned(tmp_path):
     bench = Bench(tmp_path)
     bench.drain()
-    assert bench.agenda.done
-    kinds = [event["kind"] for event in bench.agenda.outcomes.values()]
-    assert {kind: kinds.count(kind) for kind in kinds} == bench.agenda.plan.planned()
+    assert bench.scheduler.done
+    kinds = [event["kind"] for event in bench.scheduler.outcomes.values()]
+    assert {kind: kinds.count(kind) for kind in kinds} == bench.scheduler.plan.planned()
     assert len(bench.ran) == len(set(bench.ran)) == 21
 
 
 def test_who_needs_a_pretraining_waits_until_it_is_there_and_it_is_run_once(tmp_path):
     bench = Bench(tmp_path)
     given: list[Job] = []
-    while (job := bench.agenda.next(PLENTY)) is not None:
+    while (job := bench.scheduler.next(PLENTY)) is not None:
         given.append(job)
     assert [job.kind for job in given].count("pretext") == 1
     assert {job.levels["method"] for job in given if job.kind == "trial"} == {"random"}
     pretext = next(job for job in given if job.kind == "pretext")
     bench.run(pretext)
-    after = bench.agenda.next(PLENTY)
+    after = bench.scheduler.next(PLENTY)
     assert after is not None
     assert after.levels["method"] == "simclr"
     assert after.start == pretext.digest
@@ -86,27 +86,29 @@ def test_who_needs_a_pretraining_waits_until_it_is_there_and_it_is_run_once(tmp_
 def test_a_cell_replicates_the_configuration_that_was_best_on_validation(tmp_path):
     bench = Bench(tmp_path)
     bench.drain()
-    for cell in bench.agenda.plan.cells:
-        trials = [e for e in bench.agenda.outcomes.values() if e["kind"] == "trial" and e["cell"] == cell.key]
+    for cell in bench.scheduler.plan.cells:
+        trials = [e for e in bench.scheduler.outcomes.values() if e["kind"] == "trial" and e["cell"] == cell.key]
         best = max((e for e in trials if e["status"] == "completed"), key=lambda e: e["metrics"][OBJECTIVE])
-        replicates = [e for e in bench.agenda.outcomes.values() if e["kind"] == "replicate" and e["cell"] == cell.key]
+        replicates = [
+            e for e in bench.scheduler.outcomes.values() if e["kind"] == "replicate" and e["cell"] == cell.key
+        ]
         assert [e["params"] for e in replicates] == [best["params"]] * 2
 
 
 def test_cells_try_the_same_random_configurations_and_share_seeds_and_subsets(tmp_path):
     bench = Bench(tmp_path)
-    plan = bench.agenda.plan
+    plan = bench.scheduler.plan
     seeds = {
         (job.index, job.config["seed"]) for c in plan.cells for job in [plan.replicate(c.key, i, {}) for i in (0, 1)]
     }
     assert len(seeds) == 2
     bench.drain()
-    first = {str(e["params"]) for e in bench.agenda.outcomes.values() if e["kind"] == "trial" and e["index"] == 0}
+    first = {str(e["params"]) for e in bench.scheduler.outcomes.values() if e["kind"] == "trial" and e["index"] == 0}
     assert len(first) == 1
 
 
 def test_only_replicates_see_the_test_split(tmp_path):
-    plan = Bench(tmp_path).agenda.plan
+    plan = Bench(tmp_path).scheduler.plan
     for cell in plan.cells:
         assert plan.trial(cell.key, 0, {}).config["test"] is False
         assert plan.replicate(cell.key, 0, {}).config["test"] is True
@@ -119,31 +121,31 @@ def test_killed_at_any_point_it_ends_like_an_uninterrupted_one(tmp_path, seed):
     chance = random.Random(seed)
     broken = Bench(tmp_path / "broken")
     for _ in range(200):
-        job = broken.agenda.next(PLENTY)
+        job = broken.scheduler.next(PLENTY)
         if job is None:
             break
         if chance.random() < 0.3:  # the driver dies while the job runs, after some of its reports
             for epoch in range(1, chance.randint(1, job.epochs)):
-                broken.agenda.report(job.id, epoch, {OBJECTIVE: quality(job, epoch)})
+                broken.scheduler.report(job.id, epoch, {OBJECTIVE: quality(job, epoch)})
             broken.ledger.close()
             broken.ledger = Ledger(tmp_path / "broken" / "ledger.jsonl", lambda: 0.0)
             broken.open()
         else:
             broken.run(job)
-    assert broken.agenda.done
+    assert broken.scheduler.done
     assert outline(broken) == outline(whole)
 
 
 def test_a_failed_pretraining_fails_what_needs_it_and_nothing_else(tmp_path):
     bench = Bench(tmp_path)
-    while (job := bench.agenda.next(PLENTY)) is not None:
+    while (job := bench.scheduler.next(PLENTY)) is not None:
         if job.kind == "pretext":
-            bench.agenda.finish(job.id, Outcome("failed", {}, 0, 1.0, "it collapsed"))
+            bench.scheduler.finish(job.id, Outcome("failed", {}, 0, 1.0, "it collapsed"))
         else:
             bench.run(job)
-    assert bench.agenda.done
+    assert bench.scheduler.done
     by_method = {"simclr": set(), "random": set()}
-    for event in bench.agenda.outcomes.values():
+    for event in bench.scheduler.outcomes.values():
         if event["cell"]:
             by_method["simclr" if "simclr" in event["cell"] else "random"].add(event["status"])
             if event["status"] == "failed":
@@ -154,16 +156,16 @@ def test_a_failed_pretraining_fails_what_needs_it_and_nothing_else(tmp_path):
 
 def test_nothing_is_given_out_that_does_not_fit(tmp_path):
     bench = Bench(tmp_path, "resources.downstream.gpus=0.5", "resources.pretext.workers=4")
-    job = bench.agenda.next(Need(cpus=2, gpus=1))
+    job = bench.scheduler.next(ResourceRequest(cpus=2, gpus=1))
     assert job is not None
     assert job.kind == "trial"
-    assert bench.agenda.next(Need(cpus=1, gpus=0.4)) is None
+    assert bench.scheduler.next(ResourceRequest(cpus=1, gpus=0.4)) is None
 
 
 def test_needs_add_up_over_workers():
-    assert fits(Need(workers=2, cpus=2, gpus=0.5), Need(cpus=4, gpus=1))
-    assert not fits(Need(workers=2, cpus=2, gpus=0.6), Need(cpus=4, gpus=1))
-    assert not fits(Need(workers=3, cpus=2), Need(cpus=4, gpus=1))
+    assert fits(ResourceRequest(workers=2, cpus=2, gpus=0.5), ResourceRequest(cpus=4, gpus=1))
+    assert not fits(ResourceRequest(workers=2, cpus=2, gpus=0.6), ResourceRequest(cpus=4, gpus=1))
+    assert not fits(ResourceRequest(workers=3, cpus=2), ResourceRequest(cpus=4, gpus=1))
 
 
 SEARCHED_PRETEXT = (
@@ -184,11 +186,11 @@ class ProbedBench(Bench):
             self.ran.append(job.id)
             rate = job.config["pretext"]["fit"]["optimizer"]["lr"]
             for epoch in range(1, job.epochs + 1):
-                if self.agenda.report(job.id, epoch, {PROBE: epoch / 10 - rate}):
-                    self.agenda.finish(job.id, Outcome("stopped", {}, epoch, 1.0))
+                if self.scheduler.report(job.id, epoch, {PROBE: epoch / 10 - rate}):
+                    self.scheduler.finish(job.id, Outcome("stopped", {}, epoch, 1.0))
                     return
             self.artifacts.add(job.digest)
-            self.agenda.finish(job.id, Outcome("completed", {}, job.epochs, 1.0))
+            self.scheduler.finish(job.id, Outcome("completed", {}, job.epochs, 1.0))
         else:
             super().run(job)
 
@@ -196,8 +198,8 @@ class ProbedBench(Bench):
 def test_a_pretraining_whose_probe_falls_behind_is_stopped_with_the_trial_that_wanted_it(tmp_path):
     bench = ProbedBench(tmp_path, *SEARCHED_PRETEXT, "factors.downstream.label_fraction=[1.0]")
     bench.drain()
-    assert bench.agenda.done
-    events = bench.agenda.outcomes.values()
+    assert bench.scheduler.done
+    events = bench.scheduler.outcomes.values()
     trials = [e for e in events if e["kind"] == "trial" and "simclr" in e["cell"]]
     rates = [e["params"]["pretext.fit.optimizer.lr"] for e in trials]
     stopped = [e["status"] == "stopped" for e in trials]
@@ -222,9 +224,9 @@ def test_a_pretraining_that_another_cell_still_wants_goes_on(tmp_path):
     bench = ProbedBench(tmp_path, *SEARCHED_PRETEXT)
     bench.drain()
     again = ProbedBench(tmp_path, *SEARCHED_PRETEXT)
-    assert again.agenda.done
+    assert again.scheduler.done
     assert outline(again) == outline(bench)
-    replicates = [e for e in bench.agenda.outcomes.values() if e["kind"] == "replicate"]
+    replicates = [e for e in bench.scheduler.outcomes.values() if e["kind"] == "replicate"]
     assert len(replicates) == 8
     assert {e["status"] for e in replicates} == {"completed"}
 
@@ -232,9 +234,9 @@ def test_a_pretraining_that_another_cell_still_wants_goes_on(tmp_path):
 def test_a_budget_of_trials_is_shared_equally(tmp_path):
     bench = Bench(tmp_path, "budget.trials=9")
     bench.drain()
-    trials = [e["cell"] for e in bench.agenda.outcomes.values() if e["kind"] == "trial"]
+    trials = [e["cell"] for e in bench.scheduler.outcomes.values() if e["kind"] == "trial"]
     assert sorted(Counter(trials).values()) == [2, 2, 2, 2]
-    assert bench.agenda.plan.planned()["trial"] == 8
+    assert bench.scheduler.plan.planned()["trial"] == 8
 
 
 def test_a_budget_that_leaves_a_cell_without_a_trial_is_refused(tmp_path):
@@ -245,19 +247,19 @@ def test_a_budget_that_leaves_a_cell_without_a_trial_is_refused(tmp_path):
 def test_more_trials_keep_what_was_run_and_replace_the_replicates_of_a_choice_given_up(tmp_path):
     few, more = Bench(tmp_path / "few", "search.trials=1"), Bench(tmp_path / "more", "search.trials=9")
     few.drain()
-    before = dict(few.agenda.outcomes)
+    before = dict(few.scheduler.outcomes)
     few.study = load_study(str(TINY), sets=["search.trials=9"])
     few.open()
-    assert not few.agenda.done
+    assert not few.scheduler.done
     few.drain()
     more.drain()
-    assert few.agenda.done
+    assert few.scheduler.done
     assert outline(few) == outline(more)
     for job, event in before.items():
-        after = few.agenda.outcomes[job]
+        after = few.scheduler.outcomes[job]
         assert after == event or (event["kind"] == "replicate" and after["params"] != event["params"])
-    assert any(few.agenda.outcomes[job] != event for job, event in before.items())
-    assert outcomes(few.ledger.events) == few.agenda.outcomes
+    assert any(few.scheduler.outcomes[job] != event for job, event in before.items())
+    assert outcomes(few.ledger.events) == few.scheduler.outcomes
 
 
 def test_several_objectives_reach_the_sampler_and_the_first_one_chooses(tmp_path):
@@ -266,12 +268,14 @@ def test_several_objectives_reach_the_sampler_and_the_first_one_chooses(tmp_path
         "search.trials=12", "search.startup_trials=4",
     )  # fmt: skip
     bench.drain()
-    assert bench.agenda.done
-    for cell in bench.agenda.plan.cells:
-        trials = [e for e in bench.agenda.outcomes.values() if e["kind"] == "trial" and e["cell"] == cell.key]
+    assert bench.scheduler.done
+    for cell in bench.scheduler.plan.cells:
+        trials = [e for e in bench.scheduler.outcomes.values() if e["kind"] == "trial" and e["cell"] == cell.key]
         assert {e["status"] for e in trials} == {"completed"}
         best = max(trials, key=lambda e: e["metrics"][OBJECTIVE])
-        replicates = [e for e in bench.agenda.outcomes.values() if e["kind"] == "replicate" and e["cell"] == cell.key]
+        replicates = [
+            e for e in bench.scheduler.outcomes.values() if e["kind"] == "replicate" and e["cell"] == cell.key
+        ]
         assert [e["params"] for e in replicates] == [best["params"]] * 2
     taken_up = Bench(tmp_path)
     taken_up.study = bench.study
@@ -292,18 +296,18 @@ def test_time_is_counted_over_launches_and_ends_at_the_budget(tmp_path, budget, 
     """Two jobs on a GPU each spend two GPU-hours in an hour."""
     bench = Bench(tmp_path, f"budget.{budget}", f"resources.downstream.gpus={gpus}", f"resources.pretext.gpus={gpus}")
     clock = Clock()
-    spending = Spending(bench.agenda, clock)
-    spending.check()
+    budget = BudgetTracker(bench.scheduler, clock)
+    budget.check()
     for _ in range(2):
-        assert bench.agenda.next(Need(cpus=100, gpus=100)) is not None
-    running = list(bench.agenda.running.values())
-    assert sum(job.need.gpus for job in running) == 2 * gpus
+        assert bench.scheduler.next(ResourceRequest(cpus=100, gpus=100)) is not None
+    running = list(bench.scheduler.running.values())
+    assert sum(job.resources.gpus for job in running) == 2 * gpus
     clock.now += after / 2
-    spending.check()
-    spending.note()
+    budget.check()
+    budget.flush()
     bench.open()
-    bench.agenda.running = {job.id: job for job in running}
-    second = Spending(bench.agenda, clock)
+    bench.scheduler.running = {job.id: job for job in running}
+    second = BudgetTracker(bench.scheduler, clock)
     clock.now += 5000  # between two launches nothing is spent
     second.check()
     clock.now += after / 2 - 1
@@ -313,4 +317,4 @@ def test_time_is_counted_over_launches_and_ends_at_the_budget(tmp_path, budget, 
         second.check()
     bench.open()
     with pytest.raises(BudgetSpent):
-        Spending(bench.agenda, clock).check()
+        BudgetTracker(bench.scheduler, clock).check()

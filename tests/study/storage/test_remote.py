@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from whole_studies import TINY, check_complete, final_metrics, finished, study
 
-from study.planning.jobs import Job, Need
+from study.planning.jobs import Job, ResourceRequest
 from study.storage.artifacts import ArtifactStore
-from study.storage.remote import ARTIFACT, DistantSite, Storage
+from study.storage.remote import ARTIFACT, RemoteIO, Storage
 from study.storage.workspace import Workspace
 from trainables.common.errors import UserError
 from trainables.common.files import write_json
@@ -32,11 +32,11 @@ def test_a_folder_comes_back_as_it_was_and_is_there_when_its_marker_is(uri, tmp_
     (made / "empty").write_bytes(b"")
     storage.put_folder(made, "artifacts/abc", ARTIFACT)
     assert not storage.has("artifacts/abc", ARTIFACT)
-    assert storage.whole("artifacts", ARTIFACT) == set()
+    assert storage.list_complete("artifacts", ARTIFACT) == set()
     write_json(made / ARTIFACT, {"digest": "abc"})
     storage.put_folder(made, "artifacts/abc", ARTIFACT)
     assert storage.has("artifacts/abc", ARTIFACT)
-    assert storage.whole("artifacts", ARTIFACT) == {"abc"}
+    assert storage.list_complete("artifacts", ARTIFACT) == {"abc"}
     storage.get_folder("artifacts/abc", back, ARTIFACT)
     files = {path.relative_to(back).as_posix(): path.read_bytes() for path in back.rglob("*") if path.is_file()}
     assert files == {p.relative_to(made).as_posix(): p.read_bytes() for p in made.rglob("*") if p.is_file()}
@@ -60,22 +60,34 @@ def test_what_one_node_saved_another_goes_on_from(uri, tmp_path):
         write_json(driver / key / marker, {})
         storage.put_folder(driver / key, key, marker)
     job = Job(
-        "a-trial-0", "trial", "downstream", "a", {}, 0, {}, {"data": "frames1"}, "0123456789", "start1", "", 3, Need()
-    )  # fmt: skip
-    first = DistantSite(job, storage, "study", tmp_path / "one")
+        "a-trial-0",
+        "trial",
+        "downstream",
+        "a",
+        {},
+        0,
+        {},
+        {"data": "frames1"},
+        "0123456789",
+        "start1",
+        "",
+        3,
+        ResourceRequest(),
+    )
+    first = RemoteIO(job, storage, "study", tmp_path / "one")
     assert (Path(first.job.frames) / "content").read_text() == "data/frames1"
     assert (first.artifacts.folder("start1") / "content").read_text() == "artifacts/start1"
     first.folder.root.mkdir(parents=True)
     (first.folder.root / "checkpoint.pt").write_text("after two epochs")
     first.folder.metrics.write_text("{}\n{}\n")
     first.saved()
-    second = DistantSite(job, storage, "study", tmp_path / "two")
+    second = RemoteIO(job, storage, "study", tmp_path / "two")
     assert (second.folder.root / "checkpoint.pt").read_text() == "after two epochs"
     (second.folder.root / "checkpoint.pt").unlink()
     write_json(second.folder.result, {"status": "completed"})
     ArtifactStore(second.artifacts.root).put(job.digest, {"stage": "downstream"})
     second.ended()
-    third = DistantSite(job, storage, "study", tmp_path / "three")
+    third = RemoteIO(job, storage, "study", tmp_path / "three")
     assert third.folder.result.exists()
     assert not (third.folder.root / "checkpoint.pt").exists()
     assert storage.has(f"artifacts/{job.digest}", ARTIFACT)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 
 DRAWN = {
     "uniform": lambda draw: draw.uniform(0, 1, 2),
@@ -15,13 +15,13 @@ DRAWN = {
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_row_gets_the_same_numbers_in_every_shard_and_part(name):
-    whole = DRAWN[name](Draw(7, 10, 0, 10))
-    assert torch.equal(whole[4:9], DRAWN[name](Draw(7, 10, 4, 5)))
-    assert torch.equal(whole[6:8], DRAWN[name](Draw(7, 10, 4, 5).part(2, 2)))
+    whole = DRAWN[name](BatchRNG(7, 10, 0, 10))
+    assert torch.equal(whole[4:9], DRAWN[name](BatchRNG(7, 10, 4, 5)))
+    assert torch.equal(whole[6:8], DRAWN[name](BatchRNG(7, 10, 4, 5).part(2, 2)))
 
 
 def test_fields_are_standard_normal_and_of_each_row_its_own():
-    field = Draw(3, 50, 0, 50).field(1, 40, 40)
+    field = BatchRNG(3, 50, 0, 50).field(1, 40, 40)
     assert field.mean().abs() < 0.02
     assert field.std() == pytest.approx(1, abs=0.02)
     correlation = torch.corrcoef(field.flatten(1)) - torch.eye(50)
@@ -29,7 +29,7 @@ def test_fields_are_standard_normal_and_of_each_row_its_own():
 
 
 def test_frames_of_a_sample_share_its_parameters_and_have_noise_of_their_own():
-    plain, of_frames = Draw(3, 4, 1, 2), Draw(3, 4, 1, 2).of_frames(3)
+    plain, of_frames = BatchRNG(3, 4, 1, 2), BatchRNG(3, 4, 1, 2).of_frames(3)
     assert of_frames.count == 6
     torch.testing.assert_close(of_frames.uniform(0, 1, 2), plain.uniform(0, 1, 2).repeat_interleave(3, 0))
     forked = of_frames.fork("noise").normal()

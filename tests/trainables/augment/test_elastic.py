@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.geometry import Elastic, bicubic
 from trainables.augment.policy import Policy
 
@@ -14,7 +14,7 @@ def test_image_and_mask_move_alike_and_smoothly():
     images = F.avg_pool2d(images, 5, 1, 2)
     masks = (torch.arange(40)[None, :, None] > 19).expand(3, 40, 40).to(torch.uint8)
     policy = Policy(crop=None, flip=None, jitter=None, blur=None, elastic=Elastic(0.05, 5))
-    draw = Draw(4, 3, 0, 3)
+    draw = BatchRNG(4, 3, 0, 3)
     moved, labels = policy.apply(images, masks, draw)
     field = Elastic(0.05, 5).field(draw.fork("elastic"), 1.0, (40, 40)).numpy()
     assert 0.02 < np.abs(field / 2).mean() < 0.06
@@ -30,8 +30,8 @@ def test_image_and_mask_move_alike_and_smoothly():
 def test_a_shard_is_moved_as_in_the_whole_batch():
     images = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     policy = Policy(crop=None, flip=None, jitter=None, blur=None, elastic=Elastic())
-    whole, _ = policy.apply(images, None, Draw(4, 3, 0, 3))
-    half, _ = policy.apply(images[1:], None, Draw(4, 3, 1, 2))
+    whole, _ = policy.apply(images, None, BatchRNG(4, 3, 0, 3))
+    half, _ = policy.apply(images[1:], None, BatchRNG(4, 3, 1, 2))
     assert torch.equal(half, whole[1:])
 
 

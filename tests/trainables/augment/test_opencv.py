@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
 from trainables.augment.policy import Policy
@@ -25,8 +25,8 @@ MOVES = {
 LEVEL = 1 / 255
 
 
-def draw(count: int) -> Draw:
-    return Draw(3, count, 0, count)
+def draw(count: int) -> BatchRNG:
+    return BatchRNG(3, count, 0, count)
 
 
 def smooth(count: int, channels: int = 1, size: int = 48) -> torch.Tensor:

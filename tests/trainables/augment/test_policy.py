@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, resample, transforms
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise, gaussian_blur
 from trainables.augment.policy import INTENSITY, Policy
@@ -38,8 +38,8 @@ OPERATIONS = [field.name for field in fields(Policy) if field.name not in ("stre
 NOTHING = Policy(**dict.fromkeys(OPERATIONS))
 
 
-def draw(count: int = 6, seed: int = 0) -> Draw:
-    return Draw(seed, count, 0, count)
+def draw(count: int = 6, seed: int = 0) -> BatchRNG:
+    return BatchRNG(seed, count, 0, count)
 
 
 def pictures(count: int = 6, size: int = 24) -> torch.Tensor:
@@ -150,7 +150,7 @@ def test_parameters_do_not_depend_on_the_number_of_workers():
     images = pictures(8)
     policy = replace(EVERYTHING, speckle=None, haze=None, noise=None)  # pixel noise is drawn by each worker for itself
     whole, _ = policy.apply(images, None, draw(8))
-    parts = [policy.apply(images[i : i + 4], None, Draw(0, 8, i, 4))[0] for i in (0, 4)]
+    parts = [policy.apply(images[i : i + 4], None, BatchRNG(0, 8, i, 4))[0] for i in (0, 4)]
     torch.testing.assert_close(torch.cat(parts), whole)
 
 

@@ -21,7 +21,7 @@ from trainables.common.errors import UserError
 from trainables.data.sampling.batches import Batch, Batches
 from trainables.downstream.losses import CrossEntropy, Dice, DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
-from trainables.engine.micro_batches import accumulated, cached, divided
+from trainables.engine.micro_batches import accumulate_gradients, grad_cache, split
 from trainables.engine.optim.optimizers import SGD
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.task import Task
@@ -101,7 +101,7 @@ def test_cached_gradients_are_those_of_the_whole_batch_heads_with_batch_norm_and
     batch = doubled(whole_batch())
     whole, parts = task_of(method).double(), task_of(method).double()
     loss, wanted = at_once(whole, batch)
-    losses = cached(parts, divided(batch, size), backward, nullcontext)
+    losses = grad_cache(parts, split(batch, size), backward, nullcontext)
     assert any(isinstance(module, nn.BatchNorm1d) for module in parts.modules())
     torch.testing.assert_close(losses["loss"], loss)
     same(gradients(parts), wanted)
@@ -118,7 +118,7 @@ def test_added_gradients_of_a_mean_over_images_are_those_of_the_whole_batch(kind
         for parameter in task.parameters():  # away from the zero of instance norm's bias
             parameter.add_(0.1 * torch.randn_like(parameter))
     loss, wanted = at_once(task, batch)
-    losses = accumulated(task, divided(batch, 5), backward, nullcontext)
+    losses = accumulate_gradients(task, split(batch, 5), backward, nullcontext)
     torch.testing.assert_close(losses["loss"], loss)
     same(gradients(task), wanted)
 
@@ -138,14 +138,14 @@ def test_both_passes_have_the_same_dropout():
 
     torch.manual_seed(0)
     task, batch = Dropping(), whole_batch()
-    parts = divided(batch, 6)
+    parts = split(batch, 6)
     torch.manual_seed(3)
     features = torch.cat([task.encode(task.views(part)) for part in parts], 1)
     task.judge(features, features, batch.rows)["loss"].backward()
     wanted = {name: p.grad.clone() for name, p in task.named_parameters()}
     task.zero_grad()
     torch.manual_seed(3)
-    cached(task, parts, backward, nullcontext)
+    grad_cache(task, parts, backward, nullcontext)
     same({name: p.grad for name, p in task.named_parameters()}, wanted, atol=1e-6)
 
 
@@ -156,7 +156,7 @@ def test_in_half_precision_every_weight_gets_its_gradient():
         loss = task.training_step(batch)["loss"]
     loss.backward()
     wanted = gradients(task)
-    cached(task, divided(batch, 6), backward, half)
+    grad_cache(task, split(batch, 6), backward, half)
     found = gradients(task)
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
@@ -186,7 +186,7 @@ def test_what_is_kept_for_the_backward_pass_follows_the_part_not_the_batch():
             if size is None:
                 task.training_step(batch)["loss"].backward()
             else:
-                cached(task, divided(batch, size), backward, nullcontext)
+                grad_cache(task, split(batch, size), backward, nullcontext)
         assert held == 0
         kept[size] = most
     weights = sum(parameter.numel() * 4 for parameter in task.parameters())
@@ -198,7 +198,7 @@ def test_parts_make_up_the_batch_and_none_is_a_single_image():
     for count in range(2, 24):
         batch = whole_batch(count, masks=True)
         for size in (2, 3, 7, 30):
-            parts = divided(batch, size)
+            parts = split(batch, size)
             lengths = [len(part.rows) for part in parts]
             assert sum(lengths) == len(batch.rows)
             assert min(lengths) >= 2
@@ -206,7 +206,7 @@ def test_parts_make_up_the_batch_and_none_is_a_single_image():
             assert torch.equal(torch.cat([part.rows for part in parts]), batch.rows)
             assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
             assert torch.equal(torch.cat([part.masks for part in parts]), batch.masks)
-    assert divided(batch, None) == [batch]
+    assert split(batch, None) == [batch]
 
 
 @pytest.mark.parametrize("method", [COMPARING[0], COMPARING[-1]], ids=lambda m: type(m).__name__)

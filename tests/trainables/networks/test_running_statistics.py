@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.networks.running_statistics import moved_once, unmoved
+from trainables.networks.running_statistics import freeze_bn_stats, update_bn_once
 
 IMAGES = torch.randn(12, 3, 4, 4, generator=torch.Generator().manual_seed(0)) + torch.arange(12).view(-1, 1, 1, 1) / 6
 
@@ -17,7 +17,7 @@ def test_parts_move_the_mean_as_the_whole_batch_does_and_count_as_one(calls, siz
     whole, parts = network()[0], network()
     for _ in range(calls):
         whole(IMAGES)
-    with moved_once(parts.modules(), len(sizes)):
+    with update_bn_once(parts.modules(), len(sizes)):
         for part in IMAGES.split(sizes):
             for _ in range(calls):
                 parts[0](part)
@@ -35,7 +35,7 @@ def test_parts_move_the_mean_as_the_whole_batch_does_and_count_as_one(calls, siz
 def test_unmoved_statistics_stay_and_still_the_batch_normalises():
     norms = network()
     before = {name: value.clone() for name, value in norms.state_dict().items()}
-    with unmoved(norms.modules()):
+    with freeze_bn_stats(norms.modules()):
         out = norms(IMAGES)
     assert all(torch.equal(value, before[name]) for name, value in norms.state_dict().items())
     torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
@@ -45,7 +45,7 @@ def test_unmoved_statistics_stay_and_still_the_batch_normalises():
 def test_a_frozen_norm_is_left_alone():
     norms = network()
     norms[0].eval()
-    with moved_once(norms.modules(), 2):
+    with update_bn_once(norms.modules(), 2):
         for part in IMAGES.split(6):
             norms(part)
     assert torch.equal(norms[0].running_mean, torch.zeros(3))

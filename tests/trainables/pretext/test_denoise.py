@@ -3,7 +3,7 @@ import pytest
 import torch
 from toys import toy_store
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch
 from trainables.engine.optim.optimizers import Adam
@@ -16,14 +16,14 @@ from trainables.pretext.pretrain import PretextSettings, pretrain
 
 def test_the_share_of_replaced_pixels_and_what_replaces_them():
     images = torch.full((8, 2, 64, 64), 5.0)
-    noisy, replaced = corrupted(images, Denoise(share=0.3, sigma=2.0), Draw(1, 8, 0, 8))
+    noisy, replaced = corrupted(images, Denoise(share=0.3, sigma=2.0), BatchRNG(1, 8, 0, 8))
     assert replaced.shape == (8, 1, 64, 64)
     assert replaced.float().mean().item() == pytest.approx(0.3, abs=0.01)
     everywhere = replaced.expand_as(images)
     assert (noisy[~everywhere] == 5.0).all()
     assert noisy[everywhere].mean().item() == pytest.approx(0.0, abs=0.05)
     assert noisy[everywhere].std().item() == pytest.approx(2.0, abs=0.05)
-    again, _ = corrupted(images, Denoise(share=0.3, sigma=2.0), Draw(1, 8, 0, 8))
+    again, _ = corrupted(images, Denoise(share=0.3, sigma=2.0), BatchRNG(1, 8, 0, 8))
     assert torch.equal(noisy, again)
 
 
@@ -34,7 +34,7 @@ def test_the_noise_is_nearly_black_in_the_image_and_the_network_sees_it_normalis
     seen = []
     task.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     images = torch.full((6, 1, 16, 16), 255, dtype=torch.uint8)
-    task.training_step(Batch(images, None, torch.arange(6), Draw(0, 6, 0, 6)))
+    task.training_step(Batch(images, None, torch.arange(6), BatchRNG(0, 6, 0, 6)))
     replaced = seen[0] < 0
     assert replaced.float().mean().item() == pytest.approx(0.1, abs=0.03)
     torch.testing.assert_close(seen[0][~replaced].unique(), torch.tensor([(1 - 0.5) / 0.25]))

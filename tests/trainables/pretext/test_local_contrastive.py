@@ -8,11 +8,11 @@ import torch
 from torch.nn import functional as F
 from toys import toy_store
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.geometry import Crop, Rotate, Scale, Translate
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch
-from trainables.engine.micro_batches import accumulated, divided
+from trainables.engine.micro_batches import accumulate_gradients, split
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.trainer import FitSettings
@@ -38,8 +38,8 @@ def test_matching_regions_show_the_same_place_after_every_operation():
     """Images whose two channels hold each pixel's own coordinates say where a place came from."""
     line = (torch.arange(64) + 0.5) / 32 - 1
     painted = torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(20, 2, 64, 64) * 0.5 + 0.5
-    draws = [Draw(seed, 20, 0, 20) for seed in (1, 2)]
-    places, there = matching(MOVING, draws, Draw(3, 20, 0, 20), 40, (64, 64))
+    draws = [BatchRNG(seed, 20, 0, 20) for seed in (1, 2)]
+    places, there = matching(MOVING, draws, BatchRNG(3, 20, 0, 20), 40, (64, 64))
     assert 0.2 < there.float().mean() < 1
     seen = []
     for draw, place in zip(draws, places, strict=True):
@@ -53,10 +53,10 @@ def test_matching_regions_show_the_same_place_after_every_operation():
 
 
 def test_places_are_as_exact_in_a_half_precision_step():
-    draws = [Draw(seed, 20, 0, 20) for seed in (1, 2)]
-    exact, _ = matching(MOVING, draws, Draw(3, 20, 0, 20), 40, (64, 64))
+    draws = [BatchRNG(seed, 20, 0, 20) for seed in (1, 2)]
+    exact, _ = matching(MOVING, draws, BatchRNG(3, 20, 0, 20), 40, (64, 64))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found, _ = matching(MOVING, draws, Draw(3, 20, 0, 20), 40, (64, 64))
+        found, _ = matching(MOVING, draws, BatchRNG(3, 20, 0, 20), 40, (64, 64))
     assert torch.equal(found, exact)
 
 
@@ -71,7 +71,7 @@ def test_squares_overlap_where_they_do_in_either_view():
 def test_regions_that_overlap_in_the_decoders_pixels_do_not_repel(network):
     built = network.build(1, 1)
     task = LocalContrastive(region=3).build(built.backbone, built.decoder, Policy(strength=0), toy_store(8, size=64))
-    batch = Batch(torch.from_numpy(toy_store(8, size=64).images), None, torch.arange(8), Draw(0, 8, 0, 8))
+    batch = Batch(torch.from_numpy(toy_store(8, size=64).images), None, torch.arange(8), BatchRNG(0, 8, 0, 8))
     near = task._embed(batch)[3]
     stride = 1 if network is NETWORK else 8
     place = batch.draw.fork("regions").uniform(-0.95, 0.95, 16, 2) * 32  # in the image's pixels
@@ -178,11 +178,11 @@ def test_a_batch_taken_in_parts_has_the_gradient_of_the_whole():
     built = UNet(UNetEncoder(width=4, depth=2, norm="instance")).build(1, 1)
     store = toy_store(8, size=16)
     task = LocalContrastive(regions=6).build(built.backbone, built.decoder, VIEWS, store).train()
-    batch = Batch(torch.from_numpy(store.images), None, torch.arange(8), Draw(0, 8, 0, 8))
+    batch = Batch(torch.from_numpy(store.images), None, torch.arange(8), BatchRNG(0, 8, 0, 8))
     trained = [p for p in task.parameters() if p.requires_grad]
     loss = task.training_step(batch)["loss"]
     whole = torch.autograd.grad(loss, trained)
-    losses = accumulated(task, divided(batch, 3), lambda part: part.backward(), contextlib.nullcontext)
+    losses = accumulate_gradients(task, split(batch, 3), lambda part: part.backward(), contextlib.nullcontext)
     torch.testing.assert_close(losses["loss"], loss.detach(), rtol=0, atol=1e-5)
     for parameter, gradient in zip(trained, whole, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=1e-5)

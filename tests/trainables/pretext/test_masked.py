@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 from toys import toy_store
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
 from trainables.engine.optim.optimizers import Adam
@@ -19,11 +19,11 @@ PLAIN = Policy(crop=None, flip=None, jitter=None, blur=None)
 
 
 def test_every_image_has_the_same_number_of_masked_patches():
-    masked = patch_mask(torch.zeros(6, 1, 16, 20), SETTINGS, Draw(0, 6, 0, 6))
+    masked = patch_mask(torch.zeros(6, 1, 16, 20), SETTINGS, BatchRNG(0, 6, 0, 6))
     assert masked.shape == (6, 1, 4, 5)
     assert masked.flatten(1).sum(1).tolist() == [10] * 6
     assert len({tuple(row) for row in masked.flatten(1).int().tolist()}) > 1
-    part = patch_mask(torch.zeros(2, 1, 16, 20), SETTINGS, Draw(0, 6, 3, 2))
+    part = patch_mask(torch.zeros(2, 1, 16, 20), SETTINGS, BatchRNG(0, 6, 3, 2))
     assert torch.equal(part, masked[3:5])
 
 
@@ -49,7 +49,7 @@ def test_the_error_is_that_of_the_masked_patches_normalised_by_themselves():
 def test_what_is_masked_cannot_be_seen(backbone):
     built = backbone.build(1).eval()
     images = torch.randn(3, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    masked = patch_mask(images, MaskedModelling(0.5, 32), Draw(1, 3, 0, 3))
+    masked = patch_mask(images, MaskedModelling(0.5, 32), BatchRNG(1, 3, 0, 3))
     hidden = pixel_mask(masked, 32, (64, 64))
     other = torch.where(hidden, torch.randn(images.shape, generator=torch.Generator().manual_seed(1)), images)
     leaking = built.features(images * ~hidden)
@@ -90,7 +90,7 @@ def test_the_network_sees_no_pixel_that_it_is_asked_for(side):
 
     network.backbone.levels[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     task.network.head.register_forward_hook(keep)
-    task._loss(images, Draw(0, 4, 0, 4)).backward()
+    task._loss(images, BatchRNG(0, 4, 0, 4)).backward()
     asked, shown = answers[0].grad != 0, seen[0] != 0
     assert asked.any()
     assert shown.any()

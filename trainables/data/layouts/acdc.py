@@ -14,7 +14,7 @@ from trainables.common.errors import DataError
 from trainables.data.layouts.volumes import examined_view, read_clip
 from trainables.data.readers.nifti import find
 from trainables.data.readers.tables import number, read_pairs, whole
-from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
+from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
 
 CLASSES = ("background", "lv", "myocardium", "rv")
 LABELS = {"rv": 1, "myocardium": 2, "lv": 3}
@@ -44,7 +44,7 @@ class Acdc(Layout):
         Raises:
             DataError: there is no folder of a patient.
         """
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         clips: list[Clip] = []
         for part, split in _PARTS.items():
             for folder in sorted(path for path in (root / part).glob("patient*") if path.is_dir()):
@@ -62,7 +62,7 @@ class Acdc(Layout):
         return read_clip(root, clip, {number: CLASSES.index(name) for name, number in LABELS.items()})
 
 
-def _patient(root: Path, folder: Path, split: Split | None, every: int, faults: list[Fault]) -> list[Clip]:
+def _patient(root: Path, folder: Path, split: Split | None, every: int, faults: list[DatasetIssue]) -> list[Clip]:
     cfg = folder / "Info.cfg"
     info = read_pairs(cfg) if cfg.is_file() else {}
     files: dict[str, str] = {}
@@ -82,8 +82,8 @@ def _patient(root: Path, folder: Path, split: Split | None, every: int, faults: 
     place = folder.relative_to(root).as_posix()
     if not {"ED", "ES"} & files.keys() and cine is None:
         text = "no volume of end-diastole, end-systole or the cine"
-        faults.append(Fault(place, "", "no images", text, "loss", "sequence"))
+        faults.append(DatasetIssue(place, "", "no images", text, "loss", "sequence"))
     elif not info and cine is None and not {"ED", "ES"} <= files.keys():
-        faults.append(Fault(place, "Info.cfg", "cfg missing", "no Info.cfg tells the frames of the two phases"))
+        faults.append(DatasetIssue(place, "Info.cfg", "cfg missing", "no Info.cfg tells the frames of the two phases"))
     clinical = {key.lower(): value for key in ("Height", "Weight") if (value := number(info.get(key, ""))) is not None}
     return examined_view(root, folder.name, "SA", split, files, faults, every=every, known=known, clinical=clinical)

@@ -19,7 +19,7 @@ from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage, nifti
 from trainables.data.readers.grey import published
 from trainables.data.readers.tables import number, read_pairs, whole
-from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
+from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
 from trainables.data.sampling.splits import split_subjects
 
 FOLDER = "database_nifti"
@@ -65,7 +65,7 @@ class Camus(Layout):
         )
         if not folders:
             raise DataError(f"{root}: no patients, expected CAMUS ({FOLDER}/patient0001/...)")
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         splits = self._splits(root, {folder.name for folder in folders}, faults)
         clips = []
         for folder in folders:
@@ -84,7 +84,7 @@ class Camus(Layout):
         Raises:
             DataError: an image is unreadable, or its frames differ in size.
         """
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         if "sequence" in clip.files:
             volume = _array(root / clip.files["sequence"])
             images = np.transpose(volume if volume.ndim == 3 else volume[..., None], (2, 1, 0))
@@ -105,7 +105,7 @@ class Camus(Layout):
                 masks[frame] = mask
         return Pixels(published(images)[:, None], masks, faults=tuple(faults))
 
-    def _splits(self, root: Path, present: set[str], faults: list[Fault]) -> dict[str, Split]:
+    def _splits(self, root: Path, present: set[str], faults: list[DatasetIssue]) -> dict[str, Split]:
         """The part of each patient, empty when the dataset comes without the lists."""
         pattern = "database_split/subgroup_{}.txt"
         if self.partition.startswith("fold"):
@@ -119,7 +119,7 @@ class Camus(Layout):
         return split_subjects(training, tuple(map(float, _SAEED2022)), seed=0)  # type: ignore[arg-type]  # three of them
 
 
-def _clip(root: Path, folder: Path, view: str, split: Split | None, faults: list[Fault]) -> Clip | None:
+def _clip(root: Path, folder: Path, view: str, split: Split | None, faults: list[DatasetIssue]) -> Clip | None:
     files = {}
     for role, stem in (
         ("ED", "ED"),
@@ -137,28 +137,30 @@ def _clip(root: Path, folder: Path, view: str, split: Split | None, faults: list
     place = folder.relative_to(root).as_posix()
     if "sequence" not in files and not {"ED", "ES"} <= files.keys():
         text = f"{view} has {', '.join(sorted(files))}, expected ED and ES or half_sequence"
-        faults.append(Fault(place, view, "incomplete view", text, "loss", "sequence"))
+        faults.append(DatasetIssue(place, view, "incomplete view", text, "loss", "sequence"))
         return None
     image = files.get("sequence") or files["ED"]
     try:
         count, spacing = _header(root / image)
     except DataError as error:
         text = str(error).removeprefix(f"{root / image}: ")
-        faults.append(Fault(image, "", "unreadable header", text, "damage", "sequence"))
+        faults.append(DatasetIssue(image, "", "unreadable header", text, "damage", "sequence"))
         return None
     if spacing is None:
-        faults.append(Fault(image, "", "spacing missing", "the header gives no pixel spacing"))
+        faults.append(DatasetIssue(image, "", "spacing missing", "the header gives no pixel spacing"))
     info = _info(folder, view)
     if "sequence" in files:
         labelled = _ends(count, info)
         if info.get("NbFrame", str(count)) != str(count):
             text = f"Info_{view}.cfg says NbFrame {info['NbFrame']}, the half sequence has {count} frames"
-            faults.append(Fault(place, f"Info_{view}.cfg", "frame count differs from the cfg", text))
+            faults.append(DatasetIssue(place, f"Info_{view}.cfg", "frame count differs from the cfg", text))
     else:
         count, labelled = 2, {0: "ED", 1: "ES"}
     for frame, phase in list(labelled.items()):
         if f"{phase}_gt" not in files:
-            faults.append(Fault(place, f"{view} {phase}", "missing mask", f"{phase} has no mask file", "loss", "mask"))
+            faults.append(
+                DatasetIssue(place, f"{view} {phase}", "missing mask", f"{phase} has no mask file", "loss", "mask")
+            )
             del labelled[frame]
     clinical = {new: value for old, new in _CLINICAL.items() if (value := number(info.get(old, ""))) is not None}
     return Clip(
@@ -178,7 +180,7 @@ def _info(folder: Path, view: str) -> dict[str, str]:
     return read_pairs(path) if path.is_file() else {}
 
 
-def _listed(root: Path, pattern: str, present: set[str], faults: list[Fault]) -> dict[str, Split]:
+def _listed(root: Path, pattern: str, present: set[str], faults: list[DatasetIssue]) -> dict[str, Split]:
     """The part of every patient that the three lists name."""
     splits: dict[str, Split] = {}
     for split, stem in reversed(_SUBSETS.items()):  # a patient in two keeps the one that is never trained on
@@ -193,16 +195,16 @@ def _listed(root: Path, pattern: str, present: set[str], faults: list[Fault]) ->
                 continue
             if not re.fullmatch(r"\w+", subject):
                 text = f"'{subject[:80]}' is not a patient's name"
-                faults.append(Fault(file, f"row {row}", "unreadable split row", text, "loss", "row"))
+                faults.append(DatasetIssue(file, f"row {row}", "unreadable split row", text, "loss", "row"))
             elif splits.get(subject, split) != split:
                 text = f"{subject} is in the {splits[subject]} split too, and stays there"
-                faults.append(Fault(file, f"row {row}", "subject in two splits", text, "loss", "row"))
+                faults.append(DatasetIssue(file, f"row {row}", "subject in two splits", text, "loss", "row"))
             else:
                 splits[subject] = split
                 absent += subject not in present
         if absent:
             text = f"{absent} of the patients that it lists are not on disk"
-            faults.append(Fault(file, "", "listed patients absent", text))
+            faults.append(DatasetIssue(file, "", "listed patients absent", text))
     return splits
 
 

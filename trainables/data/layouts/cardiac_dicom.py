@@ -16,7 +16,7 @@ from trainables.common.errors import DataError
 from trainables.data.layouts.chaos import stacked
 from trainables.data.readers.dicom import Header, is_dicom, read_header
 from trainables.data.readers.grey import windowed
-from trainables.data.records import Clip, Fault, Layout, Pixels, Scan
+from trainables.data.records import Clip, DatasetIssue, Layout, Pixels, Scan
 
 VIEWS = ("SA", "2CH", "3CH", "4CH", "RVOT")
 _DESCRIBED = {
@@ -61,7 +61,7 @@ class CardiacDicom(Layout):
         Raises:
             DataError: no DICOM image is found in the subjects' folders.
         """
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         clips: list[Clip] = []
         told = {int(entry.partition("=")[0]): entry.partition("=")[2].strip() for entry in self.series}
         for folder in sorted(path for path in root.glob("*") if path.is_dir()):
@@ -112,7 +112,7 @@ class Series:
         return np.asarray(normal / np.linalg.norm(normal))
 
 
-def _series(root: Path, folder: Path, faults: list[Fault]) -> list[Series]:
+def _series(root: Path, folder: Path, faults: list[DatasetIssue]) -> list[Series]:
     """The series of a folder, one for each plane."""
     members: dict[tuple[str, int, tuple[float, ...]], list[tuple[Header, str]]] = defaultdict(list)
     for path in _dicoms(folder):
@@ -121,11 +121,11 @@ def _series(root: Path, folder: Path, faults: list[Fault]) -> list[Series]:
             header = read_header(path)
         except DataError as error:
             text = str(error).removeprefix(f"{path}: ")
-            faults.append(Fault(file, "", "unreadable header", text, "damage", "image"))
+            faults.append(DatasetIssue(file, "", "unreadable header", text, "damage", "image"))
             continue
         if header.plane is None:
             text = "no ImagePositionPatient, ImageOrientationPatient or PixelSpacing"
-            faults.append(Fault(file, "", "geometry missing", text, "loss", "image"))
+            faults.append(DatasetIssue(file, "", "geometry missing", text, "loss", "image"))
             continue
         where = tuple(np.round(header.plane.ravel(), 2).tolist())
         members[(header.series, header.number, where)].append((header, file))
@@ -151,7 +151,7 @@ def _dicoms(folder: Path) -> Iterator[Path]:
 
 
 def _views(
-    subject: str, series: Sequence[Series], told: Mapping[int, str], faults: list[Fault]
+    subject: str, series: Sequence[Series], told: Mapping[int, str], faults: list[DatasetIssue]
 ) -> dict[str, list[Series]]:
     """The series of each view: many planes for the short axis, one for each long-axis view."""
     found: dict[str, list[Series]] = defaultdict(list)
@@ -180,13 +180,15 @@ def _views(
         for one in claims:
             if one not in found.get(view, []):
                 text = f"described as {view}, but its plane does not fit as well as another's"
-                faults.append(Fault(one.files[0], f"series {one.number}", "view uncertain", text, "note", "series"))
+                faults.append(
+                    DatasetIssue(one.files[0], f"series {one.number}", "view uncertain", text, "note", "series")
+                )
     for one in undecided:
         if _said(one) is None:
             text = "neither its description nor its geometry tells the view; name it by the layout's `series`"
-            faults.append(Fault(one.files[0], f"series {one.number}", "view unknown", text, "note", "series"))
+            faults.append(DatasetIssue(one.files[0], f"series {one.number}", "view unknown", text, "note", "series"))
     if "SA" not in found:
-        faults.append(Fault(subject, "", "view missing", "no stack of parallel short-axis planes"))
+        faults.append(DatasetIssue(subject, "", "view missing", "no stack of parallel short-axis planes"))
     return found
 
 
@@ -219,9 +221,9 @@ def _off(one: Series, middle: np.ndarray) -> float:
     return float(abs((middle - one.plane[0]) @ one.normal))
 
 
-def _clip(root: Path, subject: str, view: str, one: Series, faults: list[Fault]) -> Clip:
+def _clip(root: Path, subject: str, view: str, one: Series, faults: list[DatasetIssue]) -> Clip:
     if one.header.spacing is None:
-        faults.append(Fault(one.files[0], "", "spacing missing", "the header gives no pixel spacing"))
+        faults.append(DatasetIssue(one.files[0], "", "spacing missing", "the header gives no pixel spacing"))
     return Clip(
         subject=subject,
         sequence=f"{subject}_{view}_{one.number}",

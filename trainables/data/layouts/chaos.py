@@ -16,7 +16,7 @@ from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers.dicom import Header, is_dicom, read_frames, read_header
 from trainables.data.readers.grey import windowed
-from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
+from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
 
 PARTS: dict[str, Split | None] = {"Train_Sets": None, "Test_Sets": None}
 CONTRASTS = {
@@ -45,7 +45,7 @@ class Chaos(Layout):
         Raises:
             DataError: there is no patient's folder.
         """
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         clips: list[Clip] = []
         patients = [path for part in PARTS for path in sorted((root / part / "MR").glob("*")) if path.is_dir()]
         if not patients:
@@ -77,21 +77,21 @@ class Chaos(Layout):
         return Pixels(windowed(volume)[:, None], masks, planes, (fault,) if fault else ())
 
 
-def _clip(root: Path, patient: Path, view: str, folder: Path, ground: Path, faults: list[Fault]) -> Clip | None:
+def _clip(root: Path, patient: Path, view: str, folder: Path, ground: Path, faults: list[DatasetIssue]) -> Clip | None:
     place = folder.relative_to(root).as_posix()
     slices = _slices(folder)
     if not slices:
-        faults.append(Fault(place, "", "missing image", f"no DICOM slices of {view}", "loss", "sequence"))
+        faults.append(DatasetIssue(place, "", "missing image", f"no DICOM slices of {view}", "loss", "sequence"))
         return None
     try:
         header = read_header(slices[0])
     except DataError as error:
         text = str(error).removeprefix(f"{slices[0]}: ")
         file = slices[0].relative_to(root).as_posix()
-        faults.append(Fault(file, "", "unreadable header", text, "damage", "sequence"))
+        faults.append(DatasetIssue(file, "", "unreadable header", text, "damage", "sequence"))
         return None
     if header.spacing is None:
-        faults.append(Fault(place, slices[0].name, "spacing missing", "the header gives no pixel spacing"))
+        faults.append(DatasetIssue(place, slices[0].name, "spacing missing", "the header gives no pixel spacing"))
     files, labelled = {"image": place}, dict[int, Phase]()
     if ground.is_dir():
         files["mask"] = ground.relative_to(root).as_posix()

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.volumes import header_of, read_clip, volume
 from trainables.data.readers.tables import is_file, is_inside, whole
-from trainables.data.records import GREY, Clip, Fault, Layout, Pixels, Scan
+from trainables.data.records import GREY, Clip, DatasetIssue, Layout, Pixels, Scan
 
 LIST = "dataset.json"
 
@@ -44,7 +44,7 @@ class Decathlon(Layout):
         for name in wanted:
             if name not in task.channels:
                 raise DataError(f"{root / LIST}: no modality '{name}'{did_you_mean(name, task.channels)}")
-        faults: list[Fault] = list(task.faults)
+        faults: list[DatasetIssue] = list(task.faults)
         clips: list[Clip] = []
         seen: set[str] = set()
         for place, files in task.entries:
@@ -78,7 +78,7 @@ class Task:
     channels: tuple[str, ...]
     classes: Mapping[int, str]
     entries: tuple[tuple[str, Mapping[str, str]], ...]
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[DatasetIssue, ...] = ()
 
 
 def read_task(root: Path) -> Task:
@@ -105,7 +105,7 @@ def read_task(root: Path) -> Task:
     if len(set(modalities)) != len(modalities):
         raise DataError(f"{path}, modality: {', '.join(modalities)}, expected a name of its own for every channel")
     entries: list[tuple[str, Mapping[str, str]]] = []
-    faults: list[Fault] = []
+    faults: list[DatasetIssue] = []
     for part in ("training", "test"):
         listed = document.get(part, [])
         if not isinstance(listed, list):
@@ -116,7 +116,7 @@ def read_task(root: Path) -> Task:
             if files is None or not all(is_inside(file) for file in files.values()):
                 text = f"found {str(entry)[:80]}, expected files below the dataset's folder"
                 kind = "unreadable entry" if files is None else "path outside the dataset"
-                faults.append(Fault(LIST, place, kind, text, "damage", "sequence"))
+                faults.append(DatasetIssue(LIST, place, kind, text, "damage", "sequence"))
             else:
                 entries.append((place, files))
     return Task(modalities, {number: name for number, name in labels.items() if number}, tuple(entries), tuple(faults))
@@ -153,23 +153,23 @@ def _below(name: str) -> str:
 
 
 def _clip(
-    root: Path, place: str, files: Mapping[str, str], channels: int, seen: set[str], faults: list[Fault]
+    root: Path, place: str, files: Mapping[str, str], channels: int, seen: set[str], faults: list[DatasetIssue]
 ) -> Clip | None:
     subject = Path(files["image"]).name.removesuffix(".gz").removesuffix(".nii")
     if subject in seen:
         text = f"'{subject}' is listed again"
-        faults.append(Fault(LIST, place, "listed twice", text, "loss", "sequence"))
+        faults.append(DatasetIssue(LIST, place, "listed twice", text, "loss", "sequence"))
         return None
     seen.add(subject)
     image = _present(root, files["image"])
     if image is None:
-        faults.append(Fault(files["image"], place, "missing image", "listed, but not there", "loss", "sequence"))
+        faults.append(DatasetIssue(files["image"], place, "missing image", "listed, but not there", "loss", "sequence"))
         return None
     found = {"image": image}
     if "mask" in files:
         mask = _present(root, files["mask"])
         if mask is None:
-            faults.append(Fault(files["mask"], place, "missing mask", "listed, but not there", "loss", "mask"))
+            faults.append(DatasetIssue(files["mask"], place, "missing mask", "listed, but not there", "loss", "mask"))
         else:
             found["mask"] = mask
     header = header_of(root, image, faults)
@@ -177,7 +177,7 @@ def _clip(
         return None
     if header.moments != channels:
         text = f"{header.moments} channels, {LIST} names {channels}"
-        faults.append(Fault(image, "", "channels differ", text, "loss", "sequence"))
+        faults.append(DatasetIssue(image, "", "channels differ", text, "loss", "sequence"))
         return None
     return volume(root, Clip(subject, subject, "volume", files=found), [])
 

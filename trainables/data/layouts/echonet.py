@@ -15,7 +15,7 @@ from trainables.common.errors import DataError
 from trainables.data.layouts.tracing import fill_polygon, polygon_area
 from trainables.data.readers.tables import is_file, is_inside, number, read_rows, whole
 from trainables.data.readers.video import read_grey
-from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
+from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
 
 FILE_LIST = "FileList.csv"
 FILE_LIST_COLUMNS = ("FileName", "EF", "ESV", "EDV", "FrameHeight", "FrameWidth", "FPS", "NumberOfFrames", "Split")
@@ -53,7 +53,7 @@ class EchoNetDynamic(Layout):
         """
         if not root.is_dir():
             raise DataError(f"{root}: no such folder, expected EchoNet-Dynamic ({FILE_LIST}, {TRACINGS}, Videos/)")
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         rows = list(read_rows(root / FILE_LIST, FILE_LIST_COLUMNS))
         traced = _traced(root, faults)
         clips: dict[str, Clip] = {}
@@ -71,7 +71,7 @@ class EchoNetDynamic(Layout):
             if name not in listed:
                 row = next(iter(traced[name].values()))[0].row
                 text = f"'{name}' is traced but is not in {FILE_LIST}"
-                faults.append(Fault(TRACINGS, f"row {row}", "traced video not listed", text))
+                faults.append(DatasetIssue(TRACINGS, f"row {row}", "traced video not listed", text))
         return Scan(tuple(clips.values()), CLASSES, tuple(faults))
 
     def read(self, root: Path, clip: Clip) -> Pixels:
@@ -82,71 +82,77 @@ class EchoNetDynamic(Layout):
         """
         video = clip.files["video"]
         images = read_grey(root / video)
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         if clip.frames is not None and clip.frames != len(images):
             text = f"{len(images)} frames decoded, {FILE_LIST} says {clip.frames}"
-            faults.append(Fault(video, "", "frame count differs from the table", text))
+            faults.append(DatasetIssue(video, "", "frame count differs from the table", text))
         if clip.shape is not None and clip.shape != images.shape[1:]:
             found, said = (f"{rows}x{columns}" for rows, columns in (images.shape[1:], clip.shape))
             text = f"frames of {found} pixels, {FILE_LIST} says {said}"
-            faults.append(Fault(video, "", "frame size differs from the table", text))
+            faults.append(DatasetIssue(video, "", "frame size differs from the table", text))
         masks: dict[int, np.ndarray] = {}
         for frame, outline in clip.outlines.items():
             place, shape = f"frame {frame}", images.shape[1:]
             if frame >= len(images):
                 text = f"traced frame {frame}, but the video ends at frame {len(images) - 1}"
-                faults.append(Fault(video, place, "traced frame past the end", text, "loss", "mask"))
+                faults.append(DatasetIssue(video, place, "traced frame past the end", text, "loss", "mask"))
                 continue
             mask = fill_polygon(outline, (shape[0], shape[1]))
             if not mask.any():
                 text = f"the tracing covers no pixel of the {shape[0]}x{shape[1]} image"
-                faults.append(Fault(video, place, "empty mask", text, "loss", "mask"))
+                faults.append(DatasetIssue(video, place, "empty mask", text, "loss", "mask"))
                 continue
             if (outline < 0).any() or (outline > np.array(shape[::-1])).any():
                 text = f"the tracing reaches outside the {shape[0]}x{shape[1]} image and is cut at its border"
-                faults.append(Fault(video, place, "tracing outside the image", text))
+                faults.append(DatasetIssue(video, place, "tracing outside the image", text))
             masks[frame] = mask.astype(np.uint8)
         return Pixels(images[:, None], masks, faults=tuple(faults))
 
 
-def _refusal(root: Path, row: int, name: str, split: str, clips: dict[str, Clip]) -> Fault | None:
+def _refusal(root: Path, row: int, name: str, split: str, clips: dict[str, Clip]) -> DatasetIssue | None:
     """Why a row of the file list cannot be used, or None."""
     place, skipped = f"row {row}", "sequence"
     if not is_inside(name) or Path(name).name != name:
         text = f"file name '{name}' is not a plain name inside Videos/"
-        return Fault(FILE_LIST, place, "path outside the dataset", text, "damage", skipped)
+        return DatasetIssue(FILE_LIST, place, "path outside the dataset", text, "damage", skipped)
     if name in clips:
-        return Fault(FILE_LIST, place, "listed twice", f"'{name}' is listed again", "loss", skipped)
+        return DatasetIssue(FILE_LIST, place, "listed twice", f"'{name}' is listed again", "loss", skipped)
     if split.upper() not in _SPLITS:
         text = f"split '{split}', expected one of {', '.join(_SPLITS)}"
-        return Fault(FILE_LIST, place, "unknown split", text, "loss", skipped)
+        return DatasetIssue(FILE_LIST, place, "unknown split", text, "loss", skipped)
     if not is_file(root / "Videos" / f"{name}.avi"):
         text = f"Videos/{name}.avi is listed but is not there"
-        return Fault(FILE_LIST, place, "missing video", text, "loss", skipped)
+        return DatasetIssue(FILE_LIST, place, "missing video", text, "loss", skipped)
     return None
 
 
 def _clip(
-    row: int, name: str, cells: list[str], traced: dict[int, list[_Chord]], faults: list[Fault], *, untraced: bool
+    row: int,
+    name: str,
+    cells: list[str],
+    traced: dict[int, list[_Chord]],
+    faults: list[DatasetIssue],
+    *,
+    untraced: bool,
 ) -> Clip:
     clinical = {}
     for key, text in zip(("ef", "esv", "edv"), cells[1:4], strict=True):
         value = number(text)
         if value is None:
             message = f"{key.upper()} is '{text}', expected a number"
-            faults.append(Fault(FILE_LIST, f"row {row}", "clinical value missing", message))
+            faults.append(DatasetIssue(FILE_LIST, f"row {row}", "clinical value missing", message))
         else:
             clinical[key] = value
     frames, height, width = whole(cells[7]), whole(cells[4]), whole(cells[5])
     if frames is None:
         text = f"NumberOfFrames is '{cells[7]}', expected a whole number"
-        faults.append(Fault(FILE_LIST, f"row {row}", "frame count missing", text))
+        faults.append(DatasetIssue(FILE_LIST, f"row {row}", "frame count missing", text))
     outlines = {
         frame: outline for frame, chords in traced.items() if (outline := _outline(frame, chords, faults)) is not None
     }
     if not outlines:
         text = f"'{name}' has no usable tracing in {TRACINGS}"
-        faults.append(Fault(FILE_LIST, f"row {row}", "no tracing", text, skipped="" if untraced else "sequence"))
+        faults.append(DatasetIssue(FILE_LIST, f"row {row}", "no tracing", text, skipped="" if untraced else "sequence"))
     return Clip(
         subject=name,
         sequence=name,
@@ -161,14 +167,14 @@ def _clip(
     )
 
 
-def _traced(root: Path, faults: list[Fault]) -> dict[str, dict[int, list[_Chord]]]:
+def _traced(root: Path, faults: list[DatasetIssue]) -> dict[str, dict[int, list[_Chord]]]:
     """The chords of every traced frame, by video and frame, in the order of the table."""
     traced: dict[str, dict[int, list[_Chord]]] = {}
     for row, cells in read_rows(root / TRACINGS, TRACINGS_COLUMNS):
         ends, frame = [number(cell) for cell in cells[1:5]], whole(cells[5])
         if frame is None or any(value is None or abs(value) > _FARTHEST for value in ends):
             text = f"found {','.join(cells[1:])}, expected four coordinates and a frame index"
-            faults.append(Fault(TRACINGS, f"row {row}", "unreadable tracing row", text, "loss", "row"))
+            faults.append(DatasetIssue(TRACINGS, f"row {row}", "unreadable tracing row", text, "loss", "row"))
             continue
         x1, y1, x2, y2 = (float(value or 0.0) for value in ends)
         chords = traced.setdefault(cells[0].removesuffix(".avi"), {}).setdefault(frame, [])
@@ -176,7 +182,7 @@ def _traced(root: Path, faults: list[Fault]) -> dict[str, dict[int, list[_Chord]
     return traced
 
 
-def _outline(frame: int, chords: list[_Chord], faults: list[Fault]) -> np.ndarray | None:
+def _outline(frame: int, chords: list[_Chord], faults: list[DatasetIssue]) -> np.ndarray | None:
     """The contour through the chords' ends: down one side and up the other, the long axis (first row) left out.
 
     Several tracings of one frame follow each other in the table; the first is taken. Fewer chords than 20 are used as
@@ -187,7 +193,7 @@ def _outline(frame: int, chords: list[_Chord], faults: list[Fault]) -> np.ndarra
         text = f"{len(chords)} rows for frame {frame}, expected {TRACED_ROWS}"
         usable = len(chords) >= 4
         severity, skipped = ("note", "") if usable else ("loss", "mask")
-        faults.append(Fault(TRACINGS, place, "tracing rows other than 21", text, severity, skipped))  # type: ignore[arg-type]
+        faults.append(DatasetIssue(TRACINGS, place, "tracing rows other than 21", text, severity, skipped))  # type: ignore[arg-type]
         if not usable:
             return None
     ends = np.array([chord.ends for chord in chords[1:TRACED_ROWS]])

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trainables.data.records import Fault
+from trainables.data.records import DatasetIssue
 
 
 def to_classes(
     labels: np.ndarray, shape: tuple[int, ...], meaning: Mapping[int, int], file: str, place: str = ""
-) -> tuple[np.ndarray | None, Fault | None]:
+) -> tuple[np.ndarray | None, DatasetIssue | None]:
     """The class indices of a mask, or why it cannot be used.
 
     Args:
@@ -27,15 +27,15 @@ def to_classes(
     """
     if labels.shape != shape:
         text = f"the mask is {_by(labels.shape)}, its image {_by(shape)}"
-        return None, Fault(file, place, "mask size differs from the image", text, "loss", "mask")
+        return None, DatasetIssue(file, place, "mask size differs from the image", text, "loss", "mask")
     found = np.unique(labels)
     known = {0: 0, **meaning}
     unknown = [int(label) for label in found if int(label) not in known]
     if unknown:
         text = f"label {_few(unknown)}, expected {_few(sorted(known))}"
-        return None, Fault(file, place, "unknown label", text, "loss", "mask")
+        return None, DatasetIssue(file, place, "unknown label", text, "loss", "mask")
     if not found.any():
-        return None, Fault(file, place, "empty mask", "the mask is background only", "loss", "mask")
+        return None, DatasetIssue(file, place, "empty mask", "the mask is background only", "loss", "mask")
     table = np.zeros(int(found[-1]) - int(found[0]) + 1, np.uint8)
     for label in found.tolist():
         table[label - int(found[0])] = known[label]

@@ -15,7 +15,7 @@ from trainables.data.layouts.labels import to_classes
 from trainables.data.layouts.manifest_rows import CLASSES_FILE, Row, read_classes, read_manifest, read_splits
 from trainables.data.readers.pictures import Picture, peek, read_picture
 from trainables.data.readers.tables import is_inside
-from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
+from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Manifest(Layout):
             DataError: the manifest or the list of classes is missing or is not one.
         """
         classes = read_classes(root)
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         rows = read_manifest(root, self.file, faults)
         if any(row.mask for row in rows) and not classes:
             raise DataError(f"{root / CLASSES_FILE}: no such file, expected the masks' values and names")
@@ -74,7 +74,7 @@ class Manifest(Layout):
         else:
             paths = [root / file for file in _numbered(clip, "image").values()]
             picture = _together([(path, read_picture(path)) for path in paths])
-        images, faults = picture.images, list[Fault]()
+        images, faults = picture.images, list[DatasetIssue]()
         masks: dict[int, np.ndarray] = {}
         if "mask" in clip.files:
             file = clip.files["mask"]
@@ -85,7 +85,7 @@ class Manifest(Layout):
         for frame, file in _numbered(clip, "mask").items():
             if frame >= len(images):
                 text = f"mask of frame {frame}, but the image has {len(images)} frames (from 0)"
-                faults.append(Fault(file, "", "traced frame past the end", text, "loss", "mask"))
+                faults.append(DatasetIssue(file, "", "traced frame past the end", text, "loss", "mask"))
                 continue
             labels = read_picture(root / file, labels=True).images
             if labels.shape[0] == len(images) > 1:
@@ -98,7 +98,7 @@ class Manifest(Layout):
 
 
 def _clip(
-    root: Path, key: str, rows: Sequence[Row], split: Split | None, faults: list[Fault], *, time: bool
+    root: Path, key: str, rows: Sequence[Row], split: Split | None, faults: list[DatasetIssue], *, time: bool
 ) -> Clip | None:
     first = rows[0]
     files: dict[str, str] = {}
@@ -125,13 +125,15 @@ def _clip(
             header = peek(root / first.image)
         except DataError as error:
             text = str(error).removeprefix(f"{root / first.image}: ")
-            faults.append(Fault(first.image, "", "unreadable image", text, "damage", "sequence"))
+            faults.append(DatasetIssue(first.image, "", "unreadable image", text, "damage", "sequence"))
             return None
         frames, spacing, stack = header.frames, first.spacing or header.spacing, header.slices and not time
         if "mask" in files:
             labelled = dict.fromkeys(range(frames or 0), first.phase) | labelled
     if spacing is None:
-        faults.append(Fault(first.image, "", "spacing missing", "neither the file nor row_mm and column_mm tell it"))
+        faults.append(
+            DatasetIssue(first.image, "", "spacing missing", "neither the file nor row_mm and column_mm tell it")
+        )
     return Clip(
         subject=first.subject,
         sequence=key,

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from trainables.common.errors import DataError
 from trainables.data.readers.pictures import FLAT, is_video, kind_of
 from trainables.data.readers.tables import is_file, is_inside, number, read_rows, whole
-from trainables.data.records import PHASES, Fault, Phase, Split
+from trainables.data.records import PHASES, DatasetIssue, Phase, Split
 
 REQUIRED = ("subject", "image")
 OPTIONAL = ("split", "mask", "view", "frame", "sequence", "phase", "row_mm", "column_mm", "ef", "edv", "esv")
@@ -81,7 +81,7 @@ def read_classes(root: Path) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def read_manifest(root: Path, name: str, faults: list[Fault]) -> list[Row]:
+def read_manifest(root: Path, name: str, faults: list[DatasetIssue]) -> list[Row]:
     """The usable rows of the manifest, each file once.
 
     Args:
@@ -111,25 +111,25 @@ def _header(path: Path) -> list[str]:
         return []  # read_rows says what is wrong
 
 
-def _row(root: Path, name: str, line: int, cells: Mapping[str, str], faults: list[Fault]) -> Row | None:
+def _row(root: Path, name: str, line: int, cells: Mapping[str, str], faults: list[DatasetIssue]) -> Row | None:
     place = f"row {line}"
     for column in ("image", "mask"):
         file = cells.get(column, "")
         if file and not is_inside(file):
             text = f"{column} '{file[:80]}', expected a path below the dataset's folder"
-            faults.append(Fault(name, place, "path outside the dataset", text, "damage", "sequence"))
+            faults.append(DatasetIssue(name, place, "path outside the dataset", text, "damage", "sequence"))
             return None
     problem = _problem(cells)
     if problem:
-        faults.append(Fault(name, place, "unreadable row", problem, "loss", "sequence"))
+        faults.append(DatasetIssue(name, place, "unreadable row", problem, "loss", "sequence"))
         return None
     if not is_file(root / cells["image"]):
         text = f"{cells['image']} is listed but is not there"
-        faults.append(Fault(name, place, "missing image", text, "loss", "sequence"))
+        faults.append(DatasetIssue(name, place, "missing image", text, "loss", "sequence"))
         return None
     mask = cells.get("mask", "")
     if mask and not is_file(root / mask):
-        faults.append(Fault(name, place, "missing mask", f"{mask} is listed but is not there", "loss", "mask"))
+        faults.append(DatasetIssue(name, place, "missing mask", f"{mask} is listed but is not there", "loss", "mask"))
         mask = ""
     down, across = number(cells.get("row_mm", "")), number(cells.get("column_mm", ""))
     clinical = {key: value for key in ("ef", "edv", "esv") if (value := number(cells.get(key, ""))) is not None}
@@ -166,7 +166,7 @@ def _problem(cells: Mapping[str, str]) -> str:
     return ""
 
 
-def _once(name: str, rows: Sequence[Row], faults: list[Fault]) -> list[Row]:
+def _once(name: str, rows: Sequence[Row], faults: list[DatasetIssue]) -> list[Row]:
     """The rows but those that list a file again: a frame would count twice, or be trained on and tested with."""
     owners: dict[str, tuple[str, ...]] = {}
     seen: dict[tuple[str, int | None], int] = {}
@@ -178,14 +178,14 @@ def _once(name: str, rows: Sequence[Row], faults: list[Fault]) -> list[Row]:
         if owners.setdefault(file, owner) != owner or (file, frame) in seen:
             line = seen.get((file, frame))
             text = f"{row.image} is listed in row {line}" if line else f"{row.image} is listed as another sequence's"
-            faults.append(Fault(name, f"row {row.line}", "listed twice", text, "loss", "row"))
+            faults.append(DatasetIssue(name, f"row {row.line}", "listed twice", text, "loss", "row"))
             continue
         seen[file, frame] = row.line
         kept.append(row)
     return kept
 
 
-def read_splits(name: str, rows: Sequence[Row], faults: list[Fault]) -> dict[str, Split]:
+def read_splits(name: str, rows: Sequence[Row], faults: list[DatasetIssue]) -> dict[str, Split]:
     """The part of each subject; one in two stays in the part that is never trained on."""
     order: tuple[Split, ...] = ("train", "val", "test")
     splits: dict[str, Split] = {}
@@ -197,5 +197,5 @@ def read_splits(name: str, rows: Sequence[Row], faults: list[Fault]) -> dict[str
         splits[row.subject] = max(split, before, key=order.index)
         if before != split:
             text = f"the subject is in {before} and in {split}; it stays in {splits[row.subject]}"
-            faults.append(Fault(name, f"row {row.line}", "subject in two splits", text, "loss", "row"))
+            faults.append(DatasetIssue(name, f"row {row.line}", "subject in two splits", text, "loss", "row"))
     return splits

@@ -16,7 +16,7 @@ from trainables.common.errors import DataError
 from trainables.data.layouts.volumes import examined_view, read_clip
 from trainables.data.readers.nifti import find
 from trainables.data.readers.tables import read_rows, whole
-from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan, Split
+from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
 
 CLASSES = ("background", "lv", "myocardium", "rv")
 LABELS = {"lv": 1, "myocardium": 2, "rv": 3}  # the reverse of ACDC's
@@ -54,7 +54,7 @@ class Mnms(Layout):
         Raises:
             DataError: no subject's folder is there, or not the CSV file.
         """
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         clips: list[Clip] = []
         phases = _phases(root, faults)
         seen: set[str] = set()
@@ -63,7 +63,7 @@ class Mnms(Layout):
                 place = folder.relative_to(root).as_posix()
                 if folder.name in seen:
                     text = "the subject's folder is in another part too, which is taken"
-                    faults.append(Fault(place, "", "subject in two splits", text, "loss", "sequence"))
+                    faults.append(DatasetIssue(place, "", "subject in two splits", text, "loss", "sequence"))
                     continue
                 seen.add(folder.name)
                 clips.extend(_subject(root, folder, split, phases.get(folder.name), self.every, faults))
@@ -101,7 +101,7 @@ class Mnms2(Layout):
         Raises:
             DataError: there is no `dataset` folder with subjects.
         """
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         clips: list[Clip] = []
         folders = sorted(path for path in (root / "dataset").glob("[0-9]*") if path.is_dir())
         if not folders:
@@ -114,7 +114,7 @@ class Mnms2(Layout):
                 )
                 if not files:
                     text = f"no {view} image"
-                    faults.append(Fault(folder.relative_to(root).as_posix(), "", "view missing", text))
+                    faults.append(DatasetIssue(folder.relative_to(root).as_posix(), "", "view missing", text))
         return Scan(tuple(clips), CLASSES, tuple(faults))
 
     def read(self, root: Path, clip: Clip) -> Pixels:
@@ -126,7 +126,7 @@ class Mnms2(Layout):
         return read_clip(root, clip, {number: CLASSES.index(name) for name, number in LABELS.items()})
 
 
-def _phases(root: Path, faults: list[Fault]) -> Mapping[str, Mapping[Phase, int]]:
+def _phases(root: Path, faults: list[DatasetIssue]) -> Mapping[str, Mapping[Phase, int]]:
     """The moments of the two phases, by subject, from the one CSV file in the dataset's folder."""
     table = next((path for path in sorted(root.glob("*.csv")) if not path.name.startswith(".")), None)
     if table is None:
@@ -136,24 +136,24 @@ def _phases(root: Path, faults: list[Fault]) -> Mapping[str, Mapping[Phase, int]
         diastole, systole = (whole(cell) for cell in cells)
         if diastole is None or systole is None:
             text = f"ED '{cells[0]}', ES '{cells[1]}', expected whole numbers"
-            faults.append(Fault(table.name, f"row {row}", "phases missing", text))
+            faults.append(DatasetIssue(table.name, f"row {row}", "phases missing", text))
         else:
             found[code] = {"ED": diastole, "ES": systole}
     return found
 
 
 def _subject(
-    root: Path, folder: Path, split: Split, phases: Mapping[Phase, int] | None, every: int, faults: list[Fault]
+    root: Path, folder: Path, split: Split, phases: Mapping[Phase, int] | None, every: int, faults: list[DatasetIssue]
 ) -> list[Clip]:
     cine, mask = find(folder / f"{folder.name}_sa"), find(folder / f"{folder.name}_sa_gt")
     place = folder.relative_to(root).as_posix()
     if cine is None:
-        faults.append(Fault(place, "", "missing image", "no short-axis cine", "loss", "sequence"))
+        faults.append(DatasetIssue(place, "", "missing image", "no short-axis cine", "loss", "sequence"))
         return []
     files = {"cine": cine.relative_to(root).as_posix()}
     if mask is not None and phases is None:
         text = "labelled, but no row of the CSV file tells its phases"
-        faults.append(Fault(place, "", "phases missing", text, "loss", "mask"))
+        faults.append(DatasetIssue(place, "", "phases missing", text, "loss", "mask"))
     elif mask is not None:
         files |= dict.fromkeys(("ED_gt", "ES_gt"), mask.relative_to(root).as_posix())
     return examined_view(root, folder.name, "SA", split, files, faults, every=every, known=phases)

@@ -17,7 +17,7 @@ from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage
 from trainables.data.readers.grey import published
 from trainables.data.readers.tables import number, read_pairs, whole
-from trainables.data.records import Clip, Fault, Layout, Phase, Pixels, Scan
+from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan
 
 FOLDER = "database"
 CLASSES = ("background", "lv", "myocardium")
@@ -37,7 +37,7 @@ class Ted(Layout):
         Raises:
             DataError: there is no `database` folder with patients in it.
         """
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         folders = sorted(path for path in (root / FOLDER).glob("patient*") if path.is_dir())
         if not folders:
             raise DataError(f"{root}: no patients in {FOLDER}/, expected TED ({FOLDER}/patient001/...)")
@@ -52,12 +52,14 @@ class Ted(Layout):
         """
         images = published(_frames(root / clip.files["image"]))
         masks: dict[int, np.ndarray] = {}
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         if "mask" in clip.files:
             labels = np.rint(_frames(root / clip.files["mask"])).astype(np.int64)
             if len(labels) != len(images):
                 text = f"{len(labels)} masks for {len(images)} frames"
-                faults.append(Fault(clip.files["mask"], "", "mask size differs from the image", text, "loss", "mask"))
+                faults.append(
+                    DatasetIssue(clip.files["mask"], "", "mask size differs from the image", text, "loss", "mask")
+                )
                 labels = labels[:0]
             for frame, plane in enumerate(labels):
                 mask, fault = to_classes(plane, images.shape[1:], _MEANING, clip.files["mask"], f"frame {frame}")
@@ -67,22 +69,22 @@ class Ted(Layout):
         return Pixels(images[:, None], masks, faults=tuple(faults))
 
 
-def _clip(root: Path, folder: Path, faults: list[Fault]) -> Clip | None:
+def _clip(root: Path, folder: Path, faults: list[DatasetIssue]) -> Clip | None:
     stem = folder / f"{folder.name}_4CH"
     image, mask, cfg = (stem.with_name(stem.name + end) for end in ("_sequence.mhd", "_sequence_gt.mhd", "_info.cfg"))
     name = image.relative_to(root).as_posix()
     if not image.is_file():
-        faults.append(Fault(name, "", "missing image", "the patient has no sequence", "loss", "sequence"))
+        faults.append(DatasetIssue(name, "", "missing image", "the patient has no sequence", "loss", "sequence"))
         return None
     try:
         header = metaimage.read_header(image)
     except DataError as error:
         text = str(error).removeprefix(f"{image}: ")
-        faults.append(Fault(name, "", "unreadable header", text, "damage", "sequence"))
+        faults.append(DatasetIssue(name, "", "unreadable header", text, "damage", "sequence"))
         return None
     if len(header.size) != 3:
         text = f"size {header.size}, expected (lateral, depth, frames)"
-        faults.append(Fault(name, "", "unreadable header", text, "damage", "sequence"))
+        faults.append(DatasetIssue(name, "", "unreadable header", text, "damage", "sequence"))
         return None
     files, count = {"image": name}, header.size[2]
     labelled: dict[int, Phase] = {}
@@ -94,16 +96,16 @@ def _clip(root: Path, folder: Path, faults: list[Fault]) -> Clip | None:
             at = whole(info.get(phase, ""))
             if at is None or not 1 <= at <= count:
                 text = f"{phase} is '{info.get(phase, '')}', expected a frame from 1 to {count}"
-                faults.append(Fault(cfg.relative_to(root).as_posix(), "", "phases missing", text))
+                faults.append(DatasetIssue(cfg.relative_to(root).as_posix(), "", "phases missing", text))
             else:
                 labelled[at - 1] = phase
     else:
         text = "the sequence has no mask file"
-        faults.append(Fault(name, "", "missing mask", text, "loss", "mask"))
+        faults.append(DatasetIssue(name, "", "missing mask", text, "loss", "mask"))
     spacing = header.spacing
     if spacing is None or min(spacing[:2]) <= 0:
         spacing = None
-        faults.append(Fault(name, "", "spacing missing", "the header gives no pixel spacing"))
+        faults.append(DatasetIssue(name, "", "spacing missing", "the header gives no pixel spacing"))
     value = number(info.get("EF", ""))
     return Clip(
         subject=folder.name,

@@ -13,7 +13,7 @@ from typing import ClassVar
 from trainables.common.errors import DataError
 from trainables.data.layouts.volumes import examined_view, read_clip
 from trainables.data.readers.nifti import find
-from trainables.data.records import Clip, Fault, Layout, Pixels, Scan
+from trainables.data.records import Clip, DatasetIssue, Layout, Pixels, Scan
 
 CLASSES = ("background", "lv", "myocardium", "rv", "la", "ra")
 STEMS = {"SA": "sa", "2CH": "la_2ch", "4CH": "la_4ch"}
@@ -49,7 +49,7 @@ class UkBiobank(Layout):
         Raises:
             DataError: no subject's folder holds one of the views.
         """
-        faults: list[Fault] = []
+        faults: list[DatasetIssue] = []
         clips: list[Clip] = []
         for folder in sorted(path for path in root.glob("*") if path.is_dir()):
             for view, stem in STEMS.items():

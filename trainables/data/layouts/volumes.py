@@ -12,13 +12,13 @@ from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers.grey import windowed
 from trainables.data.readers.nifti import Header, read, read_header, read_labels
-from trainables.data.records import Clip, Fault, Phase, Pixels, Split
+from trainables.data.records import Clip, DatasetIssue, Phase, Pixels, Split
 
 Meaning = Mapping[int, int]
 """The class index of each of a dataset's label numbers."""
 
 
-def volume(root: Path, clip: Clip, faults: list[Fault], *, phase: Phase = "") -> Clip | None:
+def volume(root: Path, clip: Clip, faults: list[DatasetIssue], *, phase: Phase = "") -> Clip | None:
     """Complete a clip of one volume (its files are `image` and perhaps `mask`) from the image's header.
 
     Returns:
@@ -29,13 +29,13 @@ def volume(root: Path, clip: Clip, faults: list[Fault], *, phase: Phase = "") ->
         return None
     if clip.moment >= header.moments:
         text = f"moment {clip.moment} (from 0) is asked for, the image has {header.moments}"
-        faults.append(Fault(clip.files["image"], "", "moment past the end", text, "loss", "sequence"))
+        faults.append(DatasetIssue(clip.files["image"], "", "moment past the end", text, "loss", "sequence"))
         return None
     labelled = dict.fromkeys(range(header.slices), phase) if "mask" in clip.files else {}
     return replace(clip, frames=header.slices, spacing=header.spacing, labelled=labelled, stack=True)
 
 
-def moments(root: Path, clip: Clip, every: int, without: Sequence[int], faults: list[Fault]) -> list[Clip]:
+def moments(root: Path, clip: Clip, every: int, without: Sequence[int], faults: list[DatasetIssue]) -> list[Clip]:
     """The unlabelled volumes of a cine (`clip.files["image"]`), or the cine itself where it has a single slice.
 
     Args:
@@ -66,22 +66,22 @@ def moments(root: Path, clip: Clip, every: int, without: Sequence[int], faults: 
     ]
 
 
-def header_of(root: Path, file: str, faults: list[Fault]) -> Header | None:
+def header_of(root: Path, file: str, faults: list[DatasetIssue]) -> Header | None:
     """The header of an image, with the faults that it has; None where it cannot be read."""
     if not (root / file).is_file():
-        faults.append(Fault(file, "", "missing image", "listed, but not there", "loss", "sequence"))
+        faults.append(DatasetIssue(file, "", "missing image", "listed, but not there", "loss", "sequence"))
         return None
     try:
         header = read_header(root / file)
     except DataError as error:
         text = str(error).removeprefix(f"{root / file}: ")
-        faults.append(Fault(file, "", "unreadable header", text, "damage", "sequence"))
+        faults.append(DatasetIssue(file, "", "unreadable header", text, "damage", "sequence"))
         return None
     if header.spacing is None:
-        faults.append(Fault(file, "", "spacing missing", "the header gives no pixel spacing"))
+        faults.append(DatasetIssue(file, "", "spacing missing", "the header gives no pixel spacing"))
     if header.contradiction:
         text = "the affine and the pixel spacing of the header contradict each other; the spacing is taken"
-        faults.append(Fault(file, "", "affine contradicts the spacing", text))
+        faults.append(DatasetIssue(file, "", "affine contradicts the spacing", text))
     return header
 
 
@@ -128,7 +128,7 @@ def examined_view(
     view: str,
     split: Split | None,
     files: Mapping[str, str],
-    faults: list[Fault],
+    faults: list[DatasetIssue],
     *,
     every: int,
     known: Mapping[Phase, int] | None = None,
@@ -158,10 +158,10 @@ def examined_view(
         if image is None:
             if mask is not None:
                 text = f"the {phase} mask has no image: neither one of its own nor a moment of a cine"
-                faults.append(Fault(mask, "", "mask without image", text, "loss", "mask"))
+                faults.append(DatasetIssue(mask, "", "mask without image", text, "loss", "mask"))
             continue
         if mask is None:
-            faults.append(Fault(image, "", "missing mask", f"{phase} has no mask file", "loss", "mask"))
+            faults.append(DatasetIssue(image, "", "missing mask", f"{phase} has no mask file", "loss", "mask"))
         own = {"image": image, **({"mask": mask} if mask is not None else {})}
         clip = replace(base, sequence=f"{base.sequence}_{phase}", files=own, moment=moment)
         clips.append(volume(root, clip, faults, phase=phase))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.augment.draw import Draw
+from trainables.augment.draw import BatchRNG
 from trainables.common.errors import UserError
 from trainables.common.seeds import derive, numpy_generator
 from trainables.data.sampling.prefetch import prefetched
@@ -34,7 +34,7 @@ class Batch:
     images: Tensor
     masks: Tensor | None
     rows: Tensor
-    draw: Draw
+    draw: BatchRNG
 
     @property
     def device(self) -> torch.device:
@@ -130,10 +130,10 @@ class Batches:
             logical = rows[index * self.batch_size : None if last else (index + 1) * self.batch_size]
             first, end = (len(logical) * rank) // world_size, (len(logical) * (rank + 1)) // world_size
             seed = derive(self.seed, "augment", number, index)
-            draw = Draw(seed, len(logical), first, end - first, device)
+            draw = BatchRNG(seed, len(logical), first, end - first, device)
             yield self._gather(logical[first:end], draw)
 
-    def _gather(self, rows: np.ndarray, draw: Draw) -> Batch:
+    def _gather(self, rows: np.ndarray, draw: BatchRNG) -> Batch:
         images = torch.from_numpy(self.store.images[rows])
         masks = None
         if self._masks:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts import layout_name
-from trainables.data.records import SPLITS, Clip, Fault, Progress, Scan, Split
+from trainables.data.records import SPLITS, Clip, DatasetIssue, Progress, Scan, Split
 from trainables.data.sampling.splits import split_subjects
 from trainables.data.settings import DataSettings
 from trainables.data.store.decode import Decoded, Decoder
@@ -63,7 +63,7 @@ def build_store(
 
 
 def assign(
-    root: Path, clips: Sequence[Clip], settings: DataSettings, faults: list[Fault]
+    root: Path, clips: Sequence[Clip], settings: DataSettings, faults: list[DatasetIssue]
 ) -> tuple[Mapping[str, Split], str]:
     """The part of every subject that is in one, and whether the dataset's own split or the fractions decided.
 
@@ -83,18 +83,18 @@ def assign(
     train, val, _ = settings.fractions
     if settings.split == "auto" and empty == ["val"] and train > 0:
         text = "the official split has no val; the training subjects are divided by fractions"
-        faults.append(Fault("", "", "no official val split", text))
+        faults.append(DatasetIssue("", "", "no official val split", text))
         labelled = {clip.subject for clip in clips if clip.labelled}
         training = [name for name, split in official.items() if split == "train" and name in labelled]
         return official | split_subjects(training, (train, val, 0), settings.split_seed), "official, val by fractions"
     if settings.split == "fractions" or empty:
         if settings.split == "auto" and official:
             text = f"the official split leaves {', '.join(empty)} empty; subjects are split by fractions"
-            faults.append(Fault("", "", "no complete official split", text))
+            faults.append(DatasetIssue("", "", "no complete official split", text))
         return _by_fractions(clips, settings), "fractions"
     for subject in sorted({clip.subject for clip in clips} - official.keys()):
         text = f"subject '{subject}' is in no part of the official split"
-        faults.append(Fault("", "", "subject in no split", text, "loss", "sequence"))
+        faults.append(DatasetIssue("", "", "subject in no split", text, "loss", "sequence"))
     return official, "official"
 
 
@@ -135,7 +135,7 @@ def _of_channels(clip: Clip, decoded: Decoded, channels: int) -> Decoded:
     if not decoded.frames or decoded.images.shape[1] == channels:
         return decoded
     text = f"{decoded.images.shape[1]} channels, but the dataset has {channels}"
-    fault = Fault(next(iter(clip.files.values()), ""), "", "channels differ", text, "loss", "sequence")
+    fault = DatasetIssue(next(iter(clip.files.values()), ""), "", "channels differ", text, "loss", "sequence")
     return replace(decoded, images=decoded.images[:0, :channels], frames=(), masks=None, faults=(fault,))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.common.errors import DataError
-from trainables.data.records import SPLITS, Clip, Fault, Layout, Progress, Split
+from trainables.data.records import SPLITS, Clip, DatasetIssue, Layout, Progress, Split
 from trainables.data.settings import DataSettings
 from trainables.data.store.build import assign
 from trainables.data.store.integrity import Tolerance, judge, lost_sequences, unreadable_fault
@@ -15,7 +15,7 @@ from trainables.data.store.parallel import in_order
 
 
 @dataclass(frozen=True)
-class Report:
+class DatasetReport:
     """What a check of a whole dataset found.
 
     Attributes:
@@ -29,13 +29,13 @@ class Report:
     root: Path
     sequences: int
     subjects: Mapping[Split, tuple[int, int]]
-    faults: tuple[Fault, ...]
+    faults: tuple[DatasetIssue, ...]
     refusal: str
 
 
 def check(
     settings: DataSettings, root: Path, progress: Progress | None = None, *, workers: int | None = None
-) -> Report:
+) -> DatasetReport:
     """List every fault of a dataset, reading every file of it.
 
     Args:
@@ -67,7 +67,7 @@ def check(
     labelled = {clip.subject for clip in clips if clip.labelled}
     subjects = {split: {name for name, part in parts.items() if part == split} for split in SPLITS}
     counts = {split: (len(names), len(names & labelled)) for split, names in subjects.items()}
-    return Report(root, listed, counts, tuple(faults), refusal)
+    return DatasetReport(root, listed, counts, tuple(faults), refusal)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class _Faults:
     layout: Layout
     root: Path
 
-    def __call__(self, clip: Clip) -> tuple[Fault, ...]:
+    def __call__(self, clip: Clip) -> tuple[DatasetIssue, ...]:
         try:
             return self.layout.read(self.root, clip).faults
         except DataError as error:

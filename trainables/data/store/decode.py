@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from trainables.common.errors import DataError
-from trainables.data.records import Clip, Fault, Layout, Phase
+from trainables.data.records import Clip, DatasetIssue, Layout, Phase
 from trainables.data.store.integrity import unreadable_fault
-from trainables.data.store.resize import Grid
+from trainables.data.store.resize import PixelGrid
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Decoded:
     masks: Mapping[int, np.ndarray] | None = None
     spacing: tuple[float, float] | None = None
     planes: np.ndarray | None = None
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[DatasetIssue, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,14 @@ class Decoder:
             return self._nothing(unreadable_fault(self.root, clip, error))
         shape = (pixels.images.shape[2], pixels.images.shape[3])
         if self.pixel_mm is None:
-            grid = Grid.stretched(shape, self.image_size)
+            grid = PixelGrid.stretched(shape, self.image_size)
         elif clip.spacing is None:
             file, text = next(iter(clip.files.values()), ""), "`pixel_mm` is set, but the spacing is unknown"
-            return self._nothing(Fault(file, "", "cannot be resampled without spacing", text, "loss", "sequence"))
+            return self._nothing(
+                DatasetIssue(file, "", "cannot be resampled without spacing", text, "loss", "sequence")
+            )
         else:
-            grid = Grid.centred(shape, self.image_size, clip.spacing, self.pixel_mm)
+            grid = PixelGrid.centred(shape, self.image_size, clip.spacing, self.pixel_mm)
         frames = kept_frames(len(pixels.images), clip.labelled, sorted(pixels.masks), self.stride)
         return Decoded(
             grid.images(pixels.images[list(frames)]),
@@ -79,7 +81,7 @@ class Decoder:
             pixels.faults,
         )
 
-    def _nothing(self, fault: Fault) -> Decoded:
+    def _nothing(self, fault: DatasetIssue) -> Decoded:
         return Decoded(np.zeros((0, 1, self.image_size, self.image_size), np.uint8), faults=(fault,))
 
     def _chosen(self, mask: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from trainables.common.errors import DataError
-from trainables.data.records import Clip, Fault
+from trainables.data.records import Clip, DatasetIssue
 
 Unreadable = Literal["stop", "skip"]
 _SHOWN = 5
@@ -28,26 +28,28 @@ class Tolerance:
     unreadable: Unreadable = "stop"
 
 
-def unreadable_fault(root: Path, clip: Clip, error: DataError) -> Fault:
+def unreadable_fault(root: Path, clip: Clip, error: DataError) -> DatasetIssue:
     """The fault of a sequence whose reading failed with `error`."""
     text = str(error)
     file = next((file for file in clip.files.values() if text.startswith(f"{root / file}: ")), "")
     if file:
         text = text.removeprefix(f"{root / file}: ")
-    return Fault(file or next(iter(clip.files.values()), ""), "", "unreadable sequence", text, "damage", "sequence")
+    return DatasetIssue(
+        file or next(iter(clip.files.values()), ""), "", "unreadable sequence", text, "damage", "sequence"
+    )
 
 
-def lost_sequences(faults: Iterable[Fault]) -> int:
+def lost_sequences(faults: Iterable[DatasetIssue]) -> int:
     """How many sequences are left out whole."""
     return sum(fault.skipped == "sequence" for fault in faults)
 
 
-def summary(faults: Iterable[Fault]) -> dict[str, int]:
+def summary(faults: Iterable[DatasetIssue]) -> dict[str, int]:
     """Number of faults of each kind, the most frequent first. Free of identifiers."""
     return dict(Counter(fault.kind for fault in faults).most_common())
 
 
-def judge(root: Path, faults: Sequence[Fault], clips: int, tolerance: Tolerance) -> None:
+def judge(root: Path, faults: Sequence[DatasetIssue], clips: int, tolerance: Tolerance) -> None:
     """Refuse a dataset that is damaged, or that would lose more than is tolerated.
 
     Args:
@@ -73,7 +75,7 @@ def judge(root: Path, faults: Sequence[Fault], clips: int, tolerance: Tolerance)
         )
 
 
-def listing(faults: Sequence[Fault], limit: int = _SHOWN) -> str:
+def listing(faults: Sequence[DatasetIssue], limit: int = _SHOWN) -> str:
     """The first faults, one a line, and how many more there are."""
     lines = [f"  {fault}" for fault in faults[:limit]]
     if len(faults) > limit:

@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Grid:
+class PixelGrid:
     """How a stored square lies over the image that it was made from.
 
     Attributes:
@@ -25,12 +25,12 @@ class Grid:
     offset: tuple[int, int]
 
     @classmethod
-    def stretched(cls, shape: tuple[int, int], size: int) -> Grid:
+    def stretched(cls, shape: tuple[int, int], size: int) -> PixelGrid:
         """The square is the whole image; the aspect ratio is not kept."""
         return cls(size, (size, size), (shape[0] / size, shape[1] / size), (0, 0))
 
     @classmethod
-    def centred(cls, shape: tuple[int, int], size: int, spacing: tuple[float, float], pixel_mm: float) -> Grid:
+    def centred(cls, shape: tuple[int, int], size: int, spacing: tuple[float, float], pixel_mm: float) -> PixelGrid:
         """The square's pixels are `pixel_mm` wide; what is too much is cut, what is missing padded, on all sides alike.
 
         Args:

@@ -10,7 +10,7 @@ from trainables.data.records import SPLITS
 from trainables.data.store.frames import INDEX_DTYPE, FrameStore
 
 
-def made_up_store(sequences: int, size: int, frames: int) -> FrameStore:
+def synthetic_store(sequences: int, size: int, frames: int) -> FrameStore:
     """A store in memory with training sequences of so many frames of noise, and a few to validate."""
     classes = ("background", "one", "two", "three")
     total = (sequences + 4) * frames

@@ -1,4 +1,6 @@
-"""The process that runs nnU-Net: `python -m trainables.external.nnunet.child ROOT`, its folders named in the environment.
+"""Run nnU-Net in a process of its own: `python -m trainables.external.nnunet.child ROOT`.
+
+Its folders are named in the environment.
 
 ROOT holds `order.json` (what to train), `ask.npz` (what to predict); it leaves `epochs.jsonl`, a line an epoch,
 `answers.npz` and `weights.pt`.

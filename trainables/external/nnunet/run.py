@@ -26,7 +26,7 @@ from trainables.external.nnunet.settings import NnUNet
 POLL = 0.5
 """Seconds between looks at the process."""
 
-Report = Callable[[int, Mapping[str, float]], None]
+EpochCallback = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def train_nnunet(
     seed: int,
     device: torch.device,
     folder: Path,
-    report: Report,
+    report: EpochCallback,
 ) -> Answers:
     """Train a network for each part, and let them answer together.
 
@@ -99,7 +99,7 @@ def train_nnunet(
     return Answers(masks, load_tensors(folder / "weights.pt"), history)
 
 
-def _run(folder: Path, epochs: int, report: Report) -> list[dict[str, float]]:
+def _run(folder: Path, epochs: int, report: EpochCallback) -> list[dict[str, float]]:
     """Run the process to its end, and pass its epochs on."""
     places = {name: str(folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
     environment = {**os.environ, **places, "nnUNet_n_proc_DA": "1", "nnUNet_compile": "false", "MPLBACKEND": "agg"}
@@ -122,7 +122,7 @@ def _run(folder: Path, epochs: int, report: Report) -> list[dict[str, float]]:
     return [seen[epoch] for epoch in sorted(seen)]
 
 
-def _pass_on(folder: Path, epochs: int, seen: dict[int, dict[str, float]], report: Report) -> None:
+def _pass_on(folder: Path, epochs: int, seen: dict[int, dict[str, float]], report: EpochCallback) -> None:
     """Report the epochs that are new; one that a killed process had trained before counts once."""
     log = folder / "epochs.jsonl"
     for line in log.read_text().splitlines() if log.exists() else ():

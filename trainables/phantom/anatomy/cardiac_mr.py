@@ -21,7 +21,7 @@ _THROUGH = (-0.33, 0.0, 0.33)  # where a slice is sampled across its thickness, 
 
 
 @dataclass(frozen=True)
-class View:
+class ViewPlane:
     """The images of one view.
 
     Attributes:
@@ -59,7 +59,7 @@ class Examination:
     """
 
     heart: Heart
-    views: Mapping[str, View]
+    views: Mapping[str, ViewPlane]
     end_systole: int
 
     @property
@@ -87,7 +87,7 @@ def draw_examination(settings: PhantomSettings, name: str, views: tuple[str, ...
         planes, thickness, step = view_planes(heart, view, settings, pixel, jitter)
         own = numpy_generator(settings.seed, "mr noise", name, view)
         pictures, labels = _images(heart, chest, planes, contraction, thickness, settings.size, (noise, bias), own)
-        images[view] = View(planes, pictures, labels, thickness, step)
+        images[view] = ViewPlane(planes, pictures, labels, thickness, step)
     return Examination(heart, images, int(np.argmax(contraction)))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.uid import MRImageStorage
 
 from trainables.data.records import Progress
-from trainables.phantom.anatomy.cardiac_mr import View, draw_examination
+from trainables.phantom.anatomy.cardiac_mr import ViewPlane, draw_examination
 from trainables.phantom.settings import PhantomSettings
 from trainables.phantom.writers.dicom_file import uid, write_dicom
 
@@ -30,7 +30,7 @@ def write_cardiac_dicom(root: Path, settings: PhantomSettings, progress: Progres
             progress("generating phantom", number, settings.subjects)
 
 
-def write_series(folder: Path, name: str, series: int, description: str, view: View, slice_: int) -> None:
+def write_series(folder: Path, name: str, series: int, description: str, view: ViewPlane, slice_: int) -> None:
     """Write one plane's moments."""
     folder.mkdir(parents=True, exist_ok=True)
     origin, down, right = view.planes[slice_]

@@ -8,16 +8,16 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from trainables.phantom.anatomy.cardiac_mr import View
+from trainables.phantom.anatomy.cardiac_mr import ViewPlane
 from trainables.phantom.anatomy.heart import STRUCTURES
 
 
-def save_images(path: Path, view: View, moment: int | None = None) -> None:
+def save_images(path: Path, view: ViewPlane, moment: int | None = None) -> None:
     """Write a view's images, all moments or one."""
     _save(path, view, view.images.astype(np.int16) if moment is None else view.images[moment].astype(np.int16))
 
 
-def save_labels(path: Path, view: View, numbers: Mapping[str, int], moments: int | tuple[int, ...]) -> None:
+def save_labels(path: Path, view: ViewPlane, numbers: Mapping[str, int], moments: int | tuple[int, ...]) -> None:
     """Write a view's labels as a dataset numbers its structures; others are background.
 
     Args:
@@ -35,7 +35,7 @@ def save_labels(path: Path, view: View, numbers: Mapping[str, int], moments: int
     _save(path, view, labels)
 
 
-def _save(path: Path, view: View, values: np.ndarray) -> None:
+def _save(path: Path, view: ViewPlane, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = nib.Nifti1Image(values.T, view.affine)  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]

@@ -1,12 +1,12 @@
 import pytest
 
 from trainables.common.errors import DataError
-from trainables.data.records import Fault
+from trainables.data.records import DatasetIssue
 from trainables.data.store.integrity import Tolerance, judge, listing, summary
 
-NOTE = Fault("a.csv", "row 2", "odd", "found 3, expected 4")
-LOSS = Fault("b.csv", "row 7", "gone", "it is not there", "loss", "sequence")
-DAMAGE = Fault("c.avi", "", "torn", "truncated", "damage", "sequence")
+NOTE = DatasetIssue("a.csv", "row 2", "odd", "found 3, expected 4")
+LOSS = DatasetIssue("b.csv", "row 7", "gone", "it is not there", "loss", "sequence")
+DAMAGE = DatasetIssue("c.avi", "", "torn", "truncated", "damage", "sequence")
 
 
 def test_notes_are_always_tolerated_and_losses_up_to_their_share(tmp_path):
