@@ -74,10 +74,10 @@ def test_a_pixel_lies_where_the_standard_puts_it(path):
         ({"SeriesNumber": None, "TriggerTime": None}, (1.5, 1.25), True),
     ],
 )
-def test_geometry_that_is_missing_or_impossible_is_none(path, tags, spacing, to_device):
+def test_geometry_that_is_missing_or_impossible_is_none(path, tags, spacing, placed):
     header = read_header(change(path, **tags))
     assert header.spacing == spacing
-    assert (header.plane is not None) == to_device
+    assert (header.plane is not None) == placed
 
 
 def test_pixels_are_rescaled_and_white_on_black(path):
