@@ -34,7 +34,7 @@ COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     RAY_USAGE_STATS_ENABLED=0 \
     STUDY_HOME=/runs
-USER ray
+USER 1000
 WORKDIR /home/ray
 VOLUME /runs
 CMD ["study", "--help"]

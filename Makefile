@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NNUNET := $(VENV)/.nnunet
+DOCS := $(VENV)/.docs
 PEERS := .venv-peers
 
-.PHONY: demo test test-slow test-drills bench lint clean
+.PHONY: demo test test-slow test-drills bench docs lint clean
 
 demo: $(READY)
 	$(BIN)/study run quickstart
@@ -26,10 +27,15 @@ bench: $(PEERS)/.ready
 		$(PEERS)/bin/python -m benchmarks.$$part && echo "$$part: done at $$(date +%T)" || exit 1; \
 	done
 
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	@echo "open build/site/index.html"
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -41,6 +47,10 @@ $(READY): requirements.lock pyproject.toml
 
 $(NNUNET): requirements-nnunet.lock $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-nnunet.lock
+	touch $@
+
+$(DOCS): requirements-docs.lock $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.lock
 	touch $@
 
 # The other programs alone; what they share with the product they find in its environment.
