@@ -21,7 +21,7 @@ from analysis.figures.style import save
 from analysis.figures.worst import worst_cases
 from analysis.io.load import StudyResults, load
 from analysis.papers.published import paper_table
-from analysis.report.html import page
+from analysis.report.html import render_page
 from analysis.report.section import Section
 from analysis.stats.ablation import ablation_sentences
 from analysis.stats.comparisons import Comparison, compare
@@ -79,7 +79,7 @@ def write_report(folder: StudyFolder, console: Console, view: ReportOptions | No
     shown = {name: paths[0] for name, paths in pictures.items()}
     texts = {
         SUMMARY: _summary(results.plan.title, state, sections, shown),
-        PAGE: page(results.plan.title, state, sections, shown),
+        PAGE: render_page(results.plan.title, state, sections, shown),
     }
     for name, text in texts.items():
         write_text(folder.report / name, text)

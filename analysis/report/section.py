@@ -1,4 +1,4 @@
-"""A part of a report."""
+"""One section of a report."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from analysis.tables.table import Table
 
 @dataclass(frozen=True)
 class Section:
-    """What belongs together under one heading.
+    """Sentences, tables and figures under one heading.
 
     Attributes:
-        title: the heading.
-        sentences: what it says in words.
-        tables: by the name of their files.
-        figures: likewise; a picture that is on disk already is its path.
+        title: heading of the section.
+        sentences: conclusions in words, one list item each.
+        tables: tables by file name without suffix.
+        figures: figures by file name without suffix; a path where the file exists already.
     """
 
     title: str
@@ -29,5 +29,5 @@ class Section:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to say."""
+        """True where the section has no sentence, table or figure."""
         return not (self.sentences or self.tables or self.figures)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from analysis.report.html import page
+from analysis.report.html import render_page
 from analysis.report.report import write_report
 from analysis.report.section import Section
 from analysis.tables.table import Entry, Table
@@ -55,6 +55,6 @@ def test_a_browser_shows_all_of_it_without_a_network(make_study, tmp_path):
 
 def test_text_of_a_study_is_no_markup():
     table = Table("a < b", ("<i>",), ((Entry("</td>", strong=True),),), ("x & y",), data=None)  # type: ignore[arg-type]
-    text = page("<script>alert(1)</script>", ["<b>"], [Section("S", ("<img src=x>",), {"t": table})], {})
+    text = render_page("<script>alert(1)</script>", ["<b>"], [Section("S", ("<img src=x>",), {"t": table})], {})
     assert not re.search(r"<(script|b|i|img)\b", text)
     assert "<strong>&lt;/td&gt;</strong>" in text
