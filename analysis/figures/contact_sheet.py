@@ -1,4 +1,4 @@
-"""A sheet of a dataset's stored frames with their masks outlined: the first thing to look at before a study."""
+"""Contact sheet of a frame store: frames with outlined masks, to check a dataset before a study."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _COLUMNS = 6
 
 
 def contact_sheet(store: FrameStore, count: int = 24) -> Figure:
-    """Frames of as many different subjects, views and phases as there is room for.
+    """Draw frames of different subjects, views and phases with outlined masks.
 
     Args:
-        store: of the dataset.
-        count: of the frames, at most; a frame of several channels takes a panel each.
+        store: frame store of the dataset.
+        count: largest number of frames; a frame with several channels takes one panel per channel.
     """
     rows = chosen_rows(store, count)
     panels = [(row, channel) for row in rows for channel in range(store.channels)]
@@ -51,10 +51,9 @@ def contact_sheet(store: FrameStore, count: int = 24) -> Figure:
 
 
 def chosen_rows(store: FrameStore, count: int) -> list[int]:
-    """Rows of the store worth a look: of every sequence its frame with the largest mask, or its middle one.
+    """Return the rows to draw: per sequence the frame with the largest mask, or the middle frame without masks.
 
-    Sequences are taken evenly over the dataset; within a sequence that has both, end-diastole and end-systole alternate
-    between neighbours.
+    Sequences are sampled evenly over the dataset; end-diastole and end-systole alternate between neighbours.
     """
     _, first, frames = np.unique(store.index["sequence"], return_index=True, return_counts=True)
     order = np.argsort(first)

@@ -12,17 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.legend import row_legend
-from analysis.figures.style import LineStyle, looks, new_figure, styled
+from analysis.figures.style import LineStyle, line_styles, new_figure, styled
 from analysis.io.load import StudyResults
 from analysis.tables.grid import Grid
 
 
 def learning_curves(results: StudyResults, grid: Grid) -> Figure:
-    """Pretext loss by epoch, a panel a method, and below it the replicates' validation metric, a panel a column.
+    """Plot pretext loss by epoch, one panel per method, and below the replicates' validation metric, one per column.
 
     Thin lines are single jobs; the thick line is the replicates' mean up to the last epoch that all of them reached.
     """
-    style = looks(grid.rows, grid.references.values())
+    style = line_styles(grid.rows, grid.references.values())
     pretext = _pretext_histories(results)
     metric = f"val/{results.plan.metric}"
     wide = max(len(pretext), len(grid.columns), 2)
@@ -41,13 +41,18 @@ def learning_curves(results: StudyResults, grid: Grid) -> Figure:
 
 
 def pretext_name(job: str) -> str:
-    """The method in a pretraining's id, "pretext-<method>-<digest>"; the id itself when it is of another form."""
+    """Return the method in a pretraining's id.
+
+    Example:
+        >>> pretext_name("pretext-simclr-4814fd0aa2b1")
+        'simclr'
+    """
     match = re.fullmatch(r"pretext-(.+)-[0-9a-f]+", job)
     return match[1] if match else job
 
 
 def _pretext_histories(results: StudyResults) -> dict[str, list[pd.Series]]:
-    """Each pretext method's training losses, one series a job."""
+    """Return the training losses of each pretext method, one series per job."""
     found: dict[str, list[pd.Series]] = {}
     for job in results.of_kind("pretext")["id"]:
         history = results.history(job)
@@ -59,9 +64,9 @@ def _pretext_histories(results: StudyResults) -> dict[str, list[pd.Series]]:
 def _pretext_panels(panels: np.ndarray, pretext: Mapping[str, list[pd.Series]], style: Mapping[str, LineStyle]) -> None:
     other = LineStyle("#4d4d4d", "#ffffff", "o", "-")
     for axes, (method, losses) in zip(panels, pretext.items(), strict=True):
-        look = style.get(method, other)
+        line_style = style.get(method, other)
         for loss in losses:
-            _line(axes, loss, look, 1.8 if len(losses) == 1 else 0.9)
+            _line(axes, loss, line_style, 1.8 if len(losses) == 1 else 0.9)
         _epochs(axes, f"Pretext loss: {method}")
     panels[0].set_ylabel("Loss")
 
@@ -77,21 +82,28 @@ def _replicate_panels(
     panels[0].set_ylabel("Validation " + results.plan.metric.capitalize())
 
 
-def _replicate_lines(axes: Axes, results: StudyResults, cell: str, metric: str, look: LineStyle) -> None:
+def _replicate_lines(axes: Axes, results: StudyResults, cell: str, metric: str, line_style: LineStyle) -> None:
     histories = [results.history(job) for job in results.of_kind("replicate", cell)["id"]]
     curves = [history[metric].dropna() for history in histories if metric in history]
     for curve in curves:
-        axes.plot(curve.index, curve, color=look.colour, lw=0.7, alpha=0.4)
+        axes.plot(curve.index, curve, color=line_style.colour, lw=0.7, alpha=0.4)
     if curves:
         mean = pd.concat(curves, axis="columns", join="inner").mean(axis="columns")
-        _line(axes, mean, look, 1.8)
+        _line(axes, mean, line_style, 1.8)
 
 
-def _line(axes: Axes, curve: pd.Series, look: LineStyle, width: float) -> None:
-    """A curve by epoch with a few markers, which tell it apart in grey."""
-    every = max(1, -(-len(curve) // 5))
+def _line(axes: Axes, curve: pd.Series, line_style: LineStyle, width: float) -> None:
+    """Draw a curve by epoch with a few markers, which distinguish it in greyscale."""
+    spacing = max(1, -(-len(curve) // 5))
     axes.plot(
-        curve.index, curve, color=look.colour, linestyle=look.dash, lw=width, marker=look.marker, markevery=every, ms=5
+        curve.index,
+        curve,
+        color=line_style.colour,
+        linestyle=line_style.dash,
+        lw=width,
+        marker=line_style.marker,
+        markevery=spacing,
+        ms=5,
     )
 
 
@@ -99,5 +111,5 @@ def _epochs(axes: Axes, title: str) -> None:
     axes.set_title(title)
     axes.set_xlabel("Epoch")
     if not axes.lines:
-        axes.text(0.5, 0.5, "nothing yet", transform=axes.transAxes, ha="center", va="center", color="#666666")
+        axes.text(0.5, 0.5, "no results yet", transform=axes.transAxes, ha="center", va="center", color="#666666")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))

@@ -1,4 +1,4 @@
-"""What each row gains or loses against its reference, with its interval."""
+"""Figure of differences from the reference with their intervals."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from analysis.stats.comparisons import Comparison
 
 
 def differences(comparisons: Sequence[Comparison]) -> Figure | None:
-    """A line a comparison, a panel a column of the grid: the mean difference in Dice and its 95% interval.
+    """Plot mean differences in Dice with 95% intervals, one line per comparison and one panel per column.
 
-    Filled where the interval excludes zero. None while nothing can be compared.
+    Points are filled where the interval excludes zero. Return None without comparisons.
     """
     found = [each for each in comparisons if np.isfinite(each.difference.estimate.mean)]
     if not found:

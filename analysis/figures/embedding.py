@@ -1,4 +1,4 @@
-"""Test images as pretrained backbones see them, coloured by what is known of the patient."""
+"""Figure of test-image embeddings by pretrained backbones, coloured by a clinical value."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from matplotlib.figure import Figure
 from analysis.figures.curves import pretext_name
 from analysis.figures.style import new_figure, panel_shape, panels_of, styled
 from analysis.io.load import StudyResults
-from analysis.stats.embedding import embeddings, first_test_rows, plane
+from analysis.stats.embedding import embeddings, first_test_rows, principal_plane
 from trainables.data.store.frames import FrameStore
 
 CLINICAL = {"ef": "Ejection fraction (%)", "edv": "End-diastolic volume (mL)", "esv": "End-systolic volume (mL)"}
-MOST = 6
-"""Pretrainings that are shown."""
+MAX_PRETRAININGS = 6
+"""Largest number of pretrainings in the figure."""
 
-ACROSS = 3
+MAX_COLUMNS = 3
 
 
 def embedding_map(results: StudyResults, store: FrameStore) -> Figure | None:
-    """A panel a pretraining: each test sequence's first frame in the plane in which their features vary most.
+    """Plot the first frame of each test sequence on the first two principal components, one panel per pretraining.
 
-    None without a finished pretraining or with fewer than four test sequences.
+    Return None without a finished pretraining or with fewer than four test sequences.
 
     Raises:
-        DataError: a pretraining's weights are missing or do not fit the images.
+        DataError: a pretraining's weights are missing or do not accept the images.
     """
     pretexts = results.of_kind("pretext")
-    jobs = pretexts[pretexts["status"] == "completed"]["id"].tolist()[:MOST]
+    jobs = pretexts[pretexts["status"] == "completed"]["id"].tolist()[:MAX_PRETRAININGS]
     rows = first_test_rows(store)
     if not jobs or len(rows) < 4:
         return None
@@ -36,12 +36,12 @@ def embedding_map(results: StudyResults, store: FrameStore) -> Figure | None:
         ((n, store.clinical[n][sequences]) for n in CLINICAL if _varies(store, n, sequences)), ("", None)
     )
     with styled():
-        down, across = panel_shape(len(jobs), ACROSS)
+        down, across = panel_shape(len(jobs), MAX_COLUMNS)
         figure = new_figure(3.1 * across + (1.1 if name else 0.3), 3.0 * down + 0.3)
-        panels, places = panels_of(figure, len(jobs), ACROSS)
+        panels, places = panels_of(figure, len(jobs), MAX_COLUMNS)
         names = [pretext_name(job) for job in jobs]
         for axes, job, own in zip(places, jobs, names, strict=True):
-            points, shares = plane(embeddings(results, job, store, rows))
+            points, shares = principal_plane(embeddings(results, job, store, rows))
             drawn = axes.scatter(
                 points[:, 0], points[:, 1], c=values if name else "#0072B2", cmap="cividis", s=16, alpha=0.85, lw=0
             )

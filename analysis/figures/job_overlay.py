@@ -1,4 +1,4 @@
-"""One replicate's answers on an easy, a typical and a hard test image."""
+"""Picture of one replicate's predictions on an easy, a typical and a hard test image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREDICTED = "#33bbee"
 
 
 def draw_job(folder: JobFolder, frames: Path, picture: Path) -> bool:
-    """Write a replicate's picture; whether there was anything to show."""
+    """Write a replicate's picture; return whether it had predictions to draw."""
     if not (folder.test.exists() and folder.predictions.exists()):
         return False
     store = FrameStore.open(frames)

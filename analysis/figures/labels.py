@@ -1,4 +1,4 @@
-"""Dice against the amount of labels, and what pretraining is worth in labels."""
+"""Figures of Dice and label equivalence against the amount of labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.figures.legend import row_legend
-from analysis.figures.style import LineStyle, looks, new_figure, styled
+from analysis.figures.style import LineStyle, line_styles, new_figure, styled
 from analysis.io.load import StudyResults
 from analysis.stats.comparisons import estimate_of
 from analysis.stats.intervals import Estimate
@@ -20,11 +20,11 @@ from analysis.tables.grid import FRACTION, Grid
 
 
 def dice_vs_labels(results: StudyResults, grid: Grid) -> Figure:
-    """Mean test Dice with its 95% interval against the column factor, every replicate as a point.
+    """Plot mean test Dice with its 95% interval against the column factor, with one point per replicate.
 
-    Amounts are on a logarithmic axis; levels that are no amounts are set side by side.
+    Amounts of labels are on a logarithmic axis; other levels are evenly spaced.
     """
-    style = looks(grid.rows, grid.references.values())
+    style = line_styles(grid.rows, grid.references.values())
     with styled():
         figure = new_figure(min(max(6.4, 0.32 * len(grid.rows) * len(grid.columns)), 12.0), 4.2)
         axes = figure.add_subplot()
@@ -42,14 +42,14 @@ def dice_vs_labels(results: StudyResults, grid: Grid) -> Figure:
     return figure
 
 
-def worth_of_labels(grid: Grid, found: Sequence[LabelEquivalence]) -> Figure | None:
-    """Times the labels that each pretraining is worth, with intervals, by the amount of labels; both logarithmic.
+def label_equivalence_plot(grid: Grid, found: Sequence[LabelEquivalence]) -> Figure | None:
+    """Plot the label equivalence of each pretraining, with intervals, against the amount of labels (log-log).
 
-    An arrow stands at the end of what could be told apart: the truth is there or beyond.
+    An arrow marks an interval that ends at the largest measured amount. Return None without results.
     """
     if not found:
         return None
-    style = looks(grid.rows, grid.references.values())
+    style = line_styles(grid.rows, grid.references.values())
     rows = list(dict.fromkeys(each.row for each in found))
     with styled():
         figure = new_figure(6.4, 3.6)
@@ -64,8 +64,10 @@ def worth_of_labels(grid: Grid, found: Sequence[LabelEquivalence]) -> Figure | N
             x = [place[each.column] + aside for each in own]
             y = np.array([each.times for each in own])
             reach = np.abs(np.array([[each.low, each.high] for each in own]).T - y)
-            look = style[row]
-            axes.errorbar(x, y, reach, fmt=look.marker, color=look.colour, capsize=3.5, ms=7, mec="white", mew=0.9)
+            line_style = style[row]
+            axes.errorbar(
+                x, y, reach, fmt=line_style.marker, color=line_style.colour, capsize=3.5, ms=7, mec="white", mew=0.9
+            )
             for at, each in zip(x, own, strict=True):
                 if each.high >= each.bounds[1]:
                     axes.annotate(
@@ -78,14 +80,14 @@ def worth_of_labels(grid: Grid, found: Sequence[LabelEquivalence]) -> Figure | N
         axes.set_xlim(positions.min() - 0.5, positions.max() + 0.5)
         axes.margins(y=0.15)
         axes.grid(axis="x", visible=False)
-        axes.set_ylabel("Worth of its labels")
-        axes.set_title("How many times its labels a random start would need")
-        row_legend(figure, rows, style, "95% intervals. Arrow: or more than that, which was not measured.")
+        axes.set_ylabel("Label equivalence")
+        axes.set_title("Factor by which the reference needs more labels")
+        row_legend(figure, rows, style, "95% intervals. Arrow: the upper bound exceeds the measured amounts.")
     return figure
 
 
-def _row(axes: Axes, results: StudyResults, cells: Mapping[float, str], look: LineStyle, aside: float) -> None:
-    """A row by position: line, intervals, and its replicates, set `aside` from the intervals that would hide them."""
+def _row(axes: Axes, results: StudyResults, cells: Mapping[float, str], line_style: LineStyle, aside: float) -> None:
+    """Draw one row: line, intervals, and its replicates, offset by `aside` so that the intervals do not hide them."""
     found: dict[float, Estimate] = {}
     for position, cell in cells.items():
         scores = results.dice(cell)
@@ -94,18 +96,18 @@ def _row(axes: Axes, results: StudyResults, cells: Mapping[float, str], look: Li
         found[position] = estimate_of(results, cell)
         points = scores.mean(axis="columns")
         place = [position - aside] * len(points)
-        axes.plot(place, points, look.marker, color=look.colour, alpha=0.6, ms=4.2, mew=0, zorder=2)
+        axes.plot(place, points, line_style.marker, color=line_style.colour, alpha=0.6, ms=4.2, mew=0, zorder=2)
     if not found:
         return
     x, y = list(found), np.array([estimate.mean for estimate in found.values()])
     reach = np.abs(np.array([[estimate.low, estimate.high] for estimate in found.values()]).T - y)
-    axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
+    axes.plot(x, y, color=line_style.colour, linestyle=line_style.dash, zorder=3)
     errors = {"yerr": reach, "capsize": 3.5, "elinewidth": 1.4}
-    axes.errorbar(x, y, fmt=look.marker, color=look.colour, ms=7, mec="white", mew=0.9, zorder=4, **errors)
+    axes.errorbar(x, y, fmt=line_style.marker, color=line_style.colour, ms=7, mec="white", mew=0.9, zorder=4, **errors)
 
 
 def _dodge(positions: np.ndarray, rows: int) -> float:
-    """How far apart rows stand at one column, so that their intervals do not hide each other."""
+    """Return the horizontal offset between rows at one column, so that their intervals do not overlap."""
     gap = float(np.diff(np.sort(positions)).min()) if len(positions) > 1 else 1.0
     return gap * min(0.15, 0.7 / rows)
 

@@ -1,4 +1,4 @@
-"""What is drawn how, below a figure."""
+"""Legend of rows below a figure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from analysis.figures.style import LineStyle
 
 
 def row_legend(figure: Figure, rows: Sequence[str], style: Mapping[str, LineStyle], caption: str) -> None:
-    """Name the rows in a strip below the axes, where it hides no data."""
+    """Add a legend of the rows below the axes, where it hides no data."""
     handles = [
         Line2D([], [], color=style[row].colour, linestyle=style[row].dash, marker=style[row].marker, label=row, ms=6)
         for row in rows

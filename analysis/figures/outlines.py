@@ -1,4 +1,4 @@
-"""Frames of a store with the borders of masks drawn over them."""
+"""Frames of a store with outlines of masks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def show_frame(axes: Axes, image: np.ndarray, channel: int | None = None) -> Non
     """Draw a stored frame, uint8 `(C, S, S)`, without axes.
 
     Args:
-        axes: to draw in.
-        image: the frame.
-        channel: which to draw in grey; None draws three channels as colours, and the first of any other number.
+        axes: axes to draw on.
+        image: pixel values of the frame.
+        channel: channel to draw in grey; None draws three channels as colours, otherwise the first channel.
     """
     if channel is None and len(image) == 3:
         axes.imshow(image.transpose(1, 2, 0))
@@ -33,14 +33,14 @@ def show_frame(axes: Axes, image: np.ndarray, channel: int | None = None) -> Non
 
 
 def outline(axes: Axes, mask: np.ndarray, colours: Sequence[str], dash: object = "-", width: float = 1.5) -> None:
-    """Draw the border of every foreground class, the first on top; one that touches the image's edge is closed there.
+    """Draw the outline of every foreground class, the first on top; outlines are closed at the image's border.
 
     Args:
-        axes: that show the frame.
+        axes: axes that show the frame.
         mask: class indices `(S, S)`.
-        colours: one a foreground class.
-        dash: matplotlib's line style.
-        width: of the lines in points.
+        colours: one colour per foreground class.
+        dash: matplotlib line style.
+        width: line width in points.
     """
     for label, colour in reversed(list(enumerate(colours, 1))):
         area = np.pad((mask == label).astype(np.float64), 1)

@@ -1,6 +1,6 @@
-"""Truth and predictions drawn on test images: an easy, a typical and a hard one.
+"""Overlays of reference and predicted outlines on an easy, a typical and a hard test image.
 
-As in Figure 1 of Saeed et al. (2022), with a panel a method.
+The layout follows Figure 1 of Saeed et al. (2022), with one panel per method.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.outlines import legend, truth_and_predicted
-from analysis.figures.style import looks, new_figure, styled
+from analysis.figures.style import line_styles, new_figure, styled
 from analysis.io.load import StudyResults
 from analysis.tables.grid import Grid
 from trainables.common.errors import DataError
 from trainables.data.store.frames import FrameStore
 
 CASES = {"Easy": 0.9, "Typical": 0.5, "Hard": 0.1}
-"""Which images are shown: the quantile of the images' Dice."""
+"""Quantile of the images' Dice at which each case is chosen."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One cell's answers, all of one replicate.
+    """Predictions of one cell by one replicate.
 
     Attributes:
         masks: predicted mask `(S, S)` by row of the frame store.
-        dice: by row of the frame store.
+        dice: Dice of each image by row of the frame store.
     """
 
     masks: Mapping[int, np.ndarray]
@@ -37,7 +37,7 @@ class Prediction:
 
 
 def overlays(results: StudyResults, grid: Grid, store: FrameStore) -> Figure | None:
-    """A row a case and a column a method, all at the fewest labels; None while fewer than one method has results.
+    """Draw one row per case and one column per method at the fewest labels; return None without results.
 
     Cases are chosen by the median over methods of an image's Dice. Shown is the first replicate that all methods have.
     """
@@ -45,14 +45,14 @@ def overlays(results: StudyResults, grid: Grid, store: FrameStore) -> Figure | N
     cases = choose_cases(_scores(found)) if found else {}
     if not cases:
         return None
-    style = looks(grid.rows, grid.references.values())
+    style = line_styles(grid.rows, grid.references.values())
     with styled(axes_grid=False):
         figure = new_figure(2.15 * len(found) + 0.5, 2.4 * len(cases) + 0.75)
         panels = figure.subplots(len(cases), len(found), squeeze=False)
         for line, (case, row) in zip(panels, cases.items(), strict=True):
             for axes, (method, prediction) in zip(line, found.items(), strict=True):
-                look = style[method]
-                truth_and_predicted(axes, store, row, prediction.masks[row], look.tint, look.dash)
+                line_style = style[method]
+                truth_and_predicted(axes, store, row, prediction.masks[row], line_style.tint, line_style.dash)
                 axes.set_title(f"{method}: Dice {prediction.dice[row]:.3f}", fontsize=9, loc="center")
             line[0].set_ylabel(case, fontsize=11, fontweight="bold")
         figure.suptitle(f"Test images{grid.at(grid.smallest)}", fontsize=11, fontweight="bold")
@@ -61,7 +61,7 @@ def overlays(results: StudyResults, grid: Grid, store: FrameStore) -> Figure | N
 
 
 def choose_cases(dice: pd.DataFrame) -> dict[str, int]:
-    """The frame-store row of each case, from Dice with rows as index and cells as columns; no row twice."""
+    """Return the frame-store row of each case, all different, from Dice with rows as index and cells as columns."""
     order = dice.median(axis="columns").dropna().sort_values(kind="stable").index
     chosen: dict[str, int] = {}
     for case, quantile in CASES.items():
@@ -72,7 +72,7 @@ def choose_cases(dice: pd.DataFrame) -> dict[str, int]:
 
 
 def predictions(results: StudyResults, grid: Grid) -> dict[str, Prediction]:
-    """By method, at the fewest labels."""
+    """Return the predictions of each method at the fewest labels."""
     cells = {row: grid.cells[row, grid.smallest] for row in grid.rows if (row, grid.smallest) in grid.cells}
     images = {row: results.images[results.images["cell"] == cell] for row, cell in cells.items()}
     measured = {row: table for row, table in images.items() if not table.empty}
@@ -89,11 +89,11 @@ def _prediction(results: StudyResults, images: pd.DataFrame) -> Prediction:
         with np.load(path) as file:
             masks = dict(zip(file["rows"].tolist(), file["masks"], strict=True))
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: not a replicate's predictions ({error})") from error
+        raise DataError(f"{path}: not a valid predictions file ({error})") from error
     dice = dict(zip(images["row"].astype(int), images["dice"], strict=True))
     return Prediction(masks, {row: value for row, value in dice.items() if row in masks})
 
 
 def _scores(found: Mapping[str, Prediction]) -> pd.DataFrame:
-    """Dice by row of the store and method, of the images that all methods have."""
+    """Return Dice by row of the store and method, for the images that all methods have."""
     return pd.concat({m: pd.Series(dict(p.dice)) for m, p in found.items()}, axis="columns", join="inner")

@@ -1,4 +1,4 @@
-"""What a search has seen: which settings mattered, where each was good, and all of them together."""
+"""Figures of a search: importance, sensitivity, parallel coordinates and Pareto front."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analysis.figures.legend import row_legend
-from analysis.figures.style import looks, new_figure, panel_shape, panels_of, styled
+from analysis.figures.style import line_styles, new_figure, panel_shape, panels_of, styled
 from analysis.io.load import StudyResults
 from analysis.stats.importance import PREFIX, importances, searched
-from analysis.stats.pareto import front
+from analysis.stats.pareto import pareto_front
 from analysis.tables.cells import short_names
 from analysis.tables.grid import Grid
 
-ACROSS = 3
+MAX_COLUMNS = 3
 
 COLOURS = "cividis"
-"""Told apart by colour-blind readers, and from dark to light in grey."""
+"""Colour map that is colour-blind-safe and monotonic in greyscale."""
 
 
 def importance(results: StudyResults, grid: Grid) -> Figure | None:
-    """A bar a setting: its share of what varies within a cell; None where too few trials are complete."""
+    """Plot each setting's fraction of the variance within cells; return None with too few completed trials."""
     shares = importances(results, list(grid.cells.values()))
     if not shares:
         return None
@@ -46,36 +46,36 @@ def importance(results: StudyResults, grid: Grid) -> Figure | None:
 
 
 def sensitivity(results: StudyResults, grid: Grid) -> Figure | None:
-    """A panel a setting: the validation metric of every trial against it; hollow where the pruner stopped the trial."""
+    """Plot every trial's validation metric against each setting, one panel per setting; pruned trials are hollow."""
     trials, names, metric = _trials(results, grid)
     if not names:
         return None
-    style = looks(grid.rows, grid.references.values())
+    style = line_styles(grid.rows, grid.references.values())
     short = short_names(names)
-    down, across = panel_shape(len(names), ACROSS)
+    down, across = panel_shape(len(names), MAX_COLUMNS)
     with styled():
         figure = new_figure(max(3.3 * across, 5.0), 2.7 * down + 0.5)
-        panels, places = panels_of(figure, len(names), ACROSS, sharey=True)
+        panels, places = panels_of(figure, len(names), MAX_COLUMNS, sharey=True)
         for axes, name in zip(places, names, strict=True):
             scale = _Scale(trials[PREFIX + name], name in results.plan.logarithmic)
             for (row, complete), own in trials.groupby(
                 [trials["cell"].map(grid.row_of), trials["status"] == "completed"]
             ):
-                look = style[str(row)]
+                line_style = style[str(row)]
                 x = scale.place(own[PREFIX + name])
-                face = look.colour if complete else "none"
-                axes.plot(x, own[metric], look.marker, color=look.colour, mfc=face, ms=4.5, alpha=0.75)
+                face = line_style.colour if complete else "none"
+                axes.plot(x, own[metric], line_style.marker, color=line_style.colour, mfc=face, ms=4.5, alpha=0.75)
             scale.label(axes)
             axes.set_title(short[name])
         for line in panels:
             line[0].set_ylabel(f"Validation {results.plan.metric.capitalize()}")
         rows = [row for row in grid.rows if row in set(trials["cell"].map(grid.row_of))]
-        row_legend(figure, rows, style, "A point a trial. Hollow: stopped early, where it was then.")
+        row_legend(figure, rows, style, "One point per trial. Hollow: stopped early, last reported value.")
     return figure
 
 
 def parallel_coordinates(results: StudyResults, grid: Grid) -> Figure | None:
-    """A line a completed trial through all its settings to its validation metric, which colours it."""
+    """Plot completed trials as lines through all their settings, coloured by their validation metric."""
     trials, names, metric = _trials(results, grid)
     trials = trials[trials["status"] == "completed"].dropna(subset=[metric]) if names else trials
     names = [name for name in names if trials[PREFIX + name].nunique() > 1]
@@ -108,12 +108,12 @@ def parallel_coordinates(results: StudyResults, grid: Grid) -> Figure | None:
 
 
 def pareto(results: StudyResults, grid: Grid, objectives: Mapping[str, int]) -> Figure | None:
-    """Completed trials by two objectives, and those that no other of the same row beats in both, joined.
+    """Plot completed trials by two objectives, with the Pareto front of each row.
 
     Args:
-        results: of the study.
-        grid: whose rows tell the trials apart.
-        objectives: two metrics and their sign: 1 where less is better, -1 where more is.
+        results: results of the study.
+        grid: arrangement of the cells; each row has its own line style.
+        objectives: two metrics with their sign: 1 where lower is better, -1 where higher is.
     """
     trials = results.of_kind("trial")
     names = list(objectives)
@@ -122,19 +122,27 @@ def pareto(results: StudyResults, grid: Grid, objectives: Mapping[str, int]) -> 
     trials = trials[(trials["status"] == "completed") & trials["cell"].isin(grid.cells.values())].dropna(subset=names)
     if trials.empty:
         return None
-    style = looks(grid.rows, grid.references.values())
+    style = line_styles(grid.rows, grid.references.values())
     with styled():
         figure = new_figure(6.4, 4.2)
         axes = figure.add_subplot()
         for row, own in trials.groupby(trials["cell"].map(grid.row_of)):
-            look, points = style[str(row)], own[names].to_numpy(np.float64)
-            kept = points[front(points * [objectives[name] for name in names])]
+            line_style, points = style[str(row)], own[names].to_numpy(np.float64)
+            kept = points[pareto_front(points * [objectives[name] for name in names])]
             kept = kept[np.argsort(kept[:, 0])]
-            axes.plot(points[:, 0], points[:, 1], look.marker, color=look.colour, ms=4, alpha=0.35, mew=0)
-            axes.plot(kept[:, 0], kept[:, 1], look.marker, color=look.colour, ls=look.dash, ms=7, mec="white")
-        axes.set(xlabel=names[0], ylabel=names[1], title="What no other trial beats in both")
+            axes.plot(points[:, 0], points[:, 1], line_style.marker, color=line_style.colour, ms=4, alpha=0.35, mew=0)
+            axes.plot(
+                kept[:, 0],
+                kept[:, 1],
+                line_style.marker,
+                color=line_style.colour,
+                ls=line_style.dash,
+                ms=7,
+                mec="white",
+            )
+        axes.set(xlabel=names[0], ylabel=names[1], title="Pareto front of the trials")
         rows = [row for row in grid.rows if row in set(trials["cell"].map(grid.row_of))]
-        row_legend(figure, rows, style, "Large and joined: the front. Small: the other trials.")
+        row_legend(figure, rows, style, "Large: Pareto front. Small: other trials.")
     return figure
 
 
@@ -142,7 +150,7 @@ _PATCH = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
 
 
 class _Scale:
-    """Where a setting's values lie on an axis: by number, by logarithm, or side by side."""
+    """Axis of one setting: linear, logarithmic or categorical."""
 
     def __init__(self, values: pd.Series, by_logarithm: bool) -> None:
         present = values.dropna()
@@ -152,20 +160,20 @@ class _Scale:
         self.ends = (float(present.min()), float(present.max())) if self.by_number else (0.0, len(self.levels) - 1.0)
 
     def place(self, values: pd.Series) -> np.ndarray:
-        """Numbers as they are, other values by their turn."""
+        """Return axis positions: numbers as they are, categories by index."""
         if self.by_number:
             return values.to_numpy(np.float64)
         return np.array([self.levels.index(v) if v in self.levels else np.nan for v in values], np.float64)
 
     def label(self, axes: Axes) -> None:
-        """Make the x axis this scale's."""
+        """Apply this scale to the x axis."""
         if self.by_logarithm:
             axes.set_xscale("log")
         elif not self.by_number:
             axes.set_xticks(range(len(self.levels)), [str(level) for level in self.levels])
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places between 0 and 1, and what is there."""
+        """Return tick positions in [0, 1] with their labels."""
         if not self.by_number:
             top = max(len(self.levels) - 1, 1)
             return [(number / top, str(level)) for number, level in enumerate(self.levels)]
@@ -183,7 +191,7 @@ def _between(places: np.ndarray, scale: _Scale) -> np.ndarray:
 
 
 def _trials(results: StudyResults, grid: Grid) -> tuple[pd.DataFrame, list[str], str]:
-    """Trials of the grid that have a score, the settings that were searched, and the metric's column."""
+    """Return the grid's trials with a score, the searched settings, and the metric's column."""
     trials = results.of_kind("trial")
     trials = trials[trials["cell"].isin(grid.cells.values())]
     metric = f"val/{results.plan.metric}"

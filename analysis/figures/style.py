@@ -1,4 +1,4 @@
-"""How figures look: colours that colour-blind readers tell apart, markers and dashes that survive grey printing."""
+"""Style of figures: colour-blind-safe colours, and markers and dashes that survive greyscale printing."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _SETTINGS: Mapping[str, Any] = {
     "pdf.fonttype": 42,
 }
 
-# Okabe and Ito's palette, without the vermilion that would pass for the overlays' truth; each with the tint that shows
-# on a dark image.
+# Okabe and Ito's palette without vermilion, which resembles the reference outlines' red; each colour with a lighter
+# tint for dark images.
 _COLOURS = (
     ("#4d4d4d", "#ffffff"),
     ("#0072B2", "#3fb4ff"),
@@ -51,18 +51,18 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.
 
 
 DPI = 200
-"""Of figures as pixels."""
+"""Resolution of PNG figures in dots per inch."""
 
 
 @dataclass(frozen=True)
 class LineStyle:
-    """How one row of a grid is drawn, in every figure.
+    """Line style of one row of a grid, shared by all figures.
 
     Attributes:
-        colour: on white.
-        tint: the same hue on a dark image.
-        marker: of its points.
-        dash: of its lines.
+        colour: colour on a white background.
+        tint: lighter colour for outlines on a dark image.
+        marker: matplotlib marker of points.
+        dash: matplotlib line style.
     """
 
     colour: str
@@ -71,40 +71,50 @@ class LineStyle:
     dash: Any
 
 
-def looks(rows: Iterable[str], first: Iterable[str] = ()) -> dict[str, LineStyle]:
-    """A look for every row; the `first` rows (references) come first and so are grey."""
+def line_styles(rows: Iterable[str], first: Iterable[str] = ()) -> dict[str, LineStyle]:
+    """Return a line style for every row; the `first` rows (references) are grey."""
     leading = tuple(dict.fromkeys(first))
     names = dict.fromkeys([*leading, *rows])
     start = 0 if leading else 1
-    return {name: _look(number) for number, name in enumerate(names, start)}
+    return {name: _line_style(number) for number, name in enumerate(names, start)}
 
 
-def _look(number: int) -> LineStyle:
+def _line_style(number: int) -> LineStyle:
     colour, tint = _COLOURS[number % len(_COLOURS)]
     return LineStyle(colour, tint, _MARKERS[number % len(_MARKERS)], _DASHES[number % len(_DASHES)])
 
 
 def styled(**changes: Any) -> AbstractContextManager[None]:
-    """While entered, figures are drawn in the report's style; `changes` are matplotlib settings with _ for the dot."""
+    """Return a context with the report's style; `changes` are matplotlib settings with _ in place of the first dot."""
     settings: Any = {**_SETTINGS, **{name.replace("_", ".", 1): value for name, value in changes.items()}}
     return mpl.rc_context(settings)
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that size in inches, that belongs to no window and lays itself out."""
+    """Return an empty figure of that size in inches, with constrained layout and no window."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def panel_shape(count: int, most: int) -> tuple[int, int]:
-    """(rows, columns) of so many panels, at most `most` side by side."""
+    """Return (rows, columns) of a panel grid with at most `most` columns."""
     across = min(count, most)
     return -(-count // across), across
 
 
 def panels_of(figure: Figure, count: int, most: int, **options: Any) -> tuple[np.ndarray, list[Axes]]:
-    """So many panels of a figure: as a grid `(rows, columns)`, and in turn; places that are left over are empty."""
+    """Add `count` panels to a figure.
+
+    Args:
+        figure: empty figure.
+        count: number of panels.
+        most: largest number of columns.
+        options: keyword arguments of `Figure.subplots`.
+
+    Returns:
+        All axes as a grid `(rows, columns)`, the surplus ones hidden, and the `count` panels in order.
+    """
     grid = figure.subplots(*panel_shape(count, most), squeeze=False, **options)
     for axes in grid.flat[count:]:
         axes.set_visible(False)
@@ -112,7 +122,7 @@ def panels_of(figure: Figure, count: int, most: int, **options: Any) -> tuple[np
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Write `figure` as PNG to `path` and as PDF beside it, each whole or not at all."""
+    """Write a figure atomically as PNG to `path` and as PDF with the same stem; return both paths."""
     written = []
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Creator": None})):
         content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""A study's folder read into DataFrames; the study may still be running."""
+"""Reader of a study's folder into DataFrames; the study may still be running."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ KINDS = (*SHARED, "trial", "replicate")
 
 @dataclass(frozen=True)
 class PlannedStudy:
-    """What was planned, as `plan.json` says.
+    """Plan of a study as recorded in `plan.json`.
 
     Attributes:
-        name: of the study.
-        title: for headings.
-        factors: each factor's levels, in the study file's order.
-        cells: each cell's levels by factor, by the cell's key.
-        metric: what the search chose on, without the split's name ("dice" for "val/dice").
+        name: name of the study.
+        title: title for headings.
+        factors: levels of each factor, in the study file's order.
+        cells: levels by factor of each cell, by the cell's key.
+        metric: selection metric without the split's name ("dice" for "val/dice").
         planned: number of planned jobs of each kind.
-        frames: the frame store, when the plan names one.
+        frames: folder of the frame store; None where the plan names none.
         classes: names of the mask's values, background first.
-        base: of an ablation, by factor that is taken one at a time, the level that its others are compared with.
-        objectives: what the search was for, the metric it chose on first.
-        gpus: that a trial or replicate takes.
-        logarithmic: dotted paths that the search draws by their logarithm.
+        base: reference level of each ablated factor; empty without an ablation.
+        objectives: objectives of the search, the selection metric first.
+        gpus: GPUs that a trial or replicate uses.
+        logarithmic: dotted paths that the search samples on a logarithmic scale.
     """
 
     name: str
@@ -54,19 +54,19 @@ class PlannedStudy:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """All that has finished so far.
+    """Results of all jobs that have finished so far.
 
     Attributes:
-        folder: the study.
-        plan: what was planned.
-        jobs: one row a finished job: `id`, `kind`, `cell` (None where cells share the job), one column a factor,
-            `index`, `status` ("completed", "stopped" by the pruner, "failed"), `epochs`, `seconds`, `reason`,
-            `gpu_hours` (of trials and replicates), then parameters as `param/<name>` and metrics under their own names.
-        subjects: one row a completed replicate and test subject: `cell`, one column a factor, `replicate`, `subject`,
-            `dice` and `dice/<class>`, each the mean over the subject's images that have a value.
-        images: one row a completed replicate and test image: as `subjects`, with `job`, `row` (of the frame store) and
-            `phase`, before averaging.
-        chosen: by cell, the number of the chosen trial; None where nothing was searched.
+        folder: folder of the study.
+        plan: recorded plan.
+        jobs: one row per finished job: `id`, `kind`, `cell` (None for shared jobs), one column per factor, `index`,
+            `status` ("completed", "stopped" by the pruner, "failed"), `epochs`, `seconds`, `reason`, `gpu_hours` (of
+            trials and replicates), then parameters as `param/<name>` and metrics by name.
+        subjects: one row per completed replicate and test subject: `cell`, one column per factor, `replicate`,
+            `subject`, `dice` and `dice/<class>`, each the mean over the subject's images that have a value.
+        images: one row per completed replicate and test image, before averaging: the columns of `subjects`, `job`,
+            `row` (in the frame store) and `phase`.
+        chosen: number of the chosen trial by cell; None where nothing was searched.
     """
 
     folder: StudyFolder
@@ -78,9 +78,10 @@ class StudyResults:
 
     @property
     def missing(self) -> dict[str, int]:
-        """Planned jobs of each kind that have given no result yet (a failed job has given none); no entry for 0.
+        """Number of planned jobs of each kind without a result; kinds without missing jobs have no entry.
 
-        Pretrainings count only while something that could need them is missing: a stored one is taken from elsewhere.
+        Failed jobs count as missing. Shared jobs count only while a trial or replicate is missing, because a stored
+        artifact replaces them.
         """
         done = self.jobs.loc[self.jobs["status"] != "failed", "kind"].value_counts()
         short = {kind: count - int(done.get(kind, 0)) for kind, count in self.plan.planned.items()}
@@ -89,14 +90,14 @@ class StudyResults:
         return {kind: count for kind, count in short.items() if count > 0}
 
     def of_kind(self, kind: str, cell: str | None = None) -> pd.DataFrame:
-        """The rows of `jobs` of one kind, of one cell or of all."""
+        """Return the rows of `jobs` of one kind, in one cell or in all."""
         chosen = self.jobs["kind"] == kind
         return self.jobs[chosen & (self.jobs["cell"] == cell)] if cell is not None else self.jobs[chosen]
 
     def history(self, job: str) -> pd.DataFrame:
-        """One job's metrics by epoch, empty when it has none yet.
+        """Return one job's metrics by epoch; empty before the first epoch.
 
-        An epoch that was repeated after a restart counts once, as repeated; a line torn by a kill is left out.
+        An epoch repeated after a restart appears once, with its last values; an incomplete line is skipped.
         """
         path = self.folder.job(job).metrics
         epochs: dict[int, dict[str, float]] = {}
@@ -108,17 +109,17 @@ class StudyResults:
         return frame.rename_axis("epoch")
 
     def dice(self, cell: str) -> pd.DataFrame:
-        """A cell's test Dice, replicates as rows and subjects as columns; subjects without a value somewhere left out.
+        """Return a cell's test Dice with replicates as rows and subjects as columns.
 
-        An image's Dice has no value where its definition gives none (no truth to compare with, say), so a subject may
-        have none.
+        Subjects without a value in some replicate are dropped: an image's Dice can be undefined, for example without a
+        reference mask.
         """
         own = self.subjects[self.subjects["cell"] == cell]
         return own.pivot(index="replicate", columns="subject", values="dice").dropna(axis="columns")
 
 
 def load(folder: StudyFolder) -> StudyResults:
-    """Read what `folder` holds at this moment.
+    """Read the current state of a study's folder.
 
     Raises:
         UserError: no plan there, or a damaged file.
@@ -139,7 +140,7 @@ def load(folder: StudyFolder) -> StudyResults:
 
 def _read_plan(path: Path) -> PlannedStudy:
     if not path.exists():
-        raise UserError(f"{path}: no such file, expected the plan of a study that has been run")
+        raise UserError(f"{path}: file not found (expected the plan of a study). Fix: run the study first.")
     try:
         raw = json.loads(path.read_text())
         frames = (raw.get("frames") or {}).get("data")
@@ -162,7 +163,7 @@ def _read_plan(path: Path) -> PlannedStudy:
             classes=tuple(raw["classes"]),
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a study's plan ({type(error).__name__}: {error})") from error
+        raise UserError(f"{path}: not a study plan ({type(error).__name__}: {error})") from error
 
 
 def _base(factors: Mapping[str, tuple[str, ...]], design: Mapping[str, Any]) -> dict[str, str]:
@@ -174,7 +175,7 @@ def _base(factors: Mapping[str, tuple[str, ...]], design: Mapping[str, Any]) -> 
 
 
 def _jobs(plan: PlannedStudy, events: list[Event]) -> pd.DataFrame:
-    """One row a job; of a job that was retried, its last end."""
+    """Return one row per finished job; a retried job has its last outcome."""
     ends = outcomes(events)
     first = ["id", "kind", "cell", *plan.factors, "index", "status", "epochs", "seconds", "reason", "gpu_hours"]
     frame = pd.DataFrame([_job(plan, event) for event in ends.values()])
@@ -220,12 +221,12 @@ def _read_test(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"subject": str, "phase": str}, keep_default_na=True)
     except FileNotFoundError:
-        raise DataError(f"{path}: missing, though the ledger says that this replicate completed") from None
+        raise DataError(f"{path}: file is missing, but the ledger lists this replicate as completed") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise DataError(f"{path}: not a table of test results ({error})") from error
+        raise DataError(f"{path}: not a valid table of test results ({error})") from error
     absent = [name for name in ("subject", "row", "dice") if name not in table.columns]
     if absent:
-        raise DataError(f"{path}: no column '{absent[0]}'; there: {', '.join(table.columns)}")
+        raise DataError(f"{path}: column '{absent[0]}' is missing (found {', '.join(table.columns)})")
     return table
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.figures.labels import dice_vs_labels, worth_of_labels
+from analysis.figures.labels import dice_vs_labels, label_equivalence_plot
 from analysis.io.load import load
-from analysis.stats.label_efficiency import efficiency_table, enough, worth
+from analysis.stats.label_efficiency import efficiency_table, label_equivalence, minimal_labels
 from analysis.tables.grid import arrange
 from study.storage.workspace import Workspace
 
@@ -31,19 +31,19 @@ dice_vs_labels(results, grid)
 # An amount is enough when the lower end of its paired interval against all labels is above the margin.
 
 # %%
-[each.sentence(grid) for each in enough(results, grid, MARGIN)]
+[each.sentence(grid) for each in minimal_labels(results, grid, MARGIN)]
 
 # %%
 margins = (0.005, 0.01, 0.02, 0.03, 0.05)
-pd.DataFrame({margin: {each.row: each.fewest for each in enough(results, grid, margin)} for margin in margins})
+pd.DataFrame({margin: {each.row: each.fewest for each in minimal_labels(results, grid, margin)} for margin in margins})
 
 # %% [markdown]
 # The reference's learning curve, a power law fitted anew in every resample, read backwards: how many labels would it need
 # for the Dice that a pretraining reaches?
 
 # %%
-worths = worth(results, grid)
-efficiency_table(grid, worths).data
+equivalents = label_equivalence(results, grid)
+efficiency_table(grid, equivalents).data
 
 # %%
-worth_of_labels(grid, worths)
+label_equivalence_plot(grid, equivalents)

@@ -1,4 +1,4 @@
-"""What the papers printed, beside what a study measured."""
+"""Published results of the papers, compared with a study's own."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ TABLES = Path(__file__).with_name("papers.csv")
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """One printed figure.
+    """One published value.
 
     Attributes:
-        study: the study file of the paper's table.
-        source: the paper and its table.
-        network: level of that factor, or "".
-        method: likewise.
-        labels: share of the labels, or number of labelled subjects.
-        dice: mean test Dice.
+        study: name of the study file that repeats the paper's table.
+        source: citation of the paper and its table.
+        network: level of the factor `network`; empty where the table has one network.
+        method: level of the factor `method`.
+        labels: label fraction, or number of labelled subjects.
+        dice: published mean test Dice.
     """
 
     study: str
@@ -37,8 +37,8 @@ class PublishedResult:
     labels: float
     dice: float
 
-    def is_of(self, levels: Mapping[str, str]) -> bool:
-        """Whether a cell with these levels is the one that the figure is of."""
+    def matches(self, levels: Mapping[str, str]) -> bool:
+        """Return whether the value belongs to the cell with these factor levels."""
         amount = levels.get(FRACTION, levels.get(COUNT))
         return (
             levels.get("method") == self.method
@@ -48,8 +48,8 @@ class PublishedResult:
         )
 
 
-def printed(study: str) -> list[PublishedResult]:
-    """The printed figures of the paper that a study, or a profile of it, is of; none for other studies."""
+def published_results(study: str) -> list[PublishedResult]:
+    """Return the published results that a study, or a profile of it, repeats; empty for other studies."""
     with TABLES.open(newline="") as file:
         rows = [
             PublishedResult(study_file, source, network, method, float(labels), float(dice))
@@ -59,14 +59,14 @@ def printed(study: str) -> list[PublishedResult]:
 
 
 def paper_table(results: StudyResults) -> Table | None:
-    """Printed Dice behind measured, laid out as in the paper; None where the study has no cell of it.
+    """Return a table of measured and published Dice, arranged as in the paper; None without a published cell.
 
-    Saeed et al. have a row a start and network and a column a share of the labels; Bai et al. a row a number of
-    subjects and a column a method.
+    Saeed et al. have one row per start and network and one column per label fraction; Bai et al. one row per number of
+    subjects and one column per method.
     """
     plan = results.plan
-    figures = printed(plan.name)
-    matches = {cell: [row for row in figures if row.is_of(levels)] for cell, levels in plan.cells.items()}
+    figures = published_results(plan.name)
+    matches = {cell: [row for row in figures if row.matches(levels)] for cell, levels in plan.cells.items()}
     of_cell = {cell: rows[0] for cell, rows in matches.items() if rows}
     if not of_cell:
         return None
@@ -81,14 +81,14 @@ def paper_table(results: StudyResults) -> Table | None:
         for cell, row in of_cell.items()
     ]
     sources = ", ".join(dict.fromkeys(row.source for row in of_cell.values()))
-    note = f"In brackets: {sources}. Other data, splits or profiles than the paper's are not comparable with it."
+    note = f"In parentheses: {sources}. Only comparable with the paper's own data, splits and profile."
     header = (grid.row_header, *map(grid.column_title, grid.columns))
-    return Table("Dice beside the paper's", header, body, (note,), pd.DataFrame(data))
+    return Table("Measured and published Dice", header, body, (note,), pd.DataFrame(data))
 
 
 def _entry(of_cell: Mapping[str, PublishedResult], measured: Mapping[str, float], cell: str | None) -> Entry:
     if cell is None:
         return Entry("-")
     value = measured.get(cell, float("nan"))
-    mine = "-" if pd.isna(value) else f"{value:.4f}"
-    return Entry(f"{mine} ({of_cell[cell].dice:.4f})" if cell in of_cell else mine)
+    measured_text = "-" if pd.isna(value) else f"{value:.4f}"
+    return Entry(f"{measured_text} ({of_cell[cell].dice:.4f})" if cell in of_cell else measured_text)

@@ -1,4 +1,4 @@
-"""A study's report: tables, figures and conclusions in its `report` folder, as one page, and on the terminal."""
+"""Report of a study: tables, figures and conclusions as files, as one page, and on the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from analysis.figures.curves import learning_curves
 from analysis.figures.differences import differences
 from analysis.figures.embedding import embedding_map
-from analysis.figures.labels import dice_vs_labels, worth_of_labels
+from analysis.figures.labels import dice_vs_labels, label_equivalence_plot
 from analysis.figures.overlays import overlays
 from analysis.figures.paired import paired_subjects
 from analysis.figures.search import importance, parallel_coordinates, pareto, sensitivity
@@ -25,7 +25,7 @@ from analysis.report.html import render_page
 from analysis.report.section import Section
 from analysis.stats.ablation import ablation_sentences
 from analysis.stats.comparisons import Comparison, compare
-from analysis.stats.label_efficiency import MARGIN, efficiency_table, enough, worth
+from analysis.stats.label_efficiency import MARGIN, efficiency_table, label_equivalence, minimal_labels
 from analysis.tables.cells import cell_table, chosen_table, difference_table, trial_table
 from analysis.tables.grid import Grid, arrange
 from analysis.temporal.section import temporal_section
@@ -40,12 +40,12 @@ PAGE, SUMMARY, WRITTEN = "report.html", "summary.md", "files.json"
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """How a reader wants a study to be laid out.
+    """Options of a report.
 
     Attributes:
-        rows: the factors down; None for all that are not across.
-        columns: the factor across; None for the amount of labels, or the last factor.
-        margin: Dice that may be lost for fewer labels, above 0.
+        rows: factors of the rows; None for all but the column factor.
+        columns: factor of the columns; None for the amount of labels, else the last factor.
+        margin: non-inferiority margin in Dice, above 0.
     """
 
     rows: tuple[str, ...] | None = None
@@ -53,26 +53,26 @@ class ReportOptions:
     margin: float = MARGIN
 
 
-def write_report(folder: StudyFolder, console: Console, view: ReportOptions | None = None) -> Path:
-    """Write the report of a study that is finished or still running, and print it.
+def write_report(folder: StudyFolder, console: Console, options: ReportOptions | None = None) -> Path:
+    """Write and print the report of a study that is finished or still running.
 
     Args:
-        folder: of the study.
-        console: where the tables, the sentences and the paths are printed.
-        view: rows, columns and margin.
+        folder: folder of the study.
+        console: output of tables, conclusions and paths.
+        options: rows, columns and margin; None for the defaults.
 
     Returns:
-        The folder, with report.html (all of it), summary.md, every table as .csv, .md, .tex and .html, and every figure
-        as .png and .pdf. Files of an earlier report that this one has not are removed.
+        The report folder, with report.html (everything), summary.md, each table as .csv, .md, .tex and .html, and each
+        figure as .png and .pdf. Files that only an earlier report had are removed.
 
     Raises:
-        UserError: there is no such study, a file of it is damaged, or it has no such factor.
+        UserError: the study does not exist, one of its files is damaged, or it has no such factor.
     """
-    view = view or ReportOptions()
+    options = options or ReportOptions()
     results = load(folder)
-    grid = arrange(results.plan, view.rows, view.columns)
+    grid = arrange(results.plan, options.rows, options.columns)
     remarks: list[str] = []
-    sections = [section for section in _sections(results, grid, view, remarks) if not section.empty]
+    sections = [section for section in _sections(results, grid, options, remarks) if not section.empty]
     state = [state_sentence(results), *failure_sentences(results), *remarks]
     pictures = _write_figures(folder.report, sections)
     files = [*_write_tables(folder.report, sections), *(path for paths in pictures.values() for path in paths)]
@@ -84,31 +84,31 @@ def write_report(folder: StudyFolder, console: Console, view: ReportOptions | No
     for name, text in texts.items():
         write_text(folder.report / name, text)
         files.append(folder.report / name)
-    _remove_former(folder.report, files)
+    _remove_outdated(folder.report, files)
     _print(console, [results.plan.title, *state], sections, files)
     return folder.report
 
 
 def state_sentence(results: StudyResults) -> str:
-    """Whether the study is finished, or what it still lacks."""
+    """Return a sentence that says whether the study is finished, and which jobs are missing."""
     if not results.missing:
         return "The study is finished."
     planned = results.plan.planned
     lacking = ", ".join(f"{count} of {planned[kind]} {_plural(kind)}" for kind, count in results.missing.items())
-    return f"The study is not finished: still missing {lacking}. What follows is from what there is."
+    return f"The study is not finished: {lacking} are missing. This report covers the finished jobs."
 
 
 def failure_sentences(results: StudyResults) -> list[str]:
-    """One line a job that failed, with its reason."""
+    """Return one line per failed job, with its reason."""
     failed = results.jobs[results.jobs["status"] == "failed"]
     return [f"{job} failed: {reason}." for job, reason in zip(failed["id"], failed["reason"], strict=True)]
 
 
-def _sections(results: StudyResults, grid: Grid, view: ReportOptions, remarks: list[str]) -> list[Section]:
+def _sections(results: StudyResults, grid: Grid, options: ReportOptions, remarks: list[str]) -> list[Section]:
     over_time = temporal_section(results, lambda: _frames(results))
     return [
-        _scores(results, grid, view, compares_otherwise=bool(over_time.sentences)),
-        _labels(results, grid, view.margin),
+        _scores(results, grid, options, compares_otherwise=bool(over_time.sentences)),
+        _labels(results, grid, options.margin),
         _search(results, grid),
         Section("Learning curves", figures={"learning_curves": learning_curves(results, grid)}),
         _images(results, grid, remarks),
@@ -116,14 +116,14 @@ def _sections(results: StudyResults, grid: Grid, view: ReportOptions, remarks: l
     ]
 
 
-def _scores(results: StudyResults, grid: Grid, view: ReportOptions, *, compares_otherwise: bool) -> Section:
+def _scores(results: StudyResults, grid: Grid, options: ReportOptions, *, compares_otherwise: bool) -> Section:
     comparisons = compare(results, grid)
     sentences = _conclusions(comparisons, grid) if comparisons or not compares_otherwise else []
     if results.plan.base:
         sentences = [*ablation_sentences(comparisons), *sentences]
-    tables = {"table": cell_table(results, view.rows, view.columns)}
+    tables = {"table": cell_table(results, options.rows, options.columns)}
     paper = paper_table(results)
-    tables |= {"beside_the_paper_dice": paper} if paper is not None else {}
+    tables |= {"published_dice": paper} if paper is not None else {}
     tables |= {"differences": difference_table(comparisons)} if comparisons else {}
     figures = {
         "dice_vs_labels": dice_vs_labels(results, grid),
@@ -131,15 +131,15 @@ def _scores(results: StudyResults, grid: Grid, view: ReportOptions, *, compares_
         "paired_subjects": paired_subjects(results, grid),
     }
     title = "Which change matters" if results.plan.base else "Test Dice"
-    return Section(title, tuple(sentences), tables, _there(figures))
+    return Section(title, tuple(sentences), tables, _available(figures))
 
 
 def _labels(results: StudyResults, grid: Grid, margin: float) -> Section:
-    fewest, worths = enough(results, grid, margin), worth(results, grid)
-    sentences = [*(each.sentence(grid) for each in fewest), *(each.sentence(grid) for each in worths)]
-    tables = {"label_efficiency": efficiency_table(grid, worths)} if worths else {}
-    figures = {"label_efficiency": worth_of_labels(grid, worths)}
-    return Section("How few labels are enough", tuple(sentences), tables, _there(figures))
+    fewest, equivalents = minimal_labels(results, grid, margin), label_equivalence(results, grid)
+    sentences = [*(each.sentence(grid) for each in fewest), *(each.sentence(grid) for each in equivalents)]
+    tables = {"label_efficiency": efficiency_table(grid, equivalents)} if equivalents else {}
+    figures = {"label_efficiency": label_equivalence_plot(grid, equivalents)}
+    return Section("How few labels are enough", tuple(sentences), tables, _available(figures))
 
 
 def _search(results: StudyResults, grid: Grid) -> Section:
@@ -154,13 +154,13 @@ def _search(results: StudyResults, grid: Grid) -> Section:
         "parallel_coordinates": parallel_coordinates(results, grid),
         "pareto": pareto(results, grid, signs),
     }
-    return Section(title, (), tables, _there(figures))
+    return Section(title, (), tables, _available(figures))
 
 
 def _images(results: StudyResults, grid: Grid, remarks: list[str]) -> Section:
-    """What needs pictures; where there are none, a remark says why."""
+    """Return the section with images; a remark explains each figure that cannot be drawn."""
     if results.images.empty:
-        remarks.append("No overlays yet: not every start has a replicate at the fewest labels.")
+        remarks.append("No overlays yet: no start has a finished replicate.")
         return Section("Images")
     drawings: dict[str, Callable[[], Figure | None]] = {
         "overlays": lambda: overlays(results, grid, _frames(results)),
@@ -179,7 +179,7 @@ def _images(results: StudyResults, grid: Grid, remarks: list[str]) -> Section:
     return Section("Images", figures=figures)
 
 
-def _there(figures: Mapping[str, Figure | None]) -> dict[str, Figure | Path]:
+def _available(figures: Mapping[str, Figure | None]) -> dict[str, Figure | Path]:
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
@@ -187,8 +187,8 @@ def _conclusions(comparisons: list[Comparison], grid: Grid) -> list[str]:
     if comparisons:
         return [comparison.sentence for comparison in comparisons]
     if grid.references:
-        return ["No comparison yet: no start and its reference share a replicate."]
-    return ["No comparison: the study has no 'random' level to compare with."]
+        return ["No comparison yet: no row shares a replicate with its reference."]
+    return ["No comparison: no factor of the study has the reference level 'random'."]
 
 
 def _write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
@@ -207,12 +207,12 @@ def _write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
 
 
 def _write_figures(folder: Path, sections: Sequence[Section]) -> dict[str, list[Path]]:
-    """Files of every figure, by its name; first the one that a page shows."""
-    named = [item for section in sections for item in section.figures.items()]
-    return {name: save(it, folder / f"{name}.png") if isinstance(it, Figure) else [it] for name, it in named}
+    """Write every figure; return its files by name, first the one that the page shows."""
+    figures = [item for section in sections for item in section.figures.items()]
+    return {name: save(it, folder / f"{name}.png") if isinstance(it, Figure) else [it] for name, it in figures}
 
 
-def _remove_former(folder: Path, files: Sequence[Path]) -> None:
+def _remove_outdated(folder: Path, files: Sequence[Path]) -> None:
     record = folder / WRITTEN
     names = {path.name for path in files}
     former = json.loads(record.read_text()) if record.exists() else []
@@ -251,7 +251,8 @@ def _print(console: Console, lines: Sequence[str], sections: Sequence[Section], 
         console.print(f"- {line}", markup=False, highlight=False)
     console.print()
     names = ", ".join(dict.fromkeys(path.stem for path in files[:-2]))
-    console.print(f"{files[-1]} has it all; beside it: {names}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Report: {files[-1]}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Separate files in the same folder: {names}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _plural(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""What changes when one thing is taken away, or added, at a time."""
+"""Conclusions of an ablation: the effect of changing one factor at a time."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from analysis.stats.comparisons import SIGNIFICANCE, Comparison
 
 
 def ablation_sentences(comparisons: Sequence[Comparison]) -> list[str]:
-    """For each base, in each column: which changes are certain after Holm's correction, and how far the rest reach.
+    """Return one sentence per base and column: the significant changes, and the range of all others.
 
-    Certain are those whose interval excludes zero too.
+    A change is significant when its Holm-adjusted p-value is below `SIGNIFICANCE` and its interval excludes zero.
     """
     groups = dict.fromkeys((each.reference, each.column_title if each.column else "") for each in comparisons)
     found = []
     for reference, column in groups:
         own = [c for c in comparisons if c.reference == reference and (c.column_title if c.column else "") == column]
         known = [each for each in own if each.difference.estimate.known]
-        certain = [each for each in known if each.p_holm < SIGNIFICANCE and each.difference.estimate.excludes_zero]
-        named = ", ".join(_change(each) for each in sorted(certain, key=lambda each: each.difference.estimate.mean))
-        where = f"Against {reference}{f' at {column}' if column else ''}"
-        text = f"{where}, {len(certain)} of {len(own)} changes are certain{f': {named}' if named else ''}."
-        rest = [each.difference.estimate for each in known if each not in certain]
+        significant = [each for each in known if each.p_holm < SIGNIFICANCE and each.difference.estimate.excludes_zero]
+        named = ", ".join(_change(each) for each in sorted(significant, key=lambda each: each.difference.estimate.mean))
+        where = f"Compared with {reference}{f' at {column}' if column else ''}"
+        text = f"{where}, {len(significant)} of {len(own)} changes are significant{f': {named}' if named else ''}."
+        rest = [each.difference.estimate for each in known if each not in significant]
         if rest:
             low, high = min(each.low for each in rest), max(each.high for each in rest)
-            text += f" Of the others all that is known is that they are between {low:+.3f} and {high:+.3f} Dice."
+            text += f" The 95% intervals of the other changes span {low:+.3f} to {high:+.3f} Dice."
         found.append(text)
     return found
 

@@ -1,4 +1,4 @@
-"""Every row of a grid against its reference, in each column, with Holm's correction over all of them."""
+"""Paired comparisons of a grid's rows with their references, Holm-adjusted over all columns."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class Comparison:
-    """One cell against its reference on the same subjects and replicates.
+    """Comparison of one cell with its reference on the same subjects and replicates.
 
     Attributes:
         row: title of the cell's row.
         reference: title of the reference's row.
         column: level of the column factor.
-        column_title: the same in words.
-        difference: row minus reference.
-        p_holm: the p-value adjusted for all comparisons of the grid; NaN where there is none.
+        column_title: displayed text of that level.
+        difference: paired difference, row minus reference.
+        p_holm: p-value adjusted for all comparisons of the grid; NaN where no test is possible.
     """
 
     row: str
@@ -35,14 +35,12 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """The comparison in one plain sentence."""
+        """One-sentence conclusion with interval, p-value and sample sizes."""
         estimate = self.difference.estimate
         where = f" at {self.column_title}" if self.column else ""
         counts = f"n = {_count(estimate.n_subjects, 'subject')}, {_count(estimate.n_replicates, 'replicate')}"
         if not estimate.known:
-            return (
-                f"{self.row} against {self.reference}{where}: {estimate.mean:+.3f} Dice; {counts} ({estimate.caveat})"
-            )
+            return f"{self.row} minus {self.reference}{where}: {estimate.mean:+.3f} Dice; {counts} ({estimate.caveat})"
         if estimate.excludes_zero:
             near, far = sorted([abs(estimate.low), abs(estimate.high)])
             size = f"by {abs(estimate.mean):.3f} Dice (95% CI {near:.3f} to {far:.3f})"
@@ -66,7 +64,7 @@ class Comparison:
 
     @property
     def _disagreement(self) -> str:
-        """Why interval and p-value, which ask different questions, point different ways; empty where they do not."""
+        """Explanation where interval and p-value disagree; empty where they agree."""
         if self.difference.estimate.excludes_zero and not self._significant:
             return "not significant over subjects"
         if (
@@ -74,12 +72,12 @@ class Comparison:
             and not self.difference.estimate.excludes_zero
             and self.difference.estimate.n_replicates > 1
         ):
-            return "the subjects agree, the replicates do not"
+            return "consistent over subjects, not over replicates"
         return ""
 
 
 def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
-    """All comparisons with the reference for which both cells have results, columns first."""
+    """Return every comparison for which both cells have results, ordered by column."""
     found = [
         Comparison(row, reference, column, grid.column_title(column), difference, np.nan)
         for column in grid.columns
@@ -91,7 +89,7 @@ def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
 
 
 def estimate_of(results: StudyResults, cell: str) -> Estimate:
-    """A cell's mean test Dice with its interval, as far as Dice goes; NaN when nothing has been measured."""
+    """Return a cell's mean test Dice with its interval clipped to [0, 1]; NaN without results."""
     found = interval(results.dice(cell).to_numpy(dtype=np.float64), cell)
     return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0)) if found.known else found
 
@@ -99,7 +97,17 @@ def estimate_of(results: StudyResults, cell: str) -> Estimate:
 def difference_of(
     results: StudyResults, grid: Grid, first: tuple[str, str], second: tuple[str, str]
 ) -> Difference | None:
-    """The cell at `first` (row, column) minus that at `second` on what both have; None when they share nothing."""
+    """Return the paired difference of two cells.
+
+    Args:
+        results: results of the study.
+        grid: cells by (row, column).
+        first: row and column of the minuend.
+        second: row and column of the subtrahend.
+
+    Returns:
+        The difference over shared replicates and subjects; None where the cells share none.
+    """
     if first not in grid.cells or second not in grid.cells:
         return None
     keys = grid.cells[first], grid.cells[second]
@@ -110,7 +118,12 @@ def difference_of(
 
 
 def p_value_text(p: float) -> str:
-    """`p = 0.012`, `p < 0.001` or `p = n/a`."""
+    """Return a p-value as text.
+
+    Example:
+        >>> p_value_text(0.012), p_value_text(0.0001)
+        ('p = 0.012', 'p < 0.001')
+    """
     if np.isnan(p):
         return "p = n/a"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"

@@ -1,4 +1,4 @@
-"""What a pretrained backbone makes of test images."""
+"""Embeddings of images by a pretrained backbone."""
 
 from __future__ import annotations
 
@@ -19,62 +19,68 @@ from trainables.networks.network import NetworkSettings
 from trainables.networks.normalise import Normalise
 from trainables.networks.weights import part_of
 
-AT_A_TIME = 64
+BATCH_SIZE = 64
+"""Images per forward pass."""
 
 
 def embeddings(results: StudyResults, job: str, store: FrameStore, rows: np.ndarray) -> np.ndarray:
-    """The deepest features of a pretraining's backbone, averaged over the image.
+    """Return the deepest features of a pretrained backbone, averaged over each image.
 
     Args:
-        results: of the study.
-        job: a completed pretraining.
-        store: with the frames.
-        rows: of the store, `(N,)`.
+        results: results of the study.
+        job: id of a completed pretraining job.
+        store: frame store with the images.
+        rows: integer row numbers `(N,)` of the store.
 
     Returns:
-        float64 `(N, C)`.
+        Features, float64 `(N, C)`.
 
     Raises:
-        DataError: its weights are not in the workspace, or it was made from images of other channels.
+        DataError: the weights are missing, or the backbone expects another number of channels.
     """
     path = results.folder.job(job).config
     if not path.exists():
-        raise DataError(f"{path}: missing, though the ledger says that {job} completed")
-    given = json.loads(path.read_text())
-    config, artifacts = given["config"], ArtifactStore(Workspace(results.folder.root.parent.parent).artifacts)
-    if not artifacts.has(given["digest"]):
-        raise DataError(f"{artifacts.folder(given['digest'])}: missing, though the ledger says that {job} completed")
+        raise DataError(f"{path}: file is missing, but the ledger lists {job} as completed")
+    described = json.loads(path.read_text())
+    config, artifacts = described["config"], ArtifactStore(Workspace(results.folder.root.parent.parent).artifacts)
+    if not artifacts.has(described["digest"]):
+        raise DataError(
+            f"{artifacts.folder(described['digest'])}: artifact is missing, but the ledger lists {job} as completed"
+        )
     if "network" in config:
         backbone = parse(NetworkSettings, config["network"]).backbone.build(store.channels)
     else:
         backbone = parse(BackboneSettings, config["backbone"]).build(store.channels)
     try:
-        backbone.load_state_dict(part_of(artifacts.weights(given["digest"]), "backbone"))
+        backbone.load_state_dict(part_of(artifacts.weights(described["digest"]), "backbone"))
     except RuntimeError as error:
-        raise DataError(f"{job}: its backbone does not fit the study's images ({error})") from error
+        raise DataError(f"{job}: the backbone does not accept the study's images ({error})") from error
     backbone.eval()
     normalise = Normalise(store.mean, store.std)
     found = []
     with torch.inference_mode():
-        for first in range(0, len(rows), AT_A_TIME):
-            images = torch.from_numpy(np.ascontiguousarray(store.images[rows[first : first + AT_A_TIME]]))
+        for first in range(0, len(rows), BATCH_SIZE):
+            images = torch.from_numpy(np.ascontiguousarray(store.images[rows[first : first + BATCH_SIZE]]))
             found.append(backbone(normalise(images.float() / 255)).mean(dim=(2, 3)))
     return torch.cat(found).double().numpy()
 
 
 def first_test_rows(store: FrameStore, most: int = 1000) -> np.ndarray:
-    """The first frame of each test sequence, evenly thinned to at most so many."""
+    """Return the row of the first frame of each test sequence, subsampled evenly to at most `most` rows."""
     rows = np.flatnonzero(store.index["split"] == SPLITS.index("test"))
     _, first = np.unique(store.index["sequence"][rows], return_index=True)
     rows = rows[first]
     return np.asarray(rows[:: -(-len(rows) // most)] if len(rows) else rows)
 
 
-def plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two directions in which `(N, C)` points vary most, by principal components of standardised features.
+def principal_plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Project points on the first two principal components of their standardized features.
+
+    Args:
+        points: features, float64 `(N, C)`.
 
     Returns:
-        `(N, 2)`, and the shares of the variance of both.
+        Coordinates `(N, 2)` and the fractions of variance explained `(2,)`.
     """
     spread = points.std(axis=0)
     scaled = (points - points.mean(axis=0)) / np.where(spread > 0, spread, 1)

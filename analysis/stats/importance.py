@@ -1,4 +1,4 @@
-"""How much each searched setting mattered."""
+"""Hyperparameter importance by fANOVA."""
 
 from __future__ import annotations
 
@@ -9,39 +9,45 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from analysis.io.load import StudyResults
 
-FEWEST = 8
-"""Completed trials below which nothing can be said."""
+MIN_TRIALS = 8
+"""Number of completed trials that an estimate needs."""
 
 TREES, DEPTH = 32, 10
-"""Of fANOVA's forest: with Optuna's 64 and 64 a thousand trials take several times as long."""
+"""Size of fANOVA's random forest; Optuna's default of 64 trees of depth 64 is several times slower on 1,000 trials."""
 
 PREFIX = "param/"
 
 
 def searched(trials: pd.DataFrame) -> list[str]:
-    """The dotted paths that at least half of the trials have and that took more than one value."""
+    """Return the dotted paths that at least half of the trials set and that took more than one value."""
     names = [name for name in trials.columns if name.startswith(PREFIX)]
     found = [name for name in names if trials[name].notna().mean() >= 0.5 and trials[name].nunique() > 1]
     return [name.removeprefix(PREFIX) for name in found]
 
 
 def importances(results: StudyResults, cells: list[str]) -> dict[str, float]:
-    """Each setting's share of what varies in the validation metric within a cell, by fANOVA; greatest first.
+    """Return each setting's fraction of the variance of the validation metric within cells, largest first.
 
-    fANOVA (Hutter et al. 2014, "An efficient approach for assessing hyperparameter importance") as Optuna has it, on
-    completed trials: what a stopped one would have reached is not known. Each cell's mean is taken off first, so that
-    what the cells differ in is not put down to the settings. Empty below `FEWEST` completed trials, and where a single
-    setting was searched, whose share says nothing.
+    Optuna's fANOVA (Hutter et al. 2014, "An efficient approach for assessing hyperparameter importance") runs on
+    completed trials only, because the final value of a pruned trial is unknown. Each cell's mean is subtracted first,
+    so that differences between cells are not attributed to settings.
+
+    Args:
+        results: results of the study.
+        cells: keys of the cells whose trials are used.
+
+    Returns:
+        Fractions by dotted path; empty with fewer than `MIN_TRIALS` completed trials or a single searched setting.
     """
     trials = results.of_kind("trial")
     trials = trials[(trials["status"] == "completed") & trials["cell"].isin(cells)]
     metric = f"val/{results.plan.metric}"
     names = searched(trials)
-    if len(trials) < FEWEST or len(names) < 2 or metric not in trials:
+    if len(trials) < MIN_TRIALS or len(names) < 2 or metric not in trials:
         return {}
     trials = trials.dropna(subset=[metric, *(PREFIX + name for name in names)])
     value = trials[metric] - trials.groupby("cell")[metric].transform("mean")
-    if len(trials) < FEWEST or np.isclose(value.std(), 0):
+    if len(trials) < MIN_TRIALS or np.isclose(value.std(), 0):
         return {}
     distributions = {name: _distribution(trials[PREFIX + name], name in results.plan.logarithmic) for name in names}
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,7 +1,7 @@
-"""Intervals and paired comparisons that respect what varies: the test subjects and the replicates.
+"""Confidence intervals and paired comparisons over test subjects and replicates.
 
-A cell's scores are an array `(R, S)`: every replicate (another seed and labelled subset) is judged on the same S test
-subjects, so both are crossed random factors: score = mean + replicate effect + subject effect + rest.
+A cell's scores are an array `(R, S)`: every replicate (another seed and labelled subset) is evaluated on the same S
+test subjects, so both are crossed random factors: score = mean + replicate effect + subject effect + residual.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its confidence interval.
+    """Mean with its confidence interval.
 
     Attributes:
-        mean: over replicates and subjects.
-        low: lower end of the interval; NaN where it cannot be had.
-        high: upper end.
-        n_subjects: S.
-        n_replicates: R.
+        mean: mean over replicates and subjects.
+        low: lower bound of the interval; NaN where no interval exists.
+        high: upper bound of the interval; NaN where no interval exists.
+        n_subjects: number of test subjects, S.
+        n_replicates: number of replicates, R.
     """
 
     mean: float
@@ -40,21 +40,21 @@ class Estimate:
 
     @property
     def known(self) -> bool:
-        """Whether there is an interval."""
+        """True where the interval exists."""
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the whole interval is on one side of zero."""
+        """True where the interval lies on one side of zero."""
         return self.known and (self.low > 0 or self.high < 0)
 
     @property
     def caveat(self) -> str:
-        """What the interval does not cover, or empty."""
+        """Limitation of the interval in words; empty without one."""
         if self.n_subjects == 0 or self.n_replicates == 0:
-            return "nothing has been measured yet"
+            return "no results yet"
         if self.n_subjects == 1:
-            return "one test subject: no interval can be given"
+            return "one test subject: no interval"
         if self.n_replicates == 1:
             return "one replicate: the interval covers the choice of test subjects, not of seed and labelled subset"
         return ""
@@ -62,13 +62,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference of two cells, first minus second.
+    """Paired difference of two cells, first minus second.
 
     Attributes:
-        estimate: the mean difference.
-        p_value: two-sided, Wilcoxon's signed-rank test over the subjects' mean differences; NaN below two subjects.
-        effect: Cohen's d of paired samples, the subjects' mean differences in their standard deviations; NaN where
-            these do not vary.
+        estimate: mean difference with its interval.
+        p_value: two-sided p-value of Wilcoxon's signed-rank test on the subjects' mean differences; NaN below two
+            subjects.
+        effect: Cohen's d of paired samples: mean of the subjects' differences divided by their standard deviation;
+            NaN where this is zero.
     """
 
     estimate: Estimate
@@ -77,23 +78,27 @@ class Difference:
 
 
 def interval(values: Scores, name: str = "", *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE) -> Estimate:
-    """The mean of `values` with a bootstrap interval over subjects and replicates.
+    """Return the mean of `values` with a bootstrap interval over subjects and replicates.
 
-    Every resample draws S subjects with replacement, the same ones for all replicates, and R replicates with
-    replacement (the two-way bootstrap of Owen, "The pigeonhole bootstrap", 2007). Its percentiles are then expanded
-    about the mean (Hesterberg, "What teachers should know about the bootstrap", 2015), because resampling three
-    replicates shows too little spread and has no heavy tails: the factor puts the standard error of the two-way
-    analysis of variance and Student's quantile, with Satterthwaite's degrees of freedom, in place of the bootstrap's
-    own standard error and the normal quantile.
+    Each resample draws S subjects with replacement, shared by all replicates, and R replicates with replacement (the
+    two-way bootstrap of Owen, "The pigeonhole bootstrap", 2007). The percentiles are then expanded about the mean
+    (Hesterberg, "What teachers should know about the bootstrap", 2015), because few replicates show too little spread:
+    the bootstrap's standard error and normal quantile are replaced by the standard error of the two-way analysis of
+    variance and Student's quantile with Satterthwaite's degrees of freedom.
 
     Args:
-        values: `(R, S)`, finite; any scale.
-        name: of the random stream, so that the same scores give the same interval.
-        resamples: number of bootstrap draws.
-        confidence: in (0, 1).
+        values: finite scores `(R, S)`, on any scale.
+        name: name of the random stream; equal names and scores give equal intervals.
+        resamples: number of bootstrap resamples.
+        confidence: confidence level in (0, 1).
 
     Returns:
-        The estimate. With one replicate only subjects are resampled; with one subject there is no interval (NaN).
+        The estimate. With one replicate only subjects are resampled; with one subject the bounds are NaN.
+
+    Example:
+        >>> scores = np.array([[0.80, 0.90, 0.85], [0.82, 0.91, 0.88]])
+        >>> round(interval(scores).mean, 3)
+        0.86
     """
     values = np.asarray(values, dtype=np.float64)
     replicates, subjects = values.shape
@@ -109,16 +114,16 @@ def interval(values: Scores, name: str = "", *, resamples: int = RESAMPLES, conf
 
 
 def paired_difference(a: Scores, b: Scores, name: str = "") -> Difference:
-    """Mean of `a - b` over the same replicates and subjects, with its interval and a p-value.
+    """Return the mean of `a - b` over shared replicates and subjects, with its interval and p-value.
 
-    The p-value is two-sided, of Wilcoxon's signed-rank test on the S differences that remain when each subject's
-    differences are averaged over replicates (zeros dropped, as Wilcoxon did; 1 when all are zero). It speaks of
-    subjects, given these replicates; the interval speaks of both. With n subjects it cannot fall below 2 / 2^n.
+    The two-sided p-value is from Wilcoxon's signed-rank test on the S differences averaged over replicates (zeros
+    dropped; 1 when all are zero). It generalizes over subjects for these replicates; the interval generalizes over
+    both. With n subjects the p-value is at least 2 / 2^n.
 
     Args:
-        a: `(R, S)`.
-        b: `(R, S)`, in the same order of replicates and subjects.
-        name: of the random stream.
+        a: scores `(R, S)`.
+        b: scores `(R, S)`, in the order of `a`.
+        name: name of the random stream.
 
     Raises:
         ValueError: the shapes differ.
@@ -131,7 +136,12 @@ def paired_difference(a: Scores, b: Scores, name: str = "") -> Difference:
 
 
 def holm(p_values: Scores) -> Scores:
-    """Holm's step-down adjustment for testing all of `p_values` `(n,)` at once; NaN counts as no test and stays NaN."""
+    """Return p-values `(n,)` adjusted by Holm's step-down method; NaN is ignored and stays NaN.
+
+    Example:
+        >>> holm(np.array([0.01, 0.04])).tolist()
+        [0.02, 0.04]
+    """
     p_values = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full_like(p_values, np.nan)
     tested = np.flatnonzero(~np.isnan(p_values))
@@ -142,19 +152,19 @@ def holm(p_values: Scores) -> Scores:
 
 
 def resampled_means(values: Scores, name: str, resamples: int = RESAMPLES) -> Scores:
-    """Means of scores over the same resampled replicates and subjects, whatever the order of the subjects.
+    """Return bootstrap means over resampled replicates and subjects, independent of the order of the subjects.
 
     Args:
-        values: `(..., R, S)`; what stands before the last two axes shares the resamples.
-        name: of the random stream.
-        resamples: their number, B.
+        values: scores `(..., R, S)`; the leading axes share the resamples.
+        name: name of the random stream.
+        resamples: number of resamples, B.
 
     Returns:
-        `(B, ...)`.
+        Means `(B, ...)`.
     """
     generator = numpy_generator(0, "bootstrap", name)
     replicates, subjects = values.shape[-2:]
-    # Subjects come in the order of their hashes, which every workspace makes with a key of its own.
+    # Subjects are ordered by keyed hash, and each workspace has another key: sort by score instead.
     values = values[..., np.lexsort(values.reshape(-1, subjects))]
     replicate_counts = generator.multinomial(replicates, np.full(replicates, 1 / replicates), size=resamples)
     subject_counts = generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples)
@@ -164,10 +174,13 @@ def resampled_means(values: Scores, name: str, resamples: int = RESAMPLES) -> Sc
 
 
 def expanded_tails(size: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The bootstrap's quantiles to take for an interval from a sample of `size`, expanded as Hesterberg (2015) does.
+    """Return the bootstrap quantiles of an interval, expanded for small samples (Hesterberg, 2015).
 
-    Resampling shows a spread that is too small by the root of (n - 1) / n, and has the normal's tails in place of
-    Student's.
+    Resampling underestimates the spread by the square root of (n - 1) / n and has normal tails instead of Student's.
+
+    Args:
+        size: sample size, n.
+        confidence: confidence level in (0, 1).
     """
     if size < 2:
         return 0.0, 1.0
@@ -177,7 +190,7 @@ def expanded_tails(size: int, confidence: float = CONFIDENCE) -> tuple[float, fl
 
 
 def _expansion(values: Scores, deviations: Scores, confidence: float) -> float:
-    """By how much the bootstrap's percentiles must grow to have the small-sample width."""
+    """Return the factor that expands bootstrap percentiles to the small-sample width."""
     spread = float(deviations.std())
     if spread == 0:
         return 1.0
@@ -187,7 +200,7 @@ def _expansion(values: Scores, deviations: Scores, confidence: float) -> float:
 
 
 def _standard_error(values: Scores) -> tuple[float, float]:
-    """Standard error of the mean of crossed random effects, and Satterthwaite's degrees of freedom."""
+    """Return the standard error of the mean of crossed random effects and Satterthwaite's degrees of freedom."""
     replicates, subjects = values.shape
     mean, by_replicate, by_subject = values.mean(), values.mean(axis=1), values.mean(axis=0)
     if replicates == 1:
@@ -198,7 +211,7 @@ def _standard_error(values: Scores) -> tuple[float, float]:
         [subjects * ((by_replicate - mean) ** 2).sum(), replicates * ((by_subject - mean) ** 2).sum(), (rest**2).sum()]
     )
     between_replicates, between_subjects, residual = squares / freedoms
-    # Both mean squares hold the residual once; it may be taken out once, but never below either of them.
+    # Both mean squares contain the residual: subtract it once, but not below either of them.
     total = max(between_replicates + between_subjects - residual, between_replicates, between_subjects)
     parts = np.array([between_replicates, between_subjects, residual])
     freedom = total**2 / (parts**2 / freedoms).sum() if total > 0 else freedoms[1]

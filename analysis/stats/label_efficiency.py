@@ -1,4 +1,4 @@
-"""How few labels are enough, and how many labels a pretraining is worth."""
+"""Label efficiency: the fewest labels that are enough, and the number of labels that a pretraining replaces."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from analysis.tables.grid import Grid
 from analysis.tables.table import Entry, Table
 
 MARGIN = 0.02
-"""Dice that a user gives up for fewer labels, unless another margin is named."""
+"""Default non-inferiority margin in Dice."""
 
 RESAMPLES = 2000
 EXPONENTS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""Tried for c in the curve a - b n^-c; 0 stands for a + b log n, its limit."""
+"""Candidates for c in the learning curve a - b n^-c; 0 means its limit a + b log n."""
 
 
 @dataclass(frozen=True)
 class MinimalLabels:
-    """The fewest labels that are not worse than all of them by more than a margin (non-inferiority).
+    """Smallest number of labels that is non-inferior to the largest.
 
     Attributes:
         row: title of the grid's row.
-        most: the column with the most labels.
-        fewest: the fewest that are enough; `most` where no fewer are.
-        margin: in Dice.
-        differences: of each smaller column from `most`, paired.
+        most: column with the most labels.
+        fewest: column with the fewest labels that are enough; `most` where fewer are not shown to be.
+        margin: non-inferiority margin in Dice.
+        differences: paired difference of each smaller column from `most`.
     """
 
     row: str
@@ -41,29 +41,33 @@ class MinimalLabels:
     differences: dict[str, Difference]
 
     def sentence(self, grid: Grid) -> str:
-        """The same in words."""
+        """Return the conclusion as one sentence."""
         most = grid.column_title(self.most)
         if self.fewest == self.most:
-            return f"{self.row}: no fewer than {most} are enough, of what was tried (margin {self.margin:g} Dice)."
+            largest = max(self.differences, key=grid.columns.index)
+            return (
+                f"{self.row}: {grid.column_title(largest)} is not shown to be enough; {most} is the most that was "
+                f"tried (margin {self.margin:g} Dice)."
+            )
         estimate = self.differences[self.fewest].estimate
         return (
-            f"{self.row}: {grid.column_title(self.fewest)} are enough, {estimate.mean:+.3f} Dice against {most} "
-            f"(95% CI {estimate.low:+.3f} to {estimate.high:+.3f}; not worse by the margin of {self.margin:g})."
+            f"{self.row}: {grid.column_title(self.fewest)} is enough: {estimate.mean:+.3f} Dice compared with {most} "
+            f"(95% CI {estimate.low:+.3f} to {estimate.high:+.3f}; non-inferior at a margin of {self.margin:g})."
         )
 
 
 @dataclass(frozen=True)
 class LabelEquivalence:
-    """How many times its labels the reference would need for the same Dice, by the reference's fitted curve.
+    """Factor by which the reference needs more labels for equal Dice, from the reference's fitted learning curve.
 
     Attributes:
         row: title of the grid's row.
-        reference: of the row it is compared with.
-        column: the amount of labels.
-        times: 1 where pretraining changes nothing.
-        low: lower end of the 95% interval.
-        high: its upper end.
-        bounds: the least and most times that can be told apart, as the curve is not followed beyond what was measured.
+        reference: title of the reference's row.
+        column: level of the column factor, an amount of labels.
+        times: factor; 1 where pretraining changes nothing.
+        low: lower bound of the 95% interval.
+        high: upper bound of the 95% interval.
+        bounds: smallest and largest factor inside the measured amounts; the curve is not extrapolated.
     """
 
     row: str
@@ -75,31 +79,34 @@ class LabelEquivalence:
     bounds: tuple[float, float]
 
     def sentence(self, grid: Grid) -> str:
-        """The same in words."""
+        """Return the conclusion as one sentence."""
         where = grid.column_title(self.column)
         interval = f"95% CI {self.interval}"
-        return f"{self.row} at {where} is worth {self.text(self.times)} the labels of {self.reference} ({interval})."
+        return (
+            f"{self.row} at {where} reaches the Dice that {self.reference} reaches with {self.text(self.times)} the "
+            f"labels ({interval})."
+        )
 
     @property
     def interval(self) -> str:
-        """Both ends."""
+        """Interval as text, such as "1.2x to 3.4x"."""
         if self.low >= self.bounds[1]:
-            return "beyond it too"
+            return f"all above {self.bounds[1]:.3g}x"
         return f"{self.text(self.low)} to {self.text(self.high)}"
 
     def text(self, times: float) -> str:
-        """A factor, or the bound that it lies beyond."""
+        """Return a factor as text, or the bound that it exceeds."""
         least, most = self.bounds
         if times >= most:
             return f"more than {most:.3g}x"
         return f"less than {least:.3g}x" if times <= least else f"{times:.2g}x"
 
 
-def enough(results: StudyResults, grid: Grid, margin: float = MARGIN) -> list[MinimalLabels]:
-    """Of every row with several amounts of labels that have been measured, in the grid's order.
+def minimal_labels(results: StudyResults, grid: Grid, margin: float = MARGIN) -> list[MinimalLabels]:
+    """Return the smallest sufficient amount of labels for every row with several measured amounts.
 
-    An amount is enough when the lower end of the paired 95% interval of its difference from the most labels is above
-    -margin, and so is that of every larger amount.
+    An amount is enough when the lower bound of the paired 95% interval of its difference from the most labels is above
+    `-margin`, and so is that of every larger amount.
     """
     found = []
     for row in grid.rows if grid.amounts else ():
@@ -119,11 +126,11 @@ def enough(results: StudyResults, grid: Grid, margin: float = MARGIN) -> list[Mi
     return found
 
 
-def worth(results: StudyResults, grid: Grid) -> list[LabelEquivalence]:
-    """Of every row with a reference at every amount of labels but the most, beyond which no curve is followed.
+def label_equivalence(results: StudyResults, grid: Grid) -> list[LabelEquivalence]:
+    """Return the label equivalence of every row with a reference, at every amount of labels but the largest.
 
-    The reference's curve a - b n^-c (power law, as learning curves are) is fitted anew in every resample of subjects
-    and replicates, which all amounts and both rows share; only those that all have are used.
+    The reference's power-law learning curve a - b n^-c is fitted in every resample of subjects and replicates. All
+    amounts and both rows share the resamples; only subjects and replicates that all have are used.
     """
     found = []
     for row, reference in grid.references.items() if grid.amounts else ():
@@ -147,17 +154,17 @@ def worth(results: StudyResults, grid: Grid) -> list[LabelEquivalence]:
 
 
 def labels_needed(amounts: Scores, curve: Scores, reached: Scores) -> Scores:
-    """The amount of labels at which a fitted curve has the Dice that was reached.
+    """Return the amount of labels at which a fitted learning curve reaches given Dice values.
 
     Args:
-        amounts: `(A,)`, ascending, positive.
-        curve: `(B, A)`, Dice of what is fitted at these amounts.
-        reached: `(B, C)`, Dice to look for.
+        amounts: amounts of labels `(A,)`, ascending and positive.
+        curve: Dice `(B, A)` at these amounts, to which the curve is fitted.
+        reached: Dice values `(B, C)` to invert the curve at.
 
     Returns:
-        `(B, C)`, within the least and the greatest amount.
+        Amounts `(B, C)`, clipped to the smallest and largest amount.
     """
-    exponents = EXPONENTS if len(amounts) > 2 else EXPONENTS[:1]  # two amounts cannot tell exponents apart
+    exponents = EXPONENTS if len(amounts) > 2 else EXPONENTS[:1]  # two amounts do not determine an exponent
     fits = [_fit(_basis(amounts, exponent), curve) for exponent in exponents]
     errors = np.stack([error for _, _, error in fits])
     best = errors.argmin(axis=0)
@@ -167,14 +174,14 @@ def labels_needed(amounts: Scores, curve: Scores, reached: Scores) -> Scores:
         level, slope, _ = (part[chosen] for part in fits[number])
         with np.errstate(divide="ignore", invalid="ignore"):
             place = (reached[chosen] - level[:, None]) / slope[:, None]
-        flat = slope[:, None] <= 0  # more labels do not help the reference: whatever is above it is beyond its reach
+        flat = slope[:, None] <= 0  # more labels do not help the reference: it never reaches what lies above it
         place = np.where(flat, np.where(reached[chosen] > level[:, None], np.inf, -np.inf), place)
         found[chosen] = _amount(place, exponent, amounts)
     return found
 
 
 def efficiency_table(grid: Grid, found: Sequence[LabelEquivalence]) -> Table:
-    """Times the labels, a row a pretraining and a column an amount of labels."""
+    """Return a table of label equivalence with one row per pretraining and one column per amount of labels."""
     places = {(each.row, each.column): each for each in found}
     rows = list(dict.fromkeys(each.row for each in found))
     columns = [column for column in grid.columns if any(each.column == column for each in found)]
@@ -189,15 +196,15 @@ def efficiency_table(grid: Grid, found: Sequence[LabelEquivalence]) -> Table:
         for e in found
     ]
     note = (
-        "How many times its labels a random start would need for the same Dice, by its fitted curve; 95% intervals. "
-        "The curve is not followed beyond the amounts that were measured. Bold: the interval is above 1."
+        "Factor by which the reference needs more labels for equal Dice, from its fitted learning curve; 95% "
+        "intervals. The curve is not extrapolated beyond the measured amounts. Bold: the interval is above 1."
     )
-    header = ("worth of labels", *map(grid.column_title, columns))
-    return Table("What pretraining is worth in labels", header, tuple(body), (note,), pd.DataFrame(data))
+    header = ("start", *map(grid.column_title, columns))
+    return Table("Label equivalence of pretraining", header, tuple(body), (note,), pd.DataFrame(data))
 
 
 def _scores(results: StudyResults, grid: Grid, rows: Sequence[str], columns: Sequence[str]) -> Scores | None:
-    """`(rows, columns, R, S)` over what all of them have; None when that is nothing."""
+    """Return Dice `(rows, columns, R, S)` over shared replicates and subjects; None where none are shared."""
     tables = [results.dice(grid.cells[row, column]) for row in rows for column in columns]
     if not tables:
         return None
@@ -210,21 +217,21 @@ def _scores(results: StudyResults, grid: Grid, rows: Sequence[str], columns: Seq
 
 
 def _basis(amounts: Scores, exponent: float) -> Scores:
-    """What rises with the labels: log n, or minus a power of it."""
+    """Return the curve's increasing basis function of the amounts: log n, or minus n to the power of -c."""
     return np.log(amounts) if exponent == 0 else -(amounts**-exponent)
 
 
 def _amount(place: Scores, exponent: float, amounts: Scores) -> Scores:
-    """The amount whose basis is `place`, kept within what was measured."""
+    """Return the amount whose basis function equals `place`, clipped to the measured amounts."""
     low, high = _basis(amounts[[0, -1]], exponent)
     kept = np.clip(place, low, high)
     found: Scores = np.exp(kept) if exponent == 0 else (-kept) ** (-1 / exponent)
-    # Exactly the ends where they are met: a rounding error above the least would pass for more than nothing.
+    # Return the ends exactly: a rounding error above the smallest amount would look like a gain.
     return np.select([place <= low, place >= high], [amounts[0], amounts[-1]], found)
 
 
 def _fit(basis: Scores, curve: Scores) -> tuple[Scores, Scores, Scores]:
-    """Level, slope and squared error of a line through `(B, A)` at `basis` `(A,)`, each `(B,)`."""
+    """Return level, slope and squared error, each `(B,)`, of lines fitted to `(B, A)` values at `basis` `(A,)`."""
     centred = basis - basis.mean()
     slope = curve @ centred / (centred**2).sum()
     level = curve.mean(axis=1) - slope * basis.mean()

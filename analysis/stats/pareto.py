@@ -1,18 +1,24 @@
-"""Which trials no other beats in everything."""
+"""Pareto front of trials with several objectives."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def front(costs: np.ndarray) -> np.ndarray:
-    """The points that no other point is at least as good as in every cost and better in one.
+def pareto_front(costs: np.ndarray) -> np.ndarray:
+    """Return a mask of the points that no other point dominates.
+
+    A point dominates another when it is at least as good in every cost and better in one.
 
     Args:
-        costs: `(N, K)`, less being better.
+        costs: costs `(N, K)`, lower is better.
 
     Returns:
-        Bool `(N,)`.
+        Boolean mask `(N,)`.
+
+    Example:
+        >>> pareto_front(np.array([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0]])).tolist()
+        [True, True, False]
     """
     no_worse = (costs[:, None] <= costs[None]).all(2)
     better = (costs[:, None] < costs[None]).any(2)

@@ -1,4 +1,4 @@
-"""The tables of a report: Dice by cell, differences from the reference, chosen hyperparameters, trial counts."""
+"""Tables of a report: Dice by cell, differences from the reference, chosen hyperparameters, trial counts."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from analysis.stats.intervals import Estimate
 from analysis.tables.grid import Grid, arrange
 from analysis.tables.table import Entry, Table
 
-NOTHING = Entry("-")
+NO_VALUE = Entry("-")
 
 
 def cell_table(results: StudyResults, rows: str | tuple[str, ...] | None = None, columns: str | None = None) -> Table:
-    """Mean test Dice and 95% interval of every cell.
+    """Return mean test Dice and 95% interval of every cell.
 
-    The best mean of each column stands out, and with it those whose paired interval against it includes zero.
+    The best mean of each column is emphasized, with those whose paired interval against it includes zero.
 
     Args:
-        results: of the study.
-        rows: the factor or factors down; None for all that are not across.
-        columns: the factor across; None for label_fraction, or the last factor.
+        results: results of the study.
+        rows: factor or factors of the rows; None for all but the column factor.
+        columns: factor of the columns; None for label_fraction or labels, else the last factor.
     """
     grid = arrange(results.plan, rows, columns)
     estimates = {place: estimate_of(results, cell) for place, cell in grid.cells.items()}
@@ -50,7 +50,7 @@ def cell_table(results: StudyResults, rows: str | tuple[str, ...] | None = None,
 
 
 def difference_table(comparisons: list[Comparison]) -> Table:
-    """Every comparison with the reference: difference, interval, p-value, and p-value after Holm."""
+    """Return every comparison with the reference: difference, interval, p-value, and Holm-adjusted p-value."""
     header = ("comparison", "labels or level", "difference in Dice", "d", "p", "p (Holm)", "subjects", "replicates")
     body, data = [], []
     for comparison in comparisons:
@@ -94,7 +94,7 @@ def difference_table(comparisons: list[Comparison]) -> Table:
 
 
 def chosen_table(results: StudyResults) -> Table:
-    """The hyperparameters each cell's search chose, and the validation score they were chosen for."""
+    """Return the hyperparameters that each cell's search chose, with their validation score."""
     score = f"val/{results.plan.metric}"
     rows = [_chosen_row(results, cell, index) for cell, index in results.chosen.items() if index is not None]
     named = [name for row in rows for name in row if name.startswith("param/")]
@@ -103,12 +103,17 @@ def chosen_table(results: StudyResults) -> Table:
     body = tuple(tuple(Entry(_plain(row.get(name))) for name in columns) for row in rows)
     short = short_names([name.removeprefix("param/") for name in dict.fromkeys(named)])
     header = tuple(short.get(name.removeprefix("param/"), name) for name in columns)
-    note = "Chosen on the validation split only." if rows else "No cell has chosen yet, or nothing was searched."
+    note = "Chosen on the validation split only." if rows else "No search has finished, or the study searches nothing."
     return Table("Chosen hyperparameters", header, body, (note,), data)
 
 
 def short_names(paths: list[str]) -> dict[str, str]:
-    """For each dotted path the shortest end of it that no other one shares: "optimizer.lr", or "lr" if it is alone."""
+    """Return the shortest unambiguous suffix of each dotted path.
+
+    Example:
+        >>> short_names(["fit.optimizer.lr", "augment.strength"])
+        {'fit.optimizer.lr': 'lr', 'augment.strength': 'strength'}
+    """
 
     def end(path: str, parts: int) -> str:
         return ".".join(path.split(".")[-parts:])
@@ -129,11 +134,11 @@ def _chosen_row(results: StudyResults, cell: str, index: int) -> dict[str, Any]:
 
 
 def trial_table(results: StudyResults) -> Table:
-    """How many trials each cell's search ran, and how many of them the pruner stopped early (censored)."""
+    """Return the number of completed, pruned (censored) and failed trials of each cell."""
     data = pd.DataFrame([_trial_row(results, cell) for cell in results.plan.cells])
     body = tuple(tuple(Entry(str(value)) for value in row) for row in data.itertuples(index=False))
     header = (*results.plan.factors, "completed", "stopped early", "failed")
-    notes = ("Trials stopped early by the pruner are censored: what they would have reached is not known.",)
+    notes = ("Trials stopped early by the pruner are censored: their final value is unknown.",)
     return Table("Trials", header, body, notes, data)
 
 
@@ -146,7 +151,7 @@ def _trial_row(results: StudyResults, cell: str) -> dict[str, Any]:
 def _leaders(
     results: StudyResults, grid: Grid, column: str, estimates: dict[tuple[str, str], Estimate]
 ) -> set[tuple[str, str]]:
-    """The best place of a column and those tied with it; none when fewer than two have an interval to compare."""
+    """Return a column's best entry and those tied with it; empty when fewer than two have an interval."""
     places = [(r, column) for r in grid.rows if (r, column) in estimates and estimates[r, column].known]
     if len(places) < 2:
         return set()
@@ -161,7 +166,7 @@ def _tied(results: StudyResults, grid: Grid, best: tuple[str, str], place: tuple
 
 def _estimate_entry(estimate: Estimate | None, strong: bool) -> Entry:
     if estimate is None or estimate.n_replicates == 0 or estimate.n_subjects == 0:
-        return NOTHING
+        return NO_VALUE
     bounds = f" ({estimate.low:.3f} to {estimate.high:.3f})" if estimate.known else ""
     return Entry(f"{estimate.mean:.3f}{bounds}", strong)
 
@@ -169,14 +174,14 @@ def _estimate_entry(estimate: Estimate | None, strong: bool) -> Entry:
 def _notes(estimates: list[Estimate], strong: set[tuple[str, str]]) -> tuple[str, ...]:
     measured = [estimate for estimate in estimates if estimate.n_subjects and estimate.n_replicates]
     if not measured:
-        return ("Nothing has been measured yet.",)
+        return ("No results yet.",)
     notes = [
-        f"Test subjects: {_span([e.n_subjects for e in measured])}. Replicates a cell: "
+        f"Test subjects: {_span([e.n_subjects for e in measured])}. Replicates per cell: "
         f"{_span([e.n_replicates for e in measured])}. Intervals by the two-way bootstrap over both."
     ]
     if strong:
         notes.append("Bold: best of its column, or its paired 95% interval to the best includes zero.")
-    notes += [f"Mind: {caveat}." for caveat in dict.fromkeys(e.caveat for e in measured) if caveat]
+    notes += [f"Note: {caveat}." for caveat in dict.fromkeys(e.caveat for e in measured) if caveat]
     return tuple(notes)
 
 

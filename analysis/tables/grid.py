@@ -1,4 +1,4 @@
-"""A study's cells laid out in rows and columns: one factor across, the others down."""
+"""Layout of a study's cells in rows and columns: one factor as columns, the others as rows."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from trainables.common.errors import UserError, did_you_mean
 
 REFERENCE = "random"
 BASE = "base"
-"""What an ablation's cell is called that has nothing changed."""
+"""Row title of an ablation's unchanged cell."""
 
 FRACTION, COUNT = "label_fraction", "labels"
-"""Factors that say how many labels there are: as a share, or as a number of subjects."""
+"""Factors that set the amount of labels: as a fraction, or as a number of subjects."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Which cell is where.
+    """Arrangement of cells in rows and columns.
 
     Attributes:
-        row_factors: the factors down; their levels, joined, title the rows.
-        column_factor: the factor across, or None for a single column.
+        row_factors: factors of the rows; their joined levels are the row titles.
+        column_factor: factor of the columns; None for a single column.
         rows: titles of the rows, in the study file's order.
-        columns: levels of the column factor, in the study file's order; one empty level when there is none.
+        columns: levels of the column factor, in the study file's order; one empty level without a column factor.
         cells: cell key by (row, column).
-        references: by row, the row that it is compared with: the same levels but for the reference level.
+        references: reference row of each row, whose levels differ in the reference level only.
     """
 
     row_factors: tuple[str, ...]
@@ -38,18 +38,18 @@ class Grid:
 
     @property
     def row_header(self) -> str:
-        """What the rows are."""
+        """Header of the row titles."""
         return ", ".join(self.row_factors) or "cell"
 
     @property
     def smallest(self) -> str:
-        """The column with the fewest labels; the first one when columns are not amounts."""
+        """Column with the fewest labels; the first column where columns are not amounts."""
         amounts = self.amounts
         return self.columns[amounts.index(min(amounts))] if amounts else self.columns[0]
 
     @property
     def amounts(self) -> list[float]:
-        """The columns as positive numbers; empty when they are not all such."""
+        """Columns as positive numbers; empty where one is not a positive number."""
         try:
             values = [float(level) for level in self.columns]
         except ValueError:
@@ -57,7 +57,7 @@ class Grid:
         return values if min(values) > 0 else []
 
     def column_title(self, column: str) -> str:
-        """A column's level in words: "5% labels" for label_fraction 0.05, "4 labelled subjects" for labels 4."""
+        """Return a column's level in words: "5% labels" for label_fraction 0.05, "4 labelled subjects" for labels 4."""
         if self.column_factor is None:
             return "all"
         if self.column_factor == FRACTION and self.amounts:
@@ -68,15 +68,15 @@ class Grid:
 
     @property
     def row_of(self) -> dict[str, str]:
-        """Each cell's row."""
+        """Row title by cell key."""
         return {cell: row for (row, _), cell in self.cells.items()}
 
     def at(self, column: str) -> str:
-        """Where a column is, behind words: " at 5% labels"; empty where there are no columns to tell apart."""
+        """Return a column as a phrase such as " at 5% labels"; empty without a column factor."""
         return f" at {self.column_title(column)}" if self.column_factor is not None else ""
 
     def row_cells(self, row: str) -> list[str]:
-        """The cells of one row, in the columns' order."""
+        """Return the cells of one row, in the order of the columns."""
         return [self.cells[row, column] for column in self.columns if (row, column) in self.cells]
 
 
@@ -86,17 +86,17 @@ def arrange(
     columns: str | None = None,
     reference: str = REFERENCE,
 ) -> Grid:
-    """Lay out a plan's cells.
+    """Arrange a plan's cells in rows and columns.
 
     Args:
-        plan: of the study.
-        rows: the factor or factors down; None for all that are not across.
-        columns: the factor across; None for label_fraction or labels when the study has it, else the last of several
-            factors.
-        reference: the level that the other rows are compared with, of whichever row factor has it.
+        plan: plan of the study.
+        rows: factor or factors of the rows; None for all but the column factor.
+        columns: factor of the columns; None for label_fraction or labels where the study has it, else the last of
+            several factors.
+        reference: level with which the other rows are compared, in the row factor that has it.
 
     Raises:
-        UserError: an unknown factor, or one left out that has several levels.
+        UserError: a factor is unknown, or one with several levels is in neither rows nor columns.
     """
     across = columns if columns is not None else _default_columns(plan)
     down = tuple(f for f in plan.factors if f != across) if rows is None else (rows,) if isinstance(rows, str) else rows
@@ -134,7 +134,7 @@ def _check(plan: PlannedStudy, down: tuple[str, ...], across: str | None) -> Non
 
 
 def _title(plan: PlannedStudy, levels: Mapping[str, str], factors: tuple[str, ...]) -> str:
-    """The levels' names; of an ablation, what is other than in its base."""
+    """Return a row title: the levels' names; in an ablation, the changes from its base."""
     crossed = [levels[factor] for factor in factors if factor not in plan.base]
     changed = [f"{f} {levels[f]}" for f in factors if f in plan.base and levels[f] != plan.base[f]]
     if any(factor in plan.base for factor in factors) and not changed:

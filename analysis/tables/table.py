@@ -18,7 +18,7 @@ class Entry:
 
     Attributes:
         text: displayed text.
-        strong: whether it is emphasized, as the best of its column or tied with it.
+        strong: True for emphasis, as the best of its column or tied with it.
     """
 
     text: str

@@ -1,1 +1,1 @@
-"""What a study over time comes to: pseudo-labels' quality, smoothness, volumes; figures and an animation."""
+"""Analysis of temporal studies: quality of pseudo-labels, smoothness and volumes, as tables, figures and animation."""

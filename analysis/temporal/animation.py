@@ -1,4 +1,4 @@
-"""A sequence with its segmentations, moving."""
+"""Animation of a sequence with its segmentations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from analysis.figures.style import looks, new_figure, styled
+from analysis.figures.style import line_styles, new_figure, styled
 from analysis.io.load import StudyResults
 from analysis.temporal.figures import cell_names, draw_frame, typical_sequence
 from analysis.temporal.read import Temporal, predictions_of
@@ -16,16 +16,20 @@ from trainables.common.files import atomic_writer
 from trainables.data.store.frames import FrameStore
 
 FRAME_MS = 150
+"""Duration of one frame in milliseconds."""
 
 
 def write_animation(results: StudyResults, temporal: Temporal, store: FrameStore, path: Path) -> Path | None:
-    """A GIF of a typical test sequence, there and back, with every cell's outlines side by side; None if there is none.
+    """Write a GIF of a typical test sequence, forward and back, with every cell's outlines side by side.
 
     Args:
-        results: of the study.
-        temporal: its tables.
-        store: the frames.
-        path: to write.
+        results: results of the study.
+        temporal: temporal tables of the study.
+        store: frame store with the images.
+        path: file to write.
+
+    Returns:
+        The path; None without temporal predictions.
     """
     if temporal.frames.empty:
         return None
@@ -33,7 +37,7 @@ def write_animation(results: StudyResults, temporal: Temporal, store: FrameStore
     own = shown[shown["sequence"] == typical_sequence(shown)]
     names = cell_names(results)
     cells = [cell for cell in names if cell in set(own["cell"])]
-    style = looks(names[cell] for cell in cells)
+    style = line_styles(names[cell] for cell in cells)
     masks = {}
     for cell in cells:
         jobs = results.of_kind("replicate", cell)

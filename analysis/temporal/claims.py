@@ -1,4 +1,4 @@
-"""The papers' claims about time, each tested on this study's own subjects with an interval."""
+"""Tests of the papers' claims about temporal consistency on a study's own subjects."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ MEASURES = {"dice": "Dice", "mean_absolute": "mm mean absolute distance"}
 
 @dataclass(frozen=True)
 class Claim:
-    """A paired comparison of two things, the first minus the second.
+    """Paired comparison of two methods, first minus second.
 
     Attributes:
-        first: what is compared.
-        second: with what.
-        measure: what was measured, in words.
-        difference: with its interval.
-        lower_is_better: of the measure.
-        ratio: whether the difference is one of decimal logarithms, to be shown as a ratio.
-        p_holm: the p-value adjusted for all claims of the same kind.
+        first: name of the first method.
+        second: name of the second method.
+        measure: name of the metric, in words.
+        difference: paired difference with its interval.
+        lower_is_better: direction of the metric.
+        ratio: True where the difference is of decimal logarithms and is shown as a ratio.
+        p_holm: p-value adjusted for all claims of one kind; NaN before the adjustment.
     """
 
     first: str
@@ -40,7 +40,7 @@ class Claim:
 
     @property
     def sentence(self) -> str:
-        """The claim in one plain sentence."""
+        """One-sentence conclusion with interval, p-value and sample sizes."""
         estimate = self.difference.estimate
         better = (estimate.mean < 0) == self.lower_is_better
         verdict = "no clear difference between"
@@ -55,7 +55,7 @@ class Claim:
 
     @property
     def size(self) -> str:
-        """The difference with its interval."""
+        """Difference with its interval, as text."""
         estimate = self.difference.estimate
         values = [estimate.mean, estimate.low, estimate.high]
         if self.ratio:
@@ -64,7 +64,7 @@ class Claim:
 
 
 def pseudo_label_claims(temporal: Temporal) -> list[Claim]:
-    """Bidirectional labels against each single direction: Dice and surface distance, a subject's frames averaged."""
+    """Compare bidirectional labels with each single direction by Dice and surface distance, averaged by subject."""
     found = []
     for labels, table in temporal.quality.groupby("labels") if len(temporal.quality) else ():
         for measure, words in MEASURES.items():
@@ -80,7 +80,7 @@ def pseudo_label_claims(temporal: Temporal) -> list[Claim]:
 
 
 def smoothness_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
-    """Every pair of cells: whose area curves are smoother (equation 2), as the ratio of geometric means."""
+    """Compare the smoothness of area curves (equation 2) of every pair of cells, as a ratio of geometric means."""
     found = []
     for structure in temporal.classes:
         for second, first in itertools.combinations(_cells(results, temporal), 2):
@@ -93,7 +93,7 @@ def smoothness_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
 
 
 def overlap_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
-    """Every pair of cells: Dice at end-diastole and end-systole."""
+    """Compare Dice at end-diastole and end-systole of every pair of cells."""
     found = []
     for second, first in itertools.combinations(_cells(results, temporal), 2):
         difference = _paired(results.dice(first), results.dice(second), f"dice {first} {second}")
@@ -104,7 +104,7 @@ def overlap_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
 
 
 def _cells(results: StudyResults, temporal: Temporal) -> list[str]:
-    """The cells that have results over time, in the study file's order."""
+    """Return the cells with temporal results, in the study file's order."""
     measured = set(temporal.frames["cell"]) if len(temporal.frames) else set()
     return [cell for cell in results.plan.cells if cell in measured]
 

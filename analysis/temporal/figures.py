@@ -1,4 +1,4 @@
-"""Figures over time: pseudo-labels by frame, smoothness, area curves, Bland-Altman plots."""
+"""Temporal figures: pseudo-label quality by frame, smoothness, area curves, Bland-Altman plots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.outlines import TRUTH, outline, show_frame
-from analysis.figures.style import LineStyle, looks, new_figure, styled
+from analysis.figures.style import LineStyle, line_styles, new_figure, styled
 from analysis.io.load import StudyResults
 from analysis.stats.intervals import interval
 from analysis.temporal.read import Temporal, predictions_of
@@ -20,15 +20,15 @@ from trainables.data.store.frames import FrameStore
 from trainables.metrics.clinical import agreement
 
 BINS = 5
-"""Groups of frames between end-diastole and end-systole."""
+"""Number of bins of frames between end-diastole and end-systole."""
 
 
 def quality_by_position(temporal: Temporal) -> Figure | None:
-    """Dice and surface distance of pseudo-labels against the frame's place between the labelled ends."""
+    """Plot Dice and surface distance of pseudo-labels against the frame's position between the labelled ends."""
     if temporal.quality.empty:
         return None
     table = temporal.quality.assign(bin=np.minimum((temporal.quality["position"] * BINS).astype(int), BINS - 1))
-    style = looks(("bidirectional", "forward", "backward"))
+    style = line_styles(("bidirectional", "forward", "backward"))
     measures = {"dice": "Dice", "mean_absolute": "Mean absolute distance (mm)"}
     structures = list(dict.fromkeys(table["class"]))
     with styled():
@@ -37,8 +37,8 @@ def quality_by_position(temporal: Temporal) -> Figure | None:
         for line, (measure, words) in zip(panels, measures.items(), strict=True):
             for axes, structure in zip(line, structures, strict=True):
                 own = table[table["class"] == structure]
-                for direction, look in style.items():
-                    _binned(axes, own[own["direction"] == direction], measure, look)
+                for direction, line_style in style.items():
+                    _binned(axes, own[own["direction"] == direction], measure, line_style)
                 if measure == "dice":
                     axes.set_title(structure)
                 else:
@@ -53,7 +53,7 @@ def smoothness_boxes(results: StudyResults, temporal: Temporal) -> Figure | None
     if temporal.frames.empty:
         return None
     cells = {cell: name for cell, name in cell_names(results).items() if cell in set(temporal.frames["cell"])}
-    style = looks(cells.values())
+    style = line_styles(cells.values())
     with styled():
         figure = new_figure(1.0 + 1.2 * len(cells) * len(temporal.classes), 3.8)
         panels = figure.subplots(1, len(temporal.classes), squeeze=False)[0]
@@ -74,7 +74,7 @@ def smoothness_boxes(results: StudyResults, temporal: Temporal) -> Figure | None
 
 
 def area_curves(results: StudyResults, temporal: Temporal, store: FrameStore) -> Figure | None:
-    """A test subject's area curves, the truth's at its labelled frames, and the predictions at both ends below."""
+    """Plot a test subject's area curves with the reference's labelled frames, and the predictions at ED and ES."""
     if temporal.frames.empty:
         return None
     names = cell_names(results)
@@ -82,7 +82,7 @@ def area_curves(results: StudyResults, temporal: Temporal, store: FrameStore) ->
     cells = [cell for cell in names if cell in set(shown["cell"])]
     sequence = typical_sequence(shown)
     own = shown[shown["sequence"] == sequence]
-    style = looks(names[cell] for cell in cells)
+    style = line_styles(names[cell] for cell in cells)
     structures = temporal.classes
     with styled():
         figure = new_figure(max(3.4 * len(structures), 2.2 * len(cells) + 1.0), 7.4)
@@ -91,25 +91,25 @@ def area_curves(results: StudyResults, temporal: Temporal, store: FrameStore) ->
         for axes, structure in zip(panels, structures, strict=True):
             for cell in cells:
                 table = own[own["cell"] == cell].sort_values("row")
-                look = style[names[cell]]
+                line_style = style[names[cell]]
                 frames = table["row"] - table["row"].min()
-                axes.plot(frames, table[f"area/{structure}"] / 100, color=look.colour, linestyle=look.dash)
+                axes.plot(frames, table[f"area/{structure}"] / 100, color=line_style.colour, linestyle=line_style.dash)
             _true_areas(axes, store, own, structures.index(structure) + 1)
             axes.set_title(structure)
             axes.set_xlabel("Frame")
         panels[0].set_ylabel("Area (cm²)")
         _ends(below, results, store, own, cells, style)
-        _legend(figure, style, "Red: truth.")
+        _legend(figure, style, "Red: reference.")
     return figure
 
 
 def bland_altman(results: StudyResults, temporal: Temporal) -> Figure | None:
-    """Ejection fraction of predicted against true masks: difference over mean, a panel a cell."""
+    """Plot the difference of predicted and reference ejection fraction over their mean, one panel per cell."""
     if temporal.volumes.empty:
         return None
     names = cell_names(results)
     cells = [cell for cell in names if cell in set(temporal.volumes["cell"])]
-    style = looks(names[cell] for cell in cells)
+    style = line_styles(names[cell] for cell in cells)
     with styled():
         figure = new_figure(3.0 * len(cells) + 0.6, 3.4)
         panels = figure.subplots(1, len(cells), squeeze=False, sharey=True)[0]
@@ -117,9 +117,11 @@ def bland_altman(results: StudyResults, temporal: Temporal) -> Figure | None:
             own = temporal.volumes[temporal.volumes["cell"] == cell]
             means = own.groupby("subject")[["true_ef", "predicted_ef"]].mean().dropna()
             found = agreement(means["true_ef"].to_numpy(), means["predicted_ef"].to_numpy())
-            look = style[names[cell]]
+            line_style = style[names[cell]]
             difference = means["predicted_ef"] - means["true_ef"]
-            axes.plot(means.mean(axis="columns"), difference, look.marker, color=look.colour, alpha=0.75, ms=5)
+            axes.plot(
+                means.mean(axis="columns"), difference, line_style.marker, color=line_style.colour, alpha=0.75, ms=5
+            )
             for value, dash, width in ((found.bias, "-", 1.6), (found.lower, "--", 1.1), (found.upper, "--", 1.1)):
                 axes.axhline(value, color="#333333", linestyle=dash, linewidth=width)
             axes.axhline(0, color="#999999", linewidth=0.8)
@@ -131,12 +133,12 @@ def bland_altman(results: StudyResults, temporal: Temporal) -> Figure | None:
 
 
 def cell_names(results: StudyResults) -> dict[str, str]:
-    """Each cell's levels, as its name in figures."""
+    """Return each cell's name in figures: its levels joined."""
     return {cell: " ".join(levels.values()) or cell for cell, levels in results.plan.cells.items()}
 
 
-def _binned(axes: Axes, table: pd.DataFrame, measure: str, look: LineStyle) -> None:
-    """Mean and interval over subjects of each group of frames."""
+def _binned(axes: Axes, table: pd.DataFrame, measure: str, line_style: LineStyle) -> None:
+    """Draw mean and interval over subjects of each bin of frames."""
     means = table.groupby(["bin", "subject"])[measure].mean().unstack("subject")
     places, found = [], []
     for number, values in means.iterrows():
@@ -151,9 +153,9 @@ def _binned(axes: Axes, table: pd.DataFrame, measure: str, look: LineStyle) -> N
         np.array(places) + shift,
         middle,
         yerr=np.nan_to_num(reach),
-        color=look.colour,
-        linestyle=look.dash,
-        marker=look.marker,
+        color=line_style.colour,
+        linestyle=line_style.dash,
+        marker=line_style.marker,
         capsize=2.5,
         ms=5,
     )
@@ -161,7 +163,7 @@ def _binned(axes: Axes, table: pd.DataFrame, measure: str, look: LineStyle) -> N
 
 
 def typical_sequence(frames: pd.DataFrame) -> int:
-    """The sequence whose smoothness, over cells, is the middle one."""
+    """Return the sequence with the median smoothness, averaged over cells."""
     columns = [name for name in frames.columns if name.startswith("smoothness/")]
     means = frames.groupby("sequence")[columns].mean().clip(lower=1e-9)
     middle = means.apply(np.log10).mean(axis="columns").sort_values()
@@ -185,7 +187,7 @@ def _ends(
     cells: list[str],
     style: dict[str, LineStyle],
 ) -> None:
-    """End-diastole above end-systole, a column a cell."""
+    """Draw end-diastole above end-systole, one column per cell."""
     names = cell_names(results)
     panels = part.subplots(2, len(cells), squeeze=False)  # type: ignore[attr-defined]
     for column, cell in enumerate(cells):
@@ -202,15 +204,15 @@ def _ends(
             axes.set_title(f"{names[cell]}, {phase}", fontsize=9, loc="center")
 
 
-def draw_frame(axes: Axes, store: FrameStore, row: int, masks: Mapping[int, np.ndarray], look: LineStyle) -> None:
-    """A frame with its true outlines, where it has a mask, and a prediction's."""
+def draw_frame(axes: Axes, store: FrameStore, row: int, masks: Mapping[int, np.ndarray], line_style: LineStyle) -> None:
+    """Draw a frame with its reference outlines, where it has a mask, and the predicted outlines."""
     structures = len(store.classes) - 1
     show_frame(axes, np.asarray(store.images[row]))
     number = int(store.index["mask"][row])
     if number >= 0 and PHASES[int(store.index["phase"][row])]:
         outline(axes, np.asarray(store.masks[number]), [TRUTH] * structures)
     if row in masks:
-        outline(axes, masks[row], [look.tint] * structures, look.dash)
+        outline(axes, masks[row], [line_style.tint] * structures, line_style.dash)
 
 
 def _legend(figure: Figure, style: Mapping[str, LineStyle], caption: str) -> None:

@@ -1,4 +1,4 @@
-"""The figures that the paper of temporal_camus printed (Tables 1 and 2), beside what a study measured."""
+"""Published results of temporal_camus (Tables 1 and 2), compared with a study's own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PRINTED = Path(__file__).with_name("paper.csv")
 
 
 def paper_tables(results: StudyResults, phases: Table | None, volumes: Table | None) -> dict[str, Table]:
-    """Printed figures behind measured ones in the paper's three parts, a row a network; none for other studies.
+    """Return measured and published values in the paper's three parts, one row per network; empty for other studies.
 
     Args:
-        results: of the study.
-        phases: the table of end-diastole and end-systole.
-        volumes: that of volumes.
+        results: results of the study.
+        phases: table of Dice and distances at end-diastole and end-systole.
+        volumes: table of volumes and ejection fraction.
     """
     name = results.plan.name
     if name != STUDY and not name.startswith(f"{STUDY}-"):
@@ -36,7 +36,7 @@ def paper_tables(results: StudyResults, phases: Table | None, volumes: Table | N
     found = [measured.get((n, m), float("nan")) for n, m in zip(data["network"], data["measure"], strict=True)]
     data = data.assign(measured=found).dropna(subset=["measured"])
     part = data["measure"].str.extract(r"^(ED|ES) ")[0].fillna("volumes").str.lower()
-    return {f"beside_the_paper_{key}": _table(str(key), own) for key, own in data.groupby(part, sort=False)}
+    return {f"published_{key}": _table(str(key), own) for key, own in data.groupby(part, sort=False)}
 
 
 def _table(part: str, data: pd.DataFrame) -> Table:
@@ -47,6 +47,6 @@ def _table(part: str, data: pd.DataFrame) -> Table:
         for network in dict.fromkeys(data["network"])
     )
     source = "Table 2" if part == "volumes" else "Table 1"
-    note = f"In brackets: {source} of the paper. Other data, splits or profiles than the paper's are not comparable."
-    title = "Volumes beside the paper's" if part == "volumes" else f"{part.upper()} beside the paper's"
+    note = f"In parentheses: {source} of the paper. Only comparable with the paper's own data, splits and profile."
+    title = f"Measured and published {'volumes' if part == 'volumes' else part.upper()}"
     return Table(title, ("network", *(m.removeprefix(f"{part.upper()} ") for m in measures)), body, (note,), data)

@@ -1,4 +1,4 @@
-"""The tables that stages over time leave behind, as DataFrames."""
+"""Reader of the temporal tables of a study's jobs into DataFrames."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from study.storage.workspace import JobFolder
 
 @dataclass(frozen=True)
 class Temporal:
-    """All that has finished so far; each table empty where a study has nothing of the kind.
+    """Temporal tables of all finished jobs; a table is empty where the study has no such results.
 
     Attributes:
-        quality: of pseudo-labels: `labels` (their digest), `subject`, `sequence`, `position`, `direction`, `class`,
-            `dice`, `mean_absolute`, `hausdorff`, a row a frame between the labelled ends that has a true mask.
-        frames: `cell`, `replicate`, `subject`, `sequence`, `view`, `row`, `phase`, `area/<class>`,
-            `smoothness/<class>`, a row a frame of a test sequence that was segmented as a whole.
-        volumes: `cell`, `replicate`, `subject`, `view`, and `predicted_` and `true_` of `edv`, `esv` and `ef`.
+        quality: quality of pseudo-labels, one row per frame between the labelled ends with a reference mask: `labels`
+            (digest), `subject`, `sequence`, `position`, `direction`, `class`, `dice`, `mean_absolute`, `hausdorff`.
+        frames: area curves, one row per frame of a test sequence that was segmented as a whole: `cell`, `replicate`,
+            `subject`, `sequence`, `view`, `row`, `phase`, `area/<class>`, `smoothness/<class>`.
+        volumes: volumes in mL and EF in percent: `cell`, `replicate`, `subject`, `view`, then `predicted_` and `true_`
+            of `edv`, `esv` and `ef`.
     """
 
     quality: pd.DataFrame
@@ -32,16 +33,16 @@ class Temporal:
 
     @property
     def empty(self) -> bool:
-        """Whether the study has nothing over time."""
+        """True where the study has no temporal results."""
         return self.quality.empty and self.frames.empty
 
     @property
     def classes(self) -> list[str]:
-        """Whose smoothness was measured."""
+        """Names of the classes whose smoothness was measured."""
         return [name.partition("/")[2] for name in self.frames.columns if name.startswith("smoothness/")]
 
     def smoothness(self, cell: str, structure: str) -> pd.DataFrame:
-        """Log10 of a cell's smoothness, replicates as rows and subjects as columns (the mean over their sequences)."""
+        """Return log10 of a cell's smoothness, replicates as rows and subjects as columns, averaged over sequences."""
         own = self.frames[self.frames["cell"] == cell]
         sequences = own.groupby(["replicate", "subject", "sequence"])[f"smoothness/{structure}"].first()
         logs = np.log10(sequences[sequences > 0])
@@ -62,7 +63,7 @@ def read_temporal(results: StudyResults) -> Temporal:
 
 
 def predictions_of(folder: JobFolder) -> dict[int, np.ndarray]:
-    """A replicate's masks by row of the frame store."""
+    """Return a replicate's predicted masks by row of the frame store."""
     with np.load(folder.predictions) as file:
         return dict(zip(file["rows"].tolist(), file["masks"], strict=True))
 
@@ -77,7 +78,7 @@ def _joined(tables: list[tuple[Path, str, int]]) -> pd.DataFrame:
 
 
 def _quality(results: StudyResults) -> pd.DataFrame:
-    """Of every propagation that this study made."""
+    """Return the quality tables of every propagation that this study ran."""
     artifacts = ArtifactStore(results.folder.root.parent.parent / "artifacts")
     found = []
     for event in outcomes(read_ledger(results.folder.ledger)).values():

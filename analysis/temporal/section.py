@@ -1,4 +1,4 @@
-"""The part of a report that is about time."""
+"""Temporal section of a report: pseudo-labels, smoothness, volumes and animation."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from trainables.data.store.frames import FrameStore
 
 
 def temporal_section(results: StudyResults, frames: Callable[[], FrameStore]) -> Section:
-    """What a study has to say about time; an empty section where that is nothing.
+    """Return the temporal section; empty for a study without temporal results.
 
     Args:
-        results: of the study.
-        frames: opens its frame store; what needs the pictures is left out where that fails.
+        results: results of the study.
+        frames: function that opens the study's frame store; figures that need images are omitted where it fails.
     """
     temporal = read_temporal(results)
     if temporal.empty:
-        return Section("Over time")
+        return Section("Temporal consistency")
     tables = {
         "pseudo_labels": quality_table(temporal),
         "phases": phase_table(results),
@@ -52,7 +52,7 @@ def temporal_section(results: StudyResults, frames: Callable[[], FrameStore]) ->
         *overlap_claims(results, temporal),
     ]
     return Section(
-        "Over time",
+        "Temporal consistency",
         tuple(claim.sentence for claim in claims),
         {name: table for name, table in tables.items() if table is not None},
         {name: figure for name, figure in figures.items() if figure is not None},

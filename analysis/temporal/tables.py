@@ -1,4 +1,4 @@
-"""Tables over time: the paper's Tables 1 and 2, and the smoothness of its Figure 3."""
+"""Temporal tables: the paper's Tables 1 and 2, and the smoothness of its Figure 3."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VOLUMES = {"edv": "EDV (mL)", "esv": "ESV (mL)", "ef": "EF (%)"}
 
 
 def phase_table(results: StudyResults) -> Table | None:
-    """Dice, Hausdorff and mean absolute distance (mm) of each structure at end-diastole and end-systole."""
+    """Return Dice, Hausdorff and mean absolute distance (mm) of each structure at end-diastole and end-systole."""
     images = results.images
     structures = [name.partition("/")[2] for name in images.columns if name.startswith("hausdorff/")]
     if images.empty or not structures or not set(PHASES) <= set(images["phase"]):
@@ -41,7 +41,7 @@ def phase_table(results: StudyResults) -> Table | None:
 
 
 def volume_table(results: StudyResults, temporal: Temporal) -> Table | None:
-    """Agreement of Simpson's volumes and ejection fraction with those of the true masks."""
+    """Return the agreement of Simpson volumes and ejection fraction with those of the reference masks."""
     if temporal.volumes.empty:
         return None
     data, body = [], []
@@ -64,12 +64,12 @@ def volume_table(results: StudyResults, temporal: Temporal) -> Table | None:
     header = ("cell", *(f"{words} {measure}" for words in VOLUMES.values() for measure in ("corr", "bias", "MAE")))
     views = ", ".join(sorted(set(temporal.volumes["view"])))
     count = temporal.volumes["subject"].nunique()
-    note = f"Simpson's method from {views}; reference: the same from true masks. {count} subjects, replicates averaged."
+    note = f"Simpson's method on {views}, compared with reference masks. {count} subjects, replicates averaged."
     return Table("Volumes and ejection fraction", header, tuple(body), (note,), pd.DataFrame(data))
 
 
 def smoothness_table(results: StudyResults, temporal: Temporal) -> Table | None:
-    """Geometric mean over subjects of the smoothness of each structure's area curve; lower is smoother."""
+    """Return the geometric mean over subjects of the smoothness of each structure's area curve; lower is smoother."""
     if temporal.frames.empty:
         return None
     data, body = [], []
@@ -90,11 +90,11 @@ def smoothness_table(results: StudyResults, temporal: Temporal) -> Table | None:
             entries.append(Entry(f"{10**found.mean:.3g} ({10**found.low:.3g} to {10**found.high:.3g})"))
         body.append((Entry(" ".join(levels.values()) or cell), *entries))
     note = "Integral of the squared second derivative of the area, mm^4 (pixels where spacing is unknown); per frame."
-    return Table("Smoothness over time", ("cell", *temporal.classes), tuple(body), (note,), pd.DataFrame(data))
+    return Table("Temporal smoothness", ("cell", *temporal.classes), tuple(body), (note,), pd.DataFrame(data))
 
 
 def quality_table(temporal: Temporal) -> Table | None:
-    """How pseudo-labels agree with true masks, by direction and structure."""
+    """Return the agreement of pseudo-labels with reference masks, by direction and structure."""
     if temporal.quality.empty:
         return None
     data, body = [], []
@@ -108,6 +108,7 @@ def quality_table(temporal: Temporal) -> Table | None:
             entries.append(Entry(f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"))
         data.append(row)
         body.append((Entry(f"{direction}, {structure}"), *entries))
-    note = f"Frames between the labelled ends, averaged by subject; {temporal.quality['subject'].nunique()} subjects."
+    subjects = temporal.quality["subject"].nunique()
+    note = f"Frames between end-diastole and end-systole, averaged by subject; {subjects} subjects."
     header = ("direction and structure", *measures.values())
     return Table("Quality of pseudo-labels", header, tuple(body), (note,), pd.DataFrame(data))

@@ -58,7 +58,7 @@ def best(
 
 def _show_fronts(results: StudyResults, as_json: bool) -> None:
     """Of every cell, the completed trials that no other beats."""
-    from analysis.stats.pareto import front
+    from analysis.stats.pareto import pareto_front
 
     objectives = list(results.plan.objectives)
     found: list[dict[str, Any]] = []
@@ -68,7 +68,7 @@ def _show_fronts(results: StudyResults, as_json: bool) -> None:
         if trials.empty:
             continue
         signs = np.array([-1.0 if OBJECTIVES[name] == "maximize" else 1.0 for name in objectives])
-        best_ones = trials[front(trials[objectives].to_numpy(np.float64) * signs)]
+        best_ones = trials[pareto_front(trials[objectives].to_numpy(np.float64) * signs)]
         for _, trial in best_ones.sort_values(objectives[0], ascending=False).iterrows():
             place = {"cell": cell, "trial": int(trial["index"])}
             found.append({**place, **{name: float(trial[name]) for name in objectives}, "params": _params(trial)})

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.curves import learning_curves, pretext_name
 from analysis.figures.labels import dice_vs_labels
-from analysis.figures.style import looks
+from analysis.figures.style import line_styles
 from analysis.io.load import load
 from analysis.tables.grid import arrange
 from study.storage.workspace import StudyFolder
@@ -53,14 +53,14 @@ def test_little_can_be_drawn(
 
 
 def test_rows_differ_in_grey_too() -> None:
-    style = list(looks(["random", "simclr", "byol", "imagenet", "denoise"], ["random"]).values())
-    assert len({look.marker for look in style}) == 5
-    assert len({str(look.dash) for look in style}) == 5
-    assert len({to_rgb(look.colour) for look in style}) == 5
+    style = list(line_styles(["random", "simclr", "byol", "imagenet", "denoise"], ["random"]).values())
+    assert len({line_style.marker for line_style in style}) == 5
+    assert len({str(line_style.dash) for line_style in style}) == 5
+    assert len({to_rgb(line_style.colour) for line_style in style}) == 5
 
 
 def test_the_reference_is_grey_wherever_it_stands() -> None:
-    red, green, blue = to_rgb(looks(["simclr", "random"], ["random"])["random"].colour)
+    red, green, blue = to_rgb(line_styles(["simclr", "random"], ["random"])["random"].colour)
     assert red == green == blue
 
 

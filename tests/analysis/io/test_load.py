@@ -94,7 +94,7 @@ def test_chosen_gives_the_trial_number(finished_study: StudyFolder) -> None:
 def test_a_missing_test_table_is_named(make_study: Callable[..., StudyFolder]) -> None:
     folder = make_study(subjects=2)
     folder.job("byol-1-replicate-0").test.unlink()
-    with pytest.raises(DataError, match=r"byol-1-replicate-0/test\.csv: missing"):
+    with pytest.raises(DataError, match=r"byol-1-replicate-0/test\.csv: file is missing"):
         load(folder)
 
 
@@ -102,5 +102,5 @@ def test_a_missing_test_table_is_named(make_study: Callable[..., StudyFolder]) -
 def test_a_damaged_plan_is_named(make_study: Callable[..., StudyFolder], text: str) -> None:
     folder = make_study(subjects=2, finished=0)
     folder.plan.write_text(text)
-    with pytest.raises(UserError, match=r"plan\.json: not a study's plan"):
+    with pytest.raises(UserError, match=r"plan\.json: not a study plan"):
         load(folder)

@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from analysis.papers.published import TABLES, paper_table, printed
+from analysis.papers.published import TABLES, paper_table, published_results
 from study.config.catalog import available
 from study.config.definition import load_study
 
@@ -12,19 +12,19 @@ def test_every_printed_figure_is_a_cell_of_its_study_or_needs_what_a_study_canno
     for study in {row["study"] for row in csv.DictReader(TABLES.open())}:
         assert study in names
         cells = [cell.levels for cell in load_study(study, profile="paper").cells()]
-        for row in printed(study):
+        for row in published_results(study):
             if row.method == "imagenet":  # its weights have to be given
                 continue
-            assert sum(row.is_of(levels) for levels in cells) == 1, row
+            assert sum(row.matches(levels) for levels in cells) == 1, row
 
 
 def test_figures_are_as_printed():
-    found = {(row.network, row.method, row.labels): row.dice for row in printed("saeed2022_echonet-smoke")}
+    found = {(row.network, row.method, row.labels): row.dice for row in published_results("saeed2022_echonet-smoke")}
     assert found["deeplabv3", "simclr", 0.05] == 0.9125
     assert found["unet", "byol", 0.05] == 0.8318
-    assert {row.study for row in printed("saeed2022_camus")} == {"saeed2022_camus"}
-    assert printed("quickstart") == []
-    multitask = {row.labels: row.dice for row in printed("bai2019_short_axis") if row.method == "multitask"}
+    assert {row.study for row in published_results("saeed2022_camus")} == {"saeed2022_camus"}
+    assert published_results("quickstart") == []
+    multitask = {row.labels: row.dice for row in published_results("bai2019_short_axis") if row.method == "multitask"}
     assert multitask == {1: 0.704, 5: 0.852, 10: 0.875, 50: 0.873, 100: 0.887}
 
 

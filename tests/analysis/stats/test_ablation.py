@@ -8,19 +8,19 @@ def change(row: str, low: float, high: float, p: float, column: str = "") -> Com
     return Comparison(row, "base", column, f"{column} labels", Difference(estimate, p, -1.0), p)
 
 
-def test_what_is_certain_is_named_and_the_rest_is_bounded():
+def test_significant_changes_are_named_and_the_rest_bounded():
     changes = [
         change("crop off", -0.04, -0.02, 0.001),
         change("blur off", -0.01, 0.02, 0.4),
         change("haze off", 0.001, 0.006, 0.2),
     ]
     assert ablation_sentences(changes) == [
-        "Against base, 1 of 3 changes are certain: crop off (-0.030, 95% CI -0.040 to -0.020). "
-        "Of the others all that is known is that they are between -0.010 and +0.020 Dice."
+        "Compared with base, 1 of 3 changes are significant: crop off (-0.030, 95% CI -0.040 to -0.020). "
+        "The 95% intervals of the other changes span -0.010 to +0.020 Dice."
     ]
 
 
 def test_columns_are_told_apart():
     found = ablation_sentences([change("crop off", -0.04, -0.02, 0.001, "5%"), change("crop off", -1, 1, 1.0, "25%")])
-    assert found[0].startswith("Against base at 5% labels, 1 of 1 changes are certain: crop off")
-    assert found[1].startswith("Against base at 25% labels, 0 of 1 changes are certain. Of the others")
+    assert found[0].startswith("Compared with base at 5% labels, 1 of 1 changes are significant: crop off")
+    assert found[1].startswith("Compared with base at 25% labels, 0 of 1 changes are significant. The 95% intervals")

@@ -40,12 +40,12 @@ def test_sentence_of_no_clear_difference() -> None:
 def test_sentence_says_when_interval_and_p_value_point_different_ways() -> None:
     assert "is ahead of" in comparison(0.02, 0.01, 0.03, 0.2).sentence
     assert comparison(0.02, 0.01, 0.03, 0.2).sentence.endswith("(not significant over subjects)")
-    assert comparison(0.02, -0.01, 0.05, 0.001).sentence.endswith("(the subjects agree, the replicates do not)")
+    assert comparison(0.02, -0.01, 0.05, 0.001).sentence.endswith("(consistent over subjects, not over replicates)")
 
 
 def test_sentence_of_one_subject_gives_no_interval() -> None:
     text = comparison(0.02, np.nan, np.nan, np.nan, subjects=1, replicates=1).sentence
-    assert text.endswith("+0.020 Dice; n = 1 subject, 1 replicate (one test subject: no interval can be given)")
+    assert text.endswith("+0.020 Dice; n = 1 subject, 1 replicate (one test subject: no interval)")
 
 
 def test_every_row_is_compared_with_the_reference_in_every_column(finished_study: StudyFolder) -> None:

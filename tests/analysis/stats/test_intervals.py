@@ -73,7 +73,7 @@ def test_one_replicate_says_what_is_not_covered() -> None:
 def test_nothing_measured() -> None:
     found = interval(np.empty((0, 0)))
     assert np.isnan(found.mean)
-    assert found.caveat == "nothing has been measured yet"
+    assert found.caveat == "no results yet"
 
 
 def test_equal_scores_have_a_point_as_interval() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.io.load import load
-from analysis.stats.label_efficiency import enough, labels_needed, worth
+from analysis.stats.label_efficiency import label_equivalence, labels_needed, minimal_labels
 from analysis.tables.grid import arrange
 
 AMOUNTS = np.array([4.0, 16.0, 64.0, 256.0])
@@ -38,13 +38,13 @@ def test_a_reference_that_labels_do_not_help_is_never_caught_up_with():
 def test_a_better_start_is_worth_more_labels(make_study):
     results = load(make_study(subjects=20, replicates=4))
     grid = arrange(results.plan)
-    found = {(each.row, each.column): each for each in worth(results, grid)}
+    found = {(each.row, each.column): each for each in label_equivalence(results, grid)}
     assert set(found) == {(row, column) for row in ("simclr", "byol") for column in ("0.05", "0.25")}
     simclr = found["simclr", "0.05"]
     assert simclr.low > 1
     assert simclr.low <= simclr.times <= simclr.high
     assert simclr.times > found["byol", "0.05"].times
-    assert "is worth" in simclr.sentence(grid)
+    assert "reaches the Dice" in simclr.sentence(grid)
     assert simclr.text(20.0) == "more than 20x"
     assert simclr.text(1.0) == "less than 1x"
 
@@ -53,10 +53,10 @@ def test_enough_is_what_the_margin_allows(make_study):
     results = load(make_study(subjects=20, replicates=4))
     grid = arrange(results.plan)
     for margin, fewest in ((1.0, "0.05"), (0.0, "1")):
-        assert {each.fewest for each in enough(results, grid, margin)} == {fewest}
-    (every, *_) = enough(results, grid, 0.0)
-    assert "no fewer than 100% labels are enough" in every.sentence(grid)
+        assert {each.fewest for each in minimal_labels(results, grid, margin)} == {fewest}
+    (every, *_) = minimal_labels(results, grid, 0.0)
+    assert "25% labels is not shown to be enough" in every.sentence(grid)
     lows = [d.estimate.low for d in every.differences.values()]
-    between = enough(results, grid, -max(lows) + 1e-6)[0]
+    between = minimal_labels(results, grid, -max(lows) + 1e-6)[0]
     assert between.fewest == "0.25"
-    assert "25% labels are enough" in between.sentence(grid)
+    assert "25% labels is enough" in between.sentence(grid)

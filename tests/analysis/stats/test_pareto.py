@@ -5,7 +5,7 @@ from optuna import create_study
 from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
 
-from analysis.stats.pareto import front
+from analysis.stats.pareto import pareto_front
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 2), min_size=1, max_size=12))
@@ -15,4 +15,4 @@ def test_the_front_is_optunas(points):
         space = {"x": FloatDistribution(0, 100)}
         study.add_trial(create_trial(params={"x": number}, distributions=space, values=[float(v) for v in values]))
     expected = {trial.params["x"] for trial in study.best_trials}
-    assert set(np.flatnonzero(front(np.array(points)))) == expected
+    assert set(np.flatnonzero(pareto_front(np.array(points)))) == expected

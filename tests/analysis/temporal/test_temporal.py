@@ -182,13 +182,13 @@ def test_the_report_has_it_all(folder):
     text = io.StringIO()
     write_report(folder, Console(file=text, width=200))
     printed = text.getvalue()
-    titles = ("Quality of pseudo-labels", "Smoothness over time", "Volumes and ejection")
-    for words in (*titles, "ED beside the paper's", "Volumes beside the paper's"):
+    titles = ("Quality of pseudo-labels", "Temporal smoothness", "Volumes and ejection")
+    for words in (*titles, "Measured and published ED", "Measured and published volumes"):
         assert words in printed
-    assert "no 'random' level" not in printed
+    assert "reference level 'random'" not in printed
     with Image.open(folder.report / "sequence.gif") as moving:
         assert moving.n_frames == 2 * FRAMES - 2
-    beside = pd.read_csv(folder.report / "beside_the_paper_ed.csv")
+    beside = pd.read_csv(folder.report / "published_ed.csv")
     found = beside[(beside["network"] == "3d_dense") & (beside["measure"] == "ED hausdorff/lv")].iloc[0]
     assert (found["printed"], found["measured"]) == (4.2, 4.0)
 
