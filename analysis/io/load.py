@@ -170,7 +170,7 @@ def _base(factors: Mapping[str, tuple[str, ...]], design: Mapping[str, Any]) -> 
     kind = design.get("kind", "full")
     if kind == "full":
         return {}
-    over = design.get("over") or list(factors)
+    over = design.get("factors") or list(factors)
     return {factor: factors[factor][0 if kind == "one_out" else -1] for factor in over}
 
 

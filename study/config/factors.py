@@ -43,7 +43,7 @@ def cells_of(factors: Sequence[Factor], design: Design = FULL) -> list[Cell]:
     every = itertools.product(*(factor.levels for factor in factors))
     if design.kind == "full":
         return [cell_of(factors, names) for names in every]
-    alone = [number for number, factor in enumerate(factors) if not design.over or factor.name in design.over]
+    alone = [number for number, factor in enumerate(factors) if not design.factors or factor.name in design.factors]
     start = 0 if design.kind == "one_out" else -1
     base = {number: list(factors[number].levels)[start] for number in alone}
     return [cell_of(factors, names) for names in every if sum(names[n] != base[n] for n in alone) <= 1]
@@ -52,9 +52,9 @@ def cells_of(factors: Sequence[Factor], design: Design = FULL) -> list[Cell]:
 def design_problems(factors: Sequence[Factor], design: Design, document: Document) -> Iterator[Problem]:
     """Factors of a design that the study does not have."""
     known = [factor.name for factor in factors]
-    for name in design.over:
+    for name in design.factors:
         if name not in known:
-            keys: Keys = ("design", "over")
+            keys: Keys = ("design", "factors")
             yield Problem(keys, f"the study has no factor '{name}'{did_you_mean(name, known)}", document.where(keys))
 
 

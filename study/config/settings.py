@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import Field, Strict, TypeAdapter, ValidationError
 
 from study.config.problems import Keys, Problem, SpecError, found
+from study.config.renamed import renamed_key, renamed_name
 from study.config.spec import COMPONENTS, Components
 from trainables.common.errors import UserError, did_you_mean
 
@@ -102,7 +103,7 @@ class _Reader:
         if origin in (Union, types.UnionType):
             return self._union(args, value, keys, default)
         if origin is Literal:
-            return self._literal(args, value, keys)
+            return self._literal(cls, value, keys)
         if origin is tuple:
             return self._tuple(args, value, keys)
         if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -140,7 +141,7 @@ class _Reader:
             return self._problem(keys, value, f"the {kind}'s name{did_you_mean('', choices)}")
         if name not in choices:
             at = (*keys, "name") if isinstance(value, Mapping) else keys
-            return self._add(at, f"unknown {kind} '{name}'{did_you_mean(name, choices)}")
+            return self._add(at, renamed_name(base, name) or f"unknown {kind} '{name}'{did_you_mean(name, choices)}")
         return self._dataclass(choices[name], value if isinstance(value, Mapping) else {}, keys, _NOTHING)
 
     def _dataclass(self, cls: Any, value: Any, keys: Keys, default: Any) -> Any:
@@ -152,7 +153,7 @@ class _Reader:
             if name in fields:
                 values[name] = self.read(fields[name], item, (*keys, name), _default(cls, name, default))
             elif name != "name" or item != component_name(cls, self.components):
-                self._add((*keys, name), f"unknown key{did_you_mean(name, fields)}")
+                self._add((*keys, name), renamed_key(cls, name) or f"unknown key{did_you_mean(name, fields)}")
                 values[name] = _INVALID
         if type(default) is cls:
             values = {name: getattr(default, name) for name in fields} | values
@@ -200,12 +201,14 @@ class _Reader:
             self._add(keys, "; or ".join(dict.fromkeys(messages)))
         return _INVALID
 
-    def _literal(self, choices: tuple[Any, ...], value: Any, keys: Keys) -> Any:
+    def _literal(self, cls: Any, value: Any, keys: Keys) -> Any:
+        choices = get_args(cls)
         for choice in choices:
             if type(choice) is type(value) and choice == value:
                 return choice
         if isinstance(value, str):
-            return self._add(keys, f"unknown choice '{value}'{did_you_mean(value, map(str, choices))}")
+            unknown = f"unknown choice '{value}'{did_you_mean(value, map(str, choices))}"
+            return self._add(keys, renamed_name(cls, value) or unknown)
         return self._problem(keys, value, f"one of: {', '.join(map(str, choices))}")
 
     def _tuple(self, args: tuple[Any, ...], value: Any, keys: Keys) -> Any:

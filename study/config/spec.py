@@ -99,14 +99,14 @@ class Resources:
         pretext: of a pretraining.
         registration: of a registration; the propagation takes one such worker.
         downstream: of a trial or replicate.
-        most: what an autoscaling cluster may grow to, so that enough jobs are given out to make it grow; None for what
+        max: what an autoscaling cluster may grow to, so that enough jobs are given out to make it grow; None for what
             it has.
     """
 
     pretext: StageResources = field(default_factory=StageResources)
     registration: StageResources = field(default_factory=StageResources)
     downstream: StageResources = field(default_factory=StageResources)
-    most: Capacity | None = None
+    max: Capacity | None = None
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,15 @@ class Design:
     Attributes:
         kind: "full" takes every combination. An ablation takes one factor at a time: "one_out" starts from the first
             level of each and changes one factor, "one_in" likewise from the last level of each.
-        over: names of the factors that are taken one at a time, the others being combined in full; none for all.
+        factors: names of the factors that are taken one at a time, the others being combined in full; none for all.
     """
 
     kind: Literal["full", "one_out", "one_in"] = "full"
-    over: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind == "full" and self.over:
-            raise ValueError(f"over is {list(self.over)}, expected none where every combination is taken")
+        if self.kind == "full" and self.factors:
+            raise ValueError(f"factors is {list(self.factors)}, expected none where every combination is taken")
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def _sweep(sweep: Sweep, plan: Plan, address: str | None, progress: Progress) ->
     again = True
     while again:
         with ray_session(address) as resources:
-            preflight(plan.resource_requests(), capacity(resources, plan.spec.resources.most))
+            preflight(plan.resource_requests(), capacity(resources, plan.spec.resources.max))
             progress.message(f"Ray: {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")
             again = sweep.run()
 

@@ -270,7 +270,7 @@ class Sweep:
             raise ClusterLost(NO_NODE)
 
     def _free(self) -> ResourceRequest:
-        total = capacity(ray.cluster_resources(), self.scheduler.plan.spec.resources.most)
+        total = capacity(ray.cluster_resources(), self.scheduler.plan.spec.resources.max)
         needs = [job.resources for job in self.scheduler.running.values()]
         return ResourceRequest(
             cpus=total["CPU"] - sum(need.workers * need.cpus for need in needs),

@@ -72,7 +72,7 @@ def estimate(plan: Plan, rates: Calibration) -> CostEstimate:
                 shared.add(pretext.digest)
                 one = replace(spec, pretext=stage)
                 hours["pretext"] += _pretext_images(one) / _rate("pretext", one, rates) / 3600
-            stage = stage.first
+            stage = stage.init_from
         for job in plan.labels(cell.key, {}):
             if job.digest not in shared:
                 shared.add(job.digest)

@@ -84,7 +84,7 @@ class Plan:
         stage: PretextSettings | None = spec.pretext
         while stage is not None:
             stages.insert(0, stage)
-            stage = stage.first
+            stage = stage.init_from
         jobs: list[Job] = []
         for stage in stages:
             jobs.append(self._pretext(spec, stage, jobs[-1].digest if jobs else None))
@@ -147,7 +147,7 @@ class Plan:
             "schema": SCHEMA,
             "stage": "pretext",
             "data": data.fingerprint,
-            "pretext": plain(replace(stage, first=None)) if start is None else plain(stage),
+            "pretext": plain(replace(stage, init_from=None)) if start is None else plain(stage),
             **({"network": plain(spec.network.of_images)} if whole else {"backbone": plain(spec.network.backbone)}),
             "start": start,
             "seed": derive(spec.seed, "pretext"),

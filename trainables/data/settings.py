@@ -33,7 +33,7 @@ class DataSettings:
         fractions: of the labelled subjects in train, val and test; those without any label are training data.
         split_seed: names the division by fractions.
         tolerance: share of the listed sequences that may lose something before the dataset is refused, in [0, 1].
-        unreadable: a file that cannot be decoded stops the study ("stop") or is left out as a loss ("skip").
+        on_error: a file that cannot be decoded stops the study ("stop") or is left out as a loss ("skip").
     """
 
     layout: Layout = field(default_factory=EchoNetDynamic)
@@ -48,7 +48,7 @@ class DataSettings:
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     split_seed: int = 0
     tolerance: float = 0.02
-    unreadable: Literal["stop", "skip"] = "stop"
+    on_error: Literal["stop", "skip"] = "stop"
 
     def __post_init__(self) -> None:
         if self.phantom is not None:

@@ -50,7 +50,7 @@ class DownstreamSettings:
         label_fraction: share of the labelled training subjects that is used, in (0, 1].
         labels: number of labelled training subjects instead of a share, at least 1.
         views: names of the views whose labelled frames are trained and judged on; None for all.
-        targets: "labelled" frames of the dataset; "ends", those of end-diastole and end-systole alone, though the
+        targets: "labelled" frames of the dataset; "ed_es", those of end-diastole and end-systole alone, though the
             dataset may have more; or "propagated", the ends and the pseudo-labels of the frames between them. With the
             last two, validation and test know the ends alone, and test segments whole sequences.
         folds: train this many networks, each judged on another part of the labelled subjects of the train and val
@@ -139,7 +139,7 @@ def finetune(
         scratch: a folder for another program's files, kept from one attempt to the next; None makes one for this run.
     """
     _check_workers(settings, runtime)
-    judged = targeted(store, "labelled" if settings.targets == "labelled" else "ends", None)
+    judged = targeted(store, "labelled" if settings.targets == "labelled" else "ed_es", None)
     stage = _Stage(settings, network, start, targeted(store, settings.targets, dense), judged)
     subjects = labelled_subjects(settings, judged, seed)
     parts = _parts(settings, judged, subjects, seed)

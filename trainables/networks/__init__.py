@@ -12,5 +12,5 @@ BACKBONES: Registry[type[BackboneSettings]] = Registry(
     "backbone", {"resnet50": ResNet50, "resnet18": ResNet18, "resnet_tiny": TinyResNet, "unet_encoder": UNetEncoder}
 )
 NETWORKS: Registry[type[NetworkSettings]] = Registry(
-    "network", {"deeplabv3": DeepLabV3, "unet": UNet, "unet_time": UNetTime}
+    "network", {"deeplabv3": DeepLabV3, "unet": UNet, "unet3d": UNetTime}
 )

@@ -30,7 +30,7 @@ class DeepLabV3(NetworkSettings):
 
     def __post_init__(self) -> None:
         if not isinstance(self.backbone, RESIDUAL):
-            raise ValueError("deeplabv3 stands on a residual backbone: resnet50, resnet18 or resnet_tiny")
+            raise ValueError("deeplabv3 requires a residual backbone: resnet50, resnet18 or resnet_tiny")
         if not self.rates or min(self.rates) < 1 or self.width < 1:
             raise ValueError(f"rates {self.rates}, width {self.width}: expected whole numbers from 1 up")
 

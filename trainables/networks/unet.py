@@ -56,7 +56,7 @@ class UNet(NetworkSettings):
 
     def __post_init__(self) -> None:
         if not isinstance(self.backbone, UNetEncoder):
-            raise ValueError("unet stands on the backbone unet_encoder")
+            raise ValueError("unet requires the backbone unet_encoder")
 
     def build(self, in_channels: int, classes: int) -> SegmentationNetwork:
         """The network."""

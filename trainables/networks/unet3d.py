@@ -37,7 +37,7 @@ class UNetTime(NetworkSettings):
 
     def __post_init__(self) -> None:
         if not isinstance(self.backbone, UNetEncoder):
-            raise ValueError("unet_time stands on the backbone unet_encoder")
+            raise ValueError("unet3d requires the backbone unet_encoder")
         if self.window < 3:
             raise ValueError(f"window is {self.window}, expected a whole number of frames from 3 up")
 

@@ -24,16 +24,18 @@ class Denoise(NetworkMethod):
     """Masked-noise regression.
 
     Attributes:
-        share: of the pixels that are replaced by noise, in (0, 1); 0.1 in the paper.
+        noise_ratio: of the pixels that are replaced by noise, in (0, 1); 0.1 in the paper.
         sigma: standard deviation of the noise, whose mean is 0, for images in [0, 1]; above 0, 0.01 in the paper.
     """
 
-    share: float = 0.1
+    noise_ratio: float = 0.1
     sigma: float = 0.01
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1 or not self.sigma > 0:
-            raise ValueError(f"share {self.share}, sigma {self.sigma}: expected a share in (0, 1) and a sigma above 0")
+        if not 0 < self.noise_ratio < 1 or not self.sigma > 0:
+            raise ValueError(
+                f"noise_ratio {self.noise_ratio}, sigma {self.sigma}: expected a share in (0, 1) and a sigma above 0"
+            )
 
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> DenoiseTask:
         """The task."""
@@ -71,7 +73,7 @@ class DenoiseTask(Task):
 
 def corrupted(images: Tensor, settings: Denoise, draw: BatchRNG) -> tuple[Tensor, Tensor]:
     """Images `(B, C, H, W)` with a share of their pixels replaced by Gaussian noise, and where: bool `(B, 1, H, W)`."""
-    threshold = torch.special.ndtri(torch.tensor(settings.share)).item()
+    threshold = torch.special.ndtri(torch.tensor(settings.noise_ratio)).item()
     replaced = draw.fork("where").field(1, *images.shape[2:]) < threshold
     noise = settings.sigma * draw.fork("what").field(*images.shape[1:])
     return torch.where(replaced, noise.to(images.dtype), images), replaced

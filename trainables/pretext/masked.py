@@ -30,17 +30,19 @@ class MaskedModelling(NetworkMethod):
     """Masked image modelling.
 
     Attributes:
-        share: of the patches that are masked, in (0, 1); 0.6 in SparK.
+        mask_ratio: of the patches that are masked, in (0, 1); 0.6 in SparK.
         patch: side of the square patches in pixels, from 2 up, and smaller than the image's side; best a divisor of
             that, and no smaller than the stride of the backbone's deepest features.
     """
 
-    share: float = 0.6
+    mask_ratio: float = 0.6
     patch: int = 16
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1 or self.patch < 2:
-            raise ValueError(f"share {self.share}, patch {self.patch}: expected a share in (0, 1) and at least 2")
+        if not 0 < self.mask_ratio < 1 or self.patch < 2:
+            raise ValueError(
+                f"mask_ratio {self.mask_ratio}, patch {self.patch}: expected a share in (0, 1) and at least 2"
+            )
 
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> MaskedTask:
         """The task.
@@ -88,7 +90,7 @@ class MaskedTask(Task):
 def patch_mask(images: Tensor, settings: MaskedModelling, draw: BatchRNG) -> Tensor:
     """Which patches are masked: bool `(B, 1, rows, columns)` of patches, the same number in every image, at least 1."""
     rows, columns = (-(-side // settings.patch) for side in images.shape[2:])
-    count = min(max(1, round(settings.share * rows * columns)), rows * columns - 1)
+    count = min(max(1, round(settings.mask_ratio * rows * columns)), rows * columns - 1)
     order = draw.uniform(0, 1, rows * columns).argsort(1)
     masked = torch.zeros(len(images), rows * columns, dtype=torch.bool, device=images.device)
     return masked.scatter_(1, order[:, :count], value=True).view(-1, 1, rows, columns)

@@ -41,19 +41,19 @@ class PretextSettings:
         collapse: when a run that has collapsed or diverged is ended; None never ends it while its loss is finite.
         probe: a segmentation of the frozen features by few labels, scored on validation at each evaluation; None leaves
             it out.
-        first: an earlier pretext stage whose weights this one goes on from; None begins from random weights.
+        init_from: an earlier pretext stage whose weights this one goes on from; None begins from random weights.
     """
 
     method: Method = field(default_factory=SimCLR)
     fit: FitSettings = field(default_factory=FitSettings)
     augment: Policy = field(default_factory=Policy)
     frames: Literal["one_per_sequence", "all"] = "one_per_sequence"
-    first: PretextSettings | None = None
+    init_from: PretextSettings | None = None
     collapse: CollapseGuard | None = field(default_factory=CollapseGuard)
     probe: Probe | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.method, Method) and self.method.continues and self.first is None:
+        if isinstance(self.method, Method) and self.method.continues and self.init_from is None:
             name = type(self.method).__name__
             raise ValueError(f"first is missing: {name} goes on from an earlier pretext stage, expected its settings")
 

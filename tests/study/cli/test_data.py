@@ -42,8 +42,8 @@ def test_each_fault_is_listed_and_too_many_refuse(capsys, tmp_path, root):
     assert "loss: FileList.csv, row " in out
     assert f"damage: Videos/{torn.name}: cannot be decoded" in out
     assert "refused:" in err
-    assert "unreadable: skip" in err
-    lenient = ("--set", "unreadable=skip", "--set", "tolerance=0.5")
+    assert "on_error: skip" in err
+    lenient = ("--set", "on_error=skip", "--set", "tolerance=0.5")
     assert run(capsys, tmp_path, "check", f"echonet={root}", *lenient)[0] == 0
     code, out, _ = run(capsys, tmp_path, "check", f"echonet={root}", "--json")
     (found,) = json.loads(out)

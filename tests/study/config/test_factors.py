@@ -73,11 +73,11 @@ def test_an_ablation_changes_one_factor_at_a_time_from_its_base(kind, base):
 
 
 def test_a_design_of_unknown_factors_is_refused():
-    document = Document({"design": {"over": ["crp"]}}, {("design", "over"): "a.yaml:3"})
+    document = Document({"design": {"factors": ["crp"]}}, {("design", "factors"): "a.yaml:3"})
     (problem,) = design_problems(reader(ON_OFF).factors, Design("one_out", ("crp",)), document)
     assert "no factor 'crp'; did you mean 'crop'?" in str(problem)
     with pytest.raises(ValueError, match="expected none where every combination is taken"):
-        Design(over=("crop",))
+        Design(factors=("crop",))
 
 
 def test_a_study_without_factors_is_one_cell():

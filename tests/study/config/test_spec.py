@@ -72,10 +72,10 @@ def test_pruners_go_by_name():
         ({"resources": {"pretext": {"workers": 0}}}, "resources.pretext: workers is 0"),
         ({"resources": {"downstream": {"gpus": 1.5}}}, "resources.downstream: gpus is 1.5"),
         ({"resources": {"downstream": {"cpus": 0}}}, "resources.downstream: cpus is 0"),
-        ({"network": {"name": "deeplabv3", "backbone": "unet_encoder"}}, "network: deeplabv3 stands on a residual"),
+        ({"network": {"name": "deeplabv3", "backbone": "unet_encoder"}}, "network: deeplabv3 requires a residual"),
         (
             {"network": {}},
-            "network: found an empty mapping, expected the network's name; known: deeplabv3, nnunet, unet, unet_time",
+            "network: found an empty mapping, expected the network's name; known: deeplabv3, nnunet, unet, unet3d",
         ),
     ],
 )

@@ -18,8 +18,8 @@ from trainables.engine.runtime import LocalRuntime
 SETS = [
     "factors.pretext.method=[local_contrastive]",
     "factors.downstream.label_fraction=[1.0]",
-    "pretext.first.method=global_contrastive",
-    "pretext.first.fit={epochs: 1, batch_size: 4, precision: float32}",
+    "pretext.init_from.method=global_contrastive",
+    "pretext.init_from.fit={epochs: 1, batch_size: 4, precision: float32}",
     "pretext.fit={epochs: 1, batch_size: 4, precision: float32}",
     "network={name: unet, backbone: {width: 4, depth: 2}}",
     "downstream.fit={epochs: 1, precision: float32}",

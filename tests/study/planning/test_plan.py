@@ -14,7 +14,7 @@ from study.storage.ledger import Ledger
 
 CHAIN = (
     "factors.pretext.method=[local_contrastive]",
-    "pretext.first={method: global_contrastive, fit: {epochs: 2, batch_size: 8}}",
+    "pretext.init_from={method: global_contrastive, fit: {epochs: 2, batch_size: 8}}",
 )
 GLOBAL = ("factors.pretext.method=[global_contrastive]",)
 
@@ -43,7 +43,7 @@ def test_the_first_stage_is_shared_with_who_needs_it_alone():
 
 def test_a_change_of_the_first_stage_is_one_of_all_that_follow():
     one, two = pretexts(*CHAIN)
-    other = pretexts(*CHAIN, "pretext.first.fit.epochs=7")
+    other = pretexts(*CHAIN, "pretext.init_from.fit.epochs=7")
     assert other[0].digest != one.digest
     assert other[1].digest != two.digest
     later = pretexts(*CHAIN, "pretext.fit.epochs=7")

@@ -142,7 +142,7 @@ def test_pseudo_labels_of_a_subject_without_labels_are_not_learned_from():
 
 def test_a_network_over_time_wants_a_mask_of_every_frame():
     sparse = moving_store(masks=False)
-    settings = DownstreamSettings(targets="ends", fit=FitSettings(1, 4), augment=PLAIN)
+    settings = DownstreamSettings(targets="ed_es", fit=FitSettings(1, 4), augment=PLAIN)
     with pytest.raises(DataError, match=r"4 of 4 training sequences have frames without a mask .*targets: propagated"):
         finetune(settings, UNetTime(ENCODER, window=4), None, sparse, LocalRuntime(), seed=0)
     index = np.array(sparse.index)

@@ -16,14 +16,14 @@ from trainables.pretext.pretrain import PretextSettings, pretrain
 
 def test_the_share_of_replaced_pixels_and_what_replaces_them():
     images = torch.full((8, 2, 64, 64), 5.0)
-    noisy, replaced = corrupted(images, Denoise(share=0.3, sigma=2.0), BatchRNG(1, 8, 0, 8))
+    noisy, replaced = corrupted(images, Denoise(noise_ratio=0.3, sigma=2.0), BatchRNG(1, 8, 0, 8))
     assert replaced.shape == (8, 1, 64, 64)
     assert replaced.float().mean().item() == pytest.approx(0.3, abs=0.01)
     everywhere = replaced.expand_as(images)
     assert (noisy[~everywhere] == 5.0).all()
     assert noisy[everywhere].mean().item() == pytest.approx(0.0, abs=0.05)
     assert noisy[everywhere].std().item() == pytest.approx(2.0, abs=0.05)
-    again, _ = corrupted(images, Denoise(share=0.3, sigma=2.0), BatchRNG(1, 8, 0, 8))
+    again, _ = corrupted(images, Denoise(noise_ratio=0.3, sigma=2.0), BatchRNG(1, 8, 0, 8))
     assert torch.equal(noisy, again)
 
 
@@ -65,14 +65,14 @@ def test_the_network_learns_what_the_noise_hid():
     store = toy_store(48, size=16)
     fit = FitSettings(30, 8, Adam(lr=3e-3), precision="float32")
     plain = Policy(crop=None, flip=None, jitter=None, blur=None)
-    settings = PretextSettings(Denoise(share=0.2), fit, plain, frames="all")
+    settings = PretextSettings(Denoise(noise_ratio=0.2), fit, plain, frames="all")
     network = UNet(UNetEncoder(width=8, depth=2))
     history = pretrain(settings, network, store, LocalRuntime(), seed=0).fitted.history
     assert history[-1]["val/loss"] < 0.6 * history[-1]["val/untouched"]
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
 
 
-@pytest.mark.parametrize("bad", [{"share": 0}, {"share": 1}, {"sigma": 0}])
+@pytest.mark.parametrize("bad", [{"noise_ratio": 0}, {"noise_ratio": 1}, {"sigma": 0}])
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="expected a share in"):
         Denoise(**bad)

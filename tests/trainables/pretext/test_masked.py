@@ -14,7 +14,7 @@ from trainables.networks import DeepLabV3, ResNet18, TinyResNet, UNet, UNetEncod
 from trainables.pretext.masked import MaskedModelling, masked_error, patch_mask, pixel_mask, seen_features
 from trainables.pretext.pretrain import PretextSettings, pretrain
 
-SETTINGS = MaskedModelling(share=0.5, patch=4)
+SETTINGS = MaskedModelling(mask_ratio=0.5, patch=4)
 PLAIN = Policy(crop=None, flip=None, jitter=None, blur=None)
 
 
@@ -108,7 +108,7 @@ def test_the_loss_falls(network):
     assert history[-1]["loss"] < 0.97 * history[0]["loss"]
 
 
-@pytest.mark.parametrize("bad", [{"share": 0}, {"share": 1}, {"patch": 1}])
+@pytest.mark.parametrize("bad", [{"mask_ratio": 0}, {"mask_ratio": 1}, {"patch": 1}])
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="expected a share"):
         MaskedModelling(**bad)

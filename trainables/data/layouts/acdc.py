@@ -28,15 +28,15 @@ class Acdc(Layout):
     The patients' folders may also lie in the dataset's folder itself, and the two phases be called `_ED` and `_ES`.
 
     Attributes:
-        every: of the cine's moments every k-th is an unlabelled volume besides the two labelled ones; 0 for none.
+        frame_step: of the cine's moments every k-th is an unlabelled volume besides the two labelled ones; 0 for none.
     """
 
     title: ClassVar[str] = "ACDC"
-    every: int = 5
+    frame_step: int = 5
 
     def __post_init__(self) -> None:
-        if self.every < 0:
-            raise ValueError(f"every {self.every}: expected a whole number from 0 up")
+        if self.frame_step < 0:
+            raise ValueError(f"frame_step {self.frame_step}: expected a whole number from 0 up")
 
     def scan(self, root: Path) -> Scan:
         """List the volumes of every patient.
@@ -48,7 +48,7 @@ class Acdc(Layout):
         clips: list[Clip] = []
         for part, split in _PARTS.items():
             for folder in sorted(path for path in (root / part).glob("patient*") if path.is_dir()):
-                clips.extend(_patient(root, folder, split, self.every, faults))
+                clips.extend(_patient(root, folder, split, self.frame_step, faults))
         if not clips and not faults:
             raise DataError(f"{root}: no patients, expected ACDC (training/patient001/patient001_frame01.nii.gz ...)")
         return Scan(tuple(clips), CLASSES, tuple(faults))

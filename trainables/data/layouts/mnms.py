@@ -38,15 +38,15 @@ class Mnms(Layout):
     Image and mask of all moments are one file each; the CSV file names the two moments whose masks count.
 
     Attributes:
-        every: of the other moments every k-th is an unlabelled volume; 0 for none.
+        frame_step: of the other moments every k-th is an unlabelled volume; 0 for none.
     """
 
     title: ClassVar[str] = "M&Ms"
-    every: int = 5
+    frame_step: int = 5
 
     def __post_init__(self) -> None:
-        if self.every < 0:
-            raise ValueError(f"every {self.every}: expected a whole number from 0 up")
+        if self.frame_step < 0:
+            raise ValueError(f"frame_step {self.frame_step}: expected a whole number from 0 up")
 
     def scan(self, root: Path) -> Scan:
         """List the volumes of every subject.
@@ -66,7 +66,7 @@ class Mnms(Layout):
                     faults.append(DatasetIssue(place, "", "subject in two splits", text, "loss", "sequence"))
                     continue
                 seen.add(folder.name)
-                clips.extend(_subject(root, folder, split, phases.get(folder.name), self.every, faults))
+                clips.extend(_subject(root, folder, split, phases.get(folder.name), self.frame_step, faults))
         if not seen:
             raise DataError(f"{root}: no subjects, expected M&Ms (Training/Labeled/<code>/<code>_sa.nii.gz ...)")
         return Scan(tuple(clips), CLASSES, tuple(faults))
@@ -85,15 +85,15 @@ class Mnms2(Layout):
     """M&Ms-2: `dataset/NNN/NNN_{SA,LA}_{ED,ES,CINE}[_gt].nii.gz`; subjects 1-160 train, 161-200 val, the rest test.
 
     Attributes:
-        every: of the cine's moments every k-th is an unlabelled volume besides the two labelled ones; 0 for none.
+        frame_step: of the cine's moments every k-th is an unlabelled volume besides the two labelled ones; 0 for none.
     """
 
     title: ClassVar[str] = "M&Ms-2"
-    every: int = 5
+    frame_step: int = 5
 
     def __post_init__(self) -> None:
-        if self.every < 0:
-            raise ValueError(f"every {self.every}: expected a whole number from 0 up")
+        if self.frame_step < 0:
+            raise ValueError(f"frame_step {self.frame_step}: expected a whole number from 0 up")
 
     def scan(self, root: Path) -> Scan:
         """List the volumes of every subject.
@@ -110,7 +110,7 @@ class Mnms2(Layout):
             for view in MNMS2_VIEWS:
                 files = _named(root, folder, view)
                 clips.extend(
-                    examined_view(root, folder.name, view, _part(folder.name), files, faults, every=self.every)
+                    examined_view(root, folder.name, view, _part(folder.name), files, faults, every=self.frame_step)
                 )
                 if not files:
                     text = f"no {view} image"

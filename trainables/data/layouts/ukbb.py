@@ -32,16 +32,16 @@ class UkBiobank(Layout):
     written anywhere, so that a label of end-systole needs its image.
 
     Attributes:
-        every: of a cine's moments every k-th is unlabelled data besides the two labelled ones; 0 for none. A cine of a
-            single slice is kept whole.
+        frame_step: distance of the cine's moments that are unlabelled data besides the two labelled ones, from 1 up; 0
+            for none. A cine of a single slice keeps all moments.
     """
 
     title: ClassVar[str] = "UK Biobank cardiac MR (NIfTI)"
-    every: int = 5
+    frame_step: int = 5
 
     def __post_init__(self) -> None:
-        if self.every < 0:
-            raise ValueError(f"every {self.every}: expected a whole number from 0 up")
+        if self.frame_step < 0:
+            raise ValueError(f"frame_step {self.frame_step}: expected a whole number from 0 up")
 
     def scan(self, root: Path) -> Scan:
         """List the views of every subject.
@@ -55,7 +55,7 @@ class UkBiobank(Layout):
             for view, stem in STEMS.items():
                 files = _files(root, folder, stem)
                 clips.extend(
-                    examined_view(root, folder.name, view, None, files, faults, every=self.every, known={"ED": 0})
+                    examined_view(root, folder.name, view, None, files, faults, every=self.frame_step, known={"ED": 0})
                 )
         if not clips and not faults:
             raise DataError(f"{root}: no subjects, expected cardiac MR (<subject>/sa.nii.gz, la_2ch.nii.gz, ...)")

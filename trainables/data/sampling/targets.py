@@ -11,7 +11,7 @@ from trainables.common.errors import DataError
 from trainables.data.records import PHASES, SPLITS
 from trainables.data.store.frames import FrameStore
 
-Targets = Literal["labelled", "ends", "propagated"]
+Targets = Literal["labelled", "ed_es", "propagated"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ def targeted(store: FrameStore, targets: Targets, dense: DenseLabels | None) -> 
 
     Args:
         store: the frames.
-        targets: "labelled" leaves it as it is; "ends" keeps the masks of end-diastole and end-systole alone, in every
+        targets: "labelled" leaves it as it is; "ed_es" keeps the masks of end-diastole and end-systole alone, in every
             split; "propagated" gives the frames between them, but for the test split's, the
             pseudo-labels as well.
         dense: of "propagated".
@@ -42,7 +42,7 @@ def targeted(store: FrameStore, targets: Targets, dense: DenseLabels | None) -> 
     index = np.array(store.index)
     between = (index["stack"] == 0) & (index["phase"] == PHASES.index(""))
     index["mask"][between] = -1
-    if targets == "ends":
+    if targets == "ed_es":
         return replace(store, index=index)
     assert dense is not None
     known = index["split"][dense.rows] != SPLITS.index("test")

@@ -36,7 +36,7 @@ def build_store(
     layout = settings.layout
     scan = layout.scan(root)
     faults = list(scan.faults)
-    tolerance = Tolerance(settings.tolerance, settings.unreadable)
+    tolerance = Tolerance(settings.tolerance, settings.on_error)
     listed = len(scan.clips) + lost_sequences(faults)
     judge(root, faults, listed, tolerance)  # before the long work, and again after it
 

@@ -61,7 +61,7 @@ def check(
             progress("checking", done, len(clips))
     listed = len(scan.clips) + lost_sequences(scan.faults)
     try:
-        judge(root, faults, listed, Tolerance(settings.tolerance, settings.unreadable))
+        judge(root, faults, listed, Tolerance(settings.tolerance, settings.on_error))
     except DataError as error:
         refusal = refusal or str(error)
     labelled = {clip.subject for clip in clips if clip.labelled}

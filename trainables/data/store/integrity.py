@@ -11,7 +11,7 @@ from typing import Literal
 from trainables.common.errors import DataError
 from trainables.data.records import Clip, DatasetIssue
 
-Unreadable = Literal["stop", "skip"]
+OnError = Literal["stop", "skip"]
 _SHOWN = 5
 
 
@@ -21,11 +21,11 @@ class Tolerance:
 
     Attributes:
         losses: sequences, masks and rows left out, as a share of the listed sequences.
-        unreadable: whether a file that cannot be decoded stops the study or is left out as a loss.
+        on_error: whether a file that cannot be decoded stops the study or is left out as a loss.
     """
 
     losses: float = 0.02
-    unreadable: Unreadable = "stop"
+    on_error: OnError = "stop"
 
 
 def unreadable_fault(root: Path, clip: Clip, error: DataError) -> DatasetIssue:
@@ -62,10 +62,10 @@ def judge(root: Path, faults: Sequence[DatasetIssue], clips: int, tolerance: Tol
         DataError: with the first faults and how to go on.
     """
     damaged = [fault for fault in faults if fault.severity == "damage"]
-    if damaged and tolerance.unreadable == "stop":
+    if damaged and tolerance.on_error == "stop":
         raise DataError(
             f"{root}: {len(damaged)} damaged of {clips} sequences\n{listing(damaged)}\n"
-            "Repair or remove them, or set `unreadable: skip` to go on without them."
+            "Repair or remove them, or set `on_error: skip` to go on without them."
         )
     lost = [fault for fault in faults if fault.severity != "note"]
     if len(lost) > tolerance.losses * clips:

@@ -52,7 +52,7 @@ def found(root: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_volumes_of_both_phases_and_of_some_moments_between(root):
-    scan = Acdc(every=2).scan(root)
+    scan = Acdc(frame_step=2).scan(root)
     assert scan.faults == ()
     mine = [clip for clip in scan.clips if clip.subject == "patient001"]
     assert [clip.sequence.removeprefix("patient001_SA_") for clip in mine] == ["ED", "ES", "cine_1", "cine_5"]
@@ -66,7 +66,7 @@ def test_volumes_of_both_phases_and_of_some_moments_between(root):
     for clip, moment in zip(mine, (0, 3, 1, 5), strict=True):
         pixels = Acdc().read(root, clip)
         np.testing.assert_array_equal(pixels.images[:, 0], windowed(cine[..., moment].transpose(2, 1, 0)))
-    assert len(Acdc(every=0).scan(root).clips) == 6
+    assert len(Acdc(frame_step=0).scan(root).clips) == 6
 
 
 def test_labels_go_by_their_names(root):

@@ -37,7 +37,7 @@ def faults(layout, root):
 
 def test_phases_come_from_the_table_and_labels_by_their_names(root, voxels):
     rows = {row["External code"]: row for row in csv.DictReader((root / TABLE).open())}
-    scan = Mnms(every=3).scan(root)
+    scan = Mnms(frame_step=3).scan(root)
     assert {clip.split for clip in scan.clips} == {"train", "val", "test"}
     for clip in scan.clips:
         if not clip.labelled:
@@ -59,7 +59,7 @@ def test_phases_come_from_the_table_and_labels_by_their_names(root, voxels):
 
 
 def test_the_views_and_the_split_of_the_second_challenge(second):
-    scan = Mnms2(every=0).scan(second)
+    scan = Mnms2(frame_step=0).scan(second)
     assert {clip.view for clip in scan.clips} == {"SA", "LA"}
     for clip in scan.clips:
         number = int(clip.subject)

@@ -26,7 +26,7 @@ def faults(root):
 
 
 def test_stacks_cines_and_labels_of_a_subject(root, voxels):
-    clips = {clip.sequence.partition("_")[2]: clip for clip in UkBiobank(every=4).scan(root).clips}
+    clips = {clip.sequence.partition("_")[2]: clip for clip in UkBiobank(frame_step=4).scan(root).clips}
     assert set(clips) == {
         "SA_ED", "SA_ES", "SA_cine_2", "SA_cine_6", "2CH_cine", "4CH_ED", "4CH_ES", "4CH_cine",
     }  # fmt: skip

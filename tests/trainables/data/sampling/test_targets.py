@@ -20,11 +20,11 @@ def test_labelled_is_the_store_itself():
 
 def test_ends_forget_the_masks_between_in_every_split():
     store = sequence_store(PHASES, 4, mask=np.arange(12), split=np.repeat([0, 1, 2], 4))
-    seen = targeted(store, "ends", None)
+    seen = targeted(store, "ed_es", None)
     assert list(np.flatnonzero(seen.index["mask"] >= 0)) == [0, 3, 4, 7, 8, 11]
     assert (store.index["mask"] >= 0).all()
     volumes = sequence_store(PHASES, 4, mask=np.arange(12), stack=1)
-    assert (targeted(volumes, "ends", None).index["mask"] >= 0).all()
+    assert (targeted(volumes, "ed_es", None).index["mask"] >= 0).all()
 
 
 def test_propagated_masks_fill_what_lies_between_but_never_in_the_test_split():

@@ -22,7 +22,7 @@ def test_every_file_is_read_and_every_fault_listed(echonet_root, tmp_path):
         assert str(root) not in str(report.faults[1])
         assert seen[-1] == ("checking", 7, 7)
         assert "1 damaged of 8 sequences" in report.refusal
-    lenient = dataclasses.replace(DataSettings(), unreadable="skip", tolerance=0.25)
+    lenient = dataclasses.replace(DataSettings(), on_error="skip", tolerance=0.25)
     assert check(lenient, root).refusal == ""
 
 

@@ -87,7 +87,7 @@ def test_no_identifier_is_stored_anywhere(root, tmp_path):
     torn, *_ = sorted((root / "Videos").iterdir())
     names = [path.stem.encode() for path in (root / "Videos").iterdir()]
     torn.write_bytes(torn.read_bytes()[:5000])
-    settings = dataclasses.replace(SETTINGS, unreadable="skip", tolerance=0.5)
+    settings = dataclasses.replace(SETTINGS, on_error="skip", tolerance=0.5)
     store = prepare(settings, root, tmp_path / "s", KEY)
     assert store.faults == {"unreadable sequence": 1}
     assert len(set(store.subjects)) == 7
@@ -129,7 +129,7 @@ class _Killed(BaseException):
 def test_a_killed_preparation_goes_on_where_it_was(root, tmp_path, at, monkeypatch):
     torn = sorted((root / "Videos").iterdir())[2]
     torn.write_bytes(torn.read_bytes()[:5000])
-    settings = dataclasses.replace(SETTINGS, unreadable="skip", tolerance=0.5)
+    settings = dataclasses.replace(SETTINGS, on_error="skip", tolerance=0.5)
     store = prepare(settings, root, tmp_path / "whole", KEY)
 
     def killed(what: str, done: int, total: int) -> None:
@@ -205,7 +205,7 @@ def test_an_unreadable_video_stops_with_one_message_that_names_it(root, tmp_path
         DataError, match=rf"1 damaged of 8 sequences\n  Videos/{torn.name}: cannot be decoded"
     ) as caught:
         prepare(SETTINGS, root, tmp_path / "s", KEY)
-    assert "unreadable: skip" in str(caught.value)
+    assert "on_error: skip" in str(caught.value)
     assert not any(path.is_dir() for path in (tmp_path / "s" / "frames").iterdir())
 
 

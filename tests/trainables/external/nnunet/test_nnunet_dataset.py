@@ -60,7 +60,7 @@ def test_an_unknown_spacing_is_one():
     index["spacing"] = np.nan
     case = cases_of(frames, np.arange(3), together=True)[0]
     assert image_of(dataclasses.replace(frames, index=index), case)[1] == (1.0, 1.0, 1.0)
-    assert image_of(targeted(frames, "ends", None), case)[1] == pytest.approx((0.65, 0.5, 0.8))
+    assert image_of(targeted(frames, "ed_es", None), case)[1] == pytest.approx((0.65, 0.5, 0.8))
 
 
 def test_time_is_mirrored_only_when_asked_for():

@@ -32,7 +32,7 @@ def settings_of(targets: str) -> DownstreamSettings:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not THERE, reason="nnunetv2 is not installed: make test-slow installs it")
-@pytest.mark.parametrize(("configuration", "targets"), [("2d", "ends"), ("3d_fullres", "labelled")])
+@pytest.mark.parametrize(("configuration", "targets"), [("2d", "ed_es"), ("3d_fullres", "labelled")])
 def test_it_trains_and_answers_on_the_stores_own_frames(store, tmp_path, configuration, targets):
     told = []
     runtime = LocalRuntime(on_report=lambda epoch, metrics: told.append((epoch, metrics)))
@@ -58,9 +58,9 @@ def test_it_trains_and_answers_on_the_stores_own_frames(store, tmp_path, configu
 @pytest.mark.skipif(THERE, reason="nnunetv2 is installed")
 def test_without_the_package_there_is_one_clear_error(store):
     with pytest.raises(UserError, match=r"needs the package nnunetv2: pip install 'pretext-study\[nnunet\]'"):
-        finetune(settings_of("ends"), NnUNet(), None, store, LocalRuntime(), seed=0)
+        finetune(settings_of("ed_es"), NnUNet(), None, store, LocalRuntime(), seed=0)
 
 
 def test_it_cannot_go_on_from_a_pretraining(store):
     with pytest.raises(UserError, match=r"nnunet starts from random weights; expected pretext\.method: random"):
-        finetune(settings_of("ends"), NnUNet(), {}, store, LocalRuntime(), seed=0)
+        finetune(settings_of("ed_es"), NnUNet(), {}, store, LocalRuntime(), seed=0)

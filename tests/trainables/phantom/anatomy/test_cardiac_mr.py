@@ -81,7 +81,7 @@ def test_the_readers_planes_are_those_of_the_files(ukbb):
 def test_volume_and_ejection_fraction_from_the_stack(tmp_path):
     settings = PhantomSettings(subjects=2, frames=8, size=128, slices=24, seed=4)
     PHANTOMS["acdc"].write(tmp_path, settings, None)
-    layout = Acdc(every=0)
+    layout = Acdc(frame_step=0)
     for clip in layout.scan(tmp_path).clips:
         number = {"patient001": 0, "patient002": 1}[clip.subject]
         exam = draw_examination(settings, f"acdc {number}", ("SA",))
