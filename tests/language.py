@@ -51,7 +51,9 @@ IMPERATIVE = _words(
 )
 """Verbs with which a class's docstring may not begin."""
 
-FRAGMENT = re.compile(r"(?i)^(of|as|likewise|the same|ditto|that|which|whose|where|whether|what|how|in|for|to|by)\b")
+FRAGMENT = re.compile(
+    r"(?i)^(of|as|likewise|the same|ditto|that|which|whose|where|whether|what|how|in|for|to|by)(?![\w-])"
+)
 VAGUE = re.compile(r"(?i)\b(likewise|as above|ditto)\b")
 FEWEST_WORDS = 4
 SECTION = re.compile(r"^\s*(Args|Attributes|Returns|Raises|Yields|Example|Examples|Note|Source|Sources):\s*$")

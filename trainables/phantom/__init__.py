@@ -33,11 +33,11 @@ from trainables.phantom.writers.ukbb import write_ukbb
 
 @dataclass(frozen=True)
 class Phantom:
-    """A kind of generated dataset.
+    """One kind of generated dataset.
 
     Attributes:
-        layout: that reads it.
-        write: puts it below a folder.
+        layout: layout class that reads the dataset.
+        write: function of (folder, settings, progress) that writes the dataset.
     """
 
     layout: type[Layout]
@@ -65,18 +65,18 @@ PHANTOMS: Registry[Phantom] = Registry(
 
 
 def phantom_form(layout: Layout, form: str | None) -> str:
-    """The name of the phantom that is written in a layout.
+    """Return the name of the phantom that is written in a layout.
 
     Args:
-        layout: that has to read it.
-        form: the one that is wanted; None for the layout's first.
+        layout: layout that will read the dataset.
+        form: name of the phantom; None for the layout's first one.
 
     Raises:
         UserError: the layout has no phantom, or none of this name.
     """
     forms = [name for name, phantom in PHANTOMS.items() if phantom.layout is type(layout)]
     if not forms:
-        raise UserError(f"there is no phantom of {layout.title}; give the path of a real dataset")
+        raise UserError(f"data.phantom: no phantom exists for {layout.title}. Fix: set `path` to a real dataset.")
     if form is not None and form not in forms:
         raise UserError(f"{layout.title} has no phantom '{form}'{did_you_mean(form, forms)}")
     return form or forms[0]

@@ -1,4 +1,4 @@
-"""How many phantom patients, and of what kind."""
+"""Settings of a generated dataset."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PhantomSettings:
-    """A generated dataset.
+    """Size and randomness of a generated dataset.
 
     Attributes:
         subjects: number of patients, from 1 up.
-        frames: in each video, from 8 up; they span one to one and a half heartbeats.
-        size: side of the images in pixels, from 32 up (112 as EchoNet-Dynamic).
-        slices: of a volume, from 4 up.
-        seed: names everything random; the same seed gives the same files.
-        fractions: of the subjects in train, val and test, where the layout comes with a split.
-        form: which of the layout's phantoms ("decathlon_liver"); None for its first.
+        frames: frames per video, from 8 up; they span one to one and a half heartbeats.
+        size: side of the images in pixels, from 32 up; the default 112 is EchoNet-Dynamic's.
+        slices: slices per volume, from 4 up.
+        seed: seed of everything random; equal seeds give equal files.
+        fractions: fractions of subjects in train, val and test, where the layout has a split.
+        form: name of the phantom, such as "decathlon_liver"; None for the layout's first one.
     """
 
     subjects: int = 300

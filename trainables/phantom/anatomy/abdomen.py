@@ -18,7 +18,7 @@ from trainables.phantom.settings import PhantomSettings
 
 LABELS = {"liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}
 EXTENT = (400.0, 400.0, 220.0)
-"""Of the volume in mm."""
+"""Size of the volume in mm."""
 
 Sequence = Literal["T1DUAL", "T2SPIR"]
 
@@ -52,13 +52,13 @@ _TISSUES: dict[str, tuple[float, float, float]] = {  # water in T1, fat in T1, T
 
 
 def draw_abdomen(settings: PhantomSettings, name: str, sequence: Sequence) -> Volume:
-    """The abdomen of the patient called `name`; labels as `LABELS`.
+    """Generate one patient's abdomen; label values are `LABELS`.
 
     The two sequences are two breath-holds of the same patient, so that their organs lie some millimetres apart.
 
     Args:
-        settings: the size and the slices.
-        name: of the patient.
+        settings: image size, number of slices and seed.
+        name: patient identifier, which determines the anatomy.
         sequence: "T1DUAL" has two channels, in phase and out of phase; "T2SPIR" has one. Arbitrary units.
     """
     rng = numpy_generator(settings.seed, "abdomen", name)
@@ -83,7 +83,7 @@ def _labels(space: Space, body: Body) -> np.ndarray:
 
 
 def _organs(space: Space, rng: np.random.Generator) -> Body:
-    """The whole upper abdomen, from the wall to the organs; what lies in front is painted later."""
+    """Paint the upper abdomen from the wall to the organs; later tissues cover earlier ones."""
     uniform, body = rng.uniform, Body(space, "air")
     wide, deep = uniform(145, 182), uniform(102, 128)
     trunk = space.ellipsoid((0, 0, 0), (wide, deep, 3000), 2.4)
@@ -113,12 +113,12 @@ class Room:
     deep: float
 
     def at(self, x: float, y: float, z: float) -> Point:
-        """A place: shares of the half width (positive to the right) and half depth (to the front), and mm in z."""
+        """Return a point from fractions of half width (positive right) and half depth (positive front), and z in mm."""
         return x * self.wide, y * self.deep, z
 
 
 def _wall(space: Space, body: Body, within: np.ndarray, rng: np.random.Generator) -> None:
-    """Muscle, and ribs that run slantwise through it."""
+    """Paint muscle, and ribs that run obliquely through it."""
     body.paint("muscle", within)
     wave = np.sin(11 * np.arctan2(space.y, space.x) + 0.16 * np.abs(space.x) + 0.17 * space.z + rng.uniform(0, 6))
     body.paint("marrow", within & (wave > 0.72) & (space.z > -70 + 0.5 * space.y))
@@ -126,13 +126,13 @@ def _wall(space: Space, body: Body, within: np.ndarray, rng: np.random.Generator
 
 
 def _dome(space: Space, room: Room, side: int, top: float) -> np.ndarray:
-    """Depth below one half of the diaphragm, whose highest place is at `top` mm."""
+    """Return the depth below one half of the diaphragm, whose dome is at `top` mm."""
     centre = room.at(0.5 * side, -0.02, -18)
     return space.ellipsoid(centre, (0.55 * room.wide, 1.06 * room.deep, top + 18), 2.4)
 
 
 def _lungs(space: Space, body: Body, inside: np.ndarray, room: Room, top: float) -> None:
-    """Lungs above the diaphragm, and the lower wall of the heart."""
+    """Paint lungs above the diaphragm, and the lower wall of the heart."""
     below = np.maximum(_dome(space, room, 1, top), _dome(space, room, -1, top - 8))
     body.paint("lung", inside & (below < 0) & (space.z > 20))
     heart = space.ellipsoid(room.at(-0.2, 0.38, top + 18), (0.46 * room.wide, 0.42 * room.deep, 38))
@@ -140,7 +140,7 @@ def _lungs(space: Space, body: Body, inside: np.ndarray, room: Room, top: float)
 
 
 def _liver(space: Space, body: Body, inside: np.ndarray, room: Room, top: float, rng: np.random.Generator) -> None:
-    """Both lobes, their vessels and the gallbladder."""
+    """Paint both liver lobes, their vessels and the gallbladder."""
     uniform = rng.uniform
     right = _dome(space, room, 1, top) - 1.5
     reach = uniform(0.35, 0.75)
@@ -171,7 +171,7 @@ def _liver(space: Space, body: Body, inside: np.ndarray, room: Room, top: float,
 
 
 def _left_side(space: Space, body: Body, inside: np.ndarray, room: Room, rng: np.random.Generator) -> None:
-    """Spleen, stomach and pancreas."""
+    """Paint spleen, stomach and pancreas."""
     uniform = rng.uniform
     large = uniform(0.85, 1.25)
     place = room.at(uniform(-0.72, -0.64), uniform(-0.5, -0.38), uniform(18, 36))
@@ -190,7 +190,7 @@ def _left_side(space: Space, body: Body, inside: np.ndarray, room: Room, rng: np
 
 
 def _bowel(space: Space, body: Body, inside: np.ndarray, room: Room, rng: np.random.Generator) -> None:
-    """Loops below the liver and the stomach."""
+    """Paint bowel loops below the liver and the stomach."""
     uniform = rng.uniform
     free = inside & body.where("fat")
     for _ in range(16):
@@ -202,7 +202,7 @@ def _bowel(space: Space, body: Body, inside: np.ndarray, room: Room, rng: np.ran
 
 
 def _kidney(space: Space, body: Body, place: Point, side: int, rng: np.random.Generator) -> None:
-    """One kidney in its fat: cortex, pyramids, and the sinus that opens towards the spine."""
+    """Paint one kidney in its fat: cortex, pyramids, and the sinus that opens towards the spine."""
     uniform = rng.uniform
     radii = (uniform(24, 30), uniform(25, 32), uniform(46, 58))
     lean = dataclasses.replace(space, x=space.x - np.float32(side * -0.15) * (space.z - np.float32(place[2])))
@@ -219,7 +219,7 @@ def _kidney(space: Space, body: Body, place: Point, side: int, rng: np.random.Ge
 
 
 def _midline(space: Space, body: Body, room: Room, rng: np.random.Generator) -> None:
-    """Spine with its discs and canal, the muscles beside it, and the two great vessels."""
+    """Paint the spine with discs and canal, the adjacent muscles, and the two great vessels."""
     uniform = rng.uniform
     front = -0.5 * room.deep + uniform(-6, 4)
     for side in (-1, 1):
@@ -241,7 +241,7 @@ def _midline(space: Space, body: Body, room: Room, rng: np.random.Generator) -> 
 
 
 def _dual(space: Space, body: Body, steatosis: float, rng: np.random.Generator) -> np.ndarray:
-    """In phase water and fat add, out of phase they cancel, which leaves dark lines where they meet."""
+    """Return in-phase and out-of-phase images: water and fat add or cancel, with dark lines at their borders."""
     scan = draw_scan(rng, blur=(0.7, 1.3), noise=(0.012, 0.04))
     water = {tissue: values[0] * rng.uniform(0.88, 1.12) for tissue, values in _TISSUES.items()}
     fat = {tissue: values[1] * rng.uniform(0.88, 1.12) for tissue, values in _TISSUES.items()}

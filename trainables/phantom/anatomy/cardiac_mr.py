@@ -1,4 +1,4 @@
-"""One phantom patient's cardiac MR: a short-axis stack and long-axis planes over a heartbeat, with the truth."""
+"""Cardiac MR of one phantom patient: short-axis stack and long-axis planes over a heartbeat, with reference labels."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _THROUGH = (-0.33, 0.0, 0.33)  # where a slice is sampled across its thickness, 
 
 @dataclass(frozen=True)
 class ViewPlane:
-    """The images of one view.
+    """Cine images of one view.
 
     Attributes:
-        planes: `(n, 3, 3)` where each slice lies, as the readers' `Pixels.planes`.
-        images: uint16 `(T, n, S, S)`.
-        labels: uint8 `(T, n, S, S)`, indices into `heart.STRUCTURES`.
-        thickness: of a slice, mm.
-        step: from one slice to the next, `(3,)` mm.
+        planes: position and axes of each slice `(n, 3, 3)`, as the readers' `Pixels.planes`.
+        images: pixel values, uint16 `(T, n, S, S)`.
+        labels: label values, uint8 `(T, n, S, S)`, indices into `heart.STRUCTURES`.
+        thickness: slice thickness in mm.
+        step: vector from one slice to the next `(3,)` in mm.
     """
 
     planes: np.ndarray
@@ -40,7 +40,7 @@ class ViewPlane:
 
     @property
     def affine(self) -> np.ndarray:
-        """From (column, row, slice) to the NIfTI standard's world (right, front, head), mm."""
+        """Affine from (column, row, slice) to NIfTI world coordinates (right, anterior, superior) in mm."""
         matrix = np.eye(4)
         matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = self.planes[0, 2], self.planes[0, 1], self.step
         matrix[:3, 3] = self.planes[0, 0]
@@ -50,12 +50,12 @@ class ViewPlane:
 
 @dataclass(frozen=True)
 class Examination:
-    """A patient's images.
+    """Imaging examination of one patient.
 
     Attributes:
-        heart: what was imaged.
-        views: by name; end-diastole is the first moment.
-        end_systole: moment of the smallest left ventricle.
+        heart: anatomy that was imaged.
+        views: images by view name; end-diastole is the first frame.
+        end_systole: frame with the smallest left ventricle.
     """
 
     heart: Heart
@@ -69,13 +69,13 @@ class Examination:
 
     @property
     def ejection_fraction(self) -> float:
-        """In percent."""
+        """Ejection fraction in percent."""
         diastolic, systolic = self.volumes
         return 100 * (diastolic - systolic) / diastolic
 
 
 def draw_examination(settings: PhantomSettings, name: str, views: tuple[str, ...] = VIEWS) -> Examination:
-    """The examination of the patient called `name`: `settings.slices` short-axis slices, `settings.frames` moments."""
+    """Generate one patient's examination with `settings.slices` short-axis slices and `settings.frames` frames."""
     heart = draw_heart(numpy_generator(settings.seed, "mr heart", name))
     rng = numpy_generator(settings.seed, "mr scanner", name)
     chest, contraction = draw_chest(rng), beat(settings.frames, 1.0, 0.0, rng.uniform(0.33, 0.42))
@@ -94,7 +94,7 @@ def draw_examination(settings: PhantomSettings, name: str, views: tuple[str, ...
 def view_planes(
     heart: Heart, view: str, settings: PhantomSettings, pixel: float, jitter: np.ndarray
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """Where a view's slices lie, their thickness and the step between them, as an operator plans them.
+    """Return a view's slice planes, slice thickness and step, as an operator plans them.
 
     The short axis runs from beyond the base to beyond the apex across the long axis; the four-chamber plane holds the
     long axis and the right ventricle; the two-chamber plane holds the long axis and stands across that.
@@ -122,7 +122,7 @@ def view_planes(
 
 
 def sampled(plane: np.ndarray, size: int, off: np.ndarray | float = 0.0) -> np.ndarray:
-    """Places `(size, size, 3)` of a plane's pixels, moved by `off`."""
+    """Return the positions `(size, size, 3)` of a plane's pixels, shifted by `off`."""
     grid = np.arange(size)
     return np.asarray(plane[0] + off + grid[:, None, None] * plane[1] + grid[None, :, None] * plane[2])
 
@@ -162,6 +162,6 @@ def _images(
 
 
 def _layer(heart: Heart, chest: Chest, points: np.ndarray) -> tuple[np.ndarray, Spots, np.ndarray]:
-    """What no moment changes of a layer: the points that the heart may reach, their places in it, the body's signal."""
+    """Return a layer's static parts: points near the heart, their positions in it, and the body's signal."""
     near = heart.near(points)
     return near, heart.locate(points[near]), chest.signal(points)

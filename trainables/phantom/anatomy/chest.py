@@ -1,4 +1,4 @@
-"""What lies around a heart: chest wall with ribs, lungs, mediastinum, liver, stomach and spleen.
+"""Anatomy around the heart: chest wall with ribs, lungs, mediastinum, liver, stomach and spleen.
 
 Points as in `heart`. Signals are those of a balanced steady-state cine, 1 for the brightest blood; fat's has the other
 sign, because at its echo time fat is opposed to water, so that where the two meet in a voxel they cancel to the black
@@ -21,11 +21,11 @@ class Chest:
 
     Attributes:
         size: half width and half depth of the chest, mm.
-        centre: of the chest.
+        centre: centre of the chest in mm.
         fat: thickness of the fat under the skin, mm.
         diaphragm: height of the left dome's top; the right one's lies 12 mm higher.
-        waves: `(n, 3)` radians a mm, whose sum tells vessels and lobules.
-        phases: of the waves, `(n,)`.
+        waves: wave vectors `(n, 3)` in radians per mm, whose sum places vessels and lobules.
+        phases: phases of the waves `(n,)` in radians.
     """
 
     size: tuple[float, float]
@@ -36,7 +36,7 @@ class Chest:
     phases: np.ndarray
 
     def signal(self, points: np.ndarray) -> np.ndarray:
-        """Of each point `(..., 3)`, float32."""
+        """Return the MR signal at points `(..., 3)`, float32."""
         x, y, z = ((points[..., axis] - self.centre[axis]).astype(np.float32) for axis in range(3))
         pattern = self._pattern(points)
         wide, deep = self.size
@@ -75,7 +75,7 @@ class Chest:
         signal[stomach] = np.where(y < -0.45 * half, _GAS, 0.5)[stomach]
 
     def _add_back(self, signal: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
-        """Spine with its cord, muscles beside it, the descending aorta and the gullet in front of it."""
+        """Add the spine with its cord, adjacent muscles, the descending aorta and the oesophagus."""
         spine = 0.56 * self.size[1]
         beside = (np.abs(np.abs(x) - 32) < 22) & (np.abs(y - spine - 24) < 20)
         signal[beside] = MUSCLE
@@ -89,13 +89,13 @@ class Chest:
             signal[off < radius] = inner
 
     def _pattern(self, points: np.ndarray) -> np.ndarray:
-        """An irregular field around 0 with a standard deviation of 1."""
+        """Return an irregular field with mean 0 and standard deviation 1."""
         turns = points.astype(np.float32) @ self.waves.T.astype(np.float32) + self.phases.astype(np.float32)
         return np.asarray(np.cos(turns).sum(axis=-1) * np.float32(np.sqrt(2 / len(self.phases))))
 
 
 def draw_chest(rng: np.random.Generator) -> Chest:
-    """A chest as patients differ."""
+    """Draw the chest of a random patient."""
     uniform = rng.uniform
     waves = rng.normal(size=(7, 3))
     waves *= (2 * np.pi / uniform(22, 50, 7) / np.linalg.norm(waves, axis=1))[:, None]

@@ -24,16 +24,16 @@ _AORTA = (12.0, 0.35, -0.5)  # radius in mm; its root across the base, shares of
 
 @dataclass(frozen=True)
 class Spots:
-    """Points as the heart sees them, each `(n,)` float32.
+    """Points in the heart's coordinates, each `(n,)` float32.
 
     Attributes:
-        t: height above the apex, mm.
-        x: across the long axis, towards the right ventricle.
-        y: across both, along the septum, towards the diaphragm.
-        angle: about the long axis, from x to y.
-        motion: of the wall there, share of the heart's.
-        away: from the long axis.
-        z: height in the body.
+        t: height above the apex in mm.
+        x: offset across the long axis towards the right ventricle in mm.
+        y: offset along the septum towards the diaphragm in mm.
+        angle: angle about the long axis from x to y in radians.
+        motion: wall motion at the point as a fraction of the heart's.
+        away: distance from the long axis in mm.
+        z: height in the body in mm.
     """
 
     t: np.ndarray
@@ -47,16 +47,16 @@ class Spots:
 
 @dataclass(frozen=True)
 class Heart:
-    """One patient's heart.
+    """Three-dimensional heart of one patient.
 
     Attributes:
         axis: unit vector from the base to the apex.
         side: unit vector across it, from the left ventricle towards the right one.
-        length: of the left ventricle's cavity at end-diastole, mm.
-        radius: of its base at end-diastole, mm.
+        length: length of the left ventricle's cavity at end-diastole in mm.
+        radius: radius of the cavity's base at end-diastole in mm.
         wall: thickness of the myocardium at the base at end-diastole, mm; 0.6 of it at the apex.
-        shortening: of the length at end-systole, share.
-        narrowing: of the radius at end-systole, share.
+        shortening: fraction by which the length shrinks at end-systole.
+        narrowing: fraction by which the radius shrinks at end-systole.
         sluggish: a part of the wall that moves less: (angle about the axis, its width in radians, share lost).
         right: the right ventricle's depth from the septum in mm, its half height along the septum as share of the left
             ventricle's outer radius, and its length as share of the left's.
@@ -91,11 +91,11 @@ class Heart:
         return np.asarray(self.axis * self.length / 2)
 
     def volume(self, contraction: float) -> float:
-        """Of the left ventricle's cavity in mL, 0 <= `contraction` <= 1, by integrating its outline."""
+        """Return the left ventricle's cavity volume in mL at a `contraction` in [0, 1], by integration."""
         return 2 / 3 * np.pi * self._square(contraction) * self._length(contraction) / 1000
 
     def thickness(self, contraction: float) -> float:
-        """Of the myocardium at the base in mm: so much that its volume is that of end-diastole."""
+        """Return the myocardial thickness at the base in mm that keeps the wall's volume constant."""
         length, square, radius = (f(contraction) for f in (self._length, self._square, self._mean))
         rest = (self._mean(0.0) * 2 + self.wall) * self.wall + self._square(0.0)
         muscle = rest * (self.length + 0.6 * self.wall) - self._square(0.0) * self.length
@@ -107,7 +107,7 @@ class Heart:
         return wall
 
     def locate(self, points: np.ndarray) -> Spots:
-        """Points `(n, 3)` in the heart's coordinates."""
+        """Return points `(n, 3)` in the heart's coordinates."""
         places = points @ np.stack([self.axis, self.side, self.third], axis=1)
         t, x, y = (np.ascontiguousarray(column, np.float32) for column in places.T)
         t = np.float32(self.length) - t
@@ -115,18 +115,18 @@ class Heart:
         return Spots(t, x, y, angle, self._motion(angle), np.hypot(x, y), points[:, 2].astype(np.float32))
 
     def near(self, points: np.ndarray) -> np.ndarray:
-        """Whether the heart with its fat may reach points `(..., 3)` at any moment."""
+        """Return a mask of the points `(..., 3)` that the heart with its fat can reach in any frame."""
         reach = max(self.length, 2 * self.radius + self.right[0]) / 2 + max(self.atria) / 2 + self.wall + 25
         off = points - self.axis * (self.length - max(self.atria)) / 2 - self.side * self.right[0] / 2
         return np.asarray(np.einsum("...i,...i", off, off) < reach**2)
 
     def labels(self, points: np.ndarray, contraction: float) -> np.ndarray:
-        """Structure of each point `(..., 3)`, uint8 indices into STRUCTURES."""
+        """Return the structure of each point `(..., 3)` as uint8 indices into STRUCTURES."""
         spots = self.locate(points.reshape(-1, 3))
         return self.seen(spots, contraction, np.zeros(len(spots.t), np.float32))[0].reshape(points.shape[:-1])
 
     def seen(self, spots: Spots, contraction: float, still: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Structure (uint8) and signal (float32) of each spot, `(n,)`; the body's signal is `still`."""
+        """Return structure (uint8) and signal (float32) of each spot `(n,)`; `still` is the body's signal."""
         t, x, y = spots.t, spots.x, spots.y
         length, wall = self._length(contraction), self.thickness(contraction)
         radius = np.float32(self.radius) * (1 - np.float32(self.narrowing * contraction) * spots.motion)
@@ -158,7 +158,7 @@ class Heart:
         return labels, signal
 
     def _right_ventricle(self, spots: Spots, contraction: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Levels of the cavity, its wall and the fat around: up to 1 within. A half moon that leans on the septum.
+        """Return levels of the right ventricle's cavity, wall and fat, up to 1 inside: a crescent on the septum.
 
         Its free wall moves towards the septum; its lower corner is sharper than its upper one.
         """
@@ -182,7 +182,7 @@ class Heart:
         return levels[0], levels[1], levels[2]
 
     def _add_atria(self, spots: Spots, contraction: float, labels: np.ndarray, signal: np.ndarray) -> None:
-        """The atria fill as the base moves away from their roofs; a thin wall parts them. The aorta leaves in front."""
+        """Return the atria and the aorta: the atria fill as the base moves away from their roofs."""
         t, x, y = spots.t, spots.x, spots.y
         length, outer = self._length(contraction), self.radius + self.wall
         above = t > length
@@ -212,34 +212,34 @@ class Heart:
         return self.length * (1 - self.shortening * contraction)
 
     def _motion(self, angle: np.ndarray) -> np.ndarray:
-        """Of the wall at angles about the axis, share of the heart's, float32."""
+        """Return the wall motion at angles about the axis as fractions of the heart's, float32."""
         place, width, lost = self.sluggish
         off = (angle - np.float32(place - np.pi)) % np.float32(2 * np.pi) - np.float32(np.pi)
         return np.asarray(1 - np.float32(lost) * np.exp(-np.square(off / np.float32(width))), np.float32)
 
     @cached_property
     def _motions(self) -> tuple[float, float]:
-        """Mean of the wall's motion around the axis, and mean of its square."""
+        """Return the mean wall motion around the axis, and the mean of its square."""
         motion = self._motion((np.arange(400) + 0.5) / 400 * 2 * np.pi).astype(np.float64)
         return float(motion.mean()), float(np.square(motion).mean())
 
     def _mean(self, contraction: float) -> float:
-        """Radius of the base, averaged around the axis."""
+        """Return the radius of the base, averaged around the axis."""
         return self.radius * (1 - self.narrowing * contraction * self._motions[0])
 
     def _square(self, contraction: float) -> float:
-        """Its square, averaged around the axis."""
+        """Return the squared radius of the base, averaged around the axis."""
         inward = self.narrowing * contraction
         return self.radius**2 * (1 - 2 * inward * self._motions[0] + inward**2 * self._motions[1])
 
 
 def _dome(share: np.ndarray) -> np.ndarray:
-    """Radius of half an ellipsoid at a share of its height from its tip, 0 below the tip."""
+    """Return the radius of half an ellipsoid at a fraction of its height from the tip, 0 below the tip."""
     return np.asarray(np.sqrt(1 - np.square(1 - np.clip(share, 0, 1))))
 
 
 def draw_heart(rng: np.random.Generator) -> Heart:
-    """A heart as patients differ: size, tilt, wall, ejection fraction, regional motion."""
+    """Draw the heart of a random patient: size, tilt, wall, ejection fraction, regional motion."""
     uniform = rng.uniform
     axis = np.array([0.62, -0.52, -0.55]) + rng.normal(0, 0.08, 3)
     axis /= np.linalg.norm(axis)

@@ -14,7 +14,7 @@ from trainables.phantom.settings import PhantomSettings
 
 PERIPHERAL, TRANSITION = 1, 2
 EXTENT = (192.0, 192.0, 72.0)
-"""Of the volume in mm: 320 x 320 x 20 voxels of 0.6 x 0.6 x 3.6 mm, as published, have it."""
+"""Size of the volume in mm: 320 x 320 x 20 voxels of 0.6 x 0.6 x 3.6 mm, as in the published dataset."""
 
 _FINE = (32, 32, 10)  # knots of what winds through the fat: some 6 mm apart
 
@@ -59,7 +59,7 @@ _ADC = {  # 10^-6 mm^2/s
 
 
 def draw_pelvis(settings: PhantomSettings, name: str) -> Volume:
-    """The pelvis of the patient called `name`, channel 0 T2 and 1 ADC; labels 1 peripheral and 2 transition zone.
+    """Generate one patient's pelvis: channel 0 T2, channel 1 ADC; labels 1 peripheral and 2 transition zone.
 
     T2 is in arbitrary units (fat around 500), ADC in 10^-6 mm^2/s.
     """
@@ -80,7 +80,7 @@ def draw_pelvis(settings: PhantomSettings, name: str) -> Volume:
 
 
 def _surroundings(space: Space, rng: np.random.Generator) -> Body:
-    """Fat, muscles, bones and bladder."""
+    """Paint fat, muscles, bones and bladder."""
     uniform, body = rng.uniform, Body(space, "fat")
     wide = uniform(0.93, 1.08)
     across = np.abs(space.x) / np.float32(wide)
@@ -113,7 +113,7 @@ def _surroundings(space: Space, rng: np.random.Generator) -> Body:
 
 
 def _prostate(space: Space, body: Body, half: Point, rng: np.random.Generator) -> np.ndarray:
-    """Paint the gland, its zones and the seminal vesicles; gives the mask of the gland."""
+    """Paint the gland, its zones and the seminal vesicles; return the mask of the gland."""
     uniform = rng.uniform
     for side in (-1, 1):
         ends = [(side * 3.0, -half[1] * 0.7, half[2] * 0.9), (side * uniform(20, 27), -half[1] - 2, half[2] + 8)]
@@ -141,7 +141,7 @@ def _prostate(space: Space, body: Body, half: Point, rng: np.random.Generator) -
 
 
 def _tumours(space: Space, half: Point, rng: np.random.Generator) -> np.ndarray:
-    """Mask of up to two dark foci at the back of the gland."""
+    """Return the mask of up to two dark foci at the back of the gland."""
     mask: np.ndarray = np.zeros(space.shape, bool)
     for _ in range(int(rng.choice([0, 1, 1, 2]))):
         angle, radius = rng.uniform(-1.3, 1.3), rng.uniform(3, 6)
@@ -166,7 +166,7 @@ def _rectum(space: Space, body: Body, depth: float, rng: np.random.Generator) ->
 
 
 def _nodules(space: Space, body: Body, half: Point, rng: np.random.Generator) -> np.ndarray:
-    """Factor on the signal `(x, y, z)`: the transition zone's nodules, bright or dark with dark rims."""
+    """Return a factor on the signal `(x, y, z)` for nodules of the transition zone with dark rims."""
     factor = np.ones(space.shape, np.float32)
     zone = body.where("transition")
     for _ in range(int(rng.integers(4, 14))):
@@ -183,7 +183,7 @@ def _nodules(space: Space, body: Body, half: Point, rng: np.random.Generator) ->
 
 
 def _image(space: Space, body: Body, nodules: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """T2 weighted, arbitrary units."""
+    """Return the T2-weighted image in arbitrary units."""
     scan = draw_scan(rng, blur=(0.4, 0.8), noise=(0.015, 0.05))
     levels = {tissue: level * rng.uniform(0.88, 1.12) for tissue, level in _T2.items()}
     levels["peripheral"] *= rng.uniform(0.65, 1.1)
@@ -199,7 +199,7 @@ def _image(space: Space, body: Body, nodules: np.ndarray, rng: np.random.Generat
 
 
 def _diffusion(space: Space, body: Body, nodules: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """ADC in 10^-6 mm^2/s: coarser than T2, noisy, and bent where gas disturbs the field."""
+    """Return ADC in 10^-6 mm^2/s: coarser than T2, noisy, and distorted near gas."""
     scan = draw_scan(rng, blur=(1.1, 1.9), noise=(0.02, 0.05))
     levels = {tissue: level * rng.uniform(0.9, 1.1) for tissue, level in _ADC.items()}
     signal = body.signal(levels) * nodules**0.4

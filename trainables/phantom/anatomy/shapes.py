@@ -16,26 +16,26 @@ SIMPSON_DISCS = 20
 
 @dataclass(frozen=True)
 class Heart:
-    """One patient's heart in one view.
+    """Two-dimensional heart of one patient in one view; lengths are fractions of the image's side.
 
     Attributes:
-        view: "4CH" has a right heart, "2CH" has none.
-        apex: (x, y) of the endocardial apex.
-        tilt: of the long axis from vertical, radians, positive towards the image's right.
-        length: of the long axis at end-diastole.
+        view: "4CH" with a right heart, or "2CH" without one.
+        apex: position (x, y) of the endocardial apex.
+        tilt: angle of the long axis from vertical in radians, positive towards the image's right.
+        length: length of the long axis at end-diastole.
         width: largest half width at end-diastole.
         sharpness: exponent of the apical cap; 2 is an ellipse, higher is blunter.
-        taper: share by which the base is narrower than the widest place.
-        bend: sideways bow of the long axis, share of the length.
-        bumps: papillary muscles, each (side -1 | 1, s, height as share of the width, extent in s).
+        taper: fraction by which the base is narrower than the widest place.
+        bend: lateral bow of the long axis as a fraction of the length.
+        bumps: papillary muscles, each (side -1 | 1, s, height as a fraction of the width, extent in s).
         wall: thickness of the myocardium at end-diastole.
-        shortening: of the long axis at end-systole, share.
-        narrowing: of the widths at end-systole, share.
-        sluggish: a wall region that moves less: (side, s, extent in s, share of the motion lost).
+        shortening: fraction by which the long axis shrinks at end-systole.
+        narrowing: fraction by which the widths shrink at end-systole.
+        sluggish: wall region with reduced motion: (side, s, extent in s, fraction of the motion lost).
         atrium: (depth, half width) of the left atrium at end-systole.
         right: (half width of the right ventricle, its upper end in s, half width of the right atrium).
-        contraction: `(T,)`, 0 at end-diastole and 1 at end-systole.
-        sway: `(T, 2)` motion of the whole heart, x and y.
+        contraction: contraction by frame `(T,)`, 0 at end-diastole and 1 at end-systole.
+        sway: translation of the heart by frame `(T, 2)`, x and y.
     """
 
     view: str
@@ -57,15 +57,15 @@ class Heart:
     sway: np.ndarray
 
     def lengths(self) -> np.ndarray:
-        """Of the long axis, `(T,)`."""
+        """Length of the long axis by frame `(T,)`."""
         return np.asarray(self.length * (1 - self.shortening * self.contraction))
 
     def walls(self) -> np.ndarray:
-        """Thickness of the myocardium `(T,)`; it thickens as the cavity empties."""
+        """Thickness of the myocardium by frame `(T,)`; it grows as the cavity empties."""
         return np.asarray(self.wall * (1 + 0.9 * self.narrowing * self.contraction))
 
     def half_width(self, s: np.ndarray, side: int, frame: int) -> np.ndarray:
-        """Distance of the endocardium from the bowed long axis at places `s` in [0, 1], on side -1 or 1."""
+        """Return the distance of the endocardium from the long axis at `s` in [0, 1], on side -1 or 1."""
         s = np.clip(s, 0, 1)
         squeeze = self.contraction[frame]
         cap = np.sqrt(1 - (1 - s) ** (self.sharpness - 0.3 * squeeze))
@@ -79,35 +79,35 @@ class Heart:
         return np.asarray(width)
 
     def middle(self, s: np.ndarray) -> np.ndarray:
-        """Sideways offset of the bowed long axis at `s`."""
+        """Return the lateral offset of the bowed long axis at `s`."""
         return np.asarray(self.bend * self.length * 4 * s * (1 - s))
 
     def place(self, u: np.ndarray, along: np.ndarray, frame: int) -> np.ndarray:
-        """Heart coordinates (both lengths) to image coordinates `(..., 2)`."""
+        """Convert heart coordinates (both lengths) to image coordinates `(..., 2)`."""
         sin, cos = np.sin(self.tilt), np.cos(self.tilt)
         x = self.apex[0] + self.sway[frame, 0] + u * cos + along * sin
         y = self.apex[1] + self.sway[frame, 1] - u * sin + along * cos
         return np.stack([x, y], axis=-1)
 
     def chords(self, s: np.ndarray, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Left and right ends of the left ventricle's chords at `s`, each `(len(s), 2)`."""
+        """Return the left and right ends of the left ventricle's chords at `s`, each `(len(s), 2)`."""
         along, middle = s * self.lengths()[frame], self.middle(s)
         left = self.place(middle - self.half_width(s, -1, frame), along, frame)
         return left, self.place(middle + self.half_width(s, 1, frame), along, frame)
 
     def volume(self, frame: int) -> float:
-        """Of the left ventricle by Simpson's discs from this view alone, in cubes of the image's side."""
+        """Return the left ventricle's volume by Simpson's discs from this view, in cubes of the image's side."""
         s = (np.arange(SIMPSON_DISCS) + 0.5) / SIMPSON_DISCS
         diameter = self.half_width(s, -1, frame) + self.half_width(s, 1, frame)
         return float(np.pi / 4 * np.square(diameter).sum() * self.lengths()[frame] / SIMPSON_DISCS)
 
     def left_ventricle(self, frame: int) -> np.ndarray:
-        """Endocardial outline `(points, 2)`, closed across the mitral valve."""
+        """Return the endocardial outline `(points, 2)`, closed across the mitral valve."""
         left, right = self.chords(_OUTLINE, frame)
         return np.concatenate([left, right[::-1]])
 
     def epicardium(self, frame: int) -> np.ndarray:
-        """Outer outline of the myocardium `(points, 2)`, open at the base like the cavity."""
+        """Return the outer outline of the myocardium `(points, 2)`, open at the base."""
         length, wall = self.lengths()[frame], self.walls()[frame]
         along = -0.8 * wall + _OUTLINE * (length + 0.8 * wall)
         s = np.clip(along / length, 0, 1)
@@ -118,7 +118,7 @@ class Heart:
         return np.concatenate([left, right[::-1]])
 
     def left_atrium(self, frame: int) -> np.ndarray:
-        """Outline of the left atrium `(points, 2)`; its roof stays while the valve moves, so it fills in systole."""
+        """Return the outline of the left atrium `(points, 2)`; its roof is fixed, so it fills in systole."""
         top = self.lengths()[frame]
         bottom = self.length * (1 - self.shortening) + self.atrium[0]
         share = 1 - 0.25 * (1 - self.contraction[frame])
@@ -126,7 +126,7 @@ class Heart:
         return self._pouch(frame, top, bottom, mouth=mouth, half=self.atrium[1] * share, centre=0.0)
 
     def right_ventricle(self, frame: int) -> np.ndarray:
-        """Outline of the right ventricle `(points, 2)`, a wedge beside the septum."""
+        """Return the outline of the right ventricle `(points, 2)`, a wedge at the septum."""
         half, upper, _ = self.right
         length, squeeze = self.lengths()[frame], self.contraction[frame]
         s = np.linspace(upper, 0.98, 20)
@@ -138,7 +138,7 @@ class Heart:
         return np.concatenate([inner, outer[::-1]])
 
     def right_atrium(self, frame: int) -> np.ndarray:
-        """Outline of the right atrium `(points, 2)`, below the right ventricle."""
+        """Return the outline of the right atrium `(points, 2)`, below the right ventricle."""
         half, _, atrium = self.right
         top = self.lengths()[frame]
         bottom = self.length * (1 - self.shortening) + 0.85 * self.atrium[0]
@@ -158,7 +158,7 @@ class Heart:
         return np.concatenate([left, right[::-1]])
 
     def leaflets(self, frame: int) -> list[np.ndarray]:
-        """The two mitral leaflets as `(points, 2)` lines: closed in systole, open towards the apex in diastole."""
+        """Return both mitral leaflets as lines `(points, 2)`, closed in systole and open in diastole."""
         length, squeeze = self.lengths()[frame], self.contraction[frame]
         opening = 1 - min(1.0, squeeze / 0.35)
         lines = []
@@ -173,7 +173,7 @@ class Heart:
         return lines
 
     def covers(self, x: np.ndarray, y: np.ndarray, frame: int) -> np.ndarray:
-        """Whether points of the image (in shares of its side) lie in the left ventricle."""
+        """Return a mask of the image points (in fractions of its side) inside the left ventricle."""
         sin, cos = np.sin(self.tilt), np.cos(self.tilt)
         dx, dy = x - self.apex[0] - self.sway[frame, 0], y - self.apex[1] - self.sway[frame, 1]
         u, s = dx * cos - dy * sin, (dx * sin + dy * cos) / self.lengths()[frame]
@@ -183,7 +183,7 @@ class Heart:
 
 
 def beat(frames: int, beats: float, start: float, systole: float) -> np.ndarray:
-    """Contraction `(frames,)` over `beats` heartbeats: a swift systole, early filling, a rest, the atrial kick."""
+    """Return the contraction `(frames,)` over `beats` heartbeats: systole, early filling, diastasis, atrial kick."""
     phase = (start + np.arange(frames) / frames * beats) % 1.0
     squeezing = 0.5 - 0.5 * np.cos(np.pi * np.clip(phase / systole, 0, 1))
     q = np.clip((phase - systole) / (1 - systole), 0, 1)
@@ -193,7 +193,7 @@ def beat(frames: int, beats: float, start: float, systole: float) -> np.ndarray:
 
 
 def draw_heart(rng: np.random.Generator, frames: int, view: str = "4CH") -> Heart:
-    """A heart as patients differ: size, shape, wall, place in the image, ejection fraction and regional motion."""
+    """Draw the heart of a random patient: size, shape, wall, position, ejection fraction, regional motion."""
     uniform = rng.uniform
     beats = uniform(1.05, 1.5)
     contraction = beat(frames, beats, uniform(0, 1), uniform(0.33, 0.45))

@@ -1,4 +1,4 @@
-"""A place for organs: a grid in patient coordinates, smoothly bent, and the simple bodies that organs are made of.
+"""Bent grid in patient coordinates, and the simple bodies from which organs are built.
 
 Coordinates are in mm: x to the patient's right, y to the front, z to the head, so that arrays `(x, y, z)` have the
 NIfTI standard's axes. Bodies are given by their depth below the surface: positive inside, roughly in mm.
@@ -18,12 +18,12 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Volume:
-    """One imaged volume.
+    """Generated volume with its labels.
 
     Attributes:
-        images: float32 `(x, y, z, channels)`.
-        labels: uint8 class indices `(x, y, z)`.
-        spacing: of voxels in mm.
+        images: voxel values, float32 `(x, y, z, channels)`.
+        labels: class indices, uint8 `(x, y, z)`.
+        spacing: voxel spacing in mm.
     """
 
     images: np.ndarray
@@ -32,7 +32,7 @@ class Volume:
 
     @property
     def affine(self) -> np.ndarray:
-        """Voxel indices to patient coordinates in mm, the volume's centre at the origin."""
+        """Affine from voxel indices to patient coordinates in mm, with the volume's centre at the origin."""
         matrix = np.diag([*self.spacing, 1.0])
         matrix[:3, 3] = -(np.array(self.labels.shape) - 1) / 2 * np.array(self.spacing)
         return matrix
@@ -43,10 +43,10 @@ class Space:
     """Coordinates of every voxel.
 
     Attributes:
-        spacing: of the voxels in mm.
-        x: to the right, float32 `(x, y, z)`, in mm.
-        y: to the front.
-        z: to the head.
+        spacing: voxel spacing in mm.
+        x: coordinate towards the right, float32 `(x, y, z)` in mm.
+        y: coordinate towards the front, float32 `(x, y, z)` in mm.
+        z: coordinate towards the head, float32 `(x, y, z)` in mm.
     """
 
     spacing: Point
@@ -56,18 +56,18 @@ class Space:
 
     @property
     def shape(self) -> Shape:
-        """Of the volume in voxels."""
+        """Shape of the volume in voxels."""
         width, height, depth = self.x.shape
         return width, height, depth
 
     def ellipsoid(self, centre: Point, radii: Point, power: float = 2.0, turn: float = 0.0) -> np.ndarray:
-        """Depth in an ellipsoid.
+        """Return the depth inside an ellipsoid in mm, negative outside.
 
         Args:
-            centre: in mm.
-            radii: in mm.
-            power: 2 is an ellipsoid, higher is boxier.
-            turn: about z, radians.
+            centre: centre of the ellipsoid in mm.
+            radii: radii along x, y and z in mm.
+            power: exponent of the surface; 2 is an ellipsoid, higher is boxier.
+            turn: rotation about z in radians.
         """
         dx, dy, dz = self.x - centre[0], self.y - centre[1], self.z - centre[2]
         if turn:
@@ -81,7 +81,7 @@ class Space:
         return np.asarray((1 - reach) * np.float32(min(radii)))
 
     def tube(self, path: list[Point], radius: float) -> np.ndarray:
-        """Depth in a tube along a line of points."""
+        """Return the depth inside a tube along a polyline in mm, negative outside."""
         distance = np.full(self.shape, np.inf, np.float32)
         for start, end in itertools.pairwise(path):
             along = [np.float32(b - a) for a, b in zip(start, end, strict=True)]
@@ -93,11 +93,11 @@ class Space:
 
 
 class Body:
-    """Which tissue fills each voxel; what is painted later covers what was there.
+    """Tissue of each voxel; later paint covers earlier paint.
 
     Args:
-        space: where it lies.
-        ground: tissue that fills it at first.
+        space: coordinates of the voxels.
+        ground: tissue that fills all voxels at first.
     """
 
     def __init__(self, space: Space, ground: str) -> None:
@@ -105,28 +105,28 @@ class Body:
         self._index = np.zeros(space.shape, np.uint8)
 
     def paint(self, tissue: str, inside: np.ndarray) -> None:
-        """Fill voxels (a mask, or depths of which those above 0 count)."""
+        """Fill voxels, given as a mask or as depths that are positive inside."""
         if tissue not in self._names:
             self._names.append(tissue)
         self._index[inside if inside.dtype == bool else inside > 0] = self._names.index(tissue)
 
     def where(self, *tissues: str) -> np.ndarray:
-        """Mask of the voxels that these tissues fill."""
+        """Return the mask of the voxels filled by these tissues."""
         return np.isin(self._index, [self._names.index(tissue) for tissue in tissues if tissue in self._names])
 
     def signal(self, levels: Mapping[str, float]) -> np.ndarray:
-        """Each voxel's level by its tissue, float32."""
+        """Return each voxel's signal level by its tissue, float32."""
         return np.asarray([levels[tissue] for tissue in self._names], np.float32)[self._index]
 
 
 def bent_space(shape: Shape, extent: Point, bend: float, rng: np.random.Generator) -> Space:
-    """A volume's coordinates around its centre, bent as no two patients are built alike, nor lie alike in the scanner.
+    """Return a volume's coordinates around its centre, bent to vary anatomy and position between patients.
 
     Args:
-        shape: of the volume in voxels.
-        extent: of the volume in mm.
+        shape: shape of the volume in voxels.
+        extent: size of the volume in mm.
         bend: typical displacement of the tissue in mm.
-        rng: of the bending; it does not depend on the shape, so a patient looks the same at any resolution.
+        rng: generator of the bending, independent of the shape: a patient looks alike at any resolution.
     """
     spacing = (extent[0] / shape[0], extent[1] / shape[1], extent[2] / shape[2])
     lines = [(np.arange(n) + 0.5 - n / 2) * step for n, step in zip(shape, spacing, strict=True)]
@@ -140,7 +140,7 @@ def bent_space(shape: Shape, extent: Point, bend: float, rng: np.random.Generato
 
 
 def smooth_field(shape: Shape, knots: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Random numbers of unit variance at the knots of a coarse grid, cubic splines between; float32 `shape`."""
+    """Return a random field of unit variance, cubic splines over a coarse grid; float32 `shape`."""
     from scipy.interpolate import CubicSpline  # slow to import, and not needed to read a study file
 
     field = rng.standard_normal(knots)

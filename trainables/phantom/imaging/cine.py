@@ -1,4 +1,4 @@
-"""One phantom patient's examination: the video, its truth, and the numbers that a report would give."""
+"""Ultrasound cine of one phantom patient: video, reference masks and clinical values."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from trainables.phantom.settings import PhantomSettings
 
 @dataclass(frozen=True)
 class Cine:
-    """A rendered examination.
+    """Rendered ultrasound examination.
 
     Attributes:
-        images: uint8 `(T, size, size)`.
-        heart: what was imaged.
+        images: video frames, uint8 `(T, size, size)`.
+        heart: anatomy that was imaged.
         end_diastole: frame of the largest left ventricle.
-        end_systole: frame of the smallest.
-        millimetres: of the image's side.
+        end_systole: frame of the smallest left ventricle.
+        millimetres: length of the image's side in mm.
     """
 
     images: np.ndarray
@@ -38,12 +38,12 @@ class Cine:
 
     @property
     def ejection_fraction(self) -> float:
-        """In percent."""
+        """Ejection fraction in percent."""
         diastolic, systolic = self.volumes
         return 100 * (diastolic - systolic) / diastolic
 
     def left_ventricle(self, frame: int) -> np.ndarray:
-        """Pixels whose centre lies in the cavity, bool `(size, size)`, from the shape itself."""
+        """Return the mask of the pixels whose centre lies in the cavity, bool `(size, size)`."""
         size = self.images.shape[-1]
         centre = (np.arange(size) + 0.5) / size
         x, y = np.meshgrid(centre, centre)
@@ -51,12 +51,12 @@ class Cine:
 
 
 def subject_name(settings: PhantomSettings, number: int) -> str:
-    """Identifier of a phantom patient, in the form of EchoNet-Dynamic's."""
+    """Return the identifier of a phantom patient in EchoNet-Dynamic's format."""
     return f"0X{derive(settings.seed, 'phantom', number):016X}"
 
 
 def draw_cine(settings: PhantomSettings, name: str, view: str = "4CH") -> Cine:
-    """The examination of the patient called `name`; it depends on the seed, the name, the view, frames and size."""
+    """Generate one patient's examination from seed, name, view, number of frames and size."""
     heart = draw_heart(numpy_generator(settings.seed, "heart", name, view), settings.frames, view)
     rng = numpy_generator(settings.seed, "scanner", name, view)
     scanner = draw_scanner(rng, heart)

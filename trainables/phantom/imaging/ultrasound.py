@@ -1,4 +1,4 @@
-"""What an ultrasound machine makes of a heart: sector, speckle, attenuation, shadows, haze and settings of every kind.
+"""Ultrasound image formation: sector, speckle, attenuation, shadows, haze and machine settings.
 
 Speckle is the magnitude of a complex Gaussian field, correlated along and across the beam (wider with depth, as a
 sector scan has it), so it is Rayleigh distributed where tissue is uniform. The part from tissue is carried along by the
@@ -19,32 +19,32 @@ _LOOKS = 2  # independent speckle patterns averaged, as compounding scanners do
 
 @dataclass(frozen=True)
 class Scanner:
-    """One examination's probe position, settings and artefacts. Levels are in dB relative to myocardium.
+    """Probe position, settings and artefacts of one examination; levels are in dB relative to myocardium.
 
     Attributes:
-        probe: (x, y) of the sector's tip, shares of the image's side.
-        angles: of the sector's left and right edge from vertical, radians.
+        probe: position (x, y) of the sector's tip in fractions of the image's side.
+        angles: angles of the sector's left and right edge from vertical in radians.
         reach: depth of the sector's end.
         near: depth at which the image begins.
-        grain: (along, across) speckle correlation: share of the side, and radians.
-        gain: added to every level.
-        dynamic_range: between black and white.
-        gamma: of the grey curve.
-        blur: of the final image, share of the side.
+        grain: speckle correlation (along, across) the beam: fraction of the side, and radians.
+        gain: overall gain added to every level.
+        dynamic_range: level difference between black and white.
+        gamma: exponent of the grey curve.
+        blur: blur of the final image as a fraction of the side.
         blood: levels inside the left ventricle and inside the other chambers.
-        border: width over which blood turns into tissue, share of the side.
+        border: width of the transition from blood to tissue as a fraction of the side.
         surround: level of the tissue around the heart.
         patchiness: standard deviation of the tissue's level from place to place.
         pericardium: level of the bright layer outside the free wall.
         valve: level of leaflets and annulus.
-        specular: how much a surface across the beam outshines one along it.
+        specular: gain of a surface across the beam over one along it.
         noise: level of thermal noise, at the far end.
         haze: (level at the probe, decay length) of near-field clutter.
         cloud: (x, y, radius, level) of clutter inside the heart.
-        shadows: each (angle, half width, depth from which, depth of the loss in dB).
+        shadows: acoustic shadows, each (angle, half width, start depth, loss in dB).
         depth_curve: gain at five equally spaced depths.
         angle_curve: gain at five equally spaced angles.
-        persistence: share of the previous frame that lingers.
+        persistence: fraction of the previous frame that persists.
     """
 
     probe: tuple[float, float]
@@ -73,7 +73,7 @@ class Scanner:
 
 
 def draw_scanner(rng: np.random.Generator, heart: Heart) -> Scanner:
-    """An examination as they differ in quality, settings and artefacts."""
+    """Draw a random examination: quality, settings and artefacts."""
     uniform = rng.uniform
     half = np.deg2rad(uniform(36, 46))
     middle = 0.5 + rng.normal(0, 0.02)
@@ -110,7 +110,7 @@ def draw_scanner(rng: np.random.Generator, heart: Heart) -> Scanner:
 
 
 def render(heart: Heart, scanner: Scanner, size: int, rng: np.random.Generator) -> np.ndarray:
-    """The video: uint8 `(T, size, size)`."""
+    """Render the video, uint8 `(T, size, size)`."""
     beam = _Beam(scanner, size)
     frames = len(heart.contraction)
     tissue, fixed = (_speckle(scanner, beam, size, rng) for _ in range(2))
@@ -152,7 +152,7 @@ class _Beam:
 
 
 class _Motion:
-    """Where the tissue that a pixel shows lay in the reference frame (end-diastole)."""
+    """Displacement of tissue from each pixel to the reference frame (end-diastole)."""
 
     def __init__(self, heart: Heart, size: int) -> None:
         self._heart, self._size = heart, size
@@ -167,7 +167,7 @@ class _Motion:
         return np.stack([self._heart.half_width(self._places, side, frame) for side in (-1, 1)])
 
     def to_reference(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pixel maps (x, y) for `cv2.remap`, float32."""
+        """Return pixel maps (x, y) for `cv2.remap`, float32."""
         heart = self._heart
         dx, dy = self._x - heart.apex[0] - heart.sway[frame, 0], self._y - heart.apex[1] - heart.sway[frame, 1]
         u, along = dx * self._cos - dy * self._sin, dx * self._sin + dy * self._cos
@@ -187,7 +187,7 @@ class _Motion:
 
 
 def _speckle(scanner: Scanner, beam: _Beam, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Complex Gaussian fields of unit power, float32 `(size, size, 2 looks)`, correlated along and across the beams."""
+    """Return complex Gaussian fields of unit power `(size, size, 2 looks)`, correlated along and across the beams."""
     rows, columns = size * 2, 160
     along, across = scanner.grain[0] / 1.1 * rows, scanner.grain[1] / beam.span * columns
     noise: np.ndarray = rng.standard_normal((rows, columns, 2 * _LOOKS), np.float32)
@@ -199,7 +199,7 @@ def _speckle(scanner: Scanner, beam: _Beam, size: int, rng: np.random.Generator)
 
 
 def _patches(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Smooth random field of unit variance, coarse and fine, float32 `(size, size)`."""
+    """Return a smooth random field of unit variance, coarse and fine, float32 `(size, size)`."""
     field: np.ndarray = np.zeros((size, size), np.float32)
     for knots in (7, 13, 26):
         coarse = rng.standard_normal((knots, knots), np.float32)
@@ -208,13 +208,13 @@ def _patches(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _shuffled(field: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The field somewhere else: as good as a new one, and much cheaper."""
+    """Return the field shifted at random, which is cheaper than drawing a new one."""
     down, right = rng.integers(0, field.shape[0], 2)
     return np.roll(field[:, ::-1] if rng.random() < 0.5 else field, (down, right), axis=(0, 1))
 
 
 def _levels(scanner: Scanner, beam: _Beam, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gain in dB of the tissue's echo, amplitude of the clutter, and amplitude of the noise; each `(size, size)`."""
+    """Return tissue gain in dB, clutter amplitude and noise amplitude, each `(size, size)`."""
     gain = np.interp(beam.depth, np.linspace(0, 1, 5), scanner.depth_curve)
     gain += np.interp(beam.angle, np.linspace(beam.low, beam.low + beam.span, 5), scanner.angle_curve)
     shade = np.zeros((size, size))
@@ -238,7 +238,7 @@ def _amplitude(decibel: np.ndarray) -> np.ndarray:
 
 
 def _reflectivity(heart: Heart, scanner: Scanner, beam: _Beam, frame: int, size: int) -> np.ndarray:
-    """Level of the echo in dB `(size, size)`, float32, before gains."""
+    """Return the echo level in dB before gains, float32 `(size, size)`."""
     cavity = _filled([heart.left_ventricle(frame)], size)
     inner = _distance(cavity)
     outer = _distance(_filled([heart.epicardium(frame)], size))
@@ -277,20 +277,20 @@ def _filled(outlines: list[np.ndarray], size: int) -> np.ndarray:
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
-    """Signed distance from a region's border in shares of the side, negative inside."""
+    """Return the signed distance from a region's border in fractions of the side, negative inside."""
     outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 3)
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     return np.asarray(cv2.GaussianBlur(outside - inside, (0, 0), 1.0)) / np.float32(len(mask))
 
 
 def _blend(level: np.ndarray, inside: np.float32, distance: np.ndarray, soft: np.float32) -> np.ndarray:
-    """`inside` where the distance is negative, `level` where it is positive, a ramp between."""
+    """Return `inside` where the distance is negative, `level` where it is positive, and a ramp between."""
     weight = np.clip(0.5 - distance / soft, 0, 1)
     return level + (inside - level) * weight
 
 
 def _across(distance: np.ndarray, beam: _Beam) -> np.ndarray:
-    """Squared cosine between surface normal and beam: 1 where the surface lies across the beam."""
+    """Return the squared cosine between surface normal and beam: 1 where the surface lies across the beam."""
     dy, dx = np.gradient(cv2.GaussianBlur(distance, (0, 0), 1.5))
     along = dx * beam.direction[..., 0] + dy * beam.direction[..., 1]
     return np.asarray(np.square(along) / np.maximum(dx * dx + dy * dy, 1e-12))

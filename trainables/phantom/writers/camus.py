@@ -50,7 +50,7 @@ def write_view(folder: Path, name: str, view: str, cine: Cine) -> None:
 
 
 def half_cycle(cine: Cine) -> tuple[np.ndarray, np.ndarray]:
-    """Images and class indices from end-diastole to end-systole, each uint8 `(T, height, width)`."""
+    """Return images and class indices from end-diastole to end-systole, each uint8 `(T, height, width)`."""
     height = round(cine.images.shape[-1] * 0.9)  # the published images are wider than deep
     step = 1 if cine.end_systole > cine.end_diastole else -1
     frames = list(range(cine.end_diastole, cine.end_systole + step, step))
@@ -59,7 +59,7 @@ def half_cycle(cine: Cine) -> tuple[np.ndarray, np.ndarray]:
 
 
 def info(frames: int, diastole: int, systole: int) -> dict[str, object]:
-    """What a cfg says of a sequence; the ends of the cycle are counted from 1."""
+    """Return the text of a sequence's cfg file; ED and ES are 1-based."""
     return {"ED": diastole, "ES": systole, "NbFrame": frames, "Sex": "F", "Age": 60, "ImageQuality": "Good"}
 
 
@@ -69,7 +69,7 @@ def write_info(path: Path, lines: Mapping[str, object]) -> None:
 
 
 def truth(cine: Cine, frame: int) -> np.ndarray:
-    """Class indices `(size, size)`: 1 left ventricle, 2 myocardium, 3 left atrium."""
+    """Return class indices `(size, size)`: 1 left ventricle, 2 myocardium, 3 left atrium."""
     size = cine.images.shape[-1]
     mask = np.zeros((size, size), np.uint8)
     for label, outline in ((3, cine.heart.left_atrium(frame)), (2, cine.heart.epicardium(frame))):

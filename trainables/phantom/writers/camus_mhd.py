@@ -17,7 +17,7 @@ from trainables.phantom.writers.camus import half_cycle, info, write_info
 
 GROUPS = 10
 OFFICIAL_GROUP = 5
-"""The group whose split is that of the later release."""
+"""Number of the group that equals the split of the NIfTI release."""
 
 _SPLIT_FILES: dict[Split, str] = {"train": "training", "val": "validation", "test": "testing"}
 _SLICE = 1.54  # mm, third spacing of the published files
@@ -40,7 +40,7 @@ def write_camus_mhd(root: Path, settings: PhantomSettings, progress: Progress | 
 
 
 def _write_groups(folder: Path, official: dict[str, Split]) -> None:
-    """Ten splits: the official one, and its patients moved on by tenths for the others."""
+    """Return ten splits: the official one, and nine with its patients rotated by tenths."""
     folder.mkdir(parents=True, exist_ok=True)
     ordered = sorted(official, key=lambda name: (official[name], name))
     for group in range(1, GROUPS + 1):

@@ -17,7 +17,7 @@ _DESCRIPTIONS = {"SA": "cine", "2CH": "cine 2CH", "4CH": "cine 4CH"}  # short-ax
 
 
 def write_cardiac_dicom(root: Path, settings: PhantomSettings, progress: Progress | None = None) -> None:
-    """Write a folder a subject below `root`, in it one for each series; there are no labels."""
+    """Write one folder per subject below `root` with one folder per series, without labels."""
     for number in range(1, settings.subjects + 1):
         name = f"subject{number:03d}"
         exam = draw_examination(settings, f"dicom {number}")
@@ -31,7 +31,7 @@ def write_cardiac_dicom(root: Path, settings: PhantomSettings, progress: Progres
 
 
 def write_series(folder: Path, name: str, series: int, description: str, view: ViewPlane, slice_: int) -> None:
-    """Write one plane's moments."""
+    """Write all frames of one plane."""
     folder.mkdir(parents=True, exist_ok=True)
     origin, down, right = view.planes[slice_]
     row, column = np.linalg.norm(down), np.linalg.norm(right)

@@ -13,17 +13,17 @@ from trainables.phantom.anatomy.heart import STRUCTURES
 
 
 def save_images(path: Path, view: ViewPlane, moment: int | None = None) -> None:
-    """Write a view's images, all moments or one."""
+    """Write a view's images, all frames or one."""
     _save(path, view, view.images.astype(np.int16) if moment is None else view.images[moment].astype(np.int16))
 
 
 def save_labels(path: Path, view: ViewPlane, numbers: Mapping[str, int], moments: int | tuple[int, ...]) -> None:
-    """Write a view's labels as a dataset numbers its structures; others are background.
+    """Write a view's labels with a dataset's label values; unlisted structures are background.
 
     Args:
-        path: of the file.
-        view: whose labels.
-        numbers: of the structures, by name.
+        path: file to write.
+        view: images and labels of one view.
+        numbers: label value of each structure by name.
         moments: the one that the file is of, or those that are labelled in a file of all.
     """
     table = np.array([numbers.get(name, 0) for name in STRUCTURES], np.uint8)

@@ -20,7 +20,7 @@ from trainables.phantom.settings import PhantomSettings
 from trainables.phantom.writers.dicom_file import uid, write_dicom
 
 GREY = {"liver": 63, "right kidney": 126, "left kidney": 189, "spleen": 252}
-"""Of the organs in the masks."""
+"""Grey value of each organ in the masks."""
 
 _LABELLED = (0.5, 0.0, 0.5)  # 20 subjects of 40 come with masks
 _SERIES: Mapping[Sequence, int] = {"T1DUAL": 4, "T2SPIR": 2}
@@ -67,7 +67,7 @@ def write_sequence(folder: Path, name: str, sequence: Sequence, volume: Volume, 
 
 
 def _slices(volume: np.ndarray) -> np.ndarray:
-    """As displayed, `(slices, rows, columns)`: the patient's right on the left, the front above, the head first."""
+    """Return the volume as displayed `(slices, rows, columns)`: patient's right on the left, front up, head first."""
     return np.ascontiguousarray(volume[::-1, ::-1, ::-1].T)
 
 
@@ -80,7 +80,7 @@ def _stem(sequence: Sequence, number: int) -> str:
 
 
 def _place(volume: Volume, index: int) -> dict[str, object]:
-    """Position of slice `index` in DICOM's axes: x to the patient's left, y to the back, z to the head."""
+    """Return the position of slice `index` in DICOM's axes: x to the left, y to the back, z to the head."""
     right, front, head = (abs(float(value)) for value in volume.affine[:3, 3])
     height = head - index * volume.spacing[2]
     return {

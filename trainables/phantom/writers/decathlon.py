@@ -18,12 +18,12 @@ from trainables.phantom.anatomy.volume import Volume
 from trainables.phantom.settings import PhantomSettings
 
 _LABELLED = (2 / 3, 0.0, 1 / 3)
-"""Of the subjects have labels; those of the others are kept back. Task05 has 32 and 16."""
+"""Fraction of the subjects with published labels; Task05 has 32 with and 16 without."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What `dataset.json` says of a task."""
+    """Entries of a task's `dataset.json`."""
 
     stem: str
     title: str

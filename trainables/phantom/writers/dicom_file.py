@@ -15,10 +15,10 @@ def write_dicom(path: Path, sop_class: UID, pixels: np.ndarray, tags: Mapping[st
     """Write grey pixels as an uncompressed DICOM file.
 
     Args:
-        path: where to.
+        path: file to write.
         sop_class: UID of the kind of object.
         pixels: uint8 or uint16, `(rows, columns)` or `(frames, rows, columns)`.
-        tags: of the object by keyword; the instance's UID derives from `path.name` and these.
+        tags: DICOM elements by keyword; the instance's UID derives from `path.name` and these.
     """
     dataset = Dataset()
     dataset.SOPClassUID = sop_class
@@ -40,5 +40,5 @@ def write_dicom(path: Path, sop_class: UID, pixels: np.ndarray, tags: Mapping[st
 
 
 def uid(*names: str) -> UID:
-    """A DICOM identifier that depends on the names alone."""
+    """Return a DICOM UID that depends only on the given names."""
     return generate_uid(entropy_srcs=["/".join(names)])

@@ -45,7 +45,7 @@ def write_echonet(root: Path, settings: PhantomSettings, progress: Progress | No
 
 
 def trace(cine: Cine, frame: int) -> np.ndarray:
-    """An expert's tracing of a frame, `(21, 4)` pixels: the long axis, then 20 chords from apex to mitral valve.
+    """Return a frame's tracing `(21, 4)` in pixels: the long axis, then 20 chords from apex to mitral valve.
 
     Published masks round the outline to whole pixels and count those under it as inside, so it runs `_INSET` within the
     border: masks then have the size of what was traced.

@@ -27,11 +27,11 @@ MANIFEST, CLASSES = "manifest.csv", "classes.csv"
 COLUMNS = ("subject", "split", "image", "mask", "view", "frame", "row_mm", "column_mm")
 VIEW = "4CH"
 _SILENT = (".png", ".avi", ".mp4")
-"""Kinds of files that cannot tell how far apart their pixels are."""
+"""File formats without pixel spacing."""
 
 
 class Listed(NamedTuple):
-    """A row's image, mask and frame, the files relative to the subject's folder."""
+    """Image, mask and frame of one manifest row; files are relative to the subject's folder."""
 
     image: str
     mask: str = ""
@@ -68,7 +68,7 @@ def _write_table(path: Path, header: tuple[str, ...], rows: list[list[str]]) -> 
 
 
 def write_png(folder: Path, cine: Cine) -> list[Listed]:
-    """A file for each frame of the half cycle; its two ends have masks."""
+    """Write one file per frame of the half cycle; the first and last have masks."""
     images, masks = half_cycle(cine)
     rows = []
     for frame, (image, mask) in enumerate(zip(images, masks, strict=True)):
@@ -81,7 +81,7 @@ def write_png(folder: Path, cine: Cine) -> list[Listed]:
 
 
 def write_nifti(folder: Path, cine: Cine) -> list[Listed]:
-    """All frames along the third axis of one file, and their masks of another."""
+    """Write all frames along the third axis of one file, and their masks to another."""
     spacing = cine.millimetres / cine.images.shape[-1]
     for stem, values in (("image", cine.images), ("mask", _masks(cine))):
         image = nib.Nifti1Image(values.T, np.diag([-spacing, -spacing, 1, 1]))  # type: ignore[no-untyped-call]
@@ -90,7 +90,7 @@ def write_nifti(folder: Path, cine: Cine) -> list[Listed]:
 
 
 def write_metaimage(folder: Path, cine: Cine) -> list[Listed]:
-    """All frames along the third axis of one file, and their masks of another, compressed."""
+    """Write all frames along the third axis of one compressed file, and their masks to another."""
     spacing = cine.millimetres / cine.images.shape[-1]
     for stem, values in (("image", cine.images), ("mask", _masks(cine))):
         metaimage.write(folder / f"{stem}.mhd", values.T, (spacing, spacing, 1.0), compress=stem == "mask")
@@ -98,7 +98,7 @@ def write_metaimage(folder: Path, cine: Cine) -> list[Listed]:
 
 
 def write_cine(folder: Path, cine: Cine) -> list[Listed]:
-    """An ultrasound cine in one DICOM file; end-diastole and end-systole have masks."""
+    """Write an ultrasound cine as one DICOM file; end-diastole and end-systole have masks."""
     spacing = cine.millimetres / cine.images.shape[-1]
     region = Dataset()
     region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3  # cm
@@ -120,13 +120,13 @@ def write_cine(folder: Path, cine: Cine) -> list[Listed]:
 
 
 def write_motion_jpeg(folder: Path, cine: Cine) -> list[Listed]:
-    """A Motion JPEG video; end-diastole and end-systole have masks."""
+    """Write a Motion JPEG video; end-diastole and end-systole have masks."""
     write_avi(folder / "video.avi", cine.images)
     return _ends(folder, "video.avi", cine)
 
 
 def write_mpeg4(folder: Path, cine: Cine) -> list[Listed]:
-    """An MPEG-4 video; end-diastole and end-systole have masks."""
+    """Write an MPEG-4 video; end-diastole and end-systole have masks."""
     write_video(folder / "video.mp4", cine.images, "mpeg4", "yuv420p")
     return _ends(folder, "video.mp4", cine)
 
@@ -139,7 +139,7 @@ KINDS: Mapping[str, Callable[[Path, Cine], list[Listed]]] = {
     "avi": write_motion_jpeg,
     "mp4": write_mpeg4,
 }
-"""What writes each kind of file: the subject's folder and the examination to the manifest's rows."""
+"""Writer of each file format: (subject's folder, examination) -> manifest rows."""
 
 
 def _ends(folder: Path, image: str, cine: Cine) -> list[Listed]:

@@ -42,7 +42,7 @@ def write_mnms(root: Path, settings: PhantomSettings, progress: Progress | None 
 
 
 def write_mnms2(root: Path, settings: PhantomSettings, progress: Progress | None = None) -> None:
-    """Write `dataset/NNN/` and the table of subjects below `root`; a subject's number says its split."""
+    """Write `dataset/NNN/` and the table of subjects below `root`; the subject's number determines its split."""
     splits = split_subjects([str(number) for number in range(settings.subjects)], settings.fractions, settings.seed)
     counts = dict(_FIRST)
     codes = []
