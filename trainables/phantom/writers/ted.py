@@ -17,7 +17,7 @@ _STEP = 1.54  # third spacing of the published files
 
 
 def write_ted(root: Path, settings: PhantomSettings, progress: Progress | None = None) -> None:
-    """Write `database/patientNNN/` below `root`; labels are 1 left ventricle and 2 myocardium. The layout has no split."""
+    """Write `database/patientNNN/` below `root`; labels 1 left ventricle, 2 myocardium; without a split."""
     for number in range(1, settings.subjects + 1):
         name = f"patient{number:03d}"
         cine = draw_cine(settings, name, VIEW)

@@ -14,7 +14,7 @@ _LABELLED = ("SA", "4CH")
 
 
 def write_ukbb(root: Path, settings: PhantomSettings, progress: Progress | None = None) -> None:
-    """Write one folder per subject below `root`: the cines of three views, both phases of two of them and their labels."""
+    """Write one folder per subject below `root`: cines of three views, and ED and ES of two with their labels."""
     for number in range(1, settings.subjects + 1):
         folder = root / f"{1000000 + number}"
         exam = draw_examination(settings, f"ukbb {number}")
