@@ -21,7 +21,7 @@ from study.planning.jobs import SHARED
 from study.storage.ledger import Event, Ledger, follow, outcomes
 from study.storage.lock import StudyLocked, driver_lock, holder
 from study.storage.workspace import StudyFolder
-from study.tracking.state import TrackingState
+from study.tracking.record import RecordFile
 from trainables.common.errors import UserError
 
 STOP_TIMEOUT = 120.0
@@ -112,7 +112,7 @@ def _forget(folder: StudyFolder, event: Event) -> None:
     job = folder.job(event["job"])
     job.result.unlink(missing_ok=True)
     (job.root / "error.txt").unlink(missing_ok=True)
-    state = TrackingState(folder)
-    tracked = state.read().get(event["job"])
-    if tracked is not None:
-        state.put(event["job"], replace(tracked, closed=False))
+    records = RecordFile(folder)
+    record = records.read().get(event["job"])
+    if record is not None:
+        records.append(event["job"], replace(record, closed=False))

@@ -26,7 +26,8 @@ from study.storage.ledger import Ledger
 from study.storage.lock import driver_lock
 from study.storage.remote import ARTIFACT, FRAMES, Storage
 from study.storage.workspace import JobFolder, StudyFolder, Workspace
-from study.tracking.tracker import DrawJob, Tracker
+from study.tracking.job_upload import DrawJob
+from study.tracking.tracker import Tracker
 from trainables.common.errors import UserError
 from trainables.common.files import write_json
 from trainables.data.store.frames import FrameStore

@@ -1,1 +1,1 @@
-"""A study in MLflow: carried there, shown there, read from there."""
+"""Recording of a study in MLflow, its views there, and reading it back."""

@@ -1,21 +1,22 @@
-"""The model card: what whoever is handed weights has to know of them."""
+"""The model card: a Markdown description of weights for the people who receive them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def model_card(title: str, about: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
-    """A card as Markdown.
+    """Return a model card as Markdown.
 
     Args:
-        title: what the weights are.
-        about: the description of the artifact that they are from.
-        weights: as they are handed on.
+        title: the card's heading, such as the study and the job.
+        about: the artifact's description: `stage`, `digest`, `config` and, where known, `metrics`.
+        weights: the state dict that the card describes.
     """
     config = about["config"]
     size = sum(value.numel() for value in weights.values())
@@ -23,9 +24,10 @@ def model_card(title: str, about: Mapping[str, Any], weights: Mapping[str, Tenso
     labels = "on the labels of some subjects" if about["stage"] == "downstream" else "without labels"
     return (
         f"# {title}\n\n"
-        f"{len(weights)} tensors, {size:,} numbers, trained {labels}.\n\n"
-        "Not a medical device: for research, to be validated on the data that it is used on.\n\n"
-        f"- artifact: `{about['digest']}`\n- data's fingerprint: `{config['data']}`\n- seed: {config['seed']}\n\n"
-        "The input is scaled to 0..1, then by the training frames' mean and standard deviation.\n\n"
-        f"## Kept epoch\n\n{metrics}\n\n## Settings\n\n```json\n{json.dumps(config, indent=2)}\n```\n"
+        f"{len(weights)} tensors with {size:,} values in total, trained {labels}.\n\n"
+        "Not a medical device. For research only: validate the model on your data before you rely on it.\n\n"
+        f"- artifact: `{about['digest']}`\n- data fingerprint: `{config['data']}`\n- seed: {config['seed']}\n\n"
+        "Input: images scaled to [0, 1], then normalized by the mean and standard deviation of the training frames.\n\n"
+        f"## Metrics of the selected epoch\n\n{metrics}\n\n"
+        f"## Configuration\n\n```json\n{json.dumps(config, indent=2)}\n```\n"
     )

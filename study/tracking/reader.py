@@ -1,4 +1,4 @@
-"""A study's jobs read from MLflow, by URI: where the study's folder is out of reach, or the study still runs."""
+"""Reading of a study's jobs from MLflow, for a study that runs or whose folder is elsewhere."""
 
 from __future__ import annotations
 
@@ -8,46 +8,50 @@ import pandas as pd
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from study.tracking.tracker import STATUSES, TAG
+from study.tracking.mlflow_runs import JOB_TAG, MLFLOW_STATUS, STUDY_RUN
 from trainables.common.errors import UserError, did_you_mean
 
-STATUS = {"RUNNING": "running", **{theirs: ours for ours, theirs in STATUSES.items()}}
+JOB_STATUS = {"RUNNING": "running", **{mlflow: ours for ours, mlflow in MLFLOW_STATUS.items()}}
+"""Status of a job by the status of its MLflow run."""
 
 
 def jobs_from_mlflow(uri: str, study: str) -> pd.DataFrame:
-    """One row a job, with the columns of the report's table of jobs as far as MLflow has them; running jobs too.
+    """Return a table with one row for each job, running jobs included; superseded runs are skipped.
+
+    The columns are those of the report's table of jobs, as far as MLflow has them.
 
     Args:
-        uri: of the tracking store.
-        study: its name, which is that of the experiment.
+        uri: address of the tracking server or store.
+        study: the study's name, which is the experiment's.
 
     Raises:
-        UserError: there is no such experiment.
+        UserError: MLflow has no experiment of this name.
     """
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
-        names = [each.name for each in client.search_experiments()]
+        names = [other.name for other in client.search_experiments()]
         raise UserError(f"no study '{study}' at {uri}{did_you_mean(study, names)}")
-    rows, token = [], None
+    rows: list[dict[str, Any]] = []
+    token = None
     while True:
         page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
-        rows += [_job(run) for run in page if "superseded" not in run.data.tags and run.data.tags["kind"] != "study"]
+        rows += [_row(run) for run in page if "superseded" not in run.data.tags and run.data.tags["kind"] != STUDY_RUN]
         token = page.token
         if not token:
             return pd.DataFrame(rows).sort_values("id", ignore_index=True) if rows else pd.DataFrame()
 
 
-def _job(run: Run) -> dict[str, Any]:
+def _row(run: Run) -> dict[str, Any]:
     tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
     levels = {name: value for name, value in params.items() if tags.get(name) == value}
     return {
-        "id": tags[TAG],
+        "id": tags[JOB_TAG],
         "kind": tags["kind"],
         "cell": tags.get("cell"),
         **levels,
         "index": int(tags["index"]),
-        "status": STATUS[run.info.status],
+        "status": JOB_STATUS[run.info.status],
         **{f"param/{name}": _value(value) for name, value in params.items() if name not in levels},
         **{name: value for name, value in metrics.items() if name.startswith("test/")},
         **{f"val/{name.removeprefix('best/')}": v for name, v in metrics.items() if name.startswith("best/")},

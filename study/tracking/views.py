@@ -1,4 +1,4 @@
-"""How MLflow's page shows a study: which runs, in which columns, sorted by what."""
+"""Views of a study in MLflow's web page: which runs, columns and order it shows."""
 
 from __future__ import annotations
 
@@ -11,27 +11,35 @@ from urllib.parse import quote
 
 from study.storage.workspace import StudyFolder, Workspace
 
-KIND = "mlflow.experimentKind", "custom_model_development"
-"""Tag by which MLflow shows an experiment as one of trained models, not of language models."""
+KIND_TAG = "mlflow.experimentKind", "custom_model_development"
+"""Experiment tag that selects MLflow's page for trained models instead of the one for language models."""
 
-SHARED = "mlflow.sharedViewState."
-"""Prefix of the tags in which MLflow keeps views that a link can name."""
+VIEW_TAG = "mlflow.sharedViewState."
+"""Prefix of the tags in which MLflow stores views that a link can refer to."""
 
 VIEWS = {"replicates": "test/dice", "trials": "best/dice"}
-"""What each view is sorted by, the greatest first."""
+"""Metric by which each view is sorted, highest first."""
 
 
 def view_tags(folder: StudyFolder) -> dict[str, str]:
-    """Tags of the study's experiment: a view of its replicates and one of its trials."""
+    """Return the tags of the study's experiment: a view of its replicates and one of its trials."""
     plan = json.loads(folder.plan.read_text())
     factors = list(plan["factors"])
     searched = list(((plan.get("spec") or {}).get("search") or {}).get("space") or {})
     views = {name: _view(name, metric, [*factors, *searched]) for name, metric in VIEWS.items()}
-    return {KIND[0]: KIND[1], **{f"{SHARED}{name}": json.dumps(view) for name, view in views.items()}}
+    return {KIND_TAG[0]: KIND_TAG[1], **{f"{VIEW_TAG}{name}": json.dumps(view) for name, view in views.items()}}
 
 
 def view_path(workspace: Workspace, study: str) -> str | None:
-    """Where the replicates' view is on a server over the local store; None where the store has no such study."""
+    """Return the path of the replicates' view on a server of the local store.
+
+    Args:
+        workspace: the workspace with the store.
+        study: the study's name.
+
+    Returns:
+        The URL's path and query, or None if the store has no such study.
+    """
     store = workspace.root / "mlflow.db"
     if not store.exists():
         return None
@@ -45,7 +53,7 @@ def view_path(workspace: Workspace, study: str) -> str | None:
 
 
 def _view(name: str, metric: str, parameters: list[str]) -> Mapping[str, Any]:
-    columns = [f"metrics.`{one}`" for one in dict.fromkeys((metric, "best/dice"))]
+    columns = [f"metrics.`{shown}`" for shown in dict.fromkeys((metric, "best/dice"))]
     return {
         "searchFilter": f"tags.kind = '{name.removesuffix('s')}'",
         "orderByKey": f"metrics.`{metric}`",

@@ -1,0 +1,249 @@
+"""Tests of the tracker with an MLflow client in memory; `sync` is called by hand, the thread never polls."""
+
+import inspect
+import logging
+
+import pytest
+import torch
+from fake_mlflow import FakeClient, ended, new_folder, new_job, started, write_epochs
+
+from study.storage.artifacts import ArtifactStore
+from study.tracking.record import RecordFile
+from study.tracking.tracker import Tracker
+
+WARNING = "server is away"
+
+
+@pytest.fixture
+def client():
+    return FakeClient()
+
+
+@pytest.fixture
+def launch(tmp_path, client):
+    """Return a function that makes a tracker of the same study, as a new launch does."""
+    workspace, folder = new_folder(tmp_path)
+
+    def make(draw=None):
+        return Tracker(workspace, folder, None, "Title", draw, lambda uri: client, poll=3600)
+
+    make.folder, make.workspace = folder, workspace
+    return make
+
+
+def test_the_fake_has_the_signatures_of_the_client():
+    from mlflow.tracking import MlflowClient
+
+    names = [name for name, member in vars(FakeClient).items() if inspect.isfunction(member) and name[0] != "_"]
+    names.remove("run_of")
+    assert len(names) > 10
+    for name in names:
+        real = inspect.signature(getattr(MlflowClient, name)).parameters
+        assert set(inspect.signature(getattr(FakeClient, name)).parameters) <= set(real), name
+
+
+def test_the_experiment_exists_before_any_job(launch, client):
+    with started(launch()):
+        assert client.run_of("study").status == "RUNNING"
+        assert client.experiments["mine"]["location"].startswith("file:")
+        assert "mlflow.sharedViewState.replicates" in client.experiments["mine"]
+    assert client.run_of("study").status == "FINISHED"
+    assert client.run_of("study").tags["title"] == "Title"
+
+
+def test_a_job_has_its_settings_metrics_and_summary(launch, client):
+    job = new_job()
+    with started(launch()) as tracker:
+        tracker.job_started(job)
+        write_epochs(launch.folder, job, 1, 2)
+        tracker.sync()
+        run = client.run_of(job.id)
+        assert run.status == "RUNNING"
+        assert run.params == {"method": "simclr", "lr": "0.1"}
+        assert (run.tags["kind"], run.tags["cell"], run.tags["method"]) == ("trial", "simclr", "simclr")
+        assert run.datasets[0].dataset.name == "echonet"
+        assert {row[3] for row in run.metrics} == {1, 2}
+        write_epochs(launch.folder, job, 3, 3)
+        tracker.job_finished(job, ended(job))
+    assert run.status == "FINISHED"
+    assert {row[0] for row in run.metrics} == {"loss", "best/dice", "seconds"}
+    assert ("loss", 1 / 3, 103000, 3) in run.metrics
+    assert run.files == ["config.json"]
+    assert not launch().behind({job.id: ended(job)})
+
+
+@pytest.mark.parametrize(("status", "mlflow"), [("completed", "FINISHED"), ("stopped", "KILLED"), ("failed", "FAILED")])
+def test_the_status_and_reason_of_an_end(launch, client, status, mlflow):
+    job = new_job()
+    with started(launch()) as tracker:
+        tracker.job_finished(job, ended(job, status, reason="r" * 5000))
+    run = client.run_of(job.id)
+    assert run.status == mlflow
+    assert len(run.tags["reason"]) == 4000
+    assert ("censored" in run.tags) == (status == "stopped")
+
+
+def test_a_replicate_has_its_test_table_model_and_picture(launch, client):
+    job = new_job("simclr-replicate-0", kind="replicate")
+    about = {"stage": "downstream", "config": {"data": "f00", "seed": 3}, "metrics": {}}
+    ArtifactStore(launch.workspace.artifacts).put(job.digest, about, {"a": torch.zeros(2)})
+    launch.folder.job(job.id).root.mkdir(parents=True)
+    launch.folder.job(job.id).test.write_text("dice\n")
+    with started(launch(lambda folder, frames, picture: bool(picture.write_bytes(b"png")))) as tracker:
+        tracker.job_finished(job, ended(job))
+    files = client.run_of(job.id).files
+    assert sorted(files) == ["config.json", "model/card.md", "model/weights.pt", "overlays.png", "test.csv"]
+
+
+def test_a_job_is_linked_to_the_run_it_starts_from(launch, client):
+    pretext = new_job("pretext-simclr-aaaa", "a" * 64, kind="pretext", stage="pretext", cell=None)
+    with started(launch()) as tracker:
+        tracker.job_finished(pretext, ended(pretext))
+    trial = new_job(start=pretext.digest, labels="b" * 64)
+    with started(launch()) as tracker:  # a later launch knows it from the file
+        tracker.job_started(trial)
+    tags = client.run_of(trial.id).tags
+    (source,) = (run_id for run_id, run in client.runs.items() if run.tags["study.job"] == pretext.id)
+    assert (tags["pretext_digest"], tags["pretext_run_id"]) == (pretext.digest, source)
+    assert tags["labels_digest"] == "b" * 64
+    assert "labels_run_id" not in tags
+
+
+def test_a_dead_server_warns_once_and_is_sent_everything_later(launch, client, caplog):
+    job = new_job()
+    client.down = True
+    with caplog.at_level(logging.WARNING), started(launch()) as tracker:
+        tracker.job_started(job)
+        write_epochs(launch.folder, job, 1, 3)
+        tracker.sync()
+        tracker.job_finished(job, ended(job))
+        tracker.sync()
+        assert [WARNING in record.message for record in caplog.records] == [True]
+        client.down = False
+    assert client.run_of(job.id).status == "FINISHED"
+    assert len([row for row in client.run_of(job.id).metrics if row[0] == "loss"]) == 3
+    assert len(caplog.records) == 1
+
+
+def test_a_server_that_stays_dead_is_reported_at_the_end_and_the_next_launch_sends_the_rest(launch, client, caplog):
+    job = new_job()
+    client.down = True
+    with caplog.at_level(logging.WARNING), started(launch()) as tracker:
+        tracker.job_finished(job, ended(job))
+    assert "not everything was sent" in caplog.records[-1].message
+    client.down = False
+    again = launch()
+    assert again.behind({job.id: ended(job)})
+    with started(again):
+        again.job_finished(job, ended(job))
+    assert client.run_of(job.id).status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    "method", ["create_run", "update_run", "log_dict", "log_inputs", "log_batch", "set_terminated"]
+)
+def test_a_call_that_fails_is_made_again_and_nothing_is_there_twice(launch, client, method):
+    job = new_job()
+    write_epochs(launch.folder, job, 1, 3)
+    with started(launch()) as tracker:
+        client.fail_at = method
+        tracker.job_finished(job, ended(job))
+        tracker.sync()
+        assert client.calls[method] > 0
+        client.fail_at = ""
+    assert len(client.runs) == 2
+    assert client.run_of(job.id).status == "FINISHED"
+    assert len(client.run_of(job.id).metrics) == 3 + 2
+
+
+def test_an_error_in_one_job_does_not_keep_back_others(launch, client):
+    good, bad = new_job("good"), new_job("bad", config={})
+    with started(launch()) as tracker:
+        tracker.job_finished(bad, ended(bad))
+        tracker.job_finished(good, ended(good))
+        tracker.sync()
+        assert client.run_of("good").status == "FINISHED"
+
+
+def test_lines_sent_twice_are_one_row(launch, client):
+    job = new_job()
+    write_epochs(launch.folder, job, 1, 3)
+    with started(launch()) as tracker:
+        tracker.job_finished(job, ended(job))
+    before = set(client.run_of(job.id).metrics)
+    (launch.folder.root / "tracking.jsonl").unlink()  # the driver was killed before it wrote the record
+    with started(launch()) as tracker:
+        tracker.job_finished(job, ended(job))
+    assert client.run_of(job.id).metrics == before
+    assert len(client.runs) == 2
+
+
+def test_a_complete_job_is_not_sent_again(launch, client):
+    job = new_job()
+    with started(launch()) as tracker:
+        tracker.job_finished(job, ended(job))
+    sent = client.calls["log_batch"]
+    with started(launch()) as tracker:
+        tracker.job_finished(job, ended(job))
+    assert client.calls["log_batch"] == sent
+
+
+def test_an_interrupted_job_is_killed_and_reopened_by_the_next_launch(launch, client):
+    job = new_job()
+    write_epochs(launch.folder, job, 1, 2)
+    tracker = launch()
+    tracker.start()
+    tracker.job_started(job)
+    tracker.close("KILLED", timeout=10)
+    assert (client.run_of(job.id).status, client.run_of("study").status) == ("KILLED", "KILLED")
+    record = RecordFile(launch.folder).read()[job.id]
+    assert (record.epoch, record.closed) == (2, False)
+    with started(launch()) as tracker:
+        tracker.job_started(job)
+        tracker.sync()
+        assert client.run_of(job.id).status == "RUNNING"
+        write_epochs(launch.folder, job, 3, 3)
+        tracker.job_finished(job, ended(job))
+    assert client.run_of(job.id).status == "FINISHED"
+    assert {row[3] for row in client.run_of(job.id).metrics if row[0] == "loss"} == {1, 2, 3}
+
+
+def test_an_orphan_of_an_earlier_launch_is_killed(launch, client):
+    job = new_job()
+    tracker = launch()
+    tracker.start()
+    tracker.job_started(job)
+    tracker.close("KILLED", timeout=10)
+    client.run_of(job.id).status = "RUNNING"
+    with started(launch()):
+        pass
+    assert client.run_of(job.id).status == "KILLED"
+
+
+@pytest.mark.parametrize("same_launch", [True, False])
+def test_a_job_with_another_configuration_supersedes_its_run(launch, client, same_launch):
+    old, new = new_job(digest="a" * 64), new_job(digest="b" * 64)
+    tracker = launch()
+    with started(tracker):
+        tracker.job_finished(old, ended(old))
+        tracker.sync()
+        if same_launch:
+            tracker.job_finished(new, ended(new))
+    if not same_launch:
+        with started(launch()) as tracker:
+            tracker.job_finished(new, ended(new))
+    tags = sorted((run.tags["digest"][0], run.tags.get("superseded")) for run in client.runs.values() if run.params)
+    assert tags == [("a", "true"), ("b", None)]
+    assert client.run_of(new.id).status == "FINISHED"
+    assert not launch().behind({new.id: ended(new)})
+
+
+def test_the_record_is_behind_a_job_that_is_not_closed_or_has_another_digest(launch):
+    job = new_job()
+    tracker = launch()
+    assert not tracker.behind({})
+    assert tracker.behind({job.id: ended(job)})
+    with started(tracker):
+        tracker.job_finished(job, ended(job))
+    assert not tracker.behind({job.id: ended(job)})
+    assert tracker.behind({job.id: ended(job, digest="other")})
