@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from study.config.definition import Study
-from study.config.settings import component_name
+from study.config.plain import component_name
 from study.planning.calibration import Calibration
 from study.planning.estimate import CostEstimate, estimate
 from study.planning.jobs import SHARED

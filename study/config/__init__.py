@@ -1,1 +1,1 @@
-"""A study as its file declares it: read, checked, resolved."""
+"""Study files: reading, validation, and the settings of every cell."""

@@ -1,4 +1,4 @@
-"""Which studies there are, and where."""
+"""Find study files by name, and list those there are."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def find(source: str) -> Path:
-    """A study's file: the path itself, else SOURCE.yaml in the current folder, else among the study files that ship.
+    """Return the path of a study file.
+
+    A source with a YAML suffix is a path. Any other is a name: SOURCE.yaml is looked up in the current folder, then
+    among the study files of the package.
 
     Raises:
-        UserError: there is none; the message has the names there are.
+        UserError: no such file; the message lists the known names.
     """
     given = Path(source).expanduser()
     if given.suffix in SUFFIXES:
@@ -28,22 +31,22 @@ def find(source: str) -> Path:
         if path.is_file():
             return path
     names = [name for name, _ in available()]
-    listed = f"; there are: {', '.join(names)}" if names else ""
+    listed = f"; known: {', '.join(names)}" if names else ""
     hint = did_you_mean(source, names)
     raise UserError(f"no study '{source}'{hint if 'mean' in hint else ''}{listed}")
 
 
 def available() -> list[tuple[str, str]]:
-    """Name and title of every study file in the current folder and among those that ship."""
-    found: dict[str, str] = {}
+    """Return name and title of every study file in the current folder and in the package, sorted by name."""
+    titles: dict[str, str] = {}
     for folder in (Path(), search_spaces.FOLDER):
         for name, title in _studies(folder):
-            found.setdefault(name, title)
-    return sorted(found.items())
+            titles.setdefault(name, title)
+    return sorted(titles.items())
 
 
 def _studies(folder: Path) -> Iterator[tuple[str, str]]:
-    """The files of a folder that hold a study; other YAML files are passed over."""
+    """Yield name and title of the study files in a folder; skip other YAML files."""
     for path in sorted(folder.glob("*.yaml")):
         try:
             values = read(path, search_spaces.FOLDER).values

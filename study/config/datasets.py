@@ -1,4 +1,4 @@
-"""`--data LAYOUT=PATH`: which of a study's datasets it means."""
+"""Dataset paths from the command line: `--data LAYOUT=PATH`."""
 
 from __future__ import annotations
 
@@ -14,81 +14,79 @@ from trainables.data.settings import DataSettings
 
 
 def with_data(document: Document, options: Sequence[str]) -> tuple[Document, list[str]]:
-    """The document with the datasets' paths set.
+    """Return the document with dataset paths set, and the layouts of datasets that were replaced.
 
-    A path is for the study's datasets of that layout. When it has none, and only one dataset, that one becomes a
-    dataset of that layout. Where a phantom stood, the real data takes its place.
+    A path applies to the study's datasets of that layout. If there is none, and the study has a single dataset, that
+    dataset changes its layout. A path replaces a phantom.
 
     Args:
-        document: a study file.
-        options: "LAYOUT=PATH" each; a relative path is one from the current folder.
-
-    Returns:
-        The document, and the layouts of datasets that are other data than the file says.
+        document: study file to change.
+        options: "LAYOUT=PATH" each; a relative path starts from the current folder.
 
     Raises:
-        SpecError: an option is not of that form, or the study has no dataset it could mean.
+        SpecError: an option has another form, or the study has no dataset of that layout.
     """
-    changed: list[str] = []
+    replaced: list[str] = []
     for option in options:
         layout, path = _split(option)
-        where = f"--data {layout}"
-        for part in _meant(document, layout):
-            if _layout(document, part) != layout or _phantom(document, part):
-                changed.append(layout)
-                document = document.set(f"{part}.layout", layout, where).set(f"{part}.phantom", None, where)
-            document = document.set(f"{part}.path", str(Path(path).expanduser().absolute()), where)
-    return document, list(dict.fromkeys(changed))
+        location = f"--data {layout}"
+        for section in _matching_sections(document, layout):
+            if _layout(document, section) != layout or _has_phantom(document, section):
+                replaced.append(layout)
+                document = document.with_value(f"{section}.layout", layout, location)
+                document = document.with_value(f"{section}.phantom", None, location)
+            document = document.with_value(f"{section}.path", str(Path(path).expanduser().absolute()), location)
+    return document, list(dict.fromkeys(replaced))
 
 
 def named_dataset(option: str, sets: Sequence[str] = ()) -> DataSettings:
-    """The settings of a dataset that is named outside any study.
+    """Return the settings of a dataset that belongs to no study.
 
     Args:
-        option: "LAYOUT=PATH".
+        option: layout and folder, as "LAYOUT=PATH".
         sets: "dotted.path=value" each, settings of the dataset ("image_size=64", "layout.partition=fold3").
 
     Raises:
-        SpecError: with everything that is wrong.
+        SpecError: with every problem of the option and the settings.
     """
     layout, path = _split(option)
-    start = Document({"layout": {"name": layout}, "path": str(Path(path).expanduser().absolute())}, {})
-    document = with_sets(start, sets)
-    return parse(DataSettings, document.values, where=document.where)
+    values = {"layout": {"name": layout}, "path": str(Path(path).expanduser().absolute())}
+    document = with_sets(Document(values, {}), sets)
+    return parse(DataSettings, document.values, locate=document.locate)
 
 
 def _split(option: str) -> tuple[str, str]:
     layout, _, path = option.partition("=")
     if not path or not layout:
-        raise _refused(f"found '{option}', expected LAYOUT=PATH")
+        raise _error(f"found '{option}', expected LAYOUT=PATH")
     if layout not in LAYOUTS:
-        raise _refused(f"unknown dataset layout '{layout}'{did_you_mean(layout, LAYOUTS)}")
+        raise _error(f"unknown dataset layout '{layout}'{did_you_mean(layout, LAYOUTS)}")
     return layout, path
 
 
-def _meant(document: Document, layout: str) -> list[str]:
-    parts = ["data"] + ["pretext_data"] * isinstance(document.values.get("pretext_data"), Mapping)
-    same = [part for part in parts if _layout(document, part) == layout]
-    if same or len(parts) == 1:
-        return same or parts
-    there = " and ".join(f"{part} is {_layout(document, part)}" for part in parts)
-    raise _refused(f"the study has no dataset with the layout '{layout}': {there}")
+def _matching_sections(document: Document, layout: str) -> list[str]:
+    sections = ["data"] + ["pretext_data"] * isinstance(document.values.get("pretext_data"), Mapping)
+    matching = [section for section in sections if _layout(document, section) == layout]
+    if matching or len(sections) == 1:
+        return matching or sections
+    layouts = " and ".join(f"{section} is {_layout(document, section)}" for section in sections)
+    raise _error(f"the study has no dataset with the layout '{layout}': {layouts}")
 
 
-def _layout(document: Document, part: str) -> object:
-    """The layout's name, which may stand alone or among the layout's settings."""
-    layout = _settings(document, part).get("layout", layout_name(DataSettings().layout))
+def _layout(document: Document, section: str) -> object:
+    """Return the layout's name, which is written as `layout: NAME` or as `layout: {name: NAME, ...}`."""
+    layout = _settings(document, section).get("layout", layout_name(DataSettings().layout))
     return layout.get("name") if isinstance(layout, Mapping) else layout
 
 
-def _phantom(document: Document, part: str) -> bool:
-    return _settings(document, part).get("phantom") is not None
+def _has_phantom(document: Document, section: str) -> bool:
+    return _settings(document, section).get("phantom") is not None
 
 
-def _settings(document: Document, part: str) -> Mapping[str, object]:
-    settings = document.values.get(part)
+def _settings(document: Document, section: str) -> Mapping[str, object]:
+    settings = document.values.get(section)
     return settings if isinstance(settings, Mapping) else {}
 
 
-def _refused(message: str) -> SpecError:
+def _error(message: str) -> SpecError:
     return SpecError([Problem((), message, "--data")])

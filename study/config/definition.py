@@ -1,4 +1,4 @@
-"""A study as declared: its file, its cells, and the settings of any configuration in them."""
+"""A validated study: its settings, its cells, and the settings of any configuration in a cell."""
 
 from __future__ import annotations
 
@@ -7,68 +7,72 @@ from typing import Any
 
 import search_spaces
 from study.config.catalog import find
-from study.config.checks import Checker
 from study.config.datasets import with_data
-from study.config.documents import Document, override, read, with_profile, with_sets
-from study.config.factors import FULL, Cell, FactorReader, cells_of, design_problems
+from study.config.documents import Document, override_paths, read, with_profile, with_sets
+from study.config.factors import FULL_DESIGN, Cell, FactorReader, cells_of, design_problems
+from study.config.plain import plain
 from study.config.problems import Keys, Problem, SpecError
-from study.config.settings import Memory, parse, plain
+from study.config.settings import ParseCache, parse
 from study.config.spec import Design, StudySpec
+from study.config.validator import StudyValidator
 
 
 class Study:
-    """A study whose every cell and range has been checked.
+    """A study whose cells and search space are valid.
 
     Attributes:
-        spec: its settings; where factors vary them, as in the first cell.
+        spec: settings of the study; those that factors vary have the value of the first cell.
 
     Raises:
-        SpecError: with everything that is wrong in `document`.
+        SpecError: with every problem of `document`.
     """
 
     def __init__(self, document: Document) -> None:
         reader = FactorReader(document)
-        self._document = _without_dropped_ranges(document)
+        self._document = _without_null_ranges(document)
         self._factors = tuple(reader.factors)
         design = _design(document)
         self._cells = cells_of(self._factors, design)
-        self._memory: Memory = {}
+        self._cache: ParseCache = {}
         problems = [
             *reader.problems,
             *design_problems(self._factors, design, document),
-            *Checker(self._document, reader, self._cells, self.resolve).problems(),
+            *StudyValidator(self._document, reader, self._cells, self.resolve).problems(),
         ]
         if problems:
             raise SpecError(problems)
-        # Kept, as the memory knows its parts by their identity.
-        self._first = self._values(self._cells[0].overrides)
-        self.spec = parse(StudySpec, self._first, memory=self._memory, remember=True)
-        share, cells = self.spec.budget.trials, len(self._cells)
-        if share is not None and share < cells and self.spec.search.space:
-            keys: Keys = ("budget", "trials")
-            text = f"found {share}, expected at least one trial for each of the {cells} cells"
-            raise SpecError([Problem(keys, text, document.where(keys))])
+        # The cache identifies mappings by `id`: these values must stay alive.
+        self._first_cell = self._values(self._cells[0].overrides)
+        self.spec = parse(StudySpec, self._first_cell, cache=self._cache, fill_cache=True)
+        self._check_budget()
 
     def cells(self) -> Sequence[Cell]:
-        """The combinations of the factors' levels that the design takes."""
+        """Return the cells of the study's design."""
         return self._cells
 
     def resolve(self, overrides: Mapping[str, Any]) -> StudySpec:
-        """The study's settings with some changed, by dotted path.
+        """Return the study's settings with some changed by dotted path.
 
-        Another component's name in the place of one drops the settings of the old one.
+        A component that is replaced by one of another name loses its settings.
 
         Raises:
-            SpecError: they make no valid study.
+            SpecError: the changed settings are invalid.
         """
-        return parse(StudySpec, self._values(overrides), where=self._document.where, memory=self._memory)
+        return parse(StudySpec, self._values(overrides), locate=self._document.locate, cache=self._cache)
 
     def document(self) -> dict[str, Any]:
-        """Everything that is declared, defaults included, as JSON-able values."""
+        """Return all settings, defaults included, as JSON-able values."""
         return plain(self.spec)
 
     def _values(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        return {**override(self._document.values, overrides), "factors": self._factors}
+        return {**override_paths(self._document.values, overrides), "factors": self._factors}
+
+    def _check_budget(self) -> None:
+        trials, cells = self.spec.budget.trials, len(self._cells)
+        if trials is not None and trials < cells and self.spec.search.space:
+            keys: Keys = ("budget", "trials")
+            text = f"found {trials}, expected at least one trial for each of the {cells} cells"
+            raise SpecError([Problem(keys, text, self._document.locate(keys))])
 
 
 def load_study(
@@ -79,41 +83,46 @@ def load_study(
     data: Sequence[str] = (),
     name: str | None = None,
 ) -> Study:
-    """Read and validate a study.
+    """Read and validate a study file.
 
     Args:
-        source: a YAML file, or the name of one in the current folder or in search_spaces.
-        profile: of the file, whose settings go over the others.
-        sets: "dotted.path=value" each; they go over the profile.
-        data: "LAYOUT=PATH" each: where a dataset lies.
-        name: to run it under. By default its own, or the file's, and the profile and the layouts of other data than the
-            file says: "quickstart-smoke-camus".
+        source: path of a YAML file, or name of a study file in the current folder or in search_spaces.
+        profile: name of one of the file's profiles; its settings override the file's. None for no profile.
+        sets: "dotted.path=value" each; override the file and the profile.
+        data: "LAYOUT=PATH" each: folder of a dataset.
+        name: name of the study. None for the name in the file (by default the file's), followed by the profile and by
+            the layouts of replaced datasets: "quickstart-smoke-camus".
 
     Raises:
-        UserError: there is no such study or file.
-        SpecError: with everything that is wrong in it.
+        UserError: the study or a file does not exist.
+        SpecError: with every problem of the file.
+
+    Example:
+        >>> load_study("quickstart", sets=["seed=1"]).spec.seed
+        1
     """
     path = find(source)
     document = with_sets(with_profile(read(path, search_spaces.FOLDER), profile), sets)
     document, layouts = with_data(document, data)
     if name is not None:
-        return Study(document.set("name", name, "--name"))
-    own = document.values.get("name", path.stem)
-    if isinstance(own, str):
-        document = document.set("name", "-".join([own, *([profile] if profile else []), *layouts]), str(path))
+        return Study(document.with_value("name", name, "--name"))
+    base_name = document.values.get("name", path.stem)
+    if isinstance(base_name, str):
+        full_name = "-".join([base_name, *([profile] if profile else []), *layouts])
+        document = document.with_value("name", full_name, str(path))
     return Study(document)
 
 
 def _design(document: Document) -> Design:
-    """The file's, if it can be read; what is wrong with it is a problem of every cell."""
+    """Return the file's design; an invalid one is reported with the problems of the cells."""
     try:
         return parse(Design, document.values.get("design") or {})
     except SpecError:
-        return FULL
+        return FULL_DESIGN
 
 
-def _without_dropped_ranges(document: Document) -> Document:
-    """A range that is null is left out, so that a profile can drop it."""
+def _without_null_ranges(document: Document) -> Document:
+    """Return the document without null ranges, so that a profile can drop a range."""
     search = document.values.get("search")
     space = search.get("space") if isinstance(search, Mapping) else None
     if not isinstance(search, Mapping) or not isinstance(space, Mapping) or None not in space.values():

@@ -1,4 +1,4 @@
-"""Study files as nested values that remember where each was given: including, merging, overriding."""
+"""Nested values of a study file with the location of each: includes, profiles and overrides."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.config.problems import Keys, Problem, SpecError, found
+from study.config.problems import Keys, Problem, SpecError, describe
 from study.config.yaml_reader import read_yaml
 from trainables.common.errors import UserError, did_you_mean
 
@@ -17,57 +17,57 @@ KEYED_BY_PATH: tuple[Keys, ...] = (("factors",), ("search", "space"))
 
 @dataclass(frozen=True)
 class Document:
-    """Nested values and where each was given.
+    """Nested values and their locations.
 
     Attributes:
-        values: mappings with string keys, lists and scalars.
-        sources: "file.yaml:12" or "--set a.b" of every value, mappings and lists included.
+        values: mapping with text keys whose values are mappings, lists and scalars.
+        sources: location of every value by its path, "file.yaml:12" or "--set a.b"; includes mappings and lists.
     """
 
     values: Mapping[str, Any]
     sources: Mapping[Keys, str]
 
-    def where(self, keys: Keys) -> str:
-        """Where the value was given, or else what it would be part of."""
+    def locate(self, keys: Keys) -> str:
+        """Return the location of a value, or of its nearest parent that has one."""
         while keys and keys not in self.sources:
             keys = keys[:-1]
         return self.sources.get(keys, "")
 
-    def over(self, values: Mapping[str, Any], sources: Mapping[Keys, str]) -> Document:
-        """This document with other values merged over it; they win."""
+    def merged(self, values: Mapping[str, Any], sources: Mapping[Keys, str]) -> Document:
+        """Return this document with other values merged into it; they win."""
         return Document(merge(self.values, values), {**self.sources, **sources})
 
     def without(self, *names: str) -> Document:
-        """This document without some of its top-level keys."""
+        """Return this document without some of its top-level keys."""
         return Document({name: value for name, value in self.values.items() if name not in names}, self.sources)
 
-    def set(self, path: str, value: Any, where: str) -> Document:
-        """This document with the setting at a dotted path changed."""
+    def with_value(self, path: str, value: Any, location: str) -> Document:
+        """Return this document with the setting at a dotted path changed."""
         keys = split_path(path, self.values)
-        sources: dict[Keys, str] = {keys[: i + 1]: self.sources.get(keys[: i + 1], where) for i in range(len(keys))}
-        sources.update((below, where) for below in _every_key(value, keys))
-        return self.over(nest(keys, value), sources)
+        sources: dict[Keys, str] = {keys[: i + 1]: self.sources.get(keys[: i + 1], location) for i in range(len(keys))}
+        sources.update((below, location) for below in _all_paths(value, keys))
+        return self.merged(nest(keys, value), sources)
 
 
 def read(path: Path, library: Path) -> Document:
-    """A study file with the fragments it includes merged under it, in their order.
+    """Return a study file merged over the fragments that it includes; later fragments win over earlier ones.
 
     Args:
-        path: of the file.
-        library: where an included fragment is looked for when it does not lie beside the file.
+        path: file to read.
+        library: folder in which an included file is looked up if it is not in the folder of `path`.
 
     Raises:
-        SpecError: a file is not YAML, gives a key twice, or includes itself.
+        SpecError: a file is not YAML, repeats a key, or includes itself.
         UserError: a file cannot be read.
     """
     return _read(path, library, ())
 
 
 def with_profile(document: Document, name: str | None) -> Document:
-    """The document with the overrides of one of its `profiles` merged over it.
+    """Return the document with one of its `profiles` merged into it; None only removes the profiles.
 
     Raises:
-        SpecError: it has no such profile.
+        SpecError: the document has no such profile.
     """
     profiles = document.values.get("profiles") or {}
     rest = document.without("profiles")
@@ -77,58 +77,66 @@ def with_profile(document: Document, name: str | None) -> Document:
     if not isinstance(profiles, Mapping) or name not in profiles:
         known = profiles if isinstance(profiles, Mapping) else ()
         hint = did_you_mean(name, known) if known else "; the study has no profiles"
-        raise SpecError([Problem(("profiles",), f"no profile '{name}'{hint}", document.where(("profiles",)))])
+        raise SpecError([Problem(("profiles",), f"no profile '{name}'{hint}", document.locate(("profiles",)))])
     overrides = profiles[name] or {}
     if not isinstance(overrides, Mapping):
-        raise SpecError([Problem(at, f"found {found(overrides)}, expected settings", document.where(at))])
-    sources = {keys[2:]: f"{where} (profile {name})" for keys, where in document.sources.items() if keys[:2] == at}
-    return rest.over(overrides, sources)
+        raise SpecError([Problem(at, f"found {describe(overrides)}, expected settings", document.locate(at))])
+    sources = {
+        keys[2:]: f"{location} (profile {name})" for keys, location in document.sources.items() if keys[:2] == at
+    }
+    return rest.merged(overrides, sources)
 
 
 def with_sets(document: Document, sets: Sequence[str]) -> Document:
-    """The document with `dotted.path=value` overrides, the values being YAML.
+    """Return the document with `dotted.path=value` overrides merged into it; the values are YAML.
 
     Raises:
-        SpecError: one of them is not of that form.
+        SpecError: an override has another form.
     """
     for text in sets:
         path, equals, value = text.partition("=")
-        where = f"--set {path}"
+        location = f"--set {path}"
         if not equals or not path or not all(path.split(".")):
             raise SpecError([Problem((), f"found '{text}', expected dotted.path=value", "--set")])
-        document = document.set(path, read_yaml(value, where, numbered=False)[0], where)
+        document = document.with_value(path, read_yaml(value, location, numbered=False)[0], location)
     return document
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any], keys: Keys = ()) -> dict[str, Any]:
-    """`over` merged into `base`, neither being changed; what stays is shared with `base`.
+def merge(base: Mapping[str, Any], override: Mapping[str, Any], keys: Keys = ()) -> dict[str, Any]:
+    """Return `base` with `override` merged into it; both stay unchanged, and untouched parts are shared with `base`.
 
-    Mappings merge key by key; everything else is replaced, and so is each single factor and search range. The mapping
-    of a named component (`{name: simclr, ...}`, or `simclr` for short) merges with one of the same name and gives way
-    to one of another name.
+    Mappings merge key by key. Other values are replaced, as are single factors and search ranges. A named component
+    (`{name: simclr, ...}`, or `simclr` for short) merges with one of its own name and is replaced by any other.
 
     Args:
-        base: what is merged into.
-        over: what wins.
-        keys: where in the document both are.
+        base: values to merge into.
+        override: values that win.
+        keys: path of both mappings in the document; empty for the document itself.
+
+    Example:
+        >>> merge({"fit": {"epochs": 1, "batch_size": 8}}, {"fit": {"epochs": 2}})
+        {'fit': {'epochs': 2, 'batch_size': 8}}
     """
     if keys in KEYED_BY_PATH:
-        return {**base, **over}
+        return {**base, **override}
     return {
         **base,
-        **{key: _merge_value(base[key], value, (*keys, key)) if key in base else value for key, value in over.items()},
+        **{
+            key: _merge_value(base[key], value, (*keys, key)) if key in base else value
+            for key, value in override.items()
+        },
     }
 
 
-def override(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`values` with settings changed, by dotted path; a component is changed before its own settings."""
+def override_paths(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `values` with settings changed by dotted path; a component is replaced before its settings change."""
     for path in sorted(overrides, key=len):
         values = merge(values, nest(split_path(path, values), overrides[path]))
     return values
 
 
 def nest(keys: Keys, value: Any) -> dict[str, Any]:
-    """Mappings inside each other with `value` at the end of `keys`."""
+    """Return nested mappings that hold `value` at the path `keys`."""
     for key in reversed(keys):
         value = {key: value}
     nested: dict[str, Any] = value
@@ -136,7 +144,7 @@ def nest(keys: Keys, value: Any) -> dict[str, Any]:
 
 
 def split_path(path: str, values: Mapping[str, Any]) -> Keys:
-    """The keys that a dotted path means in `values`, some of whose keys have dots of their own."""
+    """Return the keys that a dotted path stands for in `values`, where keys may contain dots."""
     keys: Keys = ()
     rest = path
     while rest:
@@ -148,49 +156,49 @@ def split_path(path: str, values: Mapping[str, Any]) -> Keys:
     return keys
 
 
-def _merge_value(base: Any, over: Any, keys: Keys) -> Any:
-    if isinstance(base, str) and isinstance(over, Mapping) and over.get("name", base) == base:
-        return {"name": base, **over}
+def _merge_value(base: Any, value: Any, keys: Keys) -> Any:
+    if isinstance(base, str) and isinstance(value, Mapping) and value.get("name", base) == base:
+        return {"name": base, **value}
     if not isinstance(base, Mapping):
-        return over
+        return value
     name = base.get("name")
-    if isinstance(over, str):
-        return base if over == name else over
-    if not isinstance(over, Mapping) or ("name" in over and over["name"] != name and isinstance(over["name"], str)):
-        return over
-    return merge(base, over, keys)
+    if isinstance(value, str):
+        return base if value == name else value
+    if not isinstance(value, Mapping) or (isinstance(value.get("name"), str) and value["name"] != name):
+        return value
+    return merge(base, value, keys)
 
 
-def _every_key(value: Any, keys: Keys) -> Iterator[Keys]:
+def _all_paths(value: Any, keys: Keys) -> Iterator[Keys]:
     yield keys
     items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        yield from _every_key(item, (*keys, key))
+        yield from _all_paths(item, (*keys, key))
 
 
 def _read(path: Path, library: Path, parents: tuple[Path, ...]) -> Document:
-    own = _load(path)
-    merged = Document({}, {})
-    for number, name in enumerate(_included(own)):
-        at = Problem(("include",), "", own.where(("include", number)))
+    main = _load(path)
+    included = Document({}, {})
+    for number, name in enumerate(_included(main)):
+        location = main.locate(("include", number))
         fragment = next((place for place in (path.parent / name, library / name) if place.is_file()), None)
         chain = (*parents, path.resolve())
         if fragment is None:
-            raise SpecError([Problem(at.keys, f"no file '{name}' in {path.parent} or {library}", at.where)])
+            raise SpecError([Problem(("include",), f"no file '{name}' in {path.parent} or {library}", location)])
         if fragment.resolve() in chain:
-            raise SpecError([Problem(at.keys, f"'{name}' includes itself, by way of {path.name}", at.where)])
-        below = _read(fragment, library, chain)
-        merged = merged.over(below.values, below.sources)
-    rest = own.without("include")
-    return merged.over(rest.values, rest.sources)
+            raise SpecError([Problem(("include",), f"'{name}' includes itself through {path.name}", location)])
+        nested = _read(fragment, library, chain)
+        included = included.merged(nested.values, nested.sources)
+    rest = main.without("include")
+    return included.merged(rest.values, rest.sources)
 
 
 def _included(document: Document) -> list[str]:
     names = document.values.get("include") or []
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        message = f"found {found(names)}, expected a list of files"
-        raise SpecError([Problem(("include",), message, document.where(("include",)))])
+        message = f"found {describe(names)}, expected a list of files"
+        raise SpecError([Problem(("include",), message, document.locate(("include",)))])
     return names
 
 
@@ -202,5 +210,5 @@ def _load(path: Path) -> Document:
         raise UserError(f"{path}: cannot be read: {reason}") from None
     values, sources = read_yaml(text, str(path))
     if not isinstance(values, dict):
-        raise SpecError([Problem((), f"found {found(values)}, expected settings", f"{path}:1")])
+        raise SpecError([Problem((), f"found {describe(values)}, expected settings", f"{path}:1")])
     return Document(values, sources)

@@ -1,4 +1,4 @@
-"""The `factors` of a study file, and the cells that are their combinations."""
+"""Factors of a study file, and the cells that combine their levels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.config.documents import Document
-from study.config.problems import Keys, Problem, found
+from study.config.problems import Keys, Problem, describe
 from study.config.spec import Design, Factor
 from trainables.common.errors import did_you_mean
 
-VARIED = ("data", "pretext_data", "network", "pretext", "registration", "propagation", "downstream")
-"""Parts of a study whose settings may be levels of a factor."""
+FACTOR_SECTIONS = ("data", "pretext_data", "network", "pretext", "registration", "propagation", "downstream")
+"""Sections of a study file whose settings a factor may vary."""
 
-FULL = Design()
+FULL_DESIGN = Design()
 
-WHOLE = "all"
+SINGLE_CELL = "all"
 """Key of the only cell of a study without factors."""
 
 
@@ -28,9 +28,9 @@ class Cell:
     """One combination of the factors' levels.
 
     Attributes:
-        key: "method=simclr,label_fraction=0.05".
-        levels: name of the level by name of the factor.
-        overrides: the settings they stand for, by dotted path.
+        key: text that names the cell, "method=simclr,label_fraction=0.05".
+        levels: level name by factor name.
+        overrides: settings of the levels, by dotted path.
     """
 
     key: str
@@ -38,45 +38,45 @@ class Cell:
     overrides: Mapping[str, Any]
 
 
-def cells_of(factors: Sequence[Factor], design: Design = FULL) -> list[Cell]:
-    """The combinations that a design takes, the last factor changing fastest."""
-    every = itertools.product(*(factor.levels for factor in factors))
+def cells_of(factors: Sequence[Factor], design: Design = FULL_DESIGN) -> list[Cell]:
+    """Return the cells of a design; the last factor changes fastest."""
+    combinations = itertools.product(*(factor.levels for factor in factors))
     if design.kind == "full":
-        return [cell_of(factors, names) for names in every]
-    alone = [number for number, factor in enumerate(factors) if not design.factors or factor.name in design.factors]
-    start = 0 if design.kind == "one_out" else -1
-    base = {number: list(factors[number].levels)[start] for number in alone}
-    return [cell_of(factors, names) for names in every if sum(names[n] != base[n] for n in alone) <= 1]
+        return [cell_of(factors, names) for names in combinations]
+    varied = [number for number, factor in enumerate(factors) if not design.factors or factor.name in design.factors]
+    base_level = 0 if design.kind == "one_out" else -1
+    base = {number: list(factors[number].levels)[base_level] for number in varied}
+    return [cell_of(factors, names) for names in combinations if sum(names[n] != base[n] for n in varied) <= 1]
 
 
 def design_problems(factors: Sequence[Factor], design: Design, document: Document) -> Iterator[Problem]:
-    """Factors of a design that the study does not have."""
+    """Yield a problem for each factor that a design names and the study lacks."""
     known = [factor.name for factor in factors]
     for name in design.factors:
         if name not in known:
             keys: Keys = ("design", "factors")
-            yield Problem(keys, f"the study has no factor '{name}'{did_you_mean(name, known)}", document.where(keys))
+            yield Problem(keys, f"the study has no factor '{name}'{did_you_mean(name, known)}", document.locate(keys))
 
 
 def cell_of(factors: Sequence[Factor], names: Sequence[str]) -> Cell:
-    """The cell of these levels, one for each factor."""
+    """Return the cell with these levels, one for each factor."""
     chosen = list(zip(factors, names, strict=True))
     overrides = {path: value for factor, name in chosen for path, value in factor.levels[name].items()}
     key = ",".join(f"{factor.name}={name}" for factor, name in chosen)
-    return Cell(key or WHOLE, {factor.name: name for factor, name in chosen}, overrides)
+    return Cell(key or SINGLE_CELL, {factor.name: name for factor, name in chosen}, overrides)
 
 
 class FactorReader:
-    """Reads a study file's `factors`, which come in two forms.
+    """Reader of a study file's `factors`, which have two forms.
 
-    `dotted.path: [value, ...]` has a level for each value, named after it; the factor's name is the path's last part.
-    `name: {level: {dotted.path: value, ...}, ...}` has a level for each set of settings. One that is null is left out,
-    so that a profile can drop a factor.
+    `dotted.path: [value, ...]` declares a level for each value, named after it; the last part of the path names the
+    factor. `name: {level: {dotted.path: value, ...}, ...}` declares named levels. A null factor is dropped, so that a
+    profile can remove one.
 
     Attributes:
-        factors: that could be read.
-        problems: of the rest.
-        places: where each (factor, level) is in the document.
+        factors: list of the valid factors.
+        problems: list of problems of the invalid factors.
+        places: path in the document by (factor name, level name).
     """
 
     def __init__(self, document: Document) -> None:
@@ -86,7 +86,7 @@ class FactorReader:
         self._document = document
         entries = document.values.get("factors") or {}
         if not isinstance(entries, Mapping):
-            self._add(("factors",), f"found {found(entries)}, expected a mapping of factors")
+            self._add(("factors",), f"found {describe(entries)}, expected a mapping of factors")
             return
         entries = {key: entry for key, entry in entries.items() if entry is not None}
         lists = Counter(key.rpartition(".")[2] for key, entry in entries.items() if isinstance(entry, list))
@@ -102,7 +102,7 @@ class FactorReader:
         self._check_name(name, keys)
         levels: dict[str, dict[str, Any]] = {}
         if not isinstance(entry, Mapping | list) or not entry:
-            self._add(keys, f"found {found(entry)}, expected a list of values, or levels by name")
+            self._add(keys, f"found {describe(entry)}, expected a list of values, or levels by name")
         elif isinstance(entry, list):
             self._check_path(key, keys)
             for number, value in enumerate(entry):
@@ -120,13 +120,13 @@ class FactorReader:
         self, factor: str, name: str | None, keys: Keys, settings: Any, levels: dict[str, dict[str, Any]]
     ) -> None:
         if name is None:
-            self._add(keys, "this value gives the level no name; write `factor: {level: {dotted.path: value}}`")
+            self._add(keys, "this value cannot name a level. Fix: write `factor: {level: {dotted.path: value}}`")
         elif name in levels:
             self._add(
-                keys, f"a second level '{name}'; to name levels, write `factor: {{level: {{dotted.path: value}}}}`"
+                keys, f"duplicate level '{name}'. Fix: name the levels, `factor: {{level: {{dotted.path: value}}}}`"
             )
         elif not isinstance(settings, Mapping):
-            self._add(keys, f"found {found(settings)}, expected settings by dotted path")
+            self._add(keys, f"found {describe(settings)}, expected settings by dotted path")
         else:
             self._check_name(name, keys)
             levels[name] = dict(settings)
@@ -138,11 +138,11 @@ class FactorReader:
 
     def _check_path(self, path: str, keys: Keys) -> None:
         root = path.partition(".")[0]
-        if root not in VARIED:
-            self._add(keys, f"'{path}' is no setting that a factor can vary{did_you_mean(root, VARIED)}")
+        if root not in FACTOR_SECTIONS:
+            self._add(keys, f"'{path}' is not a setting that a factor can vary{did_you_mean(root, FACTOR_SECTIONS)}")
 
     def _refuse_shared_settings(self) -> None:
-        """Two factors that set the same thing would hide each other."""
+        """Report settings that two factors set, as one would override the other."""
         owners: dict[str, str] = {}
         for factor in self.factors:
             for path in dict.fromkeys(path for level in factor.levels.values() for path in level):
@@ -152,11 +152,11 @@ class FactorReader:
                     self._add(keys, f"{path} is also set by the factor '{other}'")
 
     def _add(self, keys: Keys, message: str) -> None:
-        self.problems.append(Problem(keys, message, self._document.where(keys)))
+        self.problems.append(Problem(keys, message, self._document.locate(keys)))
 
 
 def _level_name(value: Any) -> str | None:
-    """What a level with only this value is called; None if the value does not say."""
+    """Return the name of a level with this value, or None for a value that cannot name one."""
     if isinstance(value, Mapping):
         name = value.get("name")
         return name if isinstance(name, str) else None

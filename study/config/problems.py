@@ -1,4 +1,4 @@
-"""What is wrong with settings: every problem with its place, told all at once."""
+"""Problems of a study file: each with its location, all reported in one error."""
 
 from __future__ import annotations
 
@@ -9,26 +9,32 @@ from typing import Any
 from trainables.common.errors import UserError
 
 Keys = tuple[str | int, ...]
-"""The way to a value: mapping keys and list indices."""
+"""Path to a value: mapping keys and list indices."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong at one place; `where` is the file and line, or the command-line option."""
+    """One invalid value.
+
+    Attributes:
+        keys: path to the value in the study file; empty for the file itself.
+        message: text that says what was found and what was expected.
+        location: file and line ("study.yaml:12") or command-line option ("--set a.b"); empty where unknown.
+    """
 
     keys: Keys
     message: str
-    where: str = ""
+    location: str = ""
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.where, dotted(self.keys), self.message) if part)
+        return ": ".join(part for part in (self.location, dotted(self.keys), self.message) if part)
 
 
 class SpecError(UserError):
-    """Everything that is wrong with a study file, or with settings in general.
+    """Error with every problem of a study file or of other settings.
 
     Attributes:
-        problems: in the order found, each once.
+        problems: tuple of problems in the order of discovery, without duplicates.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -38,15 +44,25 @@ class SpecError(UserError):
 
 
 def dotted(keys: Keys) -> str:
-    """The keys as people write them: `data.fractions[0]`."""
+    """Return the path as users write it.
+
+    Example:
+        >>> dotted(("data", "fractions", 0))
+        'data.fractions[0]'
+    """
     text = ""
     for key in keys:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
     return text
 
 
-def found(value: Any) -> str:
-    """What was found, in a message."""
+def describe(value: Any) -> str:
+    """Return a short description of a value for messages, at most 60 characters of its own text.
+
+    Example:
+        >>> describe([1, 2])
+        'a list of 2'
+    """
     if value is None:
         return "nothing"
     if isinstance(value, bool):

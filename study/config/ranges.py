@@ -1,4 +1,4 @@
-"""Ranges of a setting that a search goes through, and the conditions on which it does."""
+"""Ranges of searched settings, and the `when` conditions under which they are searched."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from trainables.common.registry import Registry
 
 @dataclass(frozen=True)
 class Range(ABC):
-    """Values to search: in a study file `{uniform: [0, 1]}`, `{loguniform: ...}`, `{int: ...}` or `{choice: ...}`.
+    """Values to search, in a study file `{uniform: [0, 1]}`, `{loguniform: ...}`, `{int: ...}` or `{choice: ...}`.
 
     Attributes:
-        when: the setting is searched only where these others, by dotted path, have this value or one of these; a
-            component has its name. They may be searched themselves, or belong to the cell.
+        when: condition under which the setting is searched: for each other setting, by dotted path, a value or a list
+            of values; a component is compared by name. The others may be searched or fixed. Empty for no condition.
     """
 
     when: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
@@ -25,11 +25,11 @@ class Range(ABC):
     @property
     @abstractmethod
     def examples(self) -> tuple[Any, ...]:
-        """Values that a setting must be able to take if it is to be searched over this range."""
+        """Example values, all of which the searched setting must accept."""
 
     @staticmethod
     def expand(value: Any) -> Any:
-        """The full form of a range as a study file writes it."""
+        """Return the full form of a range written as `{uniform: [0, 1]}`."""
         if not isinstance(value, Mapping) or len(value.keys() - {"when"}) != 1:
             return value
         condition = {"when": value["when"]} if "when" in value else {}
@@ -46,7 +46,7 @@ class Range(ABC):
 
 @dataclass(frozen=True)
 class Uniform(Range):
-    """Any number in [low, high]."""
+    """A number from low to high, uniformly distributed."""
 
     low: float
     high: float
@@ -56,13 +56,13 @@ class Uniform(Range):
 
     @property
     def examples(self) -> tuple[float, ...]:
-        """Both ends and one between, which is no whole number."""
-        return _ends_and_between(self.low, self.high)
+        """Both bounds and a fraction between them."""
+        return _bounds_and_between(self.low, self.high)
 
 
 @dataclass(frozen=True)
 class LogUniform(Range):
-    """Any number in [low, high], every order of magnitude being as likely; low above 0."""
+    """A positive number from low to high, uniformly distributed on a logarithmic scale."""
 
     low: float
     high: float
@@ -74,13 +74,13 @@ class LogUniform(Range):
 
     @property
     def examples(self) -> tuple[float, ...]:
-        """Both ends and one between, which is no whole number."""
-        return _ends_and_between(self.low, self.high)
+        """Both bounds and a fraction between them."""
+        return _bounds_and_between(self.low, self.high)
 
 
 @dataclass(frozen=True)
 class Int(Range):
-    """Any whole number from low to high, both included."""
+    """A whole number from low to high, both included."""
 
     low: int
     high: int
@@ -90,23 +90,23 @@ class Int(Range):
 
     @property
     def examples(self) -> tuple[int, ...]:
-        """Both ends."""
+        """Lower and upper bound."""
         return self.low, self.high
 
 
 @dataclass(frozen=True)
 class Choice(Range):
-    """One of some values, in no order: names, numbers, booleans or null."""
+    """One of several unordered values: names, numbers, booleans or null."""
 
     values: tuple[bool | int | float | str | None, ...]
 
     def __post_init__(self) -> None:
         if len(set(self.values)) < max(1, len(self.values)):
-            raise ValueError(f"values are {list(self.values)}, expected at least one, each once")
+            raise ValueError(f"values are {list(self.values)}, expected at least one value and no duplicates")
 
     @property
     def examples(self) -> tuple[Any, ...]:
-        """All of them."""
+        """All values of the choice."""
         return self.values
 
 
@@ -115,34 +115,39 @@ RANGES: Registry[type[Range]] = Registry(
 )
 
 
-def in_order(space: Mapping[str, Range]) -> list[str]:
-    """The paths of a space, each after those that its condition is about.
+def dependency_order(space: Mapping[str, Range]) -> list[str]:
+    """Return the paths of a space, each after the paths that its `when` condition names.
 
     Raises:
-        ValueError: two ranges wait for each other.
+        ValueError: the conditions form a cycle.
     """
     try:
         return list(
             TopologicalSorter({path: set(choice.when) & set(space) for path, choice in space.items()}).static_order()
         )
     except CycleError as error:
-        raise ValueError(f"these wait for each other: {', '.join(sorted(set(error.args[1])))}") from error
+        raise ValueError(f"circular `when` conditions: {', '.join(sorted(set(error.args[1])))}") from error
 
 
 def inner_condition(space: Mapping[str, Range], path: str) -> dict[str, Any]:
-    """What a range asks of the space's other settings; the rest of its condition is about the cell's."""
+    """Return the part of a range's condition that concerns searched settings; the rest concerns the cell."""
     return {other: wanted for other, wanted in space[path].when.items() if other in space}
 
 
-def holds(when: Mapping[str, Any], value: Callable[[str], Any]) -> bool:
-    """Whether every setting of a condition has the value it names; `value` gives the one at a dotted path."""
+def condition_holds(when: Mapping[str, Any], value: Callable[[str], Any]) -> bool:
+    """Return True if every setting of a `when` condition has one of its values.
+
+    Args:
+        when: a value or a list of values by dotted path.
+        value: function that returns the value of the setting at a dotted path.
+    """
     return all(_is_one_of(value(path), wanted) for path, wanted in when.items())
 
 
-def _is_one_of(found: Any, wanted: Any) -> bool:
-    if isinstance(found, Mapping) and "name" in found:
-        found = found["name"]
-    return found in wanted if isinstance(wanted, list | tuple) else bool(found == wanted)
+def _is_one_of(value: Any, wanted: Any) -> bool:
+    if isinstance(value, Mapping) and "name" in value:
+        value = value["name"]
+    return value in wanted if isinstance(wanted, list | tuple) else bool(value == wanted)
 
 
 def _check_order(low: float, high: float) -> None:
@@ -150,5 +155,5 @@ def _check_order(low: float, high: float) -> None:
         raise ValueError(f"low is {low}, high is {high}, expected low < high")
 
 
-def _ends_and_between(low: float, high: float) -> tuple[float, float, float]:
+def _bounds_and_between(low: float, high: float) -> tuple[float, float, float]:
     return low, high, low + 0.381966 * (high - low)

@@ -1,4 +1,4 @@
-"""How a cell's configuration is searched: its space, its sampler, and when what falls behind is stopped."""
+"""Settings of the hyperparameter search: space, sampler, objectives and pruners."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from study.config.ranges import Choice, Int, Range, in_order
+from study.config.ranges import Choice, Int, Range, dependency_order
 from trainables.common.errors import did_you_mean
 from trainables.common.registry import Registry
 
 
 class Pruner:
-    """When a trial that falls behind is stopped."""
+    """Base class of early stopping rules for trials."""
 
 
 @dataclass(frozen=True)
 class NoPruner(Pruner):
-    """Never."""
+    """No early stopping of trials."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class ASHA(Pruner):
     """Asynchronous successive halving (Li et al. 2020).
 
     Attributes:
-        min_epochs: before a trial is first compared, from 1 up.
-        reduction: one in this many goes on at each comparison, from 2 up; the next is after as many times the epochs.
+        min_epochs: epochs before the first comparison, at least 1.
+        reduction: reduction factor, at least 2: the best 1/reduction of the trials continue, and the next comparison
+            is after `reduction` times the epochs.
     """
 
     min_epochs: int = 1
@@ -41,11 +42,11 @@ class ASHA(Pruner):
 
 @dataclass(frozen=True)
 class Median(Pruner):
-    """A trial whose best value so far is below the median of the earlier ones at the same epoch.
+    """Median stopping rule: stop a trial whose best value is below the median of earlier trials at that epoch.
 
     Attributes:
-        min_epochs: before a trial is first compared, from 0 up.
-        startup_trials: that are never stopped, from 1 up.
+        min_epochs: epochs before the first comparison, at least 0.
+        startup_trials: number of first trials that are never stopped, at least 1.
     """
 
     min_epochs: int = 1
@@ -59,12 +60,12 @@ class Median(Pruner):
 
 @dataclass(frozen=True)
 class Hyperband(Pruner):
-    """Successive halving from several starts at once (Li et al. 2018), so that none need be chosen.
+    """Hyperband (Li et al. 2018): successive halving in several brackets with different `min_epochs`.
 
     Attributes:
-        min_epochs: of the most impatient bracket, from 1 up.
-        max_epochs: that a trial may take; the downstream stage's.
-        reduction: as of successive halving, from 2 up.
+        max_epochs: epochs of a full trial, usually those of the downstream stage; at least `min_epochs`.
+        min_epochs: epochs before the first comparison in the most aggressive bracket, at least 1.
+        reduction: reduction factor of successive halving, at least 2.
     """
 
     max_epochs: int
@@ -90,29 +91,30 @@ OBJECTIVES: Mapping[str, Literal["maximize", "minimize"]] = {
     "seconds": "minimize",
     "gpu_hours": "minimize",
 }
-"""What a search can be for, and which way is better: mean Dice of the validation split; roughness over time there, for
-sequences that are segmented as a whole (paper 002, equation 2: log10, the mean over structures); what a trial costs."""
+"""Direction of each objective: mean Dice of the validation split; temporal roughness there, for networks that segment
+sequences (paper 002, equation 2: log10, mean over structures); wall-clock seconds and GPU hours of a trial."""
 
-SEVERAL = ("tpe", "nsga2", "random", "quasirandom", "grid")
-"""Samplers that can search for several things at once."""
+MULTI_OBJECTIVE_SAMPLERS = ("tpe", "nsga2", "random", "quasirandom", "grid")
+"""Samplers that support several objectives."""
 
 
 @dataclass(frozen=True)
 class SearchSpec:
-    """How each cell's configuration is searched.
+    """Hyperparameter search of each cell.
 
     Attributes:
-        space: range by dotted path of the setting; empty when nothing is searched.
-        trials: for each cell, from 1 up.
-        objectives: what is searched for. With several, every trial is told what it reached of each; the replicates
-            take the configuration that is best in the first, and `study best` gives all that no other beats.
+        space: ranges by dotted path of the searched setting; empty for no search.
+        trials: number of trials for each cell, at least 1.
+        objectives: names from `OBJECTIVES`, "val/dice" first. With several, replicates use the configuration that is
+            best in the first, and `study best` prints the Pareto front.
         sampler: "tpe", "gp" (Gaussian process), "cmaes" and "nsga2" (genetic, for several objectives) learn from
-            earlier trials; "random", "quasirandom" (Sobol's points, which cover the space more evenly) and "grid"
-            (every combination of choices and whole numbers, in random order) do not.
-        startup_trials: random ones before a sampler begins to learn; of "nsga2", a generation.
-        pruner: of trials that fall behind.
-        pretext_pruner: of pretrainings whose probe falls behind those of the cell's earlier trials, where settings of
-            the pretraining are searched.
+            earlier trials; "random", "quasirandom" (Sobol sequence) and "grid" (every combination of choices and
+            whole numbers, in random order) do not.
+        startup_trials: number of random trials before the sampler uses earlier results, at least 0; for "nsga2" the
+            population size, at least 2.
+        pruner: early stopping rule for trials; `none` runs every trial to its end.
+        pretext_pruner: early stopping rule for pretrainings by their probe score; requires `pretext.probe` and a
+            searched setting of pretraining.
     """
 
     space: Mapping[str, Range] = field(default_factory=dict)
@@ -128,7 +130,7 @@ class SearchSpec:
             raise ValueError(f"trials is {self.trials}, expected a whole number from 1 up")
         if self.startup_trials < 0:
             raise ValueError(f"startup_trials is {self.startup_trials}, expected a whole number from 0 up")
-        in_order(self.space)
+        dependency_order(self.space)
         self._check_objectives()
         self._check_sampler()
 
@@ -137,19 +139,20 @@ class SearchSpec:
             if objective not in OBJECTIVES:
                 raise ValueError(f"unknown objective '{objective}'{did_you_mean(objective, OBJECTIVES)}")
         if self.objectives[:1] != ("val/dice",) or len(set(self.objectives)) < len(self.objectives):
-            raise ValueError(f"objectives are {list(self.objectives)}, expected val/dice first, and each once")
+            raise ValueError(f"objectives are {list(self.objectives)}, expected val/dice first and no duplicates")
         if len(self.objectives) == 1:
             return
-        if self.sampler not in SEVERAL:
-            raise ValueError(f"sampler is '{self.sampler}', expected for several objectives {', '.join(SEVERAL)}")
+        if self.sampler not in MULTI_OBJECTIVE_SAMPLERS:
+            known = ", ".join(MULTI_OBJECTIVE_SAMPLERS)
+            raise ValueError(f"sampler is '{self.sampler}', expected for several objectives: {known}")
         if not isinstance(self.pruner, NoPruner):
-            raise ValueError("pruner: with several objectives no trial falls behind in all, expected none")
+            raise ValueError("pruner: several objectives do not support pruning, expected none")
 
     def _check_sampler(self) -> None:
-        endless = [path for path, choice in self.space.items() if not isinstance(choice, Choice | Int)]
-        if self.sampler == "grid" and endless:
-            raise ValueError(f"sampler is 'grid', expected a choice or whole numbers for {', '.join(endless)}")
+        continuous = [path for path, choice in self.space.items() if not isinstance(choice, Choice | Int)]
+        if self.sampler == "grid" and continuous:
+            raise ValueError(f"sampler is 'grid', expected a choice or whole numbers for {', '.join(continuous)}")
         if self.sampler == "cmaes" and any(isinstance(choice, Choice) for choice in self.space.values()):
-            raise ValueError("sampler is 'cmaes', expected ranges of numbers only: it knows no choices")
+            raise ValueError("sampler is 'cmaes': CMA-ES does not support categorical parameters (found a choice)")
         if self.sampler == "nsga2" and self.startup_trials < 2:
             raise ValueError(f"startup_trials is {self.startup_trials}, expected at least 2 for a generation of nsga2")

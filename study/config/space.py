@@ -1,20 +1,20 @@
-"""A cell's part of the search space: the ranges whose conditions on the cell's own settings hold."""
+"""The part of a search space that applies to one cell."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from study.config.ranges import Range, holds
-from study.config.settings import plain
+from study.config.plain import plain
+from study.config.ranges import Range, condition_holds
 from study.config.spec import Start, StudySpec
 
 ABSENT: Any = object()
-"""What stands for a setting that there is not."""
+"""Value of a setting that does not exist in a cell."""
 
 
-def setting(spec: StudySpec, path: str) -> Any:
-    """The plain value of a setting by its dotted path, or `ABSENT`."""
+def get_setting(spec: StudySpec, path: str) -> Any:
+    """Return the plain value of the setting at a dotted path, or `ABSENT`."""
     value: Any = spec
     for key in path.split("."):
         value = value.get(key, ABSENT) if isinstance(value, Mapping) else getattr(value, key, ABSENT)
@@ -23,12 +23,18 @@ def setting(spec: StudySpec, path: str) -> Any:
     return plain(value)
 
 
-def space_of(spec: StudySpec, space: Mapping[str, Range]) -> dict[str, Range]:
-    """The ranges that are searched in a cell with these settings; where nothing is pretrained, none of pretraining."""
-    idle = isinstance(spec.pretext.method, Start) and "pretext.method" not in space
+def active_space(spec: StudySpec, space: Mapping[str, Range]) -> dict[str, Range]:
+    """Return the ranges that are searched in the cell with these settings.
+
+    Ranges of pretraining are dropped in a cell without pretraining, and ranges whose `when` condition on settings
+    outside the space does not hold.
+    """
+    no_pretraining = isinstance(spec.pretext.method, Start) and "pretext.method" not in space
     return {
         path: choice
         for path, choice in space.items()
-        if not (idle and path.startswith("pretext."))
-        and holds({p: v for p, v in choice.when.items() if p not in space}, lambda path: setting(spec, path))
+        if not (no_pretraining and path.startswith("pretext."))
+        and condition_holds(
+            {p: v for p, v in choice.when.items() if p not in space}, lambda path: get_setting(spec, path)
+        )
     }

@@ -1,4 +1,4 @@
-"""The study file's parts: what a study declares, and by which names its choices go."""
+"""Settings of a study file, and the registries that name its components."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ from trainables.registration.similarity import Similarity
 from trainables.registration.training import RegistrationSettings
 
 Components = Mapping[type, Sequence[Registry[Any]]]
-"""Which registries name the classes of each component base."""
+"""Registries that name the classes of each component base."""
 
 
 class Start:
-    """A start of the backbone that needs no pretraining; written in the place of a pretext method."""
+    """Base class of initial weights without pretraining, given in place of a pretext method."""
 
 
 @dataclass(frozen=True)
 class RandomStart(Start):
-    """Random weights."""
+    """Random initialization of the backbone."""
 
 
 @dataclass(frozen=True)
 class ImageNetStart(Start):
-    """ImageNet's weights.
+    """Backbone weights pretrained on ImageNet.
 
     Attributes:
-        weights: file of a state dict saved by torchvision, or None.
-        download: fetch them when no file is given; nothing is ever fetched otherwise.
+        weights: path of a state dict saved by torchvision; None requires `download`.
+        download: download the weights from torchvision if `weights` is None.
     """
 
     weights: str | None = None
@@ -62,12 +62,12 @@ STARTS: Registry[type[Start]] = Registry("start", {"random": RandomStart, "image
 
 @dataclass(frozen=True)
 class StageResources:
-    """What a stage's jobs ask of the cluster.
+    """Cluster resources of each job of a stage.
 
     Attributes:
-        workers: processes that train together, from 1 up.
-        cpus: of each worker, more than 0.
-        gpus: of each worker; a share of one (0.5) or a whole number.
+        workers: number of data-parallel worker processes, at least 1.
+        cpus: CPUs for each worker, above 0.
+        gpus: GPUs for each worker: 0, a fraction (0.5) or a whole number.
     """
 
     workers: int = 1
@@ -80,12 +80,17 @@ class StageResources:
         if self.cpus <= 0:
             raise ValueError(f"cpus is {self.cpus:g}, expected more than 0")
         if self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):
-            raise ValueError(f"gpus is {self.gpus:g}, expected a share below 1 or a whole number")
+            raise ValueError(f"gpus is {self.gpus:g}, expected a fraction below 1 or a whole number")
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """Of a whole cluster: CPUs and GPUs."""
+    """Size of a cluster.
+
+    Attributes:
+        cpus: total number of CPUs, at least 0.
+        gpus: total number of GPUs, at least 0.
+    """
 
     cpus: float = 0.0
     gpus: float = 0.0
@@ -93,14 +98,14 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Resources:
-    """Of each stage.
+    """Cluster resources of each stage.
 
     Attributes:
-        pretext: of a pretraining.
-        registration: of a registration; the propagation takes one such worker.
-        downstream: of a trial or replicate.
-        max: what an autoscaling cluster may grow to, so that enough jobs are given out to make it grow; None for what
-            it has.
+        pretext: resources of a pretraining job.
+        registration: resources of a registration job; a propagation job uses one such worker.
+        downstream: resources of a trial or replicate.
+        max: largest size of an autoscaling cluster; jobs are submitted for this size, so that the cluster grows. None
+            for the current size.
     """
 
     pretext: StageResources = field(default_factory=StageResources)
@@ -111,11 +116,11 @@ class Resources:
 
 @dataclass(frozen=True)
 class Factor:
-    """Something the study compares.
+    """A variable that the study compares.
 
     Attributes:
-        name: for tables.
-        levels: by name, the settings each stands for, by dotted path.
+        name: text for tables and cell keys.
+        levels: settings of each level (by dotted path), by level name.
     """
 
     name: str
@@ -124,12 +129,15 @@ class Factor:
 
 @dataclass(frozen=True)
 class Design:
-    """Which combinations of the factors' levels are cells; they share seeds and labelled subsets, so all are paired.
+    """Design of the comparison: the combinations of factor levels that are cells.
+
+    All cells share seeds and labelled subsets, so that they are compared in pairs.
 
     Attributes:
-        kind: "full" takes every combination. An ablation takes one factor at a time: "one_out" starts from the first
-            level of each and changes one factor, "one_in" likewise from the last level of each.
-        factors: names of the factors that are taken one at a time, the others being combined in full; none for all.
+        kind: "full" has every combination. The ablations change one factor at a time: "one_out" from the first level
+            of each factor, "one_in" from the last level of each.
+        factors: names of the factors that an ablation changes one at a time; the others are combined in full. Empty
+            for all factors.
     """
 
     kind: Literal["full", "one_out", "one_in"] = "full"
@@ -137,17 +145,17 @@ class Design:
 
     def __post_init__(self) -> None:
         if self.kind == "full" and self.factors:
-            raise ValueError(f"factors is {list(self.factors)}, expected none where every combination is taken")
+            raise ValueError(f"factors is {list(self.factors)}, expected none for the full design")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a study may spend. It may change under the study's name; with a larger one the study goes on.
+    """Upper limits of a study. A later launch may change them; a study continues under larger limits.
 
     Attributes:
-        trials: of all cells together, each having an equal share; from 1 up.
-        hours: of wall-clock time, over all launches; above 0.
-        gpu_hours: of the jobs' workers, over all launches; above 0.
+        trials: number of trials of all cells together, divided equally, at least 1; None for no limit.
+        hours: wall-clock hours of all launches together, above 0; None for no limit.
+        gpu_hours: GPU hours of all jobs and launches together, above 0; None for no limit.
     """
 
     trials: int | None = None
@@ -166,25 +174,25 @@ class StudySpec:
     """A study: factors x search x replicates, over a pipeline of stages.
 
     Attributes:
-        name: of its folder and its records: letters, digits, and `._-` after the first.
-        data: that the downstream stage is trained and judged on.
-        network: that is trained.
-        pretext: what the backbone learns first; its method may also be a start, `random` or `imagenet`.
-        title: what the study asks, for people.
-        seed: names everything random.
-        pretext_data: that pretext is trained on; None for `data`.
-        downstream: how the network is trained.
-        registration: how the network is trained that carries labels, where downstream learns from pseudo-labels.
-        propagation: how it carries them.
-        factors: what the cells are the combinations of.
-        design: which combinations.
-        search: of each cell's configuration.
-        replicates: of each cell's chosen configuration, from 1 up.
-        budget: that ends the study when it is spent.
-        resources: of each stage.
-        storage: URI of a store (`s3://bucket/prefix`, a path) from which jobs take their input, and where they leave
-            their output; None where every node sees the workspace.
-        tracking: URI of the MLflow server or store; None for the workspace's own.
+        name: name of the study's folder and of its MLflow experiment: letters, digits, and `._-` after the first.
+        data: dataset of the downstream stage.
+        network: segmentation network.
+        pretext: pretraining of the backbone; `random` and `imagenet` in place of a method skip it.
+        title: question that the study answers, one line for people.
+        seed: whole number from which every random seed is derived.
+        pretext_data: dataset of the pretext stage; None for `data`.
+        downstream: training of the segmentation network.
+        registration: training of the registration network; used if `downstream.targets` is "propagated".
+        propagation: propagation of labels by the registration network.
+        factors: variables whose combinations are the cells; none for a single cell.
+        design: combinations of the factors' levels that are cells.
+        search: hyperparameter search of each cell.
+        replicates: number of trainings of each cell's chosen configuration, at least 1.
+        budget: limits at which the study ends.
+        resources: cluster resources of each stage.
+        storage: URI (`s3://bucket/prefix`, a path) of the store for inputs and outputs of jobs; None if every node can
+            access the workspace.
+        tracking: URI of the MLflow server or store; None for a store in the workspace.
     """
 
     name: str
@@ -217,9 +225,9 @@ class StudySpec:
         if isinstance(self.search.pretext_pruner, NoPruner) or isinstance(self.pretext.method, Start):
             return
         if self.pretext.probe is None:
-            raise ValueError("search.pretext_pruner compares probes, and pretext.probe is null, expected a probe")
+            raise ValueError("search.pretext_pruner requires a probe (found null). Fix: set pretext.probe")
         if not any(path.startswith(("pretext.", "network.backbone")) for path in self.search.space):
-            raise ValueError("search.pretext_pruner: no setting of the pretraining is searched, expected none")
+            raise ValueError("search.pretext_pruner requires a searched setting of pretraining, expected none")
 
 
 COMPONENTS: Components = {

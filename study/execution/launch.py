@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from study.config.definition import Study
-from study.config.settings import canonical, plain
+from study.config.plain import canonical, plain
 from study.config.spec import ImageNetStart
 from study.execution.cluster import capacity, local_resources, preflight, ray_session
 from study.execution.sweep import Sweep

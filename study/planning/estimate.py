@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from study.config.settings import canonical, plain
+from study.config.plain import canonical, plain
 from study.config.spec import StudySpec
 from study.planning.calibration import Calibration, device
 from study.planning.jobs import Kind

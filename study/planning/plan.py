@@ -10,9 +10,9 @@ from typing import Any
 
 from study.config.definition import Study
 from study.config.factors import Cell
+from study.config.plain import canonical, component_name, plain
 from study.config.search import SearchSpec
-from study.config.settings import canonical, component_name, plain
-from study.config.space import space_of
+from study.config.space import active_space
 from study.config.spec import StageResources, Start, StudySpec
 from study.planning.jobs import SHARED, Job, Kind, ResourceRequest, Stage
 from study.storage.artifacts import digest
@@ -63,7 +63,7 @@ class Plan:
 
     def search(self, cell: str) -> SearchSpec:
         """The search of a cell, with the part of the space that is the cell's."""
-        return replace(self.spec.search, space=space_of(self.resolve(cell, {}), self.spec.search.space))
+        return replace(self.spec.search, space=active_space(self.resolve(cell, {}), self.spec.search.space))
 
     def trials(self, cell: str) -> int:
         """Trials of a cell's search; none when nothing is searched there. A budget of trials is shared equally."""

@@ -23,7 +23,16 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 from optuna.trial import Trial, TrialState
 from scipy.stats import qmc
 
-from study.config.ranges import Choice, Int, LogUniform, Range, Uniform, holds, in_order, inner_condition
+from study.config.ranges import (
+    Choice,
+    Int,
+    LogUniform,
+    Range,
+    Uniform,
+    condition_holds,
+    dependency_order,
+    inner_condition,
+)
 from study.config.search import ASHA, OBJECTIVES, Hyperband, Median, Pruner, SearchSpec
 from trainables.common.seeds import derive, numpy_generator
 
@@ -54,7 +63,7 @@ class CellSearch:
 
     def __init__(self, spec: SearchSpec, seed: int) -> None:
         self._spec, self._seed = spec, seed
-        self._space = {path: _distribution(spec.space[path]) for path in in_order(spec.space)}
+        self._space = {path: _distribution(spec.space[path]) for path in dependency_order(spec.space)}
         directions = [OBJECTIVES[objective] for objective in spec.objectives]
         # Hyperband's brackets are drawn from the name.
         self._study = optuna.create_study(study_name="cell", directions=directions, pruner=_pruner(spec.pruner))
@@ -75,7 +84,7 @@ class CellSearch:
             _remember_parents(self._study, self._study.sampler, self._spec.startup_trials)
         trial = self._study.ask()
         for path in self._space:
-            if holds(inner_condition(self._spec.space, path), trial.params.get):
+            if condition_holds(inner_condition(self._spec.space, path), trial.params.get):
                 self._suggest(trial, path)
         self._trials.append(trial)
         return Proposal(dict(trial.params), dict(self._study.get_trials(deepcopy=False)[-1].system_attrs))
@@ -187,13 +196,15 @@ def _point(spec: SearchSpec, seed: int, number: int) -> dict[str, Any] | None:
 def _grid(space: Mapping[str, Range]) -> list[dict[str, Any]]:
     """Every combination, without the settings whose condition it does not meet."""
     points: list[dict[str, Any]] = [{}]
-    for path in in_order(space):
+    for path in dependency_order(space):
         inside = inner_condition(space, path)
         points = [
             further
             for point in points
             for further in (
-                [{**point, path: value} for value in _values(space[path])] if holds(inside, point.get) else [point]
+                [{**point, path: value} for value in _values(space[path])]
+                if condition_holds(inside, point.get)
+                else [point]
             )
         ]
     return points

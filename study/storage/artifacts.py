@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from study.config.settings import canonical
+from study.config.plain import canonical
 from trainables.common.errors import CheckpointError
 from trainables.common.files import atomic_writer, sync_directory, write_json, write_text
 from trainables.engine.checkpoint import load_tensors, save_tensors

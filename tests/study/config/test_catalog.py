@@ -33,9 +33,9 @@ def test_a_study_is_a_path_or_a_name_here_or_in_the_library(here):
 
 
 def test_an_unknown_name_brings_the_nearest_and_the_list(here):
-    with pytest.raises(UserError, match=r"no study 'shiped'; did you mean 'shipped'\?; there are: both, mine, shipped"):
+    with pytest.raises(UserError, match=r"no study 'shiped'; did you mean 'shipped'\?; known: both, mine, shipped"):
         find("shiped")
-    with pytest.raises(UserError, match=r"^no study 'qqqq'; there are: both, mine, shipped$"):
+    with pytest.raises(UserError, match=r"^no study 'qqqq'; known: both, mine, shipped$"):
         find("qqqq")
     with pytest.raises(UserError, match=r"gone\.yaml: no such study file"):
         find("gone.yaml")

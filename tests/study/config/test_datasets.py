@@ -48,7 +48,7 @@ def test_a_relative_path_is_one_from_here(tmp_path, monkeypatch):
 
 def test_the_option_is_named_as_the_source():
     document, _ = with_data(Document({"data": {}}, {}), ["echonet=/e"])
-    assert document.where(("data", "path")) == "--data echonet"
+    assert document.locate(("data", "path")) == "--data echonet"
 
 
 @pytest.mark.parametrize(

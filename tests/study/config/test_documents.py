@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from study.config.documents import Document, merge, override, read, split_path, with_profile, with_sets
+from study.config.documents import Document, merge, override_paths, read, split_path, with_profile, with_sets
 from study.config.problems import SpecError
 from trainables.common.errors import UserError
 
@@ -20,7 +20,7 @@ def test_fragments_merge_in_order_under_the_file_that_includes_them(tmp_path):
     write(tmp_path, one="a: 1\nb: {x: 1, y: 1, z: 1}\nl: [1, 2]\n", two="b: {y: 20, z: 20}\nl: [3]\n")
     document = read(tmp_path / "main.yaml", tmp_path)
     assert document.values == {"a": 1, "b": {"x": 1, "y": 30, "z": 20}, "l": [3]}
-    places = {key: document.where(("b", key)).removeprefix(f"{tmp_path}/") for key in "xyz"}
+    places = {key: document.locate(("b", key)).removeprefix(f"{tmp_path}/") for key in "xyz"}
     assert places == {"x": "one.yaml:2", "y": "main.yaml:2", "z": "two.yaml:1"}
 
 
@@ -38,7 +38,7 @@ def test_the_same_fragment_may_come_by_two_ways(tmp_path):
 
 def test_include_cycles_are_refused_where_they_close(tmp_path):
     write(tmp_path, main="a: 1\ninclude: [b.yaml]\n", b="include:\n  - c.yaml\n", c="x: 1\ny: 2\ninclude: main.yaml\n")
-    with pytest.raises(SpecError, match=r"c\.yaml:3: include: 'main\.yaml' includes itself, by way of c\.yaml"):
+    with pytest.raises(SpecError, match=r"c\.yaml:3: include: 'main\.yaml' includes itself through c\.yaml"):
         read(tmp_path / "main.yaml", tmp_path)
 
 
@@ -70,8 +70,8 @@ def test_a_profile_goes_over_the_file_and_says_where_from(tmp_path):
     document = read(tmp_path / "main.yaml", tmp_path)
     smoke = with_profile(document, "smoke")
     assert smoke.values == {"a": {"b": 2, "c": 1}}
-    assert smoke.where(("a", "b")) == f"{tmp_path}/main.yaml:4 (profile smoke)"
-    assert smoke.where(("a", "c")) == f"{tmp_path}/main.yaml:1"
+    assert smoke.locate(("a", "b")) == f"{tmp_path}/main.yaml:4 (profile smoke)"
+    assert smoke.locate(("a", "c")) == f"{tmp_path}/main.yaml:1"
     assert with_profile(document, None).values == with_profile(document, "paper").values == {"a": {"b": 1, "c": 1}}
     with pytest.raises(SpecError, match=r"main\.yaml:2: profiles: no profile 'smok'; did you mean 'smoke'\?"):
         with_profile(document, "smok")
@@ -86,9 +86,9 @@ def test_sets_are_yaml_and_go_over_everything():
         "a": {"b": 1e-4, "keep": 2, "list": [1, {"c": "x"}], "empty": None},
         "new": {"deep": "text=with=equals"},
     }
-    assert changed.where(("a", "b")) == "--set a.b"
-    assert changed.where(("a", "list", 1, "c")) == "--set a.list"
-    assert changed.where(("a",)) == "x.yaml:1"
+    assert changed.locate(("a", "b")) == "--set a.b"
+    assert changed.locate(("a", "list", 1, "c")) == "--set a.list"
+    assert changed.locate(("a",)) == "x.yaml:1"
     assert document.values == {"a": {"b": 1, "keep": 2}}
 
 
@@ -142,7 +142,7 @@ def test_factors_and_ranges_are_replaced_whole():
 def test_overriding_shares_what_it_does_not_touch():
     values = {"a": {"x": {"deep": 1}, "y": {"deep": 2}}, "b": {"z": 3}}
     before = copy.deepcopy(values)
-    changed = override(values, {"a.x.deep": 5})
+    changed = override_paths(values, {"a.x.deep": 5})
     assert changed == {"a": {"x": {"deep": 5}, "y": {"deep": 2}}, "b": {"z": 3}}
     assert changed["b"] is values["b"]
     assert changed["a"]["y"] is values["a"]["y"]
@@ -151,7 +151,7 @@ def test_overriding_shares_what_it_does_not_touch():
 
 def test_a_component_is_overridden_before_its_own_settings():
     values = {"p": {"method": {"name": "simclr", "t": 1}}}
-    changed = override(values, {"p.method.m": 0.9, "p.method": "byol"})
+    changed = override_paths(values, {"p.method.m": 0.9, "p.method": "byol"})
     assert changed == {"p": {"method": {"name": "byol", "m": 0.9}}}
 
 

@@ -96,3 +96,23 @@ def test_a_former_key_in_the_search_space_is_reported_at_the_range(load):
         "--set search.space.pretext.first.fit.epochs: search.space.pretext.first.fit.epochs: "
         "was renamed (found first). Fix: use init_from"
     )
+
+
+@pytest.mark.parametrize(
+    ("condition", "problem"),
+    [
+        (
+            "{pretext.first.fit.epochs: 3}",
+            "when: no cell has a setting 'pretext.first.fit.epochs'; "
+            "pretext.first: was renamed (found first). Fix: use init_from",
+        ),
+        (
+            "{downstream.targets: [ends]}",
+            "when: no cell accepts this value; downstream.targets: was renamed (found ends). Fix: use ed_es",
+        ),
+    ],
+)
+def test_a_former_key_or_name_in_a_condition_is_reported_at_the_range(load, condition, problem):
+    setting = f"search.space.downstream.augment.strength={{uniform: [0, 1], when: {condition}}}"
+    (found,) = load(sets=(setting,))
+    assert found.endswith(f"search.space.downstream.augment.strength: {problem}")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from study.config.plain import canonical, plain
 from study.config.problems import SpecError
-from study.config.settings import canonical, parse, plain
+from study.config.settings import parse
 from study.config.spec import COMPONENTS
 from trainables.common.registry import Registry
 
@@ -160,7 +161,7 @@ def test_every_problem_is_told_at_once_with_its_line():
         return lines.get(keys, "a:0")
 
     with pytest.raises(SpecError) as raised:
-        parse(Drawing, values, CHOICES, where=where)
+        parse(Drawing, values, CHOICES, locate=where)
     assert str(raised.value).splitlines() == [
         "5 problems",
         "  a:1: count: found 'many', expected a whole number",
@@ -262,3 +263,21 @@ def test_every_registered_component_is_read_by_its_name_and_written_with_it(base
     assert settings == entry()
     assert plain(settings)["name"] == name
     assert parse(base, plain(settings)) == settings
+
+
+@pytest.mark.parametrize("value", ["1e400", "inf", 10**400, "", [1], b"1"])
+def test_a_number_is_finite_and_written_as_a_number(value):
+    (found,) = problems(scale=value)
+    assert found.endswith("expected a number")
+
+
+@pytest.mark.parametrize(("value", "number"), [("3", 3), (" -4 ", -4), (1e3, 1000), (10**20, 10**20)])
+def test_a_whole_number_may_be_written_as_text_or_as_a_float(value, number):
+    read = drawing(count=value).count
+    assert (read, type(read)) == (number, int)
+
+
+@pytest.mark.parametrize("value", ["2.5", float("inf"), "x", ""])
+def test_a_whole_number_has_no_fraction(value):
+    (found,) = problems(count=value)
+    assert found.endswith("expected a whole number")

@@ -1,9 +1,10 @@
 import pytest
 
+from study.config.plain import plain
 from study.config.problems import SpecError
-from study.config.ranges import Choice, Int, LogUniform, Range, Uniform, holds, in_order
+from study.config.ranges import Choice, Int, LogUniform, Range, Uniform, condition_holds, dependency_order
 from study.config.search import ASHA, NoPruner, SearchSpec
-from study.config.settings import parse, plain
+from study.config.settings import parse
 from study.config.spec import ImageNetStart, RandomStart, StageResources, StudySpec
 from trainables.pretext.method import Method
 
@@ -35,8 +36,8 @@ def test_ranges_have_a_short_form(written, meant):
         ({"int": [1, 2.5]}, "high: found 2.5, expected a whole number"),
         ({"int": [1, 2, 3]}, r"expected int: \[low, high\]"),
         ({"uniform": 3}, r"expected uniform: \[low, high\]"),
-        ({"choice": []}, "expected at least one, each once"),
-        ({"choice": [1, 1]}, "expected at least one, each once"),
+        ({"choice": []}, "expected at least one value and no duplicates"),
+        ({"choice": [1, 1]}, "expected at least one value and no duplicates"),
         ({"choice": [[1, 2]]}, r"values\[0\]: found a list of 1|values\[0\]: found a list of 2"),
         ({"logunifrom": [1, 2]}, "unknown range 'logunifrom'; did you mean 'loguniform'"),
         ([1, 2], "expected the range's name"),
@@ -106,17 +107,17 @@ def test_all_that_is_needed_of_a_study_is_told_at_once():
 
 def test_what_a_condition_is_about_comes_before_it():
     space = {"c": Int(1, 2, when={"b": 1}), "b": Int(1, 2, when={"a": 1, "elsewhere": 0}), "a": Int(1, 2)}
-    assert in_order(space) == ["a", "b", "c"]
-    with pytest.raises(SpecError, match="these wait for each other: a, b"):
+    assert dependency_order(space) == ["a", "b", "c"]
+    with pytest.raises(SpecError, match="circular `when` conditions: a, b"):
         parse(SearchSpec, {"space": {"a": Int(1, 2, when={"b": 1}), "b": Int(1, 2, when={"a": 1})}})
 
 
 def test_a_condition_holds_where_every_setting_has_one_of_its_values():
     values = {"x": 1, "optimizer": {"name": "sgd", "lr": 0.1}, "none": None}
-    assert holds({}, values.get)
-    assert holds({"x": 1, "optimizer": ["adam", "sgd"], "none": None}, values.get)
-    assert not holds({"x": 1, "optimizer": "adam"}, values.get)
-    assert not holds({"y": 1}, values.get)
+    assert condition_holds({}, values.get)
+    assert condition_holds({"x": 1, "optimizer": ["adam", "sgd"], "none": None}, values.get)
+    assert not condition_holds({"x": 1, "optimizer": "adam"}, values.get)
+    assert not condition_holds({"y": 1}, values.get)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +125,8 @@ def test_a_condition_holds_where_every_setting_has_one_of_its_values():
     [
         ({"objectives": ["val/dice", "val/dise"]}, "unknown objective 'val/dise'; did you mean 'val/dice'"),
         ({"objectives": ["seconds"]}, "expected val/dice first"),
-        ({"objectives": ["val/dice", "seconds"], "sampler": "cmaes"}, "expected for several objectives tpe, nsga2"),
-        ({"objectives": ["val/dice", "seconds"], "pruner": "asha"}, "no trial falls behind in all"),
+        ({"objectives": ["val/dice", "seconds"], "sampler": "cmaes"}, "expected for several objectives: tpe, nsga2"),
+        ({"objectives": ["val/dice", "seconds"], "pruner": "asha"}, "several objectives do not support pruning"),
         ({"sampler": "nsga2", "startup_trials": 1}, "expected at least 2 for a generation"),
         ({"sampler": "pbt"}, "unknown choice 'pbt'"),
     ],
@@ -138,8 +139,8 @@ def test_a_search_that_cannot_be_says_why(settings, message):
 @pytest.mark.parametrize(
     ("search", "pretext", "message"),
     [
-        ({"pretext_pruner": "median"}, {}, "pretext.probe is null, expected a probe"),
-        ({"pretext_pruner": "median"}, {"probe": {}}, "no setting of the pretraining is searched"),
+        ({"pretext_pruner": "median"}, {}, r"requires a probe \(found null\)"),
+        ({"pretext_pruner": "median"}, {"probe": {}}, "requires a searched setting of pretraining"),
     ],
 )
 def test_a_pretext_pruner_needs_a_probe_and_something_to_compare(search, pretext, message):

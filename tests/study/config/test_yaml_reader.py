@@ -67,8 +67,8 @@ def test_all_keys_given_twice_are_told_with_both_lines():
     with pytest.raises(SpecError) as raised:
         read_yaml("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n", "x.yaml")
     assert [str(problem) for problem in raised.value.problems] == [
-        "x.yaml:4: b.c: given twice, first at x.yaml:3",
-        "x.yaml:5: a: given twice, first at x.yaml:1",
+        "x.yaml:4: b.c: duplicate key, first at x.yaml:3",
+        "x.yaml:5: a: duplicate key, first at x.yaml:1",
     ]
 
 
@@ -79,11 +79,11 @@ def test_all_keys_given_twice_are_told_with_both_lines():
         ("a: 1\nb: !!python/object/apply:os.system [ls]\n", 2, "tag"),
         ("a: 1\nb: !!int abc\n", 2, "tag"),
         ("a: &x\n  b: *x\n", 1, "itself"),
-        ("a: {}\nb:\n  <<: {c: 1}\n", 3, "plain word"),
-        ("a: 1\n? [b, c]\n: 2\n", 2, "plain word"),
+        ("a: {}\nb:\n  <<: {c: 1}\n", 3, "plain text"),
+        ("a: 1\n? [b, c]\n: 2\n", 2, "plain text"),
     ],
 )
 def test_what_settings_have_no_need_of_is_refused_with_its_line(text, line, words):
     with pytest.raises(SpecError, match=words) as raised:
         read_yaml(text, "x.yaml")
-    assert raised.value.problems[0].where == f"x.yaml:{line}"
+    assert raised.value.problems[0].location == f"x.yaml:{line}"

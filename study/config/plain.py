@@ -1,0 +1,67 @@
+"""Plain values of settings: JSON-able mappings, their canonical text, and component names."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from study.config.spec import COMPONENTS, Components
+
+
+def plain(settings: Any, components: Components = COMPONENTS) -> dict[str, Any]:
+    """Return the mapping that `parse` reads as `settings`: JSON-able, with all defaults and component names.
+
+    Example:
+        >>> from trainables.engine.optim.optimizers import Adam
+        >>> plain(Adam(lr=0.01))["name"]
+        'adam'
+    """
+    values: dict[str, Any] = _plain(settings, components)
+    return values
+
+
+def canonical(value: Any) -> str:
+    """Return JSON text that is equal for equal values: sorted keys, no spaces, exact floats, 1.0 as 1.
+
+    Example:
+        >>> canonical({"b": 1.0, "a": (0.5, None)})
+        '{"a":[0.5,null],"b":1}'
+    """
+    return json.dumps(_integral(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def component_name(cls: type, components: Components = COMPONENTS) -> str | None:
+    """Return the registered name of a component's class, or None for any other class."""
+    registries = (registry for base in cls.__mro__ for registry in components.get(base, ()))
+    return next((name for registry in registries for name, entry in registry.items() if entry is cls), None)
+
+
+def _integral(value: Any) -> Any:
+    """Return `value` with every integral float converted to an int."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, Mapping):
+        return {key: _integral(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_integral(item) for item in value]
+    return value
+
+
+def _plain(value: Any, components: Components) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(item, components) for name, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(item, components) for item in value]
+    if not dataclasses.is_dataclass(value):
+        raise TypeError(f"{value!r}: not something that settings can hold")
+    name = component_name(type(value), components)
+    named = {} if name is None else {"name": name}
+    fields = [field.name for field in dataclasses.fields(value) if field.init]
+    return named | {field: _plain(getattr(value, field), components) for field in fields}
