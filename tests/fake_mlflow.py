@@ -133,7 +133,7 @@ def new_job(job_id: str = "simclr-trial-0", digest: str = "d" * 64, **changes: A
         "params": {"lr": 0.1},
         "config": {"data": "f" * 64},
         "digest": digest,
-        "start": None,
+        "inputs": {},
         "frames": "/somewhere/echonet-abc",
         "epochs": 3,
         "resources": ResourceRequest(),

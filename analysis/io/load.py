@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.planning.jobs import SHARED
+from study.planning.jobs import CELL_KINDS
 from study.storage.ledger import Event, follow, outcomes, read_ledger
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import DataError, UserError
-
-KINDS = (*SHARED, "trial", "replicate")
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class StudyResults:
         """
         done = self.jobs.loc[self.jobs["status"] != "failed", "kind"].value_counts()
         short = {kind: count - int(done.get(kind, 0)) for kind, count in self.plan.planned.items()}
-        if not any(count > 0 for kind, count in short.items() if kind not in SHARED):
+        if not any(count > 0 for kind, count in short.items() if kind in CELL_KINDS):
             return {}
         return {kind: count for kind, count in short.items() if count > 0}
 
@@ -138,6 +136,12 @@ def load(folder: StudyFolder) -> StudyResults:
     )
 
 
+def _planned(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the number of planned jobs by kind: shared stages, then trials and replicates."""
+    shared = {kind: count for kind, count in counts.items() if kind not in CELL_KINDS}
+    return shared | {kind: counts.get(kind, 0) for kind in CELL_KINDS}
+
+
 def _read_plan(path: Path) -> PlannedStudy:
     if not path.exists():
         raise UserError(f"{path}: file not found (expected the plan of a study). Fix: run the study first.")
@@ -158,7 +162,7 @@ def _read_plan(path: Path) -> PlannedStudy:
             objectives=tuple(search.get("objectives") or (f"val/{metric.removeprefix('val/')}",)),
             logarithmic=frozenset(p for p, r in search.get("space", {}).items() if r.get("name") == "loguniform"),
             gpus=float(need.get("gpus", 0.0)) * int(need.get("workers", 1)),
-            planned={kind: raw["planned_jobs"].get(kind, 0) for kind in KINDS},
+            planned=_planned(raw["planned_jobs"]),
             frames=Path(frames) if frames else None,
             classes=tuple(raw["classes"]),
         )
@@ -194,7 +198,7 @@ def _job(plan: PlannedStudy, event: Event) -> dict[str, Any]:
         "epochs": event.get("epochs"),
         "seconds": event.get("seconds"),
         "reason": event.get("reason"),
-        "gpu_hours": plan.gpus * (event.get("seconds") or 0.0) / 3600 if event["kind"] not in SHARED else None,
+        "gpu_hours": plan.gpus * (event.get("seconds") or 0.0) / 3600 if event["kind"] in CELL_KINDS else None,
         **{f"param/{name}": value for name, value in (event.get("params") or {}).items()},
         **(event.get("metrics") or {}),
     }

@@ -63,7 +63,7 @@ def plan(
     from study.cli.plan import show_plan
     from study.planning.calibration import Calibration
 
-    rates = Calibration(workspace(root).calibration, again=measure)
+    rates = Calibration(workspace(root).calibration, remeasure=measure)
     show_plan(_load(name, profile, sets, data, run_as), rates, out, as_json=as_json)
 
 

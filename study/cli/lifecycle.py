@@ -17,7 +17,6 @@ from study.cli.app import Exit, Root, RunName, app, err, workspace
 from study.cli.run import run_to_its_end
 from study.config.definition import Study
 from study.config.documents import Document
-from study.planning.jobs import SHARED
 from study.storage.ledger import Event, Ledger, follow, outcomes
 from study.storage.lock import StudyLocked, driver_lock, holder
 from study.storage.workspace import StudyFolder
@@ -62,7 +61,7 @@ def retry(
         ended = [event for event in outcomes(ledger.events).values() if event["status"] == "failed"]
         over = [event for event in ended if event["kind"] == "trial" and event["cell"] in chosen]
         again = [event for event in ended if event not in over]
-        for event in sorted(again, key=lambda event: event["kind"] not in SHARED):
+        for event in sorted(again, key=lambda event: event["cell"] is not None):
             _forget(folder, event)
             ledger.append("retried", job=event["job"])
     left = f"; {len(over)} failed trials stay, as their cells have chosen without them" if over else ""

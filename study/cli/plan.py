@@ -1,4 +1,4 @@
-"""`study plan`: what a study would run, printed."""
+"""`study plan`: print the cells, jobs and estimated hours of a study."""
 
 from __future__ import annotations
 
@@ -12,73 +12,85 @@ from study.config.definition import Study
 from study.config.plain import component_name
 from study.planning.calibration import Calibration
 from study.planning.estimate import CostEstimate, estimate
-from study.planning.jobs import SHARED
 from study.planning.plan import Plan
 from trainables.common.errors import DataError
 
-SHOWN = 40
-"""Cells printed in full; the JSON has them all."""
+PRINTED_CELLS = 40
+"""Number of cells that the table prints; the JSON output has all of them."""
 
 
 def show_plan(study: Study, rates: Calibration, out: Console, *, as_json: bool) -> None:
-    """Print cells, jobs and the estimated hours."""
+    """Print the cells, the number of jobs and the estimated hours of a study.
+
+    Args:
+        study: parsed study file.
+        rates: measured training speeds of this machine.
+        out: console to print to.
+        as_json: print one JSON object instead of text.
+    """
     plan = Plan(study)
     try:
         cost, unknown = estimate(plan, rates), ""
     except DataError as error:
         cost, unknown = None, str(error)
     if as_json:
-        out.print_json(json.dumps(_described(plan, cost)))
+        out.print_json(json.dumps(_as_json(plan, cost)))
         return
     out.print(f"[bold]{study.spec.name}[/]: {study.spec.title}")
-    out.print(_cells(plan))
-    planned = plan.planned()
-    shared = len(plan.cells) - sum(not plan.pretexts(cell.key, {}) for cell in plan.cells)
-    labels = "".join(f"{planned[kind]} {kind}s, " for kind in SHARED[1:] if kind in planned)
-    out.print(
-        f"{planned['pretext']} pretrainings shared by {shared} cells, {labels}{planned['trial']} trials, "
-        f"{planned['replicate']} replicates"
-    )
-    searched = [path for path in plan.spec.search.space if path.startswith(("pretext.", "network.backbone"))]
+    out.print(_cell_table(plan))
+    out.print("jobs: " + ", ".join(f"{count} {kind}" for kind, count in plan.planned().items()), soft_wrap=True)
+    searched = _searched_settings_of_shared_jobs(plan)
     if searched:
-        out.print(f"and a pretraining for each further value that is tried of {', '.join(searched)}", soft_wrap=True)
+        out.print(
+            f"and one more shared job for each further value that the search tries of {', '.join(searched)}",
+            soft_wrap=True,
+        )
     if cost is None:
         out.print(f"hours: unknown without the data ({unknown})", markup=False)
         return
     for kind, hours in {**cost.hours, "total": cost.total}.items():
-        out.print(f"  {kind:<10} {_duration(hours)}")
+        out.print(f"  {kind:<12} {_duration(hours)}")
     out.print(
-        f"of {cost.device} a worker, from a few steps measured here (--measure: again); pruning makes it less",
+        f"on one worker with {cost.device}, from a few measured steps (measure again: --measure); "
+        "pruning and early stopping reduce it",
         soft_wrap=True,
     )
 
 
-def _cells(plan: Plan) -> Table:
+def _searched_settings_of_shared_jobs(plan: Plan) -> list[str]:
+    """Return the searched settings that are not downstream's, so that each value may need shared jobs of its own."""
+    return [path for path in plan.spec.search.space if not path.startswith(("downstream.", "network."))] + [
+        path for path in plan.spec.search.space if path.startswith("network.backbone")
+    ]
+
+
+def _cell_table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("cell", overflow="fold")
-    for column in ("starts from", "trials", "replicates"):
+    for column in ("shared jobs", "trials", "replicates"):
         table.add_column(column, no_wrap=True)
-    for cell in plan.cells[:SHOWN]:
-        table.add_row(cell.key, _start(plan, cell.key), str(plan.trials(cell.key)), str(plan.spec.replicates))
-    if len(plan.cells) > SHOWN:
-        table.add_row(f"... and {len(plan.cells) - SHOWN} more", "", "", "")
+    for cell in plan.cells[:PRINTED_CELLS]:
+        table.add_row(cell.key, _sources(plan, cell.key), str(plan.trials(cell.key)), str(plan.spec.replicates))
+    if len(plan.cells) > PRINTED_CELLS:
+        table.add_row(f"... and {len(plan.cells) - PRINTED_CELLS} more", "", "", "")
     return table
+
+
+def _sources(plan: Plan, cell: str) -> str:
+    """Return the names of the shared jobs that a cell needs, or of the weights that it starts from without any."""
+    jobs = plan.shared_jobs(cell, {})
+    return " > ".join(job.id for job in jobs) or str(component_name(type(plan.resolve(cell, {}).pretext.method)))
 
 
 def _duration(hours: float) -> str:
     return f"{hours:8.2f} h" if hours >= 1 else f"{hours * 60:8.2f} min"
 
 
-def _start(plan: Plan, cell: str) -> str:
-    pretexts = plan.pretexts(cell, {})
-    return " > ".join(job.id for job in pretexts) or str(component_name(type(plan.resolve(cell, {}).pretext.method)))
-
-
-def _described(plan: Plan, cost: CostEstimate | None) -> dict[str, Any]:
+def _as_json(plan: Plan, cost: CostEstimate | None) -> dict[str, Any]:
     return {
         "name": plan.spec.name,
         "cells": [
-            {"key": cell.key, "levels": dict(cell.levels), "start": _start(plan, cell.key)} for cell in plan.cells
+            {"key": cell.key, "levels": dict(cell.levels), "start": _sources(plan, cell.key)} for cell in plan.cells
         ],
         "jobs": plan.planned(),
         "hours": None if cost is None else {**cost.hours, "total": cost.total, "device": cost.device},

@@ -9,11 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.planning.jobs import SHARED, Kind
+from study.planning.jobs import CELL_KINDS
 from study.storage.ledger import outcomes, read_ledger
 from study.storage.workspace import StudyFolder
 
-KINDS: tuple[Kind, ...] = (*SHARED, "trial", "replicate")
 STATUSES = ("completed", "stopped", "failed")
 
 
@@ -38,10 +37,13 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
     finished = outcomes(read_ledger(folder.ledger)).values()
     counts = Counter((event["kind"], event["status"]) for event in finished)
     planned = plan["planned_jobs"]
-    kinds = [kind for kind in KINDS if kind in planned]
-    jobs = {kind: {"planned": planned[kind], **{status: counts[kind, status] for status in STATUSES}} for kind in kinds}
+    kinds = [*sorted({*planned, *(kind for kind, _ in counts)} - set(CELL_KINDS)), *CELL_KINDS]
+    jobs = {
+        kind: {"planned": planned.get(kind, 0), **{status: counts[kind, status] for status in STATUSES}}
+        for kind in kinds
+    }
     ended = {kind: sum(counts[kind, status] for status in STATUSES) for kind in kinds}
-    complete = all(ended[kind] >= planned[kind] for kind in ("trial", "replicate"))
+    complete = all(ended[kind] >= planned[kind] for kind in CELL_KINDS)
     return {
         "name": folder.name,
         "state": "finished" if complete else "unfinished",

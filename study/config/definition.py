@@ -15,6 +15,7 @@ from study.config.problems import Keys, Problem, SpecError
 from study.config.settings import ParseCache, parse
 from study.config.spec import Design, StudySpec
 from study.config.validator import StudyValidator
+from study.plugins import load_plugins
 
 
 class Study:
@@ -28,6 +29,7 @@ class Study:
     """
 
     def __init__(self, document: Document) -> None:
+        load_plugins()
         reader = FactorReader(document)
         self._document = _without_null_ranges(document)
         self._factors = tuple(reader.factors)

@@ -14,7 +14,7 @@ from study.config.problems import Keys, Problem, describe
 from study.config.spec import Design, Factor
 from trainables.common.errors import did_you_mean
 
-FACTOR_SECTIONS = ("data", "pretext_data", "network", "pretext", "registration", "propagation", "downstream")
+FACTOR_SECTIONS = ("data", "pretext_data", "network", "pretext", "registration", "propagation", "stages", "downstream")
 """Sections of a study file whose settings a factor may vary."""
 
 FULL_DESIGN = Design()

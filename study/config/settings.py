@@ -139,7 +139,8 @@ class _Reader:
         kind = registries[0].kind
         if isinstance(value, Mapping) and "name" not in value and isinstance(default, base):
             return self._dataclass(type(default), value, keys, default)
-        name = value.get("name") if isinstance(value, Mapping) else value
+        unnamed = keys[-1] if keys and getattr(base, "named_by_key", False) else None
+        name = value.get("name", unnamed) if isinstance(value, Mapping) else value
         choices = {name: entry for registry in registries for name, entry in registry.items()}
         if not isinstance(name, str):
             return self._mismatch(keys, value, f"the {kind}'s name{did_you_mean('', choices)}")

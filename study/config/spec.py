@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from study.config.ranges import RANGES, Range
 from study.config.search import PRUNERS, NoPruner, Pruner, SearchSpec
+from study.config.stage_settings import STAGE_SETTINGS, StageSettings
 from trainables.common.registry import Registry
 from trainables.data.layouts import LAYOUTS
 from trainables.data.records import Layout
@@ -106,12 +107,14 @@ class Resources:
         downstream: resources of a trial or replicate.
         max: largest size of an autoscaling cluster; jobs are submitted for this size, so that the cluster grows. None
             for the current size.
+        stages: resources of each plug-in's stage by name; one CPU for a stage without an entry.
     """
 
     pretext: StageResources = field(default_factory=StageResources)
     registration: StageResources = field(default_factory=StageResources)
     downstream: StageResources = field(default_factory=StageResources)
     max: Capacity | None = None
+    stages: Mapping[str, StageResources] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ class StudySpec:
         downstream: training of the segmentation network.
         registration: training of the registration network; used if `downstream.targets` is "propagated".
         propagation: propagation of labels by the registration network.
+        stages: settings of each plug-in's stage by name; null switches the stage off.
         factors: variables whose combinations are the cells; none for a single cell.
         design: combinations of the factors' levels that are cells.
         search: hyperparameter search of each cell.
@@ -205,6 +209,7 @@ class StudySpec:
     downstream: DownstreamSettings = field(default_factory=DownstreamSettings)
     registration: RegistrationSettings = field(default_factory=RegistrationSettings)
     propagation: Propagation = field(default_factory=Propagation)
+    stages: Mapping[str, StageSettings | None] = field(default_factory=dict)
     factors: tuple[Factor, ...] = ()
     design: Design = field(default_factory=Design)
     search: SearchSpec = field(default_factory=SearchSpec)
@@ -242,4 +247,5 @@ COMPONENTS: Components = {
     Start: (STARTS,),
     Range: (RANGES,),
     Pruner: (PRUNERS,),
+    StageSettings: (STAGE_SETTINGS,),
 }

@@ -14,7 +14,7 @@ from study.config.space import ABSENT, active_space, get_setting
 from study.config.spec import StudySpec
 from trainables.common.errors import did_you_mean
 
-SEARCHABLE_SECTIONS = ("network", "pretext", "registration", "propagation", "downstream")
+SEARCHABLE_SECTIONS = ("network", "pretext", "registration", "propagation", "stages", "downstream")
 """Sections of a study file whose settings may be searched."""
 
 MAX_CHECKED_CELLS = 1000

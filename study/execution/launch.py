@@ -13,11 +13,12 @@ from typing import Any
 
 from study.config.definition import Study
 from study.config.plain import canonical, plain
-from study.config.spec import ImageNetStart
 from study.execution.cluster import capacity, local_resources, preflight, ray_session
 from study.execution.sweep import Sweep
+from study.planning.datasets import Dataset
+from study.planning.differences import spec_differences
 from study.planning.jobs import Job
-from study.planning.plan import Dataset, Plan, datasets_of, same_study
+from study.planning.plan import Plan, datasets_of
 from study.progress import Progress
 from study.scheduling.budget import BudgetSpent, BudgetTracker
 from study.scheduling.scheduler import OBJECTIVE, JobScheduler
@@ -65,9 +66,10 @@ def run(
     folder = workspace.study(study.spec.name)
     with driver_lock(folder.lock):
         _refuse_changes(folder, study)
-        _check_starts(Plan(study))
+        undecoded = Plan(study)
+        undecoded.check()
         if address is None:
-            preflight(Plan(study).resource_requests(), local_resources())
+            preflight(undecoded.resource_requests(), local_resources())
         datasets = prepare_datasets(study, workspace, progress)
         plan = Plan(study, lambda settings: datasets[canonical(plain(settings))])
         write_json(folder.plan, describe(plan))
@@ -157,27 +159,13 @@ def _refuse_changes(folder: StudyFolder, study: Study) -> None:
         before = {**before, "replicates": now["replicates"]}
     if now["search"]["trials"] > before["search"]["trials"]:
         before = {**before, "search": {**before["search"], "trials": now["search"]["trials"]}}
-    differences = same_study(_compared(before), _compared(now))
+    differences = spec_differences(_compared(before), _compared(now))
     if differences:
         shown = "\n  ".join(differences[:20])
         raise UserError(
             f"study '{folder.name}' was begun with another study file; it differs in\n  {shown}\n"
             f"give this one another name (--name), go on with the one that was begun, or remove {folder.root}"
         )
-
-
-def _check_starts(plan: Plan) -> None:
-    """ImageNet's weights must be at hand before anything trains."""
-    for cell in plan.cells:
-        start = plan.resolve(cell.key, {}).pretext.method
-        if not isinstance(start, ImageNetStart) or start.download:
-            continue
-        if start.weights is None or not Path(start.weights).expanduser().is_file():
-            found = "no file is given" if start.weights is None else f"there is no file {start.weights}"
-            raise UserError(
-                f"pretext.method of {cell.key}: imagenet, but {found}; give torchvision's weights "
-                "({name: imagenet, weights: PATH}) or allow fetching them (download: true)"
-            )
 
 
 def _compared(document: Mapping[str, Any]) -> dict[str, Any]:

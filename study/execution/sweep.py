@@ -30,7 +30,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from study.execution.cluster import ClusterLost, StorageFull, capacity
-from study.execution.execute import MetricsLog, clear_stale_job, execute, read_outcome
+from study.execution.execute import clear_stale_job, execute, read_outcome
+from study.execution.metrics_log import MetricsLog
 from study.execution.restart_policy import MemoryKill, RestartPolicy
 from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.progress import Progress

@@ -17,7 +17,8 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from study.execution.execute import MetricsLog, checkpoints, execute
+from study.execution.execute import checkpoints, execute
+from study.execution.metrics_log import MetricsLog
 from study.planning.jobs import Job
 from study.storage.remote import JobPaths, LocalIO, node_cache
 from trainables.engine.runtime import to_device, use_threads

@@ -1,1 +1,1 @@
-"""Cells, jobs and cost of a study, before anything runs."""
+"""Cells, jobs and estimated cost of a study, before anything runs."""

@@ -1,4 +1,4 @@
-"""What a machine was measured to do, kept so that a study is planned at once the next time."""
+"""Measured training speeds, cached per machine in a file of the workspace."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from trainables.common.files import write_text
 
 
 class Calibration:
-    """Images a second by what was measured, in a file of the workspace, apart for each machine and torch.
+    """Cache of measured rates, separate for each machine, device and torch version.
 
     Args:
-        path: the file; it is made when something is measured.
-        again: measure all of it again, whatever the file has.
+        path: JSON file of the cache; it is created by the first measurement.
+        remeasure: ignore what the file has and measure every rate again.
     """
 
-    def __init__(self, path: Path, *, again: bool = False) -> None:
+    def __init__(self, path: Path, *, remeasure: bool = False) -> None:
         self._path = path
-        self._machine = f"{platform.node()}, {device()}, torch {torch.__version__}"
-        self._known: dict[str, float] = {} if again else self._read().get(self._machine, {})
+        self._machine = f"{platform.node()}, {device_name()}, torch {torch.__version__}"
+        self._rates: dict[str, float] = {} if remeasure else self._read().get(self._machine, {})
 
-    def rate(self, what: str, measure: Callable[[], float]) -> float:
-        """Images a second, measured if that was not done before."""
-        if what not in self._known:
-            self._known[what] = measure()
+    def rate(self, key: str, measure: Callable[[], float]) -> float:
+        """Return the rate stored under `key` in samples per second; measure and store it if it is missing."""
+        if key not in self._rates:
+            self._rates[key] = measure()
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self._path, json.dumps({**self._read(), self._machine: self._known}, indent=1))
-        return self._known[what]
+            write_text(self._path, json.dumps({**self._read(), self._machine: self._rates}, indent=1))
+        return self._rates[key]
 
     def _read(self) -> dict[str, dict[str, float]]:
+        """Return the stored rates by machine; none if the file is missing or damaged."""
         try:
-            found: dict[str, dict[str, float]] = json.loads(self._path.read_text())
-        except (OSError, ValueError):  # never measured here, or damaged: measured again
+            stored: dict[str, dict[str, float]] = json.loads(self._path.read_text())
+        except (OSError, ValueError):
             return {}
-        return found
+        return stored
 
 
-def device() -> str:
-    """What one worker trains on."""
+def device_name() -> str:
+    """Return the name of the device that one worker trains on."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "one CPU core"

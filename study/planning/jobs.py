@@ -1,4 +1,4 @@
-"""A job: one run of one stage, described so that any process can execute it."""
+"""Jobs, the resources that they request, and their outcomes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Kind = Literal["pretext", "registration", "propagation", "trial", "replicate"]
-Stage = Literal["pretext", "registration", "propagation", "downstream"]
-SHARED: tuple[Kind, ...] = ("pretext", "registration", "propagation")
-"""Kinds of jobs that cells share."""
+CELL_KINDS = ("trial", "replicate")
+"""Kinds of the jobs that belong to one cell. The kind of a shared job is the name of its stage."""
 
-Status = Literal["completed", "stopped", "failed"]
+JobStatus = Literal["completed", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
 class ResourceRequest:
-    """What a job asks of the cluster: `workers` processes, each with `cpus` and `gpus` (which may be a fraction)."""
+    """Resources that a job requests from the cluster.
+
+    Attributes:
+        workers: processes that train together, at least 1.
+        cpus: CPU cores per worker.
+        gpus: GPUs per worker; a value below 1 shares one GPU between workers.
+    """
 
     workers: int = 1
     cpus: float = 1
@@ -25,80 +29,81 @@ class ResourceRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of one stage.
+    """One run of one stage, described so that any process can execute it.
 
     Attributes:
-        id: unique in the study, and its folder's name.
-        kind: a trial of the search, a replicate of a cell's chosen configuration, or the stage of a job that cells
-            share: a pretraining, a registration, a propagation of labels.
-        stage: what is run.
-        cell: key of the cell it belongs to; a shared one belongs to none.
-        levels: the cell's level of each factor.
-        index: the trial's or replicate's number in its cell.
-        params: the settings that vary between this cell's trials, by dotted path.
-        config: everything that determines the result, as plain values; its digest is the artifact's address.
-        digest: of config.
-        start: digest of the artifact whose weights it starts from, or None.
-        labels: digest of the pseudo-labels it learns from, or None.
+        id: name of the job, unique in the study; also the name of its folder.
+        kind: "trial" (one configuration of a cell's search), "replicate" (the cell's best configuration, trained
+            again), or the name of the stage for a job that cells share.
+        stage: name of the stage in the stage registry.
+        cell: key of the job's cell; None for a shared job.
+        levels: name of the level by factor, for display; of a pretraining, the method's name.
+        index: number of the trial or replicate in its cell, from 0; 0 for a shared job.
+        params: values of the searched settings by dotted path.
+        config: everything that determines the result, as JSON-able values.
+        digest: SHA-256 of `config` in hexadecimal, the address of the job's artifact.
+        inputs: digest of each artifact that the job reads, by role ("pretext" for pretrained weights, "labels" for
+            pseudo-labels, or the name that a stage gives to its output).
         frames: folder of the frame store.
-        epochs: to train, for progress displays.
-        resources: what it asks of the cluster.
+        epochs: number of epochs that the job trains, for progress displays and pruning.
+        resources: request to the cluster.
     """
 
     id: str
-    kind: Kind
-    stage: Stage
+    kind: str
+    stage: str
     cell: str | None
     levels: Mapping[str, str]
     index: int
     params: Mapping[str, Any]
     config: Mapping[str, Any]
     digest: str
-    start: str | None
+    inputs: Mapping[str, str]
     frames: str
     epochs: int
     resources: ResourceRequest
-    labels: str | None = None
 
     @property
     def shared(self) -> bool:
-        """Whether cells share it."""
+        """True if the job belongs to no single cell: it runs once for all cells that need its artifact."""
         return self.cell is None
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Digests of the artifacts without which it cannot run."""
-        return tuple(address for address in (self.start, self.labels) if address is not None)
-
-    @property
     def label(self) -> str:
-        """For people: 'simclr 0.05 · trial 3'."""
-        name = " ".join(self.levels.values()) or self.kind
-        return f"{self.kind} {name} {self.digest[:6]}" if self.shared else f"{name} · {self.kind} {self.index}"
+        """Display name, such as "simclr 0.05 · trial 3" or "pretext simclr 1a2b3c"."""
+        if self.shared:
+            return " ".join([self.kind, *self.levels.values(), self.digest[:6]])
+        return f"{' '.join(self.levels.values()) or self.kind} · {self.kind} {self.index}"
 
     def plain(self) -> dict[str, Any]:
-        """As JSON-able values."""
+        """Return the job as JSON-able values."""
         return asdict(self)
 
     @staticmethod
     def from_plain(values: Mapping[str, Any]) -> Job:
-        """The job that `plain` described."""
+        """Build the job from the values that `plain` returned.
+
+        Example:
+            >>> job = Job("a-trial-0", "trial", "downstream", "a", {}, 0, {}, {}, "0f", {}, "", 1, ResourceRequest())
+            >>> Job.from_plain(job.plain()) == job
+            True
+        """
         return Job(**{**values, "resources": ResourceRequest(**values["resources"])})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended.
+    """Outcome of a job.
 
     Attributes:
-        status: completed; stopped by the pruner (censored: it never reached its last epoch); or failed.
-        metrics: of the kept epoch (`val/...`), and of the test split for replicates (`test/...`).
-        epochs: trained.
-        seconds: of wall-clock time, over all attempts.
-        reason: why it failed or was stopped.
+        status: "completed"; "stopped" by the pruner before its last epoch; or "failed".
+        metrics: metrics of the selected epoch (`val/...`), and for replicates those of the test split (`test/...`).
+        epochs: number of epochs trained.
+        seconds: wall-clock time of all attempts together.
+        reason: why the job failed or was stopped; None if it completed.
     """
 
-    status: Status
+    status: JobStatus
     metrics: Mapping[str, float]
     epochs: int
     seconds: float

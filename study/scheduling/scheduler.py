@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from study.planning.jobs import SHARED, Job, Outcome, ResourceRequest
+from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.scheduling.cell_search import CellSearch, Proposal
 from study.storage.ledger import Event, Ledger, outdated
@@ -97,7 +97,7 @@ class JobScheduler:
     def report(self, job_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Take a running job's metrics after an epoch; True when it should stop now."""
         job = self.running.get(job_id)
-        if job is not None and job.kind == "pretext" and PROBE in metrics:
+        if job is not None and job.shared and PROBE in metrics:
             return self._probed(job, epoch, metrics[PROBE])
         if job is None or job.kind != "trial" or OBJECTIVE not in metrics:
             return False
@@ -138,7 +138,7 @@ class JobScheduler:
         waiting = []
         for cell in self._cells.values():
             for job in self._open(cell):
-                sources = [source.digest for source in self.plan.pretexts(cell.key, job.params)]
+                sources = [source.digest for source in self.plan.sources_of(job)]
                 if job.kind == "replicate" and pretext.digest in sources:
                     return False
                 if job.kind == "trial" and pretext.digest in sources:
@@ -151,10 +151,10 @@ class JobScheduler:
     def _epochs_before(self, job: Job, pretext: Job) -> int:
         """Epochs of the pretrainings that `pretext` goes on from."""
         before = 0
-        for source in self.plan.pretexts(job.cell or "", job.params):
+        for source in self.plan.sources_of(job):
             if source.digest == pretext.digest:
                 break
-            before += source.epochs
+            before += source.epochs if source.stage == pretext.stage else 0
         return before
 
     def _ready(self) -> Iterator[Job]:
@@ -165,7 +165,7 @@ class JobScheduler:
             for job in self._open(cell):
                 if job.id in self.running:
                     continue
-                if all(map(self._has_artifact, job.inputs)):
+                if all(map(self._has_artifact, job.inputs.values())):
                     ready.append(job)
                 else:
                     missing |= {source.digest: source for source in self._next_sources(job)}
@@ -175,7 +175,7 @@ class JobScheduler:
     def _next_sources(self, job: Job) -> list[Job]:
         """The shared jobs that `job` waits for and that could run now."""
         missing = (source for source in self.plan.sources_of(job) if not self._has_artifact(source.digest))
-        return [source for source in missing if all(map(self._has_artifact, source.inputs))]
+        return [source for source in missing if all(map(self._has_artifact, source.inputs.values()))]
 
     def _failed_start(self, job: Job) -> str | None:
         """Why a shared job that `job` waits for failed, if one did."""
@@ -266,7 +266,7 @@ class JobScheduler:
     def _apply_retried(self, event: Event) -> None:
         """A job that failed is to be run again."""
         ended = self.outcomes.pop(event["job"])
-        if ended["kind"] in SHARED:
+        if ended["cell"] is None:
             self._failed_source.pop(ended["digest"], None)
         for each in self._cells.values():
             each.open_jobs = None
@@ -278,7 +278,7 @@ class JobScheduler:
 
     def _apply_finished(self, event: Event) -> None:
         self.outcomes[event["job"]] = event
-        if event["kind"] in SHARED and event["status"] == "failed":
+        if event["cell"] is None and event["status"] == "failed":
             self._failed_source[event["digest"]] = f"{event['kind']}: {event['reason'] or 'unknown'}"
             for cell in self._cells.values():
                 cell.open_jobs = None

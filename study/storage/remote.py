@@ -143,7 +143,7 @@ class RemoteIO(LocalIO):
         with file_lock(here, job.config["data"]):
             if not (frames / FRAMES).exists():
                 storage.get_folder(f"data/{job.config['data']}", frames, FRAMES)
-        for address in job.inputs:
+        for address in job.inputs.values():
             with file_lock(here, address):
                 if not artifacts.has(address):
                     storage.get_folder(f"artifacts/{address}", artifacts.folder(address), ARTIFACT)

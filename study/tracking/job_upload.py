@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from study.planning.jobs import Job, Outcome
+from study.stages import STAGES
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import Event, outcome_of
 from study.storage.workspace import JobFolder, StudyFolder
@@ -74,7 +75,7 @@ class JobUpload:
             self._runs.set_tag(run_id, "reason", outcome.reason[:LONGEST_TAG])
         if folder.test.exists():
             self._runs.log_file(run_id, folder.test)
-        if outcome.status == "completed" and job.kind in ("pretext", "replicate"):
+        if outcome.status == "completed" and STAGES[job.stage].publishes_weights:
             self._send_model(job, run_id)
             self._send_picture(job, folder, run_id)
         self._runs.end(run_id, MLFLOW_STATUS[outcome.status])
@@ -109,11 +110,10 @@ def job_tags(job: Job, study: str, sources: Mapping[str, str]) -> dict[str, str]
     tags |= job.levels
     if job.cell is not None:
         tags["cell"] = job.cell
-    for name, digest in (("pretext", job.start), ("labels", job.labels)):
-        if digest is not None and job.stage != "propagation":  # which starts from a registration
-            tags[f"{name}_digest"] = digest
-            if digest in sources:
-                tags[f"{name}_run_id"] = sources[digest]
+    for role, digest in job.inputs.items():
+        tags[f"{role}_digest"] = digest
+        if digest in sources:
+            tags[f"{role}_run_id"] = sources[digest]
     return tags
 
 

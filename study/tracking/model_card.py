@@ -18,10 +18,12 @@ def model_card(title: str, about: Mapping[str, Any], weights: Mapping[str, Tenso
         about: the artifact's description: `stage`, `digest`, `config` and, where known, `metrics`.
         weights: the state dict that the card describes.
     """
+    from study.stages import STAGES  # imports torch, which the command line's help must not wait for
+
     config = about["config"]
     size = sum(value.numel() for value in weights.values())
     metrics = "\n".join(f"- {key}: {value:.6g}" for key, value in sorted(about.get("metrics", {}).items()))
-    labels = "on the labels of some subjects" if about["stage"] == "downstream" else "without labels"
+    labels = "on the labels of some subjects" if STAGES[about["stage"]].supervised else "without labels"
     return (
         f"# {title}\n\n"
         f"{len(weights)} tensors with {size:,} values in total, trained {labels}.\n\n"

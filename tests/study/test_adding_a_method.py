@@ -66,7 +66,7 @@ def test_a_study_can_name_it_set_it_plan_it_and_run_it():
     cell = study.cells()[-1]
     spec = study.resolve(cell.overrides)
     assert spec.pretext.method == Shrink(3.0)
-    (job,) = Plan(study).pretexts(cell.key, {})
+    (job,) = Plan(study).shared_jobs(cell.key, {})
     assert job.id.startswith("pretext-shrink-")
     assert job.config["pretext"]["method"] == {"name": "shrink", "power": 3.0}
     store, network = toy_store(48, size=16), UNet(UNetEncoder(width=4, depth=2))

@@ -9,7 +9,8 @@ from whole_studies import TINY
 
 from study.config.definition import load_study
 from study.execution.execute import execute
-from study.planning.plan import Dataset, Plan
+from study.planning.datasets import Dataset
+from study.planning.plan import Plan
 from study.storage.artifacts import ArtifactStore
 from study.storage.workspace import JobFolder
 from trainables.data.store.prepare import prepare
@@ -37,7 +38,7 @@ def dataset(tmp_path_factory) -> Dataset:
 def test_a_chain_of_stages_hands_its_weights_on(tmp_path, dataset):
     plan = Plan(load_study(str(TINY), sets=SETS), lambda settings: dataset)
     cell, artifacts = plan.cells[0].key, ArtifactStore(tmp_path / "artifacts")
-    jobs = [*plan.pretexts(cell, {}), plan.replicate(cell, 0, {})]
+    jobs = [*plan.shared_jobs(cell, {}), plan.replicate(cell, 0, {})]
     for job in jobs:
         outcome = execute(job, JobFolder(Path(tmp_path / job.id)), artifacts, LocalRuntime())
         assert outcome.status == "completed", outcome.reason
@@ -50,7 +51,7 @@ def test_a_chain_of_stages_hands_its_weights_on(tmp_path, dataset):
 
 def test_a_pretraining_that_stops_itself_ends_as_failed_with_its_reason_and_is_not_tried_again(tmp_path, dataset):
     plan = Plan(load_study(str(TINY), sets=SETS), lambda settings: dataset)
-    first = plan.pretexts(plan.cells[0].key, {})[0]
+    first = plan.shared_jobs(plan.cells[0].key, {})[0]
     pretext = first.config["pretext"]
     guard = {**pretext["collapse"], "embedding_std": 5.0, "evaluations": 1}
     job = dataclasses.replace(first, config={**first.config, "pretext": {**pretext, "collapse": guard}})

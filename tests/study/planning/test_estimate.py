@@ -6,7 +6,8 @@ from whole_studies import TINY
 
 from study.config.definition import load_study
 from study.planning.calibration import Calibration
-from study.planning.estimate import dataset_sizes, estimate
+from study.planning.dataset_sizes import dataset_sizes
+from study.planning.estimate import estimate
 from study.planning.plan import Plan
 
 
@@ -34,7 +35,7 @@ def test_what_was_measured_is_not_measured_again_but_when_asked_or_damaged(tmp_p
     assert Calibration(path).rate("a", lambda: 2.0) == 2.0
     assert Calibration(path).rate("b", lambda: 3.0) == 3.0
     assert Calibration(path).rate("a", lambda: pytest.fail("it was measured before")) == 2.0
-    assert Calibration(path, again=True).rate("a", lambda: 5.0) == 5.0
+    assert Calibration(path, remeasure=True).rate("a", lambda: 5.0) == 5.0
     path.write_text("{")
     assert Calibration(path).rate("a", lambda: 7.0) == 7.0
 

@@ -25,15 +25,15 @@ def plan(sets: Sequence[str]) -> Plan:
 
 def pretexts(*sets: str) -> list[Job]:
     planned = plan(sets)
-    return planned.pretexts(planned.cells[0].key, {})
+    return planned.shared_jobs(planned.cells[0].key, {})
 
 
 def test_a_chain_is_a_job_for_each_stage_each_from_the_one_before():
     one, two = pretexts(*CHAIN)
     assert [one.levels["method"], two.levels["method"]] == ["global_contrastive", "local_contrastive"]
-    assert (one.start, two.start) == (None, one.digest)
+    assert (one.inputs, two.inputs) == ({}, {"pretext": one.digest})
     planned = plan(CHAIN)
-    assert planned.replicate(planned.cells[0].key, 0, {}).start == two.digest
+    assert planned.replicate(planned.cells[0].key, 0, {}).inputs == {"pretext": two.digest}
     assert planned.planned()["pretext"] == 2
 
 
@@ -74,7 +74,7 @@ def test_stages_run_in_turn_and_what_fails_ends_all_that_follows(tmp_path):
     scheduler.finish(first.id, Outcome("completed", {}, 2, 1.0))
     second = scheduler.next(free)
     assert second is not None
-    assert second.start == first.digest
+    assert second.inputs == {"pretext": first.digest}
     scheduler.finish(second.id, Outcome("failed", {}, 0, 1.0, "it diverged"))
     assert scheduler.next(free) is None
     assert scheduler.done

@@ -80,7 +80,7 @@ def test_who_needs_a_pretraining_waits_until_it_is_there_and_it_is_run_once(tmp_
     after = bench.scheduler.next(PLENTY)
     assert after is not None
     assert after.levels["method"] == "simclr"
-    assert after.start == pretext.digest
+    assert after.inputs == {"pretext": pretext.digest}
 
 
 def test_a_cell_replicates_the_configuration_that_was_best_on_validation(tmp_path):

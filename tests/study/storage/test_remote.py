@@ -69,7 +69,7 @@ def test_what_one_node_saved_another_goes_on_from(uri, tmp_path):
         {},
         {"data": "frames1"},
         "0123456789",
-        "start1",
+        {"pretext": "start1"},
         "",
         3,
         ResourceRequest(),

@@ -99,7 +99,7 @@ def test_a_job_is_linked_to_the_run_it_starts_from(launch, client):
     pretext = new_job("pretext-simclr-aaaa", "a" * 64, kind="pretext", stage="pretext", cell=None)
     with started(launch()) as tracker:
         tracker.job_finished(pretext, ended(pretext))
-    trial = new_job(start=pretext.digest, labels="b" * 64)
+    trial = new_job(inputs={"pretext": pretext.digest, "labels": "b" * 64})
     with started(launch()) as tracker:  # a later launch knows it from the file
         tracker.job_started(trial)
     tags = client.run_of(trial.id).tags

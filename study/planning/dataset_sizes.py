@@ -1,0 +1,75 @@
+"""Sizes of a dataset, estimated before its frames are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.data.records import SPLITS, Clip, Split
+from trainables.data.settings import DataSettings
+from trainables.data.store.build import assign
+from trainables.phantom import PhantomSettings
+
+SYSTOLIC_FRACTION = 0.3
+"""Approximate fraction of a phantom's frames that lie between end-diastole and end-systole."""
+
+
+@dataclass(frozen=True)
+class DatasetSizes:
+    """Number of sequences and frames that a frame store keeps, by split; a phantom's are expected values.
+
+    Attributes:
+        sequences: number of sequences.
+        labelled: number of frames with a mask.
+        frames: number of frames with and without a mask.
+    """
+
+    sequences: Mapping[Split, float]
+    labelled: Mapping[Split, float]
+    frames: Mapping[Split, float]
+
+
+def dataset_sizes(settings: DataSettings) -> DatasetSizes:
+    """Return the sizes of a dataset from its file lists alone.
+
+    Raises:
+        DataError: the dataset is not at the configured path.
+
+    Example:
+        >>> from trainables.phantom import PhantomSettings
+        >>> sizes = dataset_sizes(DataSettings(phantom=PhantomSettings(subjects=20, fractions=(0.6, 0.2, 0.2))))
+        >>> sizes.sequences["train"], sizes.labelled["train"]
+        (12.0, 24.0)
+    """
+    if settings.phantom is not None:
+        return _phantom_sizes(settings.phantom, settings.stride)
+    root = Path(settings.path or "").expanduser()
+    clips = settings.layout.scan(root).clips
+    parts, _ = assign(root, clips, settings, [])
+    sequences, labelled, frames = {}, {}, {}
+    for split in SPLITS:
+        chosen = [clip for clip in clips if parts.get(clip.subject) == split]
+        sequences[split] = float(len(chosen))
+        labelled[split] = float(sum(len(clip.labelled) for clip in chosen))
+        frames[split] = labelled[split] + sum(_unlabelled(clip, settings.stride) for clip in chosen)
+    return DatasetSizes(sequences, labelled, frames)
+
+
+def _phantom_sizes(phantom: PhantomSettings, stride: int) -> DatasetSizes:
+    total, fractions = float(phantom.subjects), phantom.fractions
+    subjects = {split: total * share / sum(fractions) for split, share in zip(SPLITS, fractions, strict=True)}
+    between = SYSTOLIC_FRACTION * phantom.frames / stride if stride else 0.0
+    labelled = {split: 2 * count for split, count in subjects.items()}
+    return DatasetSizes(subjects, labelled, {split: (2 + between) * count for split, count in subjects.items()})
+
+
+def _unlabelled(clip: Clip, stride: int) -> float:
+    """Return how many frames without a mask a store keeps of a sequence.
+
+    Those between end-diastole and end-systole where both are known, otherwise all; of these every `stride`-th.
+    """
+    ends = [frame for frame, phase in clip.labelled.items() if phase]
+    cycle = len({clip.labelled[frame] for frame in ends}) > 1
+    span = max(ends) - min(ends) - 1 if cycle else (clip.frames or 0) - len(clip.labelled)
+    return max(0, span) / stride if stride else 0.0

@@ -1,0 +1,32 @@
+"""Datasets as the plan refers to them: the folder and fingerprint of a frame store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from study.config.plain import plain
+from study.storage.artifacts import digest
+from trainables.data.settings import DataSettings
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A frame store that jobs read.
+
+    Attributes:
+        folder: folder of the frame store; empty if it does not exist yet.
+        fingerprint: hash of the frames, part of the digest of every job that reads them.
+    """
+
+    folder: str
+    fingerprint: str
+
+
+Datasets = Callable[[DataSettings], Dataset]
+"""Function that returns the frame store of a dataset's settings."""
+
+
+def unprepared(settings: DataSettings) -> Dataset:
+    """Return a placeholder for a dataset that is not decoded yet, so that a study can be planned without its data."""
+    return Dataset("", f"unprepared-{digest({'data': plain(settings)})}")

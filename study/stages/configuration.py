@@ -1,0 +1,58 @@
+"""The settings of one configuration, and the shared jobs that its stages have planned so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from study.config.spec import StudySpec
+from study.planning.datasets import Dataset, Datasets
+from study.planning.jobs import Job
+from trainables.data.settings import DataSettings
+
+
+class Configuration:
+    """Settings of one configuration of a cell, and the outputs that earlier stages provide to later ones.
+
+    Args:
+        spec: settings of the study with the cell's levels and the searched values applied.
+        datasets: function that returns the frame store of a dataset.
+
+    Attributes:
+        spec: settings given above.
+        data: frame store of `spec.data`.
+        jobs: shared jobs planned so far, each after the jobs whose output it reads.
+    """
+
+    def __init__(self, spec: StudySpec, datasets: Datasets) -> None:
+        self.spec, self._datasets = spec, datasets
+        self.data = datasets(spec.data)
+        self.jobs: list[Job] = []
+        self._outputs: dict[str, Job] = {}
+
+    def dataset(self, settings: DataSettings | None) -> Dataset:
+        """Return the frame store of a dataset; None stands for the study's `data`."""
+        return self.data if settings is None else self._datasets(settings)
+
+    def add(self, jobs: Sequence[Job], role: str) -> None:
+        """Add a stage's jobs; the artifact of the last one becomes the output with this role, in place of another."""
+        self.jobs += jobs
+        if jobs:
+            self._outputs[role] = jobs[-1]
+
+    def output(self, role: str) -> Job | None:
+        """Return the job whose artifact has this role, or None if no stage provides it."""
+        return self._outputs.get(role)
+
+    def sources_of(self, inputs: Mapping[str, str]) -> list[Job]:
+        """Return the jobs that make these artifacts, directly or indirectly, each after those that it reads itself.
+
+        Args:
+            inputs: digest by role, as in `Job.inputs`.
+        """
+        needed = set(inputs.values())
+        found: list[Job] = []
+        for job in reversed(self.jobs):
+            if job.digest in needed:
+                needed |= set(job.inputs.values())
+                found.insert(0, job)
+        return found

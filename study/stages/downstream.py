@@ -1,0 +1,191 @@
+"""The downstream stage: a segmentation network trained on labelled subjects, from some initial weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from study.config.plain import plain
+from study.config.settings import parse
+from study.config.spec import ImageNetStart, StageResources, Start, StudySpec
+from study.planning.dataset_sizes import dataset_sizes
+from study.planning.jobs import Job
+from study.stages.configuration import Configuration
+from study.stages.results.smoothness import mean_smoothness
+from study.stages.results.test_results import save_test_results
+from study.stages.stage import SCHEMA, Artifact, Stage, StageContext, StageResult
+from study.stages.workload import Workload, samples_of, training_workload
+from study.storage.artifacts import ArtifactStore, digest
+from trainables.data.sampling.targets import DenseLabels
+from trainables.data.store.synthetic_store import synthetic_store
+from trainables.downstream.finetune import DownstreamSettings, PretrainedWeights, finetune
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.trainer import FitSettings
+from trainables.networks.imagenet import ImageNetWeights
+from trainables.networks.network import NetworkSettings
+
+WEIGHTS, LABELS = "pretext", "labels"
+"""Roles of the inputs: pretrained weights, and pseudo-labels (arrays `rows` and `masks`)."""
+
+SMOOTHNESS = "val/smoothness"
+"""Objective of a search for which trials segment whole validation sequences."""
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """Identity of a trial or replicate.
+
+    Attributes:
+        id: name of the job.
+        kind: "trial" or "replicate".
+        cell: key of the cell.
+        levels: name of the level by factor.
+        index: number in the cell, from 0.
+        params: values of the searched settings by dotted path.
+        seed: seed of weights, order, augmentation and labelled subset.
+    """
+
+    id: str
+    kind: str
+    cell: str
+    levels: Mapping[str, str]
+    index: int
+    params: Mapping[str, Any]
+    seed: int
+
+
+class DownstreamStage(Stage):
+    """Training of the segmentation network: a trial, or a replicate that is evaluated on the test split.
+
+    A replicate's artifact holds the weights of the epoch that is best on validation; a trial has no artifact.
+    """
+
+    name = "downstream"
+    publishes_weights = True
+    supervised = True
+
+    def job(self, configuration: Configuration, run: CellRun) -> Job:
+        """Return the job of a trial or replicate with this configuration."""
+        spec = configuration.spec
+        weights = configuration.output(WEIGHTS)
+        labels = configuration.output(LABELS) if spec.downstream.targets == "propagated" else None
+        inputs = {role: made.digest for role, made in ((WEIGHTS, weights), (LABELS, labels)) if made is not None}
+        config = {
+            "schema": SCHEMA,
+            "stage": self.name,
+            "data": configuration.data.fingerprint,
+            "network": plain(spec.network),
+            self.name: plain(spec.downstream),
+            "start": {"artifact": weights.digest} if weights is not None else plain(spec.pretext.method),
+            "labels": inputs.get(LABELS),
+            "seed": run.seed,
+            "test": run.kind == "replicate",
+        }
+        if run.kind == "trial" and SMOOTHNESS in spec.search.objectives:
+            config["sequences"] = True
+        return Job(
+            id=run.id,
+            kind=run.kind,
+            stage=self.name,
+            cell=run.cell,
+            levels=run.levels,
+            index=run.index,
+            params=dict(run.params),
+            config=config,
+            digest=digest(config),
+            inputs=inputs,
+            frames=configuration.data.folder,
+            epochs=spec.downstream.epochs,
+            resources=self.request(spec),
+        )
+
+    def run(self, job: Job, context: StageContext) -> StageResult:
+        """Train and, for a replicate, write the test results and return the weights."""
+        store, artifacts, runtime = context.store, context.artifacts, context.runtime
+        result = finetune(
+            parse(DownstreamSettings, job.config[self.name]),
+            parse(NetworkSettings, job.config["network"]),
+            _initial_weights(job, artifacts),
+            store,
+            runtime,
+            job.config["seed"],
+            test=job.config["test"],
+            sequences=bool(job.config.get("sequences", False)),
+            dense=_pseudo_labels(job, artifacts),
+            scratch=context.folder.root / "nnunet",
+        )
+        metrics = {**result.fitted.metrics, "labelled_subjects": float(result.subjects)}
+        if result.val is not None:
+            metrics[SMOOTHNESS] = mean_smoothness(result.val, store)
+        artifact = None
+        if result.test is not None and runtime.rank == 0:
+            metrics |= save_test_results(result.test, store, context.folder)
+            artifact = Artifact(result.state, metrics=result.fitted.metrics)
+        return StageResult(metrics, len(result.fitted.history), artifact)
+
+    def resources(self, spec: StudySpec) -> StageResources:
+        """Return the section `resources.downstream`."""
+        return spec.resources.downstream
+
+    def problems(self, spec: StudySpec) -> Sequence[str]:
+        """Return a message if ImageNet weights are used, have no file and may not be downloaded."""
+        start = spec.pretext.method
+        if not isinstance(start, ImageNetStart) or start.download:
+            return ()
+        if start.weights is not None and Path(start.weights).expanduser().is_file():
+            return ()
+        found = "no file is given" if start.weights is None else f"there is no file {start.weights}"
+        return (
+            f"pretext.method: ImageNet weights are missing ({found}). Fix: name torchvision's state dict "
+            "({name: imagenet, weights: PATH}), or allow the download (download: true)",
+        )
+
+    def workload(self, spec: StudySpec, job: Job) -> Workload:
+        """Return the images, or windows of frames, of all epochs and evaluations of all folds."""
+        settings = spec.downstream
+
+        def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
+            brief = replace(settings, fit=short, label_fraction=1.0, labels=None, targets="labelled", folds=None)
+            store = synthetic_store(2 * batch, spec.data.image_size, spec.network.frames)
+            return finetune(brief, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history
+
+        return training_workload(
+            _samples(spec),
+            settings.fit,
+            self.resources(spec).cpus,
+            measure,
+            stage=self.name,
+            network=plain(spec.network),
+            method=None,
+            image_size=spec.data.image_size,
+        )
+
+
+def _initial_weights(job: Job, artifacts: ArtifactStore) -> PretrainedWeights:
+    """Return the weights that training starts from; None for random ones."""
+    if WEIGHTS in job.inputs:
+        return artifacts.weights(job.inputs[WEIGHTS])
+    start: Any = parse(Start, job.config["start"])
+    return ImageNetWeights(start.weights, start.download) if isinstance(start, ImageNetStart) else None
+
+
+def _pseudo_labels(job: Job, artifacts: ArtifactStore) -> DenseLabels | None:
+    """Return the pseudo-labels that the job is trained on, if it has any."""
+    if LABELS not in job.inputs:
+        return None
+    address = job.inputs[LABELS]
+    return DenseLabels(artifacts.array(address, "rows"), artifacts.array(address, "masks"))
+
+
+def _samples(spec: StudySpec) -> float:
+    """Return the training samples of one job, evaluations included."""
+    sizes, settings = dataset_sizes(spec.data), spec.downstream
+    frames = sizes.frames if settings.targets == "propagated" else sizes.labelled
+    samples = max(1.0, frames["train"] / spec.network.frames)
+    if settings.labels is None:
+        samples *= settings.label_fraction
+    else:
+        samples *= min(1.0, settings.labels / max(1.0, sizes.sequences["train"]))
+    return (settings.folds or 1) * samples_of(settings.fit, samples, sizes.labelled["val"])

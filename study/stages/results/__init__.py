@@ -1,0 +1,1 @@
+"""Tables and metrics that stages write besides weights."""

@@ -1,0 +1,102 @@
+"""Cost of a job: the number of samples to process, and how fast this machine processes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from study.config.plain import canonical
+from study.planning.calibration import Calibration
+from trainables.engine.runtime import use_threads
+from trainables.engine.trainer import FitSettings
+
+EVALUATION_COST = 1 / 3
+"""Cost of evaluating one image relative to training on it: the forward pass alone."""
+
+MEASURED_BATCH = 64
+"""Largest batch that is measured, so that a measurement takes seconds."""
+
+Measure = Callable[[FitSettings, int], Sequence[dict[str, float]]]
+"""Function from (short training settings, batch size) to the history of a short training run."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Samples that a job processes, and how to measure the rate.
+
+    Attributes:
+        samples: number of training samples (images, windows of frames or pairs); evaluated ones count as
+            `EVALUATION_COST` each.
+        rate_key: JSON-able values that determine the rate; jobs with equal keys share one measurement.
+        measure: function that runs a few steps and returns the rate in samples per second.
+    """
+
+    samples: float
+    rate_key: Sequence[Any]
+    measure: Callable[[], float]
+
+    def hours(self, rates: Calibration) -> float:
+        """Return the hours that one worker needs, measuring the rate if it is not known."""
+        return self.samples / rates.rate(canonical(list(self.rate_key)), self.measure) / 3600
+
+
+def training_workload(
+    samples: float,
+    fit: FitSettings,
+    cpus: float,
+    measure: Measure,
+    *,
+    stage: str,
+    network: Any,
+    method: Any,
+    image_size: int,
+) -> Workload:
+    """Return the workload of a training run whose rate is measured by a short run of the stage.
+
+    Args:
+        samples: number of training samples of the full run.
+        fit: settings of the full run.
+        cpus: CPU cores per worker.
+        measure: function that trains briefly and returns the history of epochs.
+        stage: name of the stage whose rate it is.
+        network: plain settings of the network.
+        method: plain settings of what is trained besides the network; None if the network says it all.
+        image_size: side of the images in pixels.
+    """
+    batch = min(fit.batch_size, MEASURED_BATCH)
+
+    def rate() -> float:
+        use_threads(int(cpus))
+        return max(epoch["images_per_second"] for epoch in measure(_short(fit, batch), batch))
+
+    key = [stage, network, method, image_size, batch, fit.precision, fit.micro_batch, fit.recompute, int(cpus)]
+    return Workload(samples, key, rate)
+
+
+def samples_of(fit: FitSettings, train: float, val: float = 0.0) -> float:
+    """Return the samples of a training run, evaluations included; early stopping is ignored.
+
+    Args:
+        fit: settings of the run.
+        train: training samples per epoch where `fit.steps_per_epoch` is None.
+        val: validation samples per evaluation.
+
+    Example:
+        >>> samples_of(FitSettings(epochs=4, evaluate_every=2), train=100, val=30)
+        420.0
+    """
+    per_epoch = train if fit.steps_per_epoch is None else float(fit.steps_per_epoch * fit.batch_size)
+    evaluations = math.ceil(fit.epochs / fit.evaluate_every)
+    return fit.epochs * per_epoch + evaluations * EVALUATION_COST * val
+
+
+def _short(fit: FitSettings, batch: int) -> FitSettings:
+    """Return the settings of a measurement: two epochs of two batches, with micro-batches where the run has them."""
+    split = fit.micro_batch is not None and fit.micro_batch < fit.batch_size
+    # Gradient caching costs a second forward pass, so at least two micro-batches are measured.
+    micro_batch = max(2, min(fit.micro_batch or batch, batch // 2)) if split else None
+    return replace(
+        fit, epochs=2, batch_size=batch, steps_per_epoch=None, micro_batch=micro_batch, overlap_evaluation=False
+    )
