@@ -61,7 +61,7 @@ class TrainWorker:
 
     def flush(self) -> None:
         """Wait for the writer."""
-        self._checkpoints.wait()
+        self._checkpoints.flush()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Rank 0's metrics go to the job's folder and, through Ray Train, to the sweep."""

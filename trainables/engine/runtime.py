@@ -1,4 +1,4 @@
-"""The small protocol between the training loop and whatever runs it."""
+"""Runtimes: the interface between the training loop and the process or worker group that runs it."""
 
 from __future__ import annotations
 
@@ -11,70 +11,86 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from trainables.engine.checkpoint import Checkpoints
+from trainables.engine.checkpoint import PeriodicCheckpoint
+
+EpochCallback = Callable[[int, Mapping[str, float]], None]
+"""Function of the 1-based epoch and its metrics; it may raise an exception to end the run."""
 
 
 class Runtime(Protocol):
-    """One worker's view of where it runs: its rank and device, and how to report and keep what it learnt."""
+    """Interface of one training process: its place in the worker group, its device, checkpoints and reports.
+
+    Attributes:
+        rank: number of this worker, from 0 to `world_size` - 1.
+        world_size: number of workers that share each logical batch.
+        device: where this worker's tensors are.
+    """
 
     rank: int
     world_size: int
     device: torch.device
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """`module` ready for training here: moved to the device, and synchronised with the other workers if any."""
+        """Return `module` moved to the device, and synchronized with the other workers if there are any."""
         ...
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of `values` over the workers, the same on each."""
+        """Return the mean of `values` over the workers, equal on each of them."""
         ...
 
     def load(self) -> dict[str, Any] | None:
-        """The last state that was saved whole, or None for a fresh start."""
+        """Return the last complete checkpoint, or None for a new run."""
         ...
 
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
-        """Keep `state()`; without `force` the runtime may skip it when the last one is recent. Only rank 0 writes.
+        """Save `state()` on rank 0, possibly in the background while training continues.
 
-        It may be written while training goes on.
+        Args:
+            state: function that returns tensors and plain values.
+            force: save even if the last checkpoint is recent.
         """
         ...
 
     def flush(self) -> None:
-        """Wait until what was saved is written."""
+        """Wait until the last checkpoint is on disk."""
         ...
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Hand the epoch's metrics to whoever watches; may raise to end the run."""
+        """Report the metrics of a 1-based epoch; may raise an exception to end the run."""
         ...
 
 
 def best_device() -> torch.device:
-    """The first CUDA device where there is one, else the CPU."""
+    """Return the first CUDA device if there is one, else the CPU."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:
-    """`module` on `device`, its kernels with channels last: faster for convolutions on CPUs and on tensor cores."""
+    """Move `module` to `device` with channels-last kernels, which are faster on CPUs and on tensor cores."""
     if not any(parameter.ndim == 5 for parameter in module.parameters()):
         return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
     module.to(device)
-    for parameter in module.parameters():  # images beside them have four dimensions, which the layout of five refuses
+    for parameter in module.parameters():  # channels_last_3d applies to 5-dimensional kernels only
         if parameter.ndim == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
     return module
 
 
 class LocalRuntime:
-    """One process: a laptop, a notebook, a test, or a single-worker trial inside its own process.
+    """A single process: a laptop, a notebook, a test, or a trial with one worker.
 
     Args:
-        directory: where checkpoints are kept; None keeps none.
-        on_report: called with (epoch, metrics); it may raise to end the run.
-        device: defaults to the best there is.
-        save_every: seconds between checkpoints that are not forced.
-        on_save: called after each checkpoint, from another thread.
-        clock: monotonic seconds.
+        directory: folder of the checkpoints; None saves none.
+        on_report: called with each 1-based epoch and its metrics; it may raise an exception to end the run.
+        device: where to train; None chooses the first GPU, or the CPU if there is none.
+        save_every: least number of seconds between checkpoints that are not forced.
+        on_save: called by a background thread after each checkpoint.
+        clock: monotonic time in seconds.
+
+    Example:
+        >>> runtime = LocalRuntime(on_report=lambda epoch, metrics: print(epoch, metrics["loss"]))
+        >>> runtime.report(1, {"loss": 0.5})
+        1 0.5
     """
 
     rank = 0
@@ -83,47 +99,42 @@ class LocalRuntime:
     def __init__(
         self,
         directory: Path | None = None,
-        on_report: Callable[[int, Mapping[str, float]], None] | None = None,
+        on_report: EpochCallback | None = None,
         device: torch.device | None = None,
         save_every: float = 15.0,
         on_save: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.device = device or best_device()
-        self._checkpoints = Checkpoints(directory) if directory is not None else None
-        self._on_report, self._on_save = on_report, on_save
-        self._save_every, self._clock, self._saved_at = save_every, clock, clock()
+        self._checkpoint = PeriodicCheckpoint(directory, save_every, on_save, clock)
+        self._on_report = on_report
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """`module` on this runtime's device."""
+        """Return `module` on this runtime's device."""
         return to_device(module, self.device)
 
     def mean(self, values: Tensor) -> Tensor:
-        """`values`: there is one worker."""
+        """Return `values` unchanged, as there is one worker."""
         return values
 
     def load(self) -> dict[str, Any] | None:
-        """The last whole checkpoint, on the CPU."""
-        return self._checkpoints.load() if self._checkpoints else None
+        """Return the last complete checkpoint, its tensors on the CPU, or None for a new run."""
+        return self._checkpoint.load()
 
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
-        """Write a checkpoint if `force` or if the last is older than `save_every` seconds."""
-        if self._checkpoints is None or (not force and self._clock() - self._saved_at < self._save_every):
-            return
-        self._checkpoints.save(state(), self._on_save)
-        self._saved_at = self._clock()
+        """Save `state()` if `force` is true or the last checkpoint is at least `save_every` seconds old."""
+        self._checkpoint.save(state, force=force)
 
     def flush(self) -> None:
-        """Wait for the writer."""
-        if self._checkpoints is not None:
-            self._checkpoints.wait()
+        """Wait until the last checkpoint is on disk."""
+        self._checkpoint.flush()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Pass the metrics on."""
+        """Pass the epoch and its metrics to `on_report`."""
         if self._on_report is not None:
             self._on_report(epoch, metrics)
 
 
 def use_threads(count: int) -> None:
-    """Let torch use `count` CPU threads in this process (at least one, at most what the machine has)."""
+    """Limit torch to `count` CPU threads in this process, at least one and at most the number of processors."""
     torch.set_num_threads(max(1, min(count, os.cpu_count() or 1)))

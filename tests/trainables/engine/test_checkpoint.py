@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trainables.common.errors import CheckpointError
-from trainables.engine.checkpoint import Checkpoints, load_tensors, save_tensors
+from trainables.engine.checkpoint import Checkpoints, PeriodicCheckpoint, load_tensors, save_tensors
 
 
 def state(value: float) -> dict[str, object]:
@@ -16,7 +16,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     saved, changing = Checkpoints(tmp_path), state(1.0)
     saved.save(changing)
     changing["weights"].zero_()  # training goes on
-    saved.wait()
+    saved.flush()
     loaded = Checkpoints(tmp_path).load()
     assert loaded is not None
     assert torch.equal(loaded["weights"], torch.ones(3))
@@ -31,7 +31,7 @@ def test_training_goes_on_while_it_is_written(tmp_path, monkeypatch):
     assert not (tmp_path / "checkpoint.pt").exists()
     assert not done
     may_write.set()
-    checkpoints.wait()
+    checkpoints.flush()
     assert (tmp_path / "checkpoint.pt").exists()
     assert done == ["checkpoint_0"]
 
@@ -45,7 +45,7 @@ def test_damage_to_the_newest_falls_back_to_the_one_before(tmp_path, damage):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(state(1.0))
     checkpoints.save(state(2.0))
-    checkpoints.wait()
+    checkpoints.flush()
     newest = tmp_path / "checkpoint.pt"
     data = bytearray(newest.read_bytes())
     if damage == "remove":
@@ -62,7 +62,7 @@ def test_a_crash_while_writing_leaves_the_old_one(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(state(1.0))
     checkpoints.save(state(2.0))
-    checkpoints.wait()
+    checkpoints.flush()
 
     def crash(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
@@ -70,7 +70,7 @@ def test_a_crash_while_writing_leaves_the_old_one(tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", crash)
     checkpoints.save(state(3.0))
     with pytest.raises(OSError, match="no space left"):
-        checkpoints.wait()
+        checkpoints.flush()
     loaded = checkpoints.load()
     assert loaded is not None
     assert torch.equal(loaded["weights"], torch.full((3,), 2.0))
@@ -90,3 +90,55 @@ def test_code_is_never_unpickled(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.pt: no such file"):
         load_tensors(tmp_path / "none.pt")
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_periodic_checkpoint_skips_saves_that_come_too_soon(tmp_path):
+    clock, saved = Clock(), []
+    checkpoint = PeriodicCheckpoint(tmp_path, 10.0, lambda: saved.append(True), clock)
+    made = []
+
+    def epoch(number: int):
+        return lambda: made.append(number) or {"epoch": number}
+
+    assert not checkpoint.save(epoch(1))  # the run has just begun
+    clock.now += 9.9
+    assert not checkpoint.save(epoch(2))
+    clock.now += 0.1
+    assert checkpoint.save(epoch(3))
+    clock.now += 5
+    assert not checkpoint.save(epoch(4))
+    assert checkpoint.load() == {"epoch": 3}
+    assert checkpoint.save(epoch(5), force=True)
+    clock.now += 9.9
+    assert not checkpoint.save(epoch(6))  # counted from the forced save
+    checkpoint.flush()
+    assert made == [3, 5]
+    assert saved == [True, True]
+    assert PeriodicCheckpoint(tmp_path).load() == {"epoch": 5}
+
+
+def test_a_periodic_checkpoint_without_a_folder_saves_nothing():
+    checkpoint = PeriodicCheckpoint(None, save_every=0)
+    assert not checkpoint.save(lambda: pytest.fail("the state was serialized"), force=True)
+    checkpoint.flush()
+    assert checkpoint.load() is None
+
+
+def test_flush_raises_the_error_of_the_background_writer(tmp_path, monkeypatch):
+    def crash(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr("os.fsync", crash)
+    checkpoint = PeriodicCheckpoint(tmp_path, save_every=0)
+    checkpoint.save(lambda: state(1.0))
+    with pytest.raises(OSError, match="no space left"):
+        checkpoint.flush()
