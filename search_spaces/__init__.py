@@ -1,7 +1,7 @@
-"""Study files and the fragments they include; no code but where they lie."""
+"""Study files and the fragments they include; this package holds no code except their path."""
 
 from importlib.resources import files
 from pathlib import Path
 
 FOLDER = Path(str(files(__name__)))
-"""The folder of the study files: `FOLDER / "quickstart.yaml"`."""
+"""Folder of the study files: `FOLDER / "quickstart.yaml"`."""

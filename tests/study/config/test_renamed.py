@@ -1,4 +1,6 @@
 import dataclasses
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -47,6 +49,14 @@ def test_a_renamed_name_leads_to_a_name_that_exists(kind):
     names = {name for registry in COMPONENTS.get(kind, ()) for name in registry} or set(get_args(kind))
     assert set(RENAMED_NAMES[kind].values()) <= names
     assert not RENAMED_NAMES[kind].keys() & names
+
+
+def test_the_documentation_lists_every_renamed_key_and_name():
+    text = (Path(__file__).parents[3] / "docs" / "METHODS.md").read_text()
+    section = text.partition("## Renamed settings")[2].partition("\n## ")[0]
+    names = set(re.findall(r"\w+", section))
+    for renamed in (*RENAMED_KEYS.values(), *RENAMED_NAMES.values()):
+        assert {*renamed, *renamed.values()} <= names
 
 
 @pytest.mark.parametrize(
