@@ -145,7 +145,7 @@ class _Reader:
         if not isinstance(name, str):
             return self._mismatch(keys, value, f"the {kind}'s name{did_you_mean('', choices)}")
         if name not in choices:
-            at = (*keys, "name") if isinstance(value, Mapping) else keys
+            at = (*keys, "name") if isinstance(value, Mapping) and "name" in value else keys
             return self._add(at, renamed_name(base, name) or f"unknown {kind} '{name}'{did_you_mean(name, choices)}")
         return self._dataclass(choices[name], value if isinstance(value, Mapping) else {}, keys, _NO_DEFAULT)
 
