@@ -20,7 +20,8 @@ from study.config.definition import load_study
 from study.execution.launch import prepare_datasets
 from study.planning.plan import Plan
 from study.progress import Progress
-from study.storage.ledger import follow, read_ledger
+from study.storage.events import JobFinished, events_of_type
+from study.storage.ledger import read_ledger
 from study.storage.workspace import Workspace
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.finetune import finetune
@@ -48,8 +49,8 @@ def trial_seconds(root: Path, trials: int) -> list[float]:
     words = [word for each in settings(trials) for word in ("--set", each)]
     command = [sys.executable, "-m", "study", "run", str(STUDY), "--name", "overhead", "--workspace", str(root), *words]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    events = follow(read_ledger(Workspace(root).study("overhead").ledger), "finished")
-    ends = [event["time"] for event in events if event["kind"] == "trial"]
+    events = events_of_type(read_ledger(Workspace(root).study("overhead").ledger), JobFinished)
+    ends = [event.time for event in events if event.kind == "trial"]
     return [float(step) for step in np.diff(ends)]
 
 
@@ -59,13 +60,13 @@ def bare_seconds(root: Path, trials: int) -> list[float]:
     with Progress(Console(stderr=True)) as progress:
         (dataset,) = prepare_datasets(study, place, progress).values()
     plan, store = Plan(study), FrameStore.open(Path(dataset.folder))
-    events = follow(read_ledger(place.study("overhead").ledger), "finished")
+    events = events_of_type(read_ledger(place.study("overhead").ledger), JobFinished)
     use_threads(1)
     found = []
     for event in events:
-        if event["kind"] != "trial":
+        if event.kind != "trial":
             continue
-        spec = plan.resolve(event["cell"], event["params"])
+        spec = plan.resolve(event.cell, event.params)
         started = time.perf_counter()
         finetune(spec.downstream, spec.network, None, store, LocalRuntime(), seed=0)
         found.append(time.perf_counter() - started)

@@ -34,7 +34,8 @@ from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.progress import Progress
 from study.scheduling.scheduler import JobScheduler
-from study.storage.ledger import Ledger, follow, read_ledger
+from study.storage.events import JobFinished, events_of_type
+from study.storage.ledger import Ledger, read_ledger
 from study.storage.workspace import Workspace
 
 STUDY = Path(__file__).parent / "soak.yaml"
@@ -113,7 +114,7 @@ def bookkeeping(trials: int, cells: int) -> Bookkeeping:
         with contextlib.closing(Ledger(place.study("bookkeeping").ledger, time.time)) as ledger:
             started = time.perf_counter()
             scheduler = JobScheduler(plan, ledger, lambda digest: True)
-            while (job := scheduler.next(ResourceRequest(cpus=GPUS))) is not None:
+            while (job := scheduler.next_job(ResourceRequest(cpus=GPUS))) is not None:
                 end(scheduler, job)
             return Bookkeeping(trials, cells, time.perf_counter() - started)
 
@@ -184,7 +185,7 @@ def on_nodes(nodes: int, seconds: float) -> OnNodes:
         with Progress(Console(quiet=True)) as progress:
             launch.run(study, place, progress, address)
         after = resource.getrusage(resource.RUSAGE_SELF)
-        ends = [event["time"] for event in follow(read_ledger(place.study("scaling").ledger), "finished")]
+        ends = [each.time for each in events_of_type(read_ledger(place.study("scaling").ledger), JobFinished)]
     # The first round waited for processes to start; from its last end on, rounds are whole.
     first = SLOTS * nodes
     per_second = (len(ends) - first) / (ends[-1] - ends[first - 1])
@@ -218,7 +219,9 @@ def images_per_second(workers: int) -> float:
         with Progress(Console(quiet=True)) as progress:
             launch.run(study, place, progress)
         folder = place.study("workers")
-        (job,) = {e["job"] for e in follow(read_ledger(folder.ledger), "finished") if e["kind"] == "pretext"}
+        (job,) = {
+            each.job for each in events_of_type(read_ledger(folder.ledger), JobFinished) if each.kind == "pretext"
+        }
         rows = [json.loads(line)["metrics"] for line in folder.job(job).metrics.read_text().splitlines()]
     return max(float(row["images_per_second"]) for row in rows)
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from study.storage.ledger import follow, read_ledger
+from study.storage.events import JobFinished, TimeSpent, events_of_type
+from study.storage.ledger import read_ledger
 from study.storage.workspace import Workspace
 
 STUDY = Path(__file__).parent / "soak.yaml"
@@ -49,7 +50,7 @@ def look(driver: psutil.Process, started: float, place: Workspace) -> LineStyle:
         except psutil.NoSuchProcess:
             continue
     ledger = place.study("soak").ledger
-    done = sum(1 for _ in follow(read_ledger(ledger), "finished")) if ledger.exists() else 0
+    done = sum(1 for _ in events_of_type(read_ledger(ledger), JobFinished)) if ledger.exists() else 0
     return LineStyle(
         round((time.monotonic() - started) / 60, 1),
         done,
@@ -86,18 +87,18 @@ def main() -> None:
             print(json.dumps(asdict(looks[-1])), flush=True)
     time.sleep(5)
     events = read_ledger(place.study("soak").ledger)
-    ended = [event for event in follow(events, "finished") if event["job"]]
+    ended = list(events_of_type(events, JobFinished))
     left = [process.pid for process in psutil.process_iter() if process.pid in family - before]
     alive = [each for each in looks if each.processes]  # the last look may find the driver ended
     half = alive[len(alive) // 2 :]
     print(f"exit code {driver.returncode}, expected {BUDGET_SPENT}: the budget is spent")
-    print(f"{len(ended)} jobs: {dict(Counter(event['status'] for event in ended))}")
-    print(f"{len({event['job'] for event in ended})} different ones; processes left over: {len(left)}")
+    print(f"{len(ended)} jobs: {dict(Counter(each.outcome.status for each in ended))}")
+    print(f"{len({each.job for each in ended})} different ones; processes left over: {len(left)}")
     for name in ("driver_mb", "below_mb", "processes", "driver_files", "driver_threads"):
         values = [getattr(each, name) for each in half]
         if values:
             print(f"{name:<15} second half: {values[0]} at first, {values[-1]} at last, {max(values)} at most")
-    spent = sum(event["seconds"] for event in follow(events, "spent"))
+    spent = sum(each.seconds for each in events_of_type(events, TimeSpent))
     print(f"seconds counted {spent:.1f} of {options.hours * 3600:.1f} budgeted")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from study.planning.jobs import Job, ResourceRequest
+from study.planning.jobs import Job, Outcome, ResourceRequest
+from study.storage.events import JobFinished
 from study.storage.workspace import StudyFolder, Workspace
 
 
@@ -151,17 +152,10 @@ def write_epochs(folder: StudyFolder, job: Job, first: int, last: int, end: str 
             file.write(json.dumps(line) + (end if epoch == last else "\n"))
 
 
-def ended(job: Job, status: str = "completed", **changes: Any) -> dict[str, Any]:
+def ended(job: Job, status: str = "completed", reason: str | None = None, digest: str | None = None) -> JobFinished:
     """Return the ledger's event of a job's end."""
-    values = {"metrics": {"val/dice": 0.5, "loss": 1.0}, "epochs": 3, "seconds": 7.0, "reason": None}
-    return {
-        "event": "finished",
-        "time": 200.0,
-        "job": job.id,
-        "digest": job.digest,
-        "status": status,
-        **values,
-    } | changes
+    outcome = Outcome(status, {"val/dice": 0.5, "loss": 1.0}, 3, 7.0, reason)
+    return JobFinished(job.id, job.kind, job.cell, job.index, job.params, digest or job.digest, outcome, time=200.0)
 
 
 @contextlib.contextmanager

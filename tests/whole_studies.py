@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.storage.ledger import follow, outcomes, read_ledger
+from study.scheduling.state import StudyState
+from study.storage.events import JobFinished, events_of_type
+from study.storage.ledger import read_ledger
 from study.storage.workspace import StudyFolder, Workspace
 
 TINY = Path(__file__).parent / "study" / "tiny.yaml"
@@ -23,8 +25,8 @@ def study(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(root, *arguments), capture_output=True, text=True, timeout=300, check=False)
 
 
-def finished(folder: StudyFolder) -> list[dict[str, object]]:
-    return list(follow(read_ledger(folder.ledger), "finished"))
+def finished(folder: StudyFolder) -> list[JobFinished]:
+    return list(events_of_type(read_ledger(folder.ledger), JobFinished))
 
 
 def final_metrics(folder: StudyFolder) -> dict[str, object]:
@@ -33,13 +35,13 @@ def final_metrics(folder: StudyFolder) -> dict[str, object]:
     Subjects are left out: their hashes are keyed, and every workspace has its own key.
     """
     return {
-        str(event["job"]): (
-            event["params"],
-            event["metrics"]["test/dice"],
-            pd.read_csv(folder.job(str(event["job"])).test).drop(columns="subject").to_csv(),
+        event.job: (
+            event.params,
+            event.outcome.metrics["test/dice"],
+            pd.read_csv(folder.job(event.job).test).drop(columns="subject").to_csv(),
         )
         for event in finished(folder)
-        if event["kind"] == "replicate"
+        if event.kind == "replicate"
     }
 
 
@@ -54,7 +56,7 @@ def tracked(root: Path) -> Counter[tuple[str, str]]:
 
 def check_tracked(root: Path, name: str = "tiny") -> None:
     """MLflow says of every job what the ledger does, and has each of its epochs once and in order."""
-    ended = outcomes(read_ledger(Workspace(root).study(name).ledger))
+    ended = StudyState.replay(read_ledger(Workspace(root).study(name).ledger)).outcomes
     with sqlite3.connect(root / "mlflow.db") as store:
         tags: dict[str, dict[str, str]] = {}
         for run, key, value in store.execute("select run_uuid, key, value from tags"):
@@ -71,23 +73,25 @@ def check_tracked(root: Path, name: str = "tiny") -> None:
             metrics.setdefault((run, key), []).append((step, value))
         for job, event in ended.items():
             run = current[job]
-            assert states[run] == {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}[event["status"]]
-            assert tags[run]["digest"] == event["digest"]
-            assert ("censored" in tags[run]) == (event["status"] == "stopped")
-            for metric, value in event["metrics"].items():
+            assert (
+                states[run] == {"completed": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}[event.outcome.status]
+            )
+            assert tags[run]["digest"] == event.digest
+            assert ("censored" in tags[run]) == (event.outcome.status == "stopped")
+            for metric, value in event.outcome.metrics.items():
                 if metric.startswith(("val/", "test/")):
                     key = f"best/{metric.removeprefix('val/')}" if metric.startswith("val/") else metric
-                    assert metrics[run, key] == [(event["epochs"], value)]
-            if event["status"] == "completed":
+                    assert metrics[run, key] == [(event.outcome.epochs, value)]
+            if event.outcome.status == "completed":
                 steps = [step for step, _ in metrics[run, "loss"]]
-                assert steps == list(range(1, event["epochs"] + 1))
+                assert steps == list(range(1, event.outcome.epochs + 1))
 
 
 def check_complete(root: Path) -> None:
     folder = Workspace(root).study("tiny")
     events = finished(folder)
-    assert Counter(event["kind"] for event in events) == PLANNED
-    assert len({event["job"] for event in events}) == len(events)
+    assert Counter(event.kind for event in events) == PLANNED
+    assert len({event.job for event in events}) == len(events)
     runs = tracked(root)
     assert "RUNNING" not in {status for _, status in runs}
     assert sum(runs[key] for key in runs if key[0] in PLANNED) == sum(PLANNED.values())

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from study.planning.jobs import CELL_KINDS
-from study.storage.ledger import Event, follow, outcomes, read_ledger
+from study.scheduling.state import StudyState
+from study.storage.events import ConfigurationChosen, Event, JobFinished, events_of_type
+from study.storage.ledger import read_ledger
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import DataError, UserError
 
@@ -132,7 +134,7 @@ def load(folder: StudyFolder) -> StudyResults:
         jobs=jobs,
         subjects=_by_subject(plan, images),
         images=images,
-        chosen={event["cell"]: event["index"] for event in follow(events, "chosen")},
+        chosen={choice.cell: choice.index for choice in events_of_type(events, ConfigurationChosen)},
     )
 
 
@@ -180,27 +182,27 @@ def _base(factors: Mapping[str, tuple[str, ...]], design: Mapping[str, Any]) -> 
 
 def _jobs(plan: PlannedStudy, events: list[Event]) -> pd.DataFrame:
     """Return one row per finished job; a retried job has its last outcome."""
-    ends = outcomes(events)
+    outcomes = StudyState.replay(events).outcomes
     first = ["id", "kind", "cell", *plan.factors, "index", "status", "epochs", "seconds", "reason", "gpu_hours"]
-    frame = pd.DataFrame([_job(plan, event) for event in ends.values()])
+    frame = pd.DataFrame([_job(plan, finished) for finished in outcomes.values()])
     return frame.reindex(columns=[*first, *(name for name in frame.columns if name not in first)])
 
 
-def _job(plan: PlannedStudy, event: Event) -> dict[str, Any]:
-    cell = event.get("cell")
+def _job(plan: PlannedStudy, finished: JobFinished) -> dict[str, Any]:
+    cell, outcome = finished.cell, finished.outcome
     return {
-        "id": event["job"],
-        "kind": event["kind"],
+        "id": finished.job,
+        "kind": finished.kind,
         "cell": cell,
         **_levels(plan, cell),
-        "index": event.get("index"),
-        "status": event["status"],
-        "epochs": event.get("epochs"),
-        "seconds": event.get("seconds"),
-        "reason": event.get("reason"),
-        "gpu_hours": plan.gpus * (event.get("seconds") or 0.0) / 3600 if event["kind"] in CELL_KINDS else None,
-        **{f"param/{name}": value for name, value in (event.get("params") or {}).items()},
-        **(event.get("metrics") or {}),
+        "index": finished.index,
+        "status": outcome.status,
+        "epochs": outcome.epochs,
+        "seconds": outcome.seconds,
+        "reason": outcome.reason,
+        "gpu_hours": plan.gpus * outcome.seconds / 3600 if finished.kind in CELL_KINDS else None,
+        **{f"param/{name}": value for name, value in finished.params.items()},
+        **outcome.metrics,
     }
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.io.load import StudyResults
+from study.scheduling.state import StudyState
 from study.storage.artifacts import ArtifactStore
-from study.storage.ledger import outcomes, read_ledger
+from study.storage.ledger import read_ledger
 from study.storage.workspace import JobFolder
 
 
@@ -81,10 +82,10 @@ def _quality(results: StudyResults) -> pd.DataFrame:
     """Return the quality tables of every propagation that this study ran."""
     artifacts = ArtifactStore(results.folder.root.parent.parent / "artifacts")
     found = []
-    for event in outcomes(read_ledger(results.folder.ledger)).values():
-        if event["kind"] != "propagation" or event["status"] != "completed":
+    for finished in StudyState.replay(read_ledger(results.folder.ledger)).outcomes.values():
+        if finished.kind != "propagation" or finished.outcome.status != "completed":
             continue
-        path = artifacts.folder(event["digest"]) / "quality.csv"
+        path = artifacts.folder(finished.digest) / "quality.csv"
         if path.exists():
-            found.append(pd.read_csv(path, dtype={"subject": str}).assign(labels=event["digest"]))
+            found.append(pd.read_csv(path, dtype={"subject": str}).assign(labels=finished.digest))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 from torch import Tensor
 
 from study.cli.app import Root, RunName, app, out, workspace
+from study.scheduling.state import StudyState
 from study.storage.artifacts import ArtifactStore
-from study.storage.ledger import outcomes, read_ledger
+from study.storage.events import JobFinished
+from study.storage.ledger import read_ledger
 from study.storage.workspace import StudyFolder
 from study.tracking.model_card import model_card
 from trainables.common.errors import UserError, did_you_mean
@@ -40,15 +42,15 @@ def backbone(
     place = workspace(root)
     job = _pretraining(place.existing_study(name), pretext)
     artifacts = ArtifactStore(place.artifacts)
-    weights = part_of(artifacts.weights(job["digest"]), "backbone")
-    about = artifacts.about(job["digest"])
+    weights = part_of(artifacts.weights(job.digest), "backbone")
+    about = artifacts.about(job.digest)
     if colour:
         weights = in_colour(weights)
     output.absolute().parent.mkdir(parents=True, exist_ok=True)
     with atomic_writer(output.absolute()) as file:
         torch.save(weights, file)
     card = output.absolute().with_suffix(".md")
-    write_text(card, model_card(f"Backbone of `{name}`, {job['job']}", about, weights))
+    write_text(card, model_card(f"Backbone of `{name}`, {job.job}", about, weights))
     for path in (output.absolute(), card):
         out.print(str(path), highlight=False, soft_wrap=True)
 
@@ -66,10 +68,10 @@ def in_colour(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**weights, first: weights[first].repeat(1, 3, 1, 1) / 3}
 
 
-def _pretraining(folder: StudyFolder, wanted: str | None) -> Mapping[str, Any]:
+def _pretraining(folder: StudyFolder, wanted: str | None) -> JobFinished:
     """The finished pretraining that is meant."""
-    events = outcomes(read_ledger(folder.ledger)).values()
-    jobs = {event["job"]: event for event in events if event["kind"] == "pretext" and event["status"] == "completed"}
+    finished = StudyState.replay(read_ledger(folder.ledger)).outcomes.values()
+    jobs = {each.job: each for each in finished if each.kind == "pretext" and each.outcome.status == "completed"}
     if not jobs:
         raise UserError(f"study '{folder.name}' has no finished pretraining")
     found = [job for job in jobs if wanted is None or job.startswith((wanted, f"pretext-{wanted}-"))]

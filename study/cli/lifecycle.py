@@ -17,7 +17,9 @@ from study.cli.app import Exit, Root, RunName, app, err, workspace
 from study.cli.run import run_to_its_end
 from study.config.definition import Study
 from study.config.documents import Document
-from study.storage.ledger import Event, Ledger, follow, outcomes
+from study.scheduling.state import StudyState
+from study.storage.events import ConfigurationChosen, JobFinished, JobRetried, events_of_type
+from study.storage.ledger import Ledger
 from study.storage.lock import StudyLocked, driver_lock, holder
 from study.storage.workspace import StudyFolder
 from study.tracking.record import RecordFile
@@ -57,13 +59,14 @@ def retry(
         raise UserError("study retry: say what is to be tried again: --failed")
     folder = workspace(root).existing_study(name)
     with driver_lock(folder.lock), contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
-        chosen = {event["cell"] for event in follow(ledger.events, "chosen")}
-        ended = [event for event in outcomes(ledger.events).values() if event["status"] == "failed"]
-        over = [event for event in ended if event["kind"] == "trial" and event["cell"] in chosen]
-        again = [event for event in ended if event not in over]
-        for event in sorted(again, key=lambda event: event["cell"] is not None):
-            _forget(folder, event)
-            ledger.append("retried", job=event["job"])
+        chosen = {choice.cell for choice in events_of_type(ledger.events, ConfigurationChosen)}
+        outcomes = StudyState.replay(ledger.events).outcomes.values()
+        ended = [each for each in outcomes if each.outcome.status == "failed"]
+        over = [each for each in ended if each.kind == "trial" and each.cell in chosen]
+        again = [each for each in ended if each not in over]
+        for each in sorted(again, key=lambda each: each.cell is not None):
+            _forget(folder, each)
+            ledger.append(JobRetried.of(each))
     left = f"; {len(over)} failed trials stay, as their cells have chosen without them" if over else ""
     err.print(f"{len(again)} jobs will be run again by the next study run{left}", highlight=False)
     return Exit.OK
@@ -106,12 +109,12 @@ def as_begun(spec: dict[str, Any], **changes: Any) -> Study:
     return Study(Document({**spec, "factors": factors, **changes}, {}))
 
 
-def _forget(folder: StudyFolder, event: Event) -> None:
+def _forget(folder: StudyFolder, finished: JobFinished) -> None:
     """Let the job's folder, and what MLflow knows of it, be open again."""
-    job = folder.job(event["job"])
+    job = folder.job(finished.job)
     job.result.unlink(missing_ok=True)
     (job.root / "error.txt").unlink(missing_ok=True)
     records = RecordFile(folder)
-    record = records.read().get(event["job"])
+    record = records.read().get(finished.job)
     if record is not None:
-        records.append(event["job"], replace(record, closed=False))
+        records.append(finished.job, replace(record, closed=False))

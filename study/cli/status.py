@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.planning.jobs import CELL_KINDS
-from study.storage.ledger import outcomes, read_ledger
+from study.planning.jobs import CELL_KINDS, JobStatus
+from study.scheduling.state import StudyState
+from study.storage.ledger import read_ledger
 from study.storage.workspace import StudyFolder
 
-STATUSES = ("completed", "stopped", "failed")
+STATUSES: tuple[JobStatus, ...] = ("completed", "stopped", "failed")
 
 
 def show_status(folder: StudyFolder, out: Console, *, as_json: bool) -> None:
@@ -34,8 +35,8 @@ def show_status(folder: StudyFolder, out: Console, *, as_json: bool) -> None:
 def status_of(folder: StudyFolder) -> dict[str, Any]:
     """The numbers behind `show_status`."""
     plan = json.loads(folder.plan.read_text())
-    finished = outcomes(read_ledger(folder.ledger)).values()
-    counts = Counter((event["kind"], event["status"]) for event in finished)
+    finished = StudyState.replay(read_ledger(folder.ledger)).outcomes.values()
+    counts = Counter((each.kind, each.outcome.status) for each in finished)
     planned = plan["planned_jobs"]
     kinds = [*sorted({*planned, *(kind for kind, _ in counts)} - set(CELL_KINDS)), *CELL_KINDS]
     jobs = {
@@ -48,5 +49,5 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
         "name": folder.name,
         "state": "finished" if complete else "unfinished",
         "jobs": jobs,
-        "failures": {event["job"]: event["reason"] for event in finished if event["status"] == "failed"},
+        "failures": {each.job: each.outcome.reason for each in finished if each.outcome.status == "failed"},
     }

@@ -21,7 +21,8 @@ from study.planning.jobs import Job
 from study.planning.plan import Plan, datasets_of
 from study.progress import Progress
 from study.scheduling.budget import BudgetSpent, BudgetTracker
-from study.scheduling.scheduler import OBJECTIVE, JobScheduler
+from study.scheduling.objectives import OBJECTIVE
+from study.scheduling.scheduler import JobScheduler
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import Ledger
 from study.storage.lock import driver_lock
@@ -185,8 +186,8 @@ def _sweep(sweep: Sweep, plan: Plan, address: str | None, progress: Progress) ->
 def _tracking(tracker: Tracker, scheduler: JobScheduler, folder: StudyFolder) -> Iterator[None]:
     """MLflow told of everything that ended before this launch, and of how this launch ends."""
     tracker.start()
-    for event in scheduler.outcomes.values():
-        tracker.job_finished(scheduler.job_of(event) or _job_on_disk(folder.job(event["job"])), event)
+    for finished in scheduler.outcomes.values():
+        tracker.job_finished(scheduler.job_of(finished) or _job_on_disk(folder.job(finished.job)), finished)
     try:
         yield
     finally:
@@ -198,5 +199,5 @@ def _job_on_disk(folder: JobFolder) -> Job:
 
 
 def _study_result(scheduler: JobScheduler, spent: str | None = None) -> StudyResult:
-    statuses = Counter(outcome["status"] for outcome in scheduler.outcomes.values())
+    statuses: Counter[str] = Counter(finished.outcome.status for finished in scheduler.outcomes.values())
     return StudyResult(scheduler.done, dict(statuses), spent)

@@ -36,7 +36,8 @@ from study.execution.restart_policy import MemoryKill, RestartPolicy
 from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.progress import Progress
 from study.scheduling.budget import BudgetSpent, BudgetTracker
-from study.scheduling.scheduler import OBJECTIVE, PROBE, JobScheduler
+from study.scheduling.objectives import OBJECTIVE, PROBE
+from study.scheduling.scheduler import JobScheduler
 from study.storage.artifacts import ArtifactStore
 from study.storage.remote import ARTIFACT, RESULT, JobPaths, Storage, job_key, node_cache
 from study.storage.workspace import StudyFolder
@@ -171,7 +172,7 @@ class Sweep:
         """The next job that fits beside the running ones, announced to tracker and progress."""
         if self._again:
             return self._again.popleft()
-        job = self.scheduler.next(self._free())
+        job = self.scheduler.next_job(self._free())
         if job is not None:
             clear_stale_job(job, self.folder.job(job.id))
             self.tracker.job_started(job)

@@ -1,1 +1,1 @@
-"""Decisions of a study: which job runs next, what is proposed, what is pruned."""
+"""Decisions of a study: which job runs next, which configuration is tried, which trial is pruned."""

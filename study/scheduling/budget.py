@@ -1,4 +1,4 @@
-"""What a study has spent of its budget, over all its launches."""
+"""The budget of a study: wall-clock hours and GPU-hours over all launches."""
 
 from __future__ import annotations
 
@@ -6,55 +6,53 @@ from collections.abc import Callable
 
 from study.scheduling.scheduler import JobScheduler
 
-NOTED_EVERY = 60.0
-"""Seconds after which what was spent goes into the ledger; a driver that is killed forgets less than that."""
+FLUSH_INTERVAL = 60.0
+"""Seconds between two records of spent time; a driver that is killed loses at most that much of its count."""
 
 
 class BudgetSpent(Exception):
-    """The budget of hours or of GPU-hours is spent; the message says which."""
+    """The end of the budget of hours or of GPU-hours; the message names which."""
 
 
 class BudgetTracker:
-    """Counts the time that goes by and the GPUs of the jobs that run meanwhile.
+    """Counter of the time that passes and of the GPUs that running jobs hold meanwhile.
 
     Args:
-        agenda: knows what earlier launches spent, what runs, and the study's budget.
-        clock: seconds of a clock that never jumps.
+        scheduler: Scheduler that knows the budget, the running jobs and the time spent by earlier launches.
+        clock: Returns seconds of a monotonic clock.
     """
 
     def __init__(self, scheduler: JobScheduler, clock: Callable[[], float]) -> None:
-        self._scheduler, self._clock, self._budget = scheduler, clock, scheduler.plan.spec.budget
-        self._counted_at: float | None = None
+        self._scheduler, self._clock = scheduler, clock
+        self._checked_at: float | None = None
         self._seconds = self._gpu_seconds = 0.0
 
     def check(self) -> None:
-        """Count up to now.
+        """Count the time since the last check.
 
         Raises:
-            BudgetSpent: nothing more may be spent.
+            BudgetSpent: The budget of hours or GPU-hours is spent.
         """
         now = self._clock()
-        if self._counted_at is not None:
-            passed = now - self._counted_at
+        if self._checked_at is not None:
+            passed = now - self._checked_at
+            running = [job.resources for job in self._scheduler.running.values()]
             self._seconds += passed
-            self._gpu_seconds += passed * sum(
-                job.resources.workers * job.resources.gpus for job in self._scheduler.running.values()
-            )
-        self._counted_at = now
-        if self._seconds >= NOTED_EVERY:
+            self._gpu_seconds += passed * sum(resources.workers * resources.gpus for resources in running)
+        self._checked_at = now
+        if self._seconds >= FLUSH_INTERVAL:
             self.flush()
-        spent = {
-            "hours": self._scheduler.seconds + self._seconds,
-            "gpu_hours": self._scheduler.gpu_seconds + self._gpu_seconds,
-        }
-        for name, seconds in spent.items():
-            limit = getattr(self._budget, name)
-            if limit is not None and seconds >= limit * 3600:
-                self.flush()
-                raise BudgetSpent(f"budget.{name} ({limit:g}) is spent")
+        budget, state = self._scheduler.plan.spec.budget, self._scheduler.state
+        self._compare("hours", budget.hours, state.seconds + self._seconds)
+        self._compare("gpu_hours", budget.gpu_hours, state.gpu_seconds + self._gpu_seconds)
 
     def flush(self) -> None:
-        """Put into the ledger what is not yet there."""
+        """Record the time that is counted but not yet in the ledger."""
         if self._seconds:
             self._scheduler.spend(self._seconds, self._gpu_seconds)
             self._seconds = self._gpu_seconds = 0.0
+
+    def _compare(self, name: str, limit: float | None, seconds: float) -> None:
+        if limit is not None and seconds >= limit * 3600:
+            self.flush()
+            raise BudgetSpent(f"budget.{name} ({limit:g}) is spent")

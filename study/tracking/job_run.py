@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from study.planning.jobs import Job
-from study.storage.ledger import Event
+from study.storage.events import JobFinished
 from study.tracking.record import RunRecord
 
 
@@ -45,7 +45,7 @@ class JobRun:
     job: Job
     state: RunState
     record: RunRecord | None = None
-    ended: Event | None = None
+    ended: JobFinished | None = None
 
     @classmethod
     def resume(cls, job: Job, record: RunRecord | None) -> JobRun:
@@ -65,7 +65,7 @@ class JobRun:
         """True if the run is not closed and no end of its job is known."""
         return self.ended is None and self.record is not None and not self.record.closed
 
-    def finish(self, ended: Event) -> None:
+    def finish(self, ended: JobFinished) -> None:
         """Note the job's end."""
         self.ended = ended
         if self.state is RunState.OPEN:

@@ -11,7 +11,7 @@ import torch
 from study.planning.jobs import Job, Outcome
 from study.stages import STAGES
 from study.storage.artifacts import ArtifactStore
-from study.storage.ledger import Event, outcome_of
+from study.storage.events import JobFinished
 from study.storage.workspace import JobFolder, StudyFolder
 from study.tracking.metrics_file import MetricRow, NewRows, read_new_rows
 from study.tracking.mlflow_runs import MLFLOW_STATUS, MlflowRuns
@@ -65,10 +65,10 @@ class JobUpload:
         self._runs.log_metrics(record.run_id, new.rows)
         return new
 
-    def close(self, job: Job, run_id: str, ended: Event) -> None:
+    def close(self, job: Job, run_id: str, ended: JobFinished) -> None:
         """Send the job's summary and results, and end its run."""
-        outcome, folder = outcome_of(ended), self._folder.job(job.id)
-        self._runs.log_metrics(run_id, summary_rows(outcome, int(ended["time"] * 1000)))
+        outcome, folder = ended.outcome, self._folder.job(job.id)
+        self._runs.log_metrics(run_id, summary_rows(outcome, int(ended.time * 1000)))
         if outcome.status == "stopped":
             self._runs.set_tag(run_id, "censored", "true")
         if outcome.reason:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from study.planning.jobs import Job
 from study.storage.artifacts import ArtifactStore
-from study.storage.ledger import Event
+from study.storage.events import JobFinished
 from study.storage.workspace import StudyFolder, Workspace
 from study.tracking.job_run import JobRun, RunState
 from study.tracking.job_upload import DrawJob, JobUpload
@@ -42,7 +42,7 @@ class _Notice:
     """Message to the background thread: a job was started, or has ended if `ended` is set."""
 
     job: Job
-    ended: Event | None = None
+    ended: JobFinished | None = None
 
 
 class Tracker:
@@ -98,7 +98,7 @@ class Tracker:
         """Open the job's run in the background, or reopen that of an earlier launch."""
         self._notices.put(_Notice(job))
 
-    def job_finished(self, job: Job, ended: Event) -> None:
+    def job_finished(self, job: Job, ended: JobFinished) -> None:
         """Send the rest of the job's record and close its run in the background.
 
         Args:
@@ -120,14 +120,14 @@ class Tracker:
                 "MLflow at %s: not everything was sent. Fix: run the same command again when it answers", self.uri
             )
 
-    def behind(self, ended: Mapping[str, Event]) -> bool:
+    def behind(self, ended: Mapping[str, JobFinished]) -> bool:
         """Return true if `tracking.jsonl` lacks a complete record of one of these ended jobs.
 
         Args:
             ended: ledger events of the jobs' ends, by job id.
         """
         closed = {(job, record.digest) for job, record in self._file.read().items() if record.closed}
-        return not {(job, event["digest"]) for job, event in ended.items()} <= closed
+        return not {(job, event.digest) for job, event in ended.items()} <= closed
 
     def sync(self) -> None:
         """Bring every run up to date with its job; the background thread calls this at every poll."""

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from study.planning.jobs import Outcome
+from study.storage.events import ConfigurationChosen, JobFinished
 from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder, Workspace
 from trainables.data.store.frames import INDEX_DTYPE, STORE_VERSION
@@ -40,9 +42,9 @@ class FakeStudy:
         times = iter(range(10**6))
         ledger = Ledger(folder.ledger, lambda: float(next(times)))
         for job in self.jobs(folder, truth):
-            ledger.append("finished", **job)
-            if job["kind"] == "trial" and job["index"] == self.trials - 1:
-                ledger.append("chosen", cell=job["cell"], index=1, params={"downstream.fit.optimizer.lr": 0.002})
+            ledger.append(job)
+            if job.kind == "trial" and job.index == self.trials - 1:
+                ledger.append(ConfigurationChosen(job.cell or "", 1, {"downstream.fit.optimizer.lr": 0.002}))
         ledger.close()
         return folder
 
@@ -69,7 +71,7 @@ class FakeStudy:
             "classes": ["background", "lv"],
         }
 
-    def jobs(self, folder: StudyFolder, truth: np.ndarray) -> Iterator[dict[str, Any]]:
+    def jobs(self, folder: StudyFolder, truth: np.ndarray) -> Iterator[JobFinished]:
         for method in self.methods:
             if method != "random":
                 yield self.pretext(folder, method)
@@ -80,7 +82,7 @@ class FakeStudy:
             if self.finished is None or number < self.finished:
                 yield self.replicate(folder, truth, method, fraction, index)
 
-    def pretext(self, folder: StudyFolder, method: str) -> dict[str, Any]:
+    def pretext(self, folder: StudyFolder, method: str) -> JobFinished:
         job = f"pretext-{method}-0123456789ab"
         start = {"simclr": 4.1, "byol": 1.6}.get(method, 3.0)
         rng = np.random.default_rng(len(method))
@@ -88,7 +90,7 @@ class FakeStudy:
         write_metrics(folder, job, [{"loss": loss, "embedding_std": 0.1} for loss in losses])
         return finished(job, "pretext", None, 0, "completed", {"loss": losses[-1]})
 
-    def search(self, method: str, fraction: str) -> Iterator[dict[str, Any]]:
+    def search(self, method: str, fraction: str) -> Iterator[JobFinished]:
         cell = f"method={method},label_fraction={fraction}"
         for index in range(self.trials):
             params = {"downstream.fit.optimizer.lr": 0.001 * (index + 1), "downstream.augment.strength": 0.25 * index}
@@ -96,9 +98,7 @@ class FakeStudy:
             metrics = {"val/dice": 0.8 + 0.01 * (index == 1)}
             yield finished(f"{method}-{fraction}-trial-{index}", "trial", cell, index, status, metrics, params)
 
-    def replicate(
-        self, folder: StudyFolder, truth: np.ndarray, method: str, fraction: str, index: int
-    ) -> dict[str, Any]:
+    def replicate(self, folder: StudyFolder, truth: np.ndarray, method: str, fraction: str, index: int) -> JobFinished:
         job, cell = f"{method}-{fraction}-replicate-{index}", f"method={method},label_fraction={fraction}"
         rng = np.random.default_rng([index, self.methods.index(method), self.fractions.index(fraction)])
         shared = np.random.default_rng(index)
@@ -121,19 +121,8 @@ class FakeStudy:
 
 def finished(
     job: str, kind: str, cell: str | None, index: int, status: str, metrics: dict[str, float], params: Any = None
-) -> dict[str, Any]:
-    return {
-        "job": job,
-        "kind": kind,
-        "cell": cell,
-        "index": index,
-        "status": status,
-        "params": params or {},
-        "metrics": metrics,
-        "epochs": EPOCHS,
-        "seconds": 1.5,
-        "reason": None,
-    }
+) -> JobFinished:
+    return JobFinished(job, kind, cell, index, params or {}, f"digest-of-{job}", Outcome(status, metrics, EPOCHS, 1.5))
 
 
 def write_metrics(folder: StudyFolder, job: str, epochs: list[dict[str, float]]) -> None:

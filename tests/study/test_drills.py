@@ -12,15 +12,15 @@ import psutil
 import pytest
 from whole_studies import TINY, check_complete, command, final_metrics, finished, study, tracked
 
+from study.storage.events import JobFinished
 from study.storage.workspace import StudyFolder, Workspace
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def pretext_metrics(folder: StudyFolder) -> dict[str, float]:
-    (event,) = [event for event in finished(folder) if event["kind"] == "pretext"]
-    metrics: dict[str, float] = event["metrics"]  # type: ignore[assignment]
-    return metrics
+    (event,) = [event for event in finished(folder) if event.kind == "pretext"]
+    return dict(event.outcome.metrics)
 
 
 def test_two_workers_pretrain_as_one_does(uninterrupted, tmp_path):
@@ -96,7 +96,7 @@ def test_control_c_stops_cleanly_and_the_same_command_goes_on(uninterrupted, tmp
     assert final_metrics(Workspace(tmp_path).study("tiny")) == final_metrics(Workspace(uninterrupted).study("tiny"))
 
 
-def finished_jobs(root: Path) -> list[dict[str, object]]:
+def finished_jobs(root: Path) -> list[JobFinished]:
     folder = Workspace(root).study("tiny")
     return finished(folder) if folder.ledger.exists() else []
 
@@ -113,13 +113,13 @@ def test_a_job_that_runs_out_of_memory_fails_and_takes_nothing_with_it(tmp_path,
     assert ran.returncode == 3, ran.stderr
     folder = Workspace(tmp_path).study("tiny")
     events = finished(folder)
-    assert len({event["job"] for event in events}) == len(events)
-    assert Counter((event["kind"], event["status"]) for event in events) == {
+    assert len({event.job for event in events}) == len(events)
+    assert Counter((event.kind, event.outcome.status) for event in events) == {
         ("trial", "completed"): 1,
         ("replicate", "completed"): 2,
         ("trial", "failed"): 1,
     }
-    (failed,) = [event for event in events if event["status"] == "failed"]
-    assert "4096" in str(failed["cell"])
-    assert "ran out of the node's memory" in str(failed["reason"])
+    (failed,) = [event for event in events if event.outcome.status == "failed"]
+    assert "4096" in str(failed.cell)
+    assert "ran out of the node's memory" in str(failed.outcome.reason)
     assert "RUNNING" not in {status for _, status in tracked(tmp_path)}

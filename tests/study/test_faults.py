@@ -40,12 +40,12 @@ KILLED_AT_AN_EVENT = """
 import os, signal
 from study.storage.ledger import Ledger
 append, left = Ledger.append, {events}
-def killed(self, event, **fields):
+def killed(self, event):
     global left
-    left -= event != "spent"
+    left -= type(event).__name__ != "TimeSpent"
     if left == 0 and {before}:
         os.kill(os.getpid(), signal.SIGKILL)
-    done = append(self, event, **fields)
+    done = append(self, event)
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return done
@@ -136,10 +136,10 @@ def jumping():
     global calls
     calls += 1
     return real() + (3600 if calls // 40 % 2 else 0)
-def begun(self, event, **fields):
-    if "job" in fields:
+def begun(self, event):
+    if hasattr(event, "job"):
         time.time = jumping
-    return append(self, event, **fields)
+    return append(self, event)
 Ledger.append = begun
 """
     ran = hooked(tmp_path, hook)
@@ -173,11 +173,11 @@ def test_a_loss_that_is_not_a_number_fails_at_once_with_its_reason(tmp_path):
     ran = study(tmp_path, "run", str(TINY), *(word for each in sets for word in ("--set", each)))
     assert ran.returncode == 3, ran.stderr
     events = finished(Workspace(tmp_path).study("tiny"))
-    (failed,) = [event for event in events if event["status"] == "failed"]
-    assert failed["params"] == {"downstream.fit.optimizer.lr": 1e30}
-    assert "lower the learning rate" in str(failed["reason"]) or "not finite" in str(failed["reason"])
-    assert ran.stderr.count(f"started   random 1.0 · trial {failed['index']}\n") == 1
-    assert Counter(event["status"] for event in events) == {"completed": 3, "failed": 1}
+    (failed,) = [event for event in events if event.outcome.status == "failed"]
+    assert failed.params == {"downstream.fit.optimizer.lr": 1e30}
+    assert "lower the learning rate" in str(failed.outcome.reason) or "not finite" in str(failed.outcome.reason)
+    assert ran.stderr.count(f"started   random 1.0 · trial {failed.index}\n") == 1
+    assert Counter(event.outcome.status for event in events) == {"completed": 3, "failed": 1}
     check_tracked(tmp_path)
 
 

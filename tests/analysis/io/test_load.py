@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from analysis.io.load import load
+from study.planning.jobs import Outcome
+from study.storage.events import JobFinished
 from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import DataError, UserError
@@ -78,9 +80,8 @@ def test_a_retried_job_counts_once_with_its_last_end(make_study: Callable[..., S
     folder = make_study(subjects=2, finished=1)
     before = load(folder).jobs
     ledger = Ledger(folder.ledger, lambda: 0.0)
-    cell = "method=random,label_fraction=0.05"
-    job = {"job": "random-0.05-trial-0", "kind": "trial", "cell": cell, "index": 0, "status": "failed"}
-    ledger.append("finished", **job, params={}, metrics={}, epochs=1, seconds=1.0, reason="diverged")
+    cell, outcome = "method=random,label_fraction=0.05", Outcome("failed", {}, 1, 1.0, "diverged")
+    ledger.append(JobFinished("random-0.05-trial-0", "trial", cell, 0, {}, "d", outcome))
     ledger.close()
     results = load(folder)
     assert len(results.jobs) == len(before)

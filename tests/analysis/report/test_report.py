@@ -7,6 +7,8 @@ import pytest
 from rich.console import Console
 
 from analysis.report.report import write_report
+from study.planning.jobs import Outcome
+from study.storage.events import JobFinished
 from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder
 
@@ -94,8 +96,8 @@ def test_a_missing_frame_store_costs_only_the_overlays(make_study: Callable[...,
 def test_a_failed_job_is_named_with_its_reason(make_study: Callable[..., StudyFolder]) -> None:
     folder = make_study(subjects=2, fractions=("1",), finished=8)
     ledger = Ledger(folder.ledger, lambda: 0.0)
-    ledger.append("finished", job="byol-1-replicate-2", kind="replicate", cell="method=byol,label_fraction=1", index=2,
-                  status="failed", params={}, metrics={}, epochs=3, seconds=1.0, reason="the loss is nan")  # fmt: skip
+    outcome = Outcome("failed", {}, 3, 1.0, "the loss is nan")
+    ledger.append(JobFinished("byol-1-replicate-2", "replicate", "method=byol,label_fraction=1", 2, {}, "d", outcome))
     ledger.close()
     printed = report(folder)
     assert "byol-1-replicate-2 failed: the loss is nan." in printed

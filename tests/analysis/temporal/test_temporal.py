@@ -18,7 +18,9 @@ from analysis.report.report import write_report
 from analysis.temporal.claims import overlap_claims, pseudo_label_claims, smoothness_claims
 from analysis.temporal.read import read_temporal
 from analysis.temporal.tables import phase_table, smoothness_table, volume_table
+from study.planning.jobs import Outcome
 from study.storage.artifacts import ArtifactStore
+from study.storage.events import JobFinished
 from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder, Workspace
 from trainables.data.store.frames import INDEX_DTYPE, STORE_VERSION
@@ -67,19 +69,18 @@ def folder(tmp_path_factory) -> StudyFolder:
                 miss = error * (1 + 0.1 * rng.normal())
                 quality.append([f"s{subject}", subject, frame / 4, direction, "lv", 1 - miss, 20 * miss, 40 * miss])
     ArtifactStore(place.artifacts).put(DIGEST, {}, tables={"quality": table(quality)})
-    ledger.append("finished", **finished("propagation-abab", "propagation", None, 0, DIGEST))
+    ledger.append(finished("propagation-abab", "propagation", None, 0, DIGEST))
     for number, cell in enumerate(CELLS):
         for replicate in range(REPLICATES):
             job = f"{cell}-replicate-{replicate}"
             write_replicate(made, job, cell, np.random.default_rng([number, replicate]))
-            ledger.append("finished", **finished(job, "replicate", f"network={cell}", replicate, job))
+            ledger.append(finished(job, "replicate", f"network={cell}", replicate, job))
     ledger.close()
     return made
 
 
-def finished(job: str, kind: str, cell: str | None, index: int, digest: str) -> dict[str, object]:
-    common = {"status": "completed", "params": {}, "metrics": {}, "epochs": 1, "seconds": 1.0, "reason": None}
-    return {"job": job, "kind": kind, "cell": cell, "index": index, "digest": digest, **common}
+def finished(job: str, kind: str, cell: str | None, index: int, digest: str) -> JobFinished:
+    return JobFinished(job, kind, cell, index, {}, digest, Outcome("completed", {}, 1, 1.0))
 
 
 def write_frames(place: Path) -> None:

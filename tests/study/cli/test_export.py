@@ -6,7 +6,9 @@ import torch
 
 from study.cli.app import app
 from study.cli.main import guarded
+from study.planning.jobs import Outcome
 from study.storage.artifacts import ArtifactStore
+from study.storage.events import JobFinished
 from study.storage.ledger import Ledger
 from study.storage.workspace import Workspace
 from trainables.networks import ResNet50
@@ -29,9 +31,8 @@ def trained(tmp_path_factory) -> Path:
         weights = {f"backbone.{name}": value for name, value in network.state_dict().items()}
         about = {"stage": "pretext", "config": CONFIG, "metrics": {"loss": 1.25}, "job": method}
         ArtifactStore(place.artifacts).put(method, about, weights | {"decoder.x": torch.zeros(2)})
-        job = {"job": f"pretext-{method}-abc", "kind": "pretext", "cell": None, "index": 0, "params": {}}
-        ended = {"status": "completed", "metrics": {}, "epochs": 1, "seconds": 1.0, "reason": None}
-        ledger.append("finished", **job, digest=method, **ended)
+        outcome = Outcome("completed", {}, 1, 1.0)
+        ledger.append(JobFinished(f"pretext-{method}-abc", "pretext", None, 0, {}, method, outcome))
     ledger.close()
     return root
 

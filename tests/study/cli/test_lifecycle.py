@@ -17,7 +17,8 @@ from study.config.definition import load_study
 from study.planning.jobs import Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.scheduling.scheduler import JobScheduler
-from study.storage.ledger import Ledger, outcomes, read_ledger
+from study.scheduling.state import StudyState
+from study.storage.ledger import Ledger, read_ledger
 from study.storage.lock import holder
 from study.storage.workspace import Workspace
 from trainables.common.files import write_json
@@ -45,7 +46,7 @@ def begun(root: Path, failing: str):
 
 def run_out(scheduler: JobScheduler, made: set[str], folder, failing: str) -> list[str]:
     ran = []
-    while (job := scheduler.next(EVERYTHING)) is not None:
+    while (job := scheduler.next_job(EVERYTHING)) is not None:
         ran.append(job.id)
         failed = bool(failing) and failing in job.id
         outcome = Outcome("failed", {}, 0, 1.0, "broken") if failed else Outcome("completed", {"val/dice": 0.5}, 3, 1.0)
@@ -60,21 +61,21 @@ def run_out(scheduler: JobScheduler, made: set[str], folder, failing: str) -> li
 @pytest.mark.parametrize("failing", ["replicate-1", "trial-2", "pretext"])
 def test_failed_jobs_are_run_again_and_nothing_else(tmp_path, capsys, failing):
     folder, plan, made = begun(tmp_path, failing)
-    before = outcomes(read_ledger(folder.ledger))
-    failed = {job for job, event in before.items() if event["status"] == "failed"}
+    before = StudyState.replay(read_ledger(folder.ledger)).outcomes
+    failed = {job for job, event in before.items() if event.outcome.status == "failed"}
     assert failed
     code, said = call(capsys, "retry", "tiny", "--failed", "--workspace", str(tmp_path))
     assert code == 0
     with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
         again = run_out(JobScheduler(plan, ledger, made.__contains__), made, folder, "")
-    after = outcomes(read_ledger(folder.ledger))
+    after = StudyState.replay(read_ledger(folder.ledger)).outcomes
     if failing == "trial-2":  # their cells have chosen without them
         assert again == []
         assert f"{len(failed)} failed trials stay" in said
         return
     assert failed <= set(again)
     assert not {job for job in again if job not in failed and job in before}
-    assert all(event["status"] == "completed" for event in after.values())
+    assert all(event.outcome.status == "completed" for event in after.values())
     assert len(after) == sum(plan.planned().values())
 
 
@@ -85,7 +86,7 @@ def test_a_trial_of_a_cell_that_has_not_chosen_is_tried_again_with_its_own_setti
     write_json(folder.plan, {"name": "tiny", "spec": plan.study.document()})
     with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
         scheduler = JobScheduler(plan, ledger, made.__contains__)
-        while (job := scheduler.next(EVERYTHING)) is not None and job.kind != "trial":
+        while (job := scheduler.next_job(EVERYTHING)) is not None and job.kind != "trial":
             made.add(job.digest)
             scheduler.finish(job.id, Outcome("completed", {}, 1, 1.0))
         assert job is not None
@@ -93,10 +94,10 @@ def test_a_trial_of_a_cell_that_has_not_chosen_is_tried_again_with_its_own_setti
     call(capsys, "retry", "tiny", "--failed", "--workspace", str(tmp_path))
     with contextlib.closing(Ledger(folder.ledger, iter(range(10**6)).__next__)) as ledger:
         scheduler = JobScheduler(plan, ledger, made.__contains__)
-        waiting = {next_job.id: next_job for next_job in iter(lambda: scheduler.next(EVERYTHING), None)}
+        waiting = {next_job.id: next_job for next_job in iter(lambda: scheduler.next_job(EVERYTHING), None)}
         assert waiting[job.id].params == job.params
         scheduler.finish(job.id, Outcome("completed", {"val/dice": 0.9}, 3, 1.0))
-        assert scheduler.outcomes[job.id]["status"] == "completed"
+        assert scheduler.outcomes[job.id].outcome.status == "completed"
 
 
 def test_without_saying_what_nothing_is_tried_again(tmp_path, capsys):
@@ -162,17 +163,17 @@ def test_a_search_for_two_things_has_a_front_and_can_be_extended(tmp_path):
     assert ran.returncode == 0, ran.stderr
     folder = Workspace(tmp_path).study("tiny")
     fronts = json.loads(study(tmp_path, "best", "tiny", "--front", "--json").stdout)
-    trials = [event for event in finished(folder) if event["kind"] == "trial"]
-    for cell in {trial["cell"] for trial in trials}:
-        points = {t["index"]: (-t["metrics"]["val/dice"], t["seconds"]) for t in trials if t["cell"] == cell}
+    trials = [event for event in finished(folder) if event.kind == "trial"]
+    for cell in {trial.cell for trial in trials}:
+        points = {t.index: (-t.outcome.metrics["val/dice"], t.outcome.seconds) for t in trials if t.cell == cell}
         kept = {each["trial"] for each in fronts if each["cell"] == cell}
         for index, (cost, seconds) in points.items():
             beaten = any((c <= cost and s <= seconds and (c, s) != (cost, seconds)) for c, s in points.values())
             assert (index in kept) == (not beaten)
     more = study(tmp_path, "extend", "tiny", "--trials", "5")
     assert more.returncode == 0, more.stderr
-    after = [event for event in finished(folder) if event["kind"] == "trial"]
+    after = [event for event in finished(folder) if event.kind == "trial"]
     assert len(after) == 10
-    assert [t for t in after if t["index"] < 3] == trials
+    assert [t for t in after if t.index < 3] == trials
     fewer = study(tmp_path, "extend", "tiny", "--trials", "4")
     assert fewer.returncode == 2

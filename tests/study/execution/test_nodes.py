@@ -37,7 +37,7 @@ def test_a_pretraining_over_two_nodes_is_that_of_one_worker(cluster, uninterrupt
     assert "Ray: 2 CPUs" in two.stderr
     check_complete(tmp_path / "two")
     alone, shared = (
-        next(event["metrics"] for event in finished(Workspace(root).study("tiny")) if event["kind"] == "pretext")
+        next(event.outcome.metrics for event in finished(Workspace(root).study("tiny")) if event.kind == "pretext")
         for root in (tmp_path / "one", tmp_path / "two")
     )
     for name in ("loss", "val/loss", "val/embedding_std"):

@@ -66,21 +66,21 @@ def test_a_decoder_belongs_to_what_trains_it_and_to_nothing_else(method):
 def test_stages_run_in_turn_and_what_fails_ends_all_that_follows(tmp_path):
     free, artifacts = ResourceRequest(cpus=100), set[str]()
     scheduler = JobScheduler(plan(CHAIN), Ledger(tmp_path / "ledger.jsonl", lambda: 0.0), artifacts.__contains__)
-    first = scheduler.next(free)
+    first = scheduler.next_job(free)
     assert first is not None
     assert first.levels["method"] == "global_contrastive"
-    assert scheduler.next(free) is None
+    assert scheduler.next_job(free) is None
     artifacts.add(first.digest)
     scheduler.finish(first.id, Outcome("completed", {}, 2, 1.0))
-    second = scheduler.next(free)
+    second = scheduler.next_job(free)
     assert second is not None
     assert second.inputs == {"pretext": first.digest}
     scheduler.finish(second.id, Outcome("failed", {}, 0, 1.0, "it diverged"))
-    assert scheduler.next(free) is None
+    assert scheduler.next_job(free) is None
     assert scheduler.done
-    trials = [event for event in scheduler.outcomes.values() if event["kind"] == "trial"]
+    trials = [event for event in scheduler.outcomes.values() if event.kind == "trial"]
     assert trials
-    assert {event["reason"] for event in trials} == {"what it needs failed: pretext: it diverged"}
+    assert {event.outcome.reason for event in trials} == {"dependency failed: pretext: it diverged"}
 
 
 def test_a_second_stage_without_a_first_is_refused_where_it_stands():

@@ -46,7 +46,7 @@ def test_a_conditional_search_taken_up_again_proposes_what_it_would_have(sampler
     resumed = CellSearch(spec, seed=5)
     for index in range(16):
         if index < known:
-            resumed.restore(whole[index])
+            resumed.replay(index, whole[index])
         else:
             assert resumed.ask() == whole[index]
         resumed.tell(index, [conditional_value(whole[index].params)], stopped=False)
@@ -113,7 +113,7 @@ def test_a_search_taken_up_again_proposes_what_it_would_have(sampler, space, kno
     whole = asked(CellSearch(spec, seed=3), 12)
     resumed = CellSearch(spec, seed=3)
     for index, proposal in enumerate(whole[:known]):
-        resumed.restore(proposal)
+        resumed.replay(index, proposal)
         resumed.tell(index, [value(proposal)], stopped=False)
     rest = []
     for index in range(known, 12):
@@ -169,7 +169,8 @@ def test_other_pruners_are_optunas(pruner, theirs):
         for epoch, metric in enumerate(rng.random() + 0.05 * rng.random(9), 1):
             trial.report(metric, epoch)
             expected = trial.should_prune()
-            assert search.report(index, epoch, metric) == expected
+            search.report(index, epoch, metric)
+            assert search.should_prune(index) == expected
             if expected:
                 stops += 1
                 break
@@ -196,7 +197,8 @@ def test_pruning_is_optunas_successive_halving():
         for epoch, metric in enumerate(curve, 1):
             trial.report(metric, epoch)
             expected = trial.should_prune()
-            assert search.report(index, epoch, metric) == expected
+            search.report(index, epoch, metric)
+            assert search.should_prune(index) == expected
             if expected:
                 stops += 1
                 break

@@ -11,9 +11,10 @@ from study.config.definition import Study, load_study
 from study.config.problems import SpecError
 from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
-from study.scheduling.budget import BudgetSpent, BudgetTracker
-from study.scheduling.scheduler import OBJECTIVE, PROBE, JobScheduler, fits
-from study.storage.ledger import Ledger, outcomes
+from study.scheduling.objectives import OBJECTIVE, PROBE
+from study.scheduling.scheduler import JobScheduler, fits
+from study.scheduling.state import StudyState
+from study.storage.ledger import Ledger
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 PLENTY = ResourceRequest(cpus=100, gpus=100)
@@ -50,20 +51,20 @@ class Bench:
         self.scheduler.finish(job.id, Outcome("completed", {OBJECTIVE: quality(job, job.epochs)}, job.epochs, 1.0))
 
     def drain(self) -> None:
-        while (job := self.scheduler.next(PLENTY)) is not None:
+        while (job := self.scheduler.next_job(PLENTY)) is not None:
             self.run(job)
 
 
 def outline(bench: Bench) -> list[tuple[object, ...]]:
     """The ended jobs with their configurations, in no order."""
-    return sorted((e["job"], e["status"], str(e["params"]), e["epochs"]) for e in bench.scheduler.outcomes.values())
+    return sorted((e.job, e.outcome.status, str(e.params), e.outcome.epochs) for e in bench.scheduler.outcomes.values())
 
 
 def test_it_runs_exactly_what_is_planned(tmp_path):
     bench = Bench(tmp_path)
     bench.drain()
     assert bench.scheduler.done
-    kinds = [event["kind"] for event in bench.scheduler.outcomes.values()]
+    kinds = [event.kind for event in bench.scheduler.outcomes.values()]
     assert {kind: kinds.count(kind) for kind in kinds} == bench.scheduler.plan.planned()
     assert len(bench.ran) == len(set(bench.ran)) == 21
 
@@ -71,13 +72,13 @@ def test_it_runs_exactly_what_is_planned(tmp_path):
 def test_who_needs_a_pretraining_waits_until_it_is_there_and_it_is_run_once(tmp_path):
     bench = Bench(tmp_path)
     given: list[Job] = []
-    while (job := bench.scheduler.next(PLENTY)) is not None:
+    while (job := bench.scheduler.next_job(PLENTY)) is not None:
         given.append(job)
     assert [job.kind for job in given].count("pretext") == 1
     assert {job.levels["method"] for job in given if job.kind == "trial"} == {"random"}
     pretext = next(job for job in given if job.kind == "pretext")
     bench.run(pretext)
-    after = bench.scheduler.next(PLENTY)
+    after = bench.scheduler.next_job(PLENTY)
     assert after is not None
     assert after.levels["method"] == "simclr"
     assert after.inputs == {"pretext": pretext.digest}
@@ -87,12 +88,10 @@ def test_a_cell_replicates_the_configuration_that_was_best_on_validation(tmp_pat
     bench = Bench(tmp_path)
     bench.drain()
     for cell in bench.scheduler.plan.cells:
-        trials = [e for e in bench.scheduler.outcomes.values() if e["kind"] == "trial" and e["cell"] == cell.key]
-        best = max((e for e in trials if e["status"] == "completed"), key=lambda e: e["metrics"][OBJECTIVE])
-        replicates = [
-            e for e in bench.scheduler.outcomes.values() if e["kind"] == "replicate" and e["cell"] == cell.key
-        ]
-        assert [e["params"] for e in replicates] == [best["params"]] * 2
+        trials = [e for e in bench.scheduler.outcomes.values() if e.kind == "trial" and e.cell == cell.key]
+        best = max((e for e in trials if e.outcome.status == "completed"), key=lambda e: e.outcome.metrics[OBJECTIVE])
+        replicates = [e for e in bench.scheduler.outcomes.values() if e.kind == "replicate" and e.cell == cell.key]
+        assert [e.params for e in replicates] == [best.params] * 2
 
 
 def test_cells_try_the_same_random_configurations_and_share_seeds_and_subsets(tmp_path):
@@ -103,7 +102,7 @@ def test_cells_try_the_same_random_configurations_and_share_seeds_and_subsets(tm
     }
     assert len(seeds) == 2
     bench.drain()
-    first = {str(e["params"]) for e in bench.scheduler.outcomes.values() if e["kind"] == "trial" and e["index"] == 0}
+    first = {str(e.params) for e in bench.scheduler.outcomes.values() if e.kind == "trial" and e.index == 0}
     assert len(first) == 1
 
 
@@ -121,7 +120,7 @@ def test_killed_at_any_point_it_ends_like_an_uninterrupted_one(tmp_path, seed):
     chance = random.Random(seed)
     broken = Bench(tmp_path / "broken")
     for _ in range(200):
-        job = broken.scheduler.next(PLENTY)
+        job = broken.scheduler.next_job(PLENTY)
         if job is None:
             break
         if chance.random() < 0.3:  # the driver dies while the job runs, after some of its reports
@@ -138,7 +137,7 @@ def test_killed_at_any_point_it_ends_like_an_uninterrupted_one(tmp_path, seed):
 
 def test_a_failed_pretraining_fails_what_needs_it_and_nothing_else(tmp_path):
     bench = Bench(tmp_path)
-    while (job := bench.scheduler.next(PLENTY)) is not None:
+    while (job := bench.scheduler.next_job(PLENTY)) is not None:
         if job.kind == "pretext":
             bench.scheduler.finish(job.id, Outcome("failed", {}, 0, 1.0, "it collapsed"))
         else:
@@ -146,20 +145,20 @@ def test_a_failed_pretraining_fails_what_needs_it_and_nothing_else(tmp_path):
     assert bench.scheduler.done
     by_method = {"simclr": set(), "random": set()}
     for event in bench.scheduler.outcomes.values():
-        if event["cell"]:
-            by_method["simclr" if "simclr" in event["cell"] else "random"].add(event["status"])
-            if event["status"] == "failed":
-                assert event["reason"] == "what it needs failed: pretext: it collapsed"
+        if event.cell:
+            by_method["simclr" if "simclr" in event.cell else "random"].add(event.outcome.status)
+            if event.outcome.status == "failed":
+                assert event.outcome.reason == "dependency failed: pretext: it collapsed"
     assert by_method["simclr"] == {"failed"}
     assert "failed" not in by_method["random"]
 
 
 def test_nothing_is_given_out_that_does_not_fit(tmp_path):
     bench = Bench(tmp_path, "resources.downstream.gpus=0.5", "resources.pretext.workers=4")
-    job = bench.scheduler.next(ResourceRequest(cpus=2, gpus=1))
+    job = bench.scheduler.next_job(ResourceRequest(cpus=2, gpus=1))
     assert job is not None
     assert job.kind == "trial"
-    assert bench.scheduler.next(ResourceRequest(cpus=1, gpus=0.4)) is None
+    assert bench.scheduler.next_job(ResourceRequest(cpus=1, gpus=0.4)) is None
 
 
 def test_needs_add_up_over_workers():
@@ -200,9 +199,9 @@ def test_a_pretraining_whose_probe_falls_behind_is_stopped_with_the_trial_that_w
     bench.drain()
     assert bench.scheduler.done
     events = bench.scheduler.outcomes.values()
-    trials = [e for e in events if e["kind"] == "trial" and "simclr" in e["cell"]]
-    rates = [e["params"]["pretext.fit.optimizer.lr"] for e in trials]
-    stopped = [e["status"] == "stopped" for e in trials]
+    trials = [e for e in events if e.kind == "trial" and "simclr" in e.cell]
+    rates = [e.params["pretext.fit.optimizer.lr"] for e in trials]
+    stopped = [e.outcome.status == "stopped" for e in trials]
     went_on: list[float] = []
     for rate, stop in zip(rates, stopped, strict=True):
         assert stop == (len(went_on) >= 2 and rate > np.median(went_on))
@@ -210,13 +209,13 @@ def test_a_pretraining_whose_probe_falls_behind_is_stopped_with_the_trial_that_w
     assert any(stopped)
     assert not stopped[int(np.argmin(rates))]
     for event in trials:
-        if event["status"] == "stopped":
-            assert event["reason"].startswith("its pretraining fell behind at epoch")
-            assert OBJECTIVE not in event["metrics"]
-    pretexts = [e for e in events if e["kind"] == "pretext"]
-    assert sum(e["status"] == "stopped" for e in pretexts) == sum(stopped)
-    replicates = [e for e in events if e["kind"] == "replicate"]
-    assert {e["status"] for e in replicates} == {"completed"}
+        if event.outcome.status == "stopped":
+            assert event.outcome.reason.startswith("its pretraining was pruned at epoch")
+            assert OBJECTIVE not in event.outcome.metrics
+    pretexts = [e for e in events if e.kind == "pretext"]
+    assert sum(e.outcome.status == "stopped" for e in pretexts) == sum(stopped)
+    replicates = [e for e in events if e.kind == "replicate"]
+    assert {e.outcome.status for e in replicates} == {"completed"}
 
 
 def test_a_pretraining_that_another_cell_still_wants_goes_on(tmp_path):
@@ -226,15 +225,15 @@ def test_a_pretraining_that_another_cell_still_wants_goes_on(tmp_path):
     again = ProbedBench(tmp_path, *SEARCHED_PRETEXT)
     assert again.scheduler.done
     assert outline(again) == outline(bench)
-    replicates = [e for e in bench.scheduler.outcomes.values() if e["kind"] == "replicate"]
+    replicates = [e for e in bench.scheduler.outcomes.values() if e.kind == "replicate"]
     assert len(replicates) == 8
-    assert {e["status"] for e in replicates} == {"completed"}
+    assert {e.outcome.status for e in replicates} == {"completed"}
 
 
 def test_a_budget_of_trials_is_shared_equally(tmp_path):
     bench = Bench(tmp_path, "budget.trials=9")
     bench.drain()
-    trials = [e["cell"] for e in bench.scheduler.outcomes.values() if e["kind"] == "trial"]
+    trials = [e.cell for e in bench.scheduler.outcomes.values() if e.kind == "trial"]
     assert sorted(Counter(trials).values()) == [2, 2, 2, 2]
     assert bench.scheduler.plan.planned()["trial"] == 8
 
@@ -257,9 +256,9 @@ def test_more_trials_keep_what_was_run_and_replace_the_replicates_of_a_choice_gi
     assert outline(few) == outline(more)
     for job, event in before.items():
         after = few.scheduler.outcomes[job]
-        assert after == event or (event["kind"] == "replicate" and after["params"] != event["params"])
+        assert after == event or (event.kind == "replicate" and after.params != event.params)
     assert any(few.scheduler.outcomes[job] != event for job, event in before.items())
-    assert outcomes(few.ledger.events) == few.scheduler.outcomes
+    assert StudyState.replay(few.ledger.events).outcomes == few.scheduler.outcomes
 
 
 def test_several_objectives_reach_the_sampler_and_the_first_one_chooses(tmp_path):
@@ -270,51 +269,12 @@ def test_several_objectives_reach_the_sampler_and_the_first_one_chooses(tmp_path
     bench.drain()
     assert bench.scheduler.done
     for cell in bench.scheduler.plan.cells:
-        trials = [e for e in bench.scheduler.outcomes.values() if e["kind"] == "trial" and e["cell"] == cell.key]
-        assert {e["status"] for e in trials} == {"completed"}
-        best = max(trials, key=lambda e: e["metrics"][OBJECTIVE])
-        replicates = [
-            e for e in bench.scheduler.outcomes.values() if e["kind"] == "replicate" and e["cell"] == cell.key
-        ]
-        assert [e["params"] for e in replicates] == [best["params"]] * 2
+        trials = [e for e in bench.scheduler.outcomes.values() if e.kind == "trial" and e.cell == cell.key]
+        assert {e.outcome.status for e in trials} == {"completed"}
+        best = max(trials, key=lambda e: e.outcome.metrics[OBJECTIVE])
+        replicates = [e for e in bench.scheduler.outcomes.values() if e.kind == "replicate" and e.cell == cell.key]
+        assert [e.params for e in replicates] == [best.params] * 2
     taken_up = Bench(tmp_path)
     taken_up.study = bench.study
     taken_up.open()
     assert outline(taken_up) == outline(bench)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.mark.parametrize(("budget", "gpus", "after"), [("hours=1", 0, 3600.0), ("gpu_hours=2", 1, 3600.0)])
-def test_time_is_counted_over_launches_and_ends_at_the_budget(tmp_path, budget, gpus, after):
-    """Two jobs on a GPU each spend two GPU-hours in an hour."""
-    bench = Bench(tmp_path, f"budget.{budget}", f"resources.downstream.gpus={gpus}", f"resources.pretext.gpus={gpus}")
-    clock = Clock()
-    budget = BudgetTracker(bench.scheduler, clock)
-    budget.check()
-    for _ in range(2):
-        assert bench.scheduler.next(ResourceRequest(cpus=100, gpus=100)) is not None
-    running = list(bench.scheduler.running.values())
-    assert sum(job.resources.gpus for job in running) == 2 * gpus
-    clock.now += after / 2
-    budget.check()
-    budget.flush()
-    bench.open()
-    bench.scheduler.running = {job.id: job for job in running}
-    second = BudgetTracker(bench.scheduler, clock)
-    clock.now += 5000  # between two launches nothing is spent
-    second.check()
-    clock.now += after / 2 - 1
-    second.check()
-    clock.now += 1
-    with pytest.raises(BudgetSpent, match=rf"budget\.{budget.partition('=')[0]} \({budget[-1]}\) is spent"):
-        second.check()
-    bench.open()
-    with pytest.raises(BudgetSpent):
-        BudgetTracker(bench.scheduler, clock).check()

@@ -103,7 +103,7 @@ def test_a_study_whose_jobs_see_only_an_s3_store_ends_like_any_other(uninterrupt
     mine, other = (Workspace(root).study("tiny") for root in (tmp_path / "here", uninterrupted))
     assert final_metrics(mine) == final_metrics(other)
     assert list((tmp_path / "node").iterdir())
-    assert any(event["status"] == "stopped" for event in finished(mine))
+    assert any(event.outcome.status == "stopped" for event in finished(mine))
     for event in finished(mine):
-        lines = mine.job(str(event["job"])).metrics.read_text().splitlines()
-        assert [json.loads(line)["epoch"] for line in lines] == list(range(1, int(str(event["epochs"])) + 1))
+        lines = mine.job(event.job).metrics.read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == list(range(1, event.outcome.epochs + 1))

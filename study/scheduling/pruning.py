@@ -1,0 +1,133 @@
+"""Early stopping: of trials by their own metric, of pretrainings by the metric of their probe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import RandomSampler
+from optuna.trial import Trial, TrialState
+
+from study.config.search import ASHA, Hyperband, Median, Pruner
+from study.planning.jobs import Job, Outcome
+from study.scheduling.objectives import OBJECTIVE, PROBE
+from study.scheduling.state import TrialHistory
+
+
+def build_pruner(settings: Pruner) -> BasePruner:
+    """Build the Optuna pruner of a pruner's settings; one that never prunes for any other class."""
+    match settings:
+        case ASHA(min_epochs=epochs, reduction=reduction):
+            return SuccessiveHalvingPruner(min_resource=epochs, reduction_factor=reduction)
+        case Median(min_epochs=epochs, startup_trials=startup):
+            return MedianPruner(n_startup_trials=startup, n_warmup_steps=epochs)
+        case Hyperband(min_epochs=first, max_epochs=last, reduction=reduction):
+            return HyperbandPruner(min_resource=first, max_resource=last, reduction_factor=reduction)
+    return NopPruner()
+
+
+class PruningDecisions:
+    """The pruner's last decision on each trial.
+
+    Optuna's pruners write into the study when they are asked, so each report asks exactly once and the answer is kept.
+    """
+
+    def __init__(self) -> None:
+        self._pruned: dict[int, bool] = {}
+
+    def report(self, index: int, trial: Trial, epoch: int, value: float) -> None:
+        """Report a metric to a trial and keep the pruner's decision.
+
+        Args:
+            index: Number of the trial in its cell, from 0.
+            trial: The trial in its Optuna study.
+            epoch: Epochs trained so far, from 1.
+            value: Metric after that epoch, larger is better.
+        """
+        trial.report(value, epoch)
+        self._pruned[index] = trial.should_prune()
+
+    def should_prune(self, index: int) -> bool:
+        """Return the decision after the trial's last report, False before the first one."""
+        return self._pruned.get(index, False)
+
+    def reset(self, index: int) -> None:
+        """Forget the decision on a trial that runs again."""
+        self._pruned.pop(index, None)
+
+
+class ProbePruner:
+    """Pruner of the pretrainings that a cell's trials wait for, in an Optuna study apart from the search's.
+
+    Args:
+        settings: The pruner and its settings.
+    """
+
+    def __init__(self, settings: Pruner) -> None:
+        self._study = optuna.create_study(
+            study_name="pretext", direction="maximize", pruner=build_pruner(settings), sampler=RandomSampler(0)
+        )
+        self._open: dict[int, Trial] = {}
+        self._decisions = PruningDecisions()
+
+    def report(self, index: int, epoch: int, value: float) -> None:
+        """Report the probe's metric of the pretraining that trial `index` waits for."""
+        if index not in self._open:
+            self._open[index] = self._study.ask()
+        self._decisions.report(index, self._open[index], epoch, value)
+
+    def should_prune(self, index: int) -> bool:
+        """Return True if the pretraining of trial `index` should stop."""
+        return self._decisions.should_prune(index)
+
+    def finish(self, index: int) -> None:
+        """End the comparison for trial `index`; pruners compare later pretrainings with ended ones."""
+        trial = self._open.pop(index, None)
+        if trial is None:
+            return
+        if trial.should_prune():
+            self._study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self._study.tell(trial, self._study.get_trials(deepcopy=False)[trial.number].last_step)
+
+    def retry(self, index: int) -> None:
+        """Forget the decision on a trial that runs again."""
+        self._decisions.reset(index)
+
+
+def early_stop(job: Job, trial: TrialHistory, *, prune_trial: bool, prune_pretext: bool) -> Outcome | None:
+    """Return the outcome of a trial that need not run, because a pruner stopped it or its pretraining.
+
+    Args:
+        job: The trial's job.
+        trial: Reports of the trial so far.
+        prune_trial: Decision of the pruner of trials.
+        prune_pretext: Decision of the pruner of pretrainings.
+
+    Returns:
+        The outcome; None if the trial should run. A trial that has reported its last epoch runs, to end as completed.
+    """
+    if prune_trial and trial.last_epoch < job.epochs:
+        return Outcome("stopped", {OBJECTIVE: trial.reports[trial.last_epoch]}, trial.last_epoch, 0.0)
+    if prune_pretext:
+        epoch = trial.last_probe_epoch
+        reason = f"its pretraining was pruned at epoch {epoch}"
+        return Outcome("stopped", {PROBE: trial.probe_reports[epoch]}, 0, 0.0, reason)
+    return None
+
+
+def chained_epoch(sources: Sequence[Job], pretext: Job, epoch: int) -> int:
+    """Return an epoch of a pretraining counted from the start of the chain that it is part of.
+
+    Args:
+        sources: Shared jobs in order, each after those that it starts from; only those of the same stage are counted.
+        pretext: The pretraining that reports.
+        epoch: Epochs trained in that pretraining, from 1.
+    """
+    before = 0
+    for source in sources:
+        if source.digest == pretext.digest:
+            break
+        before += source.epochs if source.stage == pretext.stage else 0
+    return before + epoch

@@ -1,0 +1,145 @@
+"""The state of a study as a fold over its events.
+
+The state holds no Ray, Optuna, clock or file: two drivers that read the same events have equal states, so every
+decision that is a function of the state can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from study.planning.jobs import Outcome
+from study.storage.events import (
+    CellReopened,
+    ConfigurationChosen,
+    EpochReported,
+    Event,
+    JobFinished,
+    JobRetried,
+    ProbeReported,
+    TimeSpent,
+    TrialAsked,
+)
+
+
+@dataclass
+class TrialHistory:
+    """Proposal of one trial, and its reports since it was last asked for or retried.
+
+    Attributes:
+        params: Value of each searched setting, by dotted path.
+        system_attrs: Optuna's system attributes of the trial, which its sampler reads again on replay.
+        reports: Validation metric by epoch, in the order of the reports.
+        probe_reports: Probe metric of the trial's pretraining by epoch, in the order of the reports.
+    """
+
+    params: Mapping[str, Any]
+    system_attrs: Mapping[str, Any]
+    reports: dict[int, float] = field(default_factory=dict)
+    probe_reports: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def last_epoch(self) -> int:
+        """The last reported epoch, 0 before the first report."""
+        return next(reversed(self.reports), 0)
+
+    @property
+    def last_probe_epoch(self) -> int:
+        """The last epoch with a probe report, 0 before the first one."""
+        return next(reversed(self.probe_reports), 0)
+
+
+@dataclass
+class CellState:
+    """Progress of one cell: its trials, then the choice of a configuration.
+
+    Attributes:
+        trials: Trials asked for so far, by index.
+        ended: Outcome by trial index, in the order in which the trials ended.
+        choice: Configuration that the replicates train with; None while the cell searches.
+    """
+
+    trials: list[TrialHistory] = field(default_factory=list)
+    ended: dict[int, Outcome] = field(default_factory=dict)
+    choice: ConfigurationChosen | None = None
+
+    @property
+    def open_trial(self) -> int | None:
+        """The index of the first trial that has not ended, None if all have."""
+        return next((index for index in range(len(self.trials)) if index not in self.ended), None)
+
+
+@dataclass
+class StudyState:
+    """Everything that a study's events say; only `apply` changes it.
+
+    Attributes:
+        cells: State of each cell that has an event, by the cell's key.
+        outcomes: Last end of each job by its identifier; a retried or superseded job has none.
+        failures: Reason of each failed shared job, by the digest of its artifact.
+        seconds: Wall-clock seconds spent in all launches.
+        gpu_seconds: GPU seconds spent in all launches.
+
+    Example:
+        >>> state = StudyState.replay([TrialAsked("cell", 0, {"lr": 0.1}, {}), TimeSpent(2.0, 1.0)])
+        >>> state.cells["cell"].open_trial, state.seconds
+        (0, 2.0)
+    """
+
+    cells: dict[str, CellState] = field(default_factory=dict)
+    outcomes: dict[str, JobFinished] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    gpu_seconds: float = 0.0
+
+    @classmethod
+    def replay(cls, events: Iterable[Event]) -> StudyState:
+        """Return the state after `events`."""
+        state = cls()
+        for event in events:
+            state.apply(event)
+        return state
+
+    def cell(self, key: str) -> CellState:
+        """Return the state of a cell, a new one for a cell without events."""
+        return self.cells.setdefault(key, CellState())
+
+    def apply(self, event: Event) -> None:
+        """Change the state by one event."""
+        match event:
+            case TrialAsked():
+                self.cell(event.cell).trials.append(TrialHistory(event.params, event.system_attrs))
+            case EpochReported():
+                self.cell(event.cell).trials[event.index].reports[event.epoch] = event.value
+            case ProbeReported():
+                self.cell(event.cell).trials[event.index].probe_reports[event.epoch] = event.value
+            case ConfigurationChosen():
+                self.cell(event.cell).choice = event
+                self.outcomes = {job: end for job, end in self.outcomes.items() if not event.supersedes(end)}
+            case CellReopened():
+                self.cell(event.cell).choice = None
+            case TimeSpent():
+                self.seconds += event.seconds
+                self.gpu_seconds += event.gpu_seconds
+            case JobFinished():
+                self._finish(event)
+            case JobRetried():
+                self._retry(event)
+
+    def _finish(self, event: JobFinished) -> None:
+        self.outcomes[event.job] = event
+        if event.cell is None and event.outcome.status == "failed":
+            self.failures[event.digest] = f"{event.kind}: {event.outcome.reason or 'unknown'}"
+        if event.kind == "trial" and event.cell is not None:
+            self.cell(event.cell).ended[event.index] = event.outcome
+
+    def _retry(self, event: JobRetried) -> None:
+        self.outcomes.pop(event.job, None)
+        self.failures.pop(event.digest, None)
+        if event.kind == "trial" and event.cell is not None:
+            cell = self.cell(event.cell)
+            cell.ended.pop(event.index, None)
+            trial = cell.trials[event.index]
+            cell.trials[event.index] = TrialHistory(trial.params, trial.system_attrs)

@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from study.planning.jobs import Outcome
+from study.storage.events import (
+    EVENTS,
+    CellReopened,
+    ConfigurationChosen,
+    EpochReported,
+    JobFinished,
+    JobRetried,
+    ProbeReported,
+    TimeSpent,
+    TrialAsked,
+    events_of_type,
+    from_record,
+    to_record,
+)
+
+FINISHED = JobFinished(
+    "a-trial-0", "trial", "a", 0, {"lr": 0.1}, "d1", Outcome("failed", {"loss": 1.5}, 2, 3.5, "out of memory"), time=5.0
+)
+EXAMPLES = [
+    TrialAsked("a", 0, {"lr": 0.1, "norm": None}, {"tpe:x": [1, 2]}, time=1.0),
+    EpochReported("a-trial-0", "a", 0, 3, 0.75, time=2.0),
+    ProbeReported("a", 0, 4, 0.5, time=3.0),
+    FINISHED,
+    JobRetried.of(FINISHED),
+    ConfigurationChosen("a", None, {}),
+    CellReopened("a"),
+    TimeSpent(60.0, 30.0),
+]
+
+
+def test_the_examples_cover_every_event():
+    assert {type(event) for event in EXAMPLES} == set(EVENTS.values())
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
+def test_an_event_is_the_same_after_a_round_trip_through_json(event):
+    assert from_record(json.loads(json.dumps(to_record(event)))) == event
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
+def test_a_missing_and_an_unknown_field_are_named(event):
+    record = to_record(event)
+    missing = next(name for name in record if name not in ("event", "time"))
+    with pytest.raises(ValueError, match=f"fields of {record['event']} do not match .*expected .*{missing}"):
+        from_record({name: value for name, value in record.items() if name != missing})
+    with pytest.raises(ValueError, match=r"found .*surprise.*; expected"):
+        from_record({**record, "surprise": 1})
+
+
+def test_the_fields_of_an_outcome_are_checked_too():
+    record = to_record(FINISHED)
+    with pytest.raises(ValueError, match=r"fields of job_finished\.outcome do not match"):
+        from_record({**record, "outcome": {"status": "failed"}})
+
+
+def test_events_of_one_type_keep_their_order():
+    events = [CellReopened("a"), TimeSpent(1.0, 0.0), CellReopened("b")]
+    assert list(events_of_type(events, CellReopened)) == [events[0], events[2]]
+
+
+def test_a_choice_supersedes_only_replicates_of_its_cell_with_other_settings():
+    choice = ConfigurationChosen("a", 1, {"lr": 0.2})
+
+    def finished(kind: str, cell: str, lr: float) -> JobFinished:
+        return JobFinished("job", kind, cell, 0, {"lr": lr}, "d", Outcome("completed", {}, 1, 1.0))
+
+    assert choice.supersedes(finished("replicate", "a", 0.1))
+    assert not choice.supersedes(finished("replicate", "a", 0.2))
+    assert not choice.supersedes(finished("replicate", "b", 0.1))
+    assert not choice.supersedes(finished("trial", "a", 0.1))
