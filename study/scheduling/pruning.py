@@ -46,7 +46,7 @@ class PruningDecisions:
             value: Metric after that epoch, larger is better.
         """
         trial.report(value, epoch)
-        self._pruned[index] = trial.should_prune()
+        self._pruned[index] = bool(trial.should_prune())
 
     def should_prune(self, index: int) -> bool:
         """Return the decision after the trial's last report, False before the first one."""
