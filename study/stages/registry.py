@@ -23,10 +23,10 @@ class StageRegistry(Registry[Stage]):
         """Register a stage after those that are registered.
 
         Raises:
-            ValueError: the name is taken, or differs from the stage's own.
+            ValueError: the name is taken, or differs from the stage's.
         """
         if name != entry.name:
-            raise ValueError(f"stage '{entry.name}' is registered as '{name}', expected its own name")
+            raise ValueError(f"stage '{entry.name}' is registered as '{name}', expected its name")
         super().add(name, entry)
         if entry.settings is not None:
             STAGE_SETTINGS.add(name, entry.settings)

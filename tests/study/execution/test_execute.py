@@ -1,20 +1,30 @@
-"""Jobs run in this process: from one stage's artifact to the next one's weights."""
+"""Execution of jobs in this process: outcomes on disk, artifacts, and how failures end."""
 
 import dataclasses
+import errno
+import json
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 import torch
+from toys import toy_store
 from whole_studies import TINY
 
 from study.config.definition import load_study
-from study.execution.execute import execute
+from study.execution.execute import clear_stale_job, execute, read_outcome
 from study.planning.datasets import Dataset
+from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
+from study.stages import STAGES
+from study.stages.stage import Artifact, Stage, StageResult
 from study.storage.artifacts import ArtifactStore
 from study.storage.workspace import JobFolder
+from trainables.common.errors import TrainingFailed, UserError
+from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
-from trainables.engine.runtime import LocalRuntime
+from trainables.engine.checkpoint import Checkpoints
+from trainables.engine.runtime import LocalRuntime, Runtime
 
 SETS = [
     "factors.pretext.method=[local_contrastive]",
@@ -63,3 +73,108 @@ def test_a_pretraining_that_stops_itself_ends_as_failed_with_its_reason_and_is_n
     written = folder.result.stat().st_mtime_ns
     assert execute(job, folder, artifacts, LocalRuntime()) == outcome
     assert folder.result.stat().st_mtime_ns == written
+
+
+JOB = Job("a-0", "trial", "fake", "a", {}, 0, {}, {"data": "toy"}, "d" * 64, {}, "frames", 3, ResourceRequest())
+DONE = StageResult({"val/dice": 0.5}, 3, Artifact({"weight": torch.ones(2)}, metrics={"val/dice": 0.5}))
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    """A registered stage whose run is a fake, and frames that need no files."""
+    fake = create_autospec(Stage, instance=True)
+    fake.run.return_value = DONE
+    monkeypatch.setitem(STAGES._entries, "fake", fake)
+    monkeypatch.setattr(FrameStore, "open", create_autospec(FrameStore.open, return_value=toy_store()))
+    return fake
+
+
+class OtherRank(LocalRuntime):
+    """The second of two workers."""
+
+    rank, world_size = 1, 2
+
+
+def run(folder: Path, job: Job = JOB, runtime: Runtime | None = None) -> Outcome:
+    (folder / "job").mkdir(exist_ok=True)
+    return execute(job, JobFolder(folder / "job"), ArtifactStore(folder / "artifacts"), runtime or LocalRuntime())
+
+
+def test_a_completed_job_leaves_its_outcome_and_its_artifact_and_no_checkpoint(tmp_path, stage):
+    (tmp_path / "job").mkdir()
+    Checkpoints(tmp_path / "job").save({"epoch": 1})
+    outcome = run(tmp_path)
+    folder, artifacts = JobFolder(tmp_path / "job"), ArtifactStore(tmp_path / "artifacts")
+    assert (outcome.status, outcome.metrics, outcome.epochs) == ("completed", {"val/dice": 0.5}, 3)
+    assert read_outcome(folder) == outcome
+    assert Job.from_plain(json.loads(folder.config.read_text())) == JOB
+    about = artifacts.about(JOB.digest)
+    assert (about["stage"], about["job"], about["metrics"]) == ("fake", "a-0", {"val/dice": 0.5})
+    assert torch.equal(artifacts.weights(JOB.digest)["weight"], torch.ones(2))
+    assert not list((tmp_path / "job").glob("checkpoint*"))
+
+
+def test_a_job_that_has_an_outcome_is_not_run_again(tmp_path, stage):
+    first = run(tmp_path)
+    assert run(tmp_path) == first
+    assert stage.run.call_count == 1
+
+
+@pytest.mark.parametrize("error", [TrainingFailed("it diverged"), UserError("bad input")])
+def test_a_run_that_cannot_succeed_fails_with_its_reason(tmp_path, stage, error):
+    stage.run.side_effect = error
+    outcome = run(tmp_path)
+    assert (outcome.status, outcome.reason, outcome.metrics) == ("failed", str(error), {})
+    assert read_outcome(JobFolder(tmp_path / "job")) == outcome
+    assert not (tmp_path / "job" / "error.txt").exists()
+    assert not (tmp_path / "artifacts").exists()
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), OSError(errno.EIO, "broken disk")])
+def test_an_internal_error_leaves_its_traceback(tmp_path, stage, error):
+    stage.run.side_effect = error
+    outcome = run(tmp_path)
+    path = tmp_path / "job" / "error.txt"
+    assert outcome.reason == f"{type(error).__name__}: {error} (see {path})"
+    assert path.read_text().startswith("Traceback")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_ends_the_process_without_an_outcome(tmp_path, stage, number):
+    stage.run.side_effect = OSError(number, "no space")
+    with pytest.raises(OSError, match="no space"):
+        run(tmp_path)
+    assert read_outcome(JobFolder(tmp_path / "job")) is None
+
+
+def test_only_the_first_worker_stores_the_artifact_and_the_outcome(tmp_path, stage):
+    outcome = run(tmp_path, runtime=OtherRank())
+    assert outcome.status == "completed"
+    assert read_outcome(JobFolder(tmp_path / "job")) is None
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_any_worker_that_fails_stops_its_group(tmp_path, stage):
+    stage.run.side_effect = TrainingFailed("it diverged")
+    with pytest.raises(RuntimeError, match="it diverged"):
+        run(tmp_path, runtime=OtherRank())
+    failed = read_outcome(JobFolder(tmp_path / "job"))
+    assert failed is not None
+    assert failed.reason == "it diverged"
+
+
+def test_frames_that_have_changed_since_planning_are_refused(tmp_path, stage):
+    outcome = run(tmp_path, dataclasses.replace(JOB, config={"data": "other"}))
+    assert outcome.status == "failed"
+    assert outcome.reason is not None
+    assert "the frames have changed since the job was planned (found fingerprint toy, expected other)" in outcome.reason
+    assert not stage.run.called
+
+
+def test_a_folder_of_another_configuration_is_cleared_and_its_job_is_run(tmp_path, stage):
+    folder = JobFolder(tmp_path / "job")
+    run(tmp_path)
+    clear_stale_job(JOB, folder)
+    assert folder.result.exists()
+    clear_stale_job(dataclasses.replace(JOB, digest="e" * 64), folder)
+    assert not folder.root.exists()

@@ -1,0 +1,77 @@
+"""The cost of a training run, and what its rate depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from study.planning.calibration import Calibration
+from study.stages.workload import Workload, samples_of, training_workload
+from trainables.engine.trainer import FitSettings
+
+
+@pytest.mark.parametrize(
+    ("settings", "val", "expected"),
+    [
+        ({"epochs": 4}, 0.0, 400.0),
+        ({"epochs": 4}, 30.0, 4 * 100 + 4 * 10),
+        ({"epochs": 5, "evaluate_every": 2}, 30.0, 5 * 100 + 3 * 10),
+        ({"epochs": 4, "steps_per_epoch": 7, "batch_size": 8}, 0.0, 4 * 7 * 8),
+    ],
+)
+def test_samples_are_those_of_all_epochs_and_evaluations(settings, val, expected):
+    assert samples_of(FitSettings(**settings), 100.0, val) == pytest.approx(expected)
+
+
+def test_hours_are_samples_by_the_measured_rate(tmp_path):
+    rates = Calibration(tmp_path / "calibration.json")
+    assert Workload(7200.0, ["a"], lambda: 2.0).hours(rates) == 1.0
+    assert Workload(3600.0, ["a"], lambda: pytest.fail("measured twice")).hours(rates) == 0.5
+
+
+def workload(fit: FitSettings, measured: list[tuple[FitSettings, int]], **changes: object) -> Workload:
+    def measure(short: FitSettings, batch: int) -> list[dict[str, float]]:
+        measured.append((short, batch))
+        return [{"images_per_second": 1.0}, {"images_per_second": 3.0}]
+
+    named: dict[str, object] = {"stage": "pretext", "network": "unet", "method": "simclr", "image_size": 64}
+    return training_workload(100.0, fit, 1.0, measure, **{**named, **changes})  # type: ignore[arg-type]
+
+
+def test_the_rate_is_that_of_the_fastest_epoch_of_a_short_run():
+    measured: list[tuple[FitSettings, int]] = []
+    fit = FitSettings(epochs=100, batch_size=256, steps_per_epoch=50)
+    assert workload(fit, measured).measure() == 3.0
+    ((short, batch),) = measured
+    assert (short.epochs, short.batch_size, short.steps_per_epoch, batch) == (2, 64, None, 64)
+    assert short.micro_batch is None
+    assert not short.overlap_evaluation
+
+
+def test_micro_batches_are_measured_as_such():
+    measured: list[tuple[FitSettings, int]] = []
+    workload(FitSettings(batch_size=256, micro_batch=64), measured).measure()
+    assert measured[0][0].micro_batch == 32  # two of a measured batch
+    workload(FitSettings(batch_size=32, micro_batch=32), measured).measure()
+    assert measured[1][0].micro_batch is None
+
+
+@pytest.mark.parametrize(
+    "changes", [{"stage": "downstream"}, {"network": "deeplabv3"}, {"method": None}, {"image_size": 128}]
+)
+def test_what_changes_the_rate_is_measured_apart(changes):
+    fit = FitSettings()
+    assert workload(fit, [], **changes).rate_key != workload(fit, []).rate_key
+
+
+@pytest.mark.parametrize("changes", [{"recompute": True}, {"micro_batch": 4}, {"batch_size": 8}])
+def test_what_changes_a_step_is_measured_apart_and_the_number_of_epochs_is_not(changes):
+    assert workload(FitSettings(**changes), []).rate_key != workload(FitSettings(), []).rate_key
+    assert workload(FitSettings(epochs=7), []).rate_key == workload(FitSettings(epochs=9), []).rate_key
+
+
+def test_a_damaged_cache_is_measured_again(tmp_path: Path):
+    path = tmp_path / "calibration.json"
+    path.write_text("{")
+    assert Workload(3600.0, ["a"], lambda: 4.0).hours(Calibration(path)) == 0.25
