@@ -23,7 +23,8 @@ from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings, fit
+from trainables.engine.settings import FitSettings
+from trainables.engine.trainer import fit
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.resnet import TinyResNet
 

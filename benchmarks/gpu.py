@@ -31,9 +31,11 @@ from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 from trainables.engine.optim.optimizers import Adam
+from trainables.engine.precision import autocast_dtype
 from trainables.engine.runtime import LocalRuntime
+from trainables.engine.settings import FitSettings
 from trainables.engine.task import Task
-from trainables.engine.trainer import FitSettings, autocast_dtype, fit
+from trainables.engine.trainer import fit
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.resnet import ResNet50, TinyResNet

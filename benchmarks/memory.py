@@ -22,7 +22,8 @@ from trainables.data.sampling.batches import Batches
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings, fit
+from trainables.engine.settings import FitSettings
+from trainables.engine.trainer import fit
 from trainables.networks.resnet import ResNet18
 from trainables.pretext.simclr import SimCLR
 

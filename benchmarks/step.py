@@ -28,9 +28,11 @@ from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 from trainables.engine.optim.optimizers import Adam
+from trainables.engine.precision import cpu_has_bf16
 from trainables.engine.runtime import LocalRuntime, to_device
+from trainables.engine.settings import FitSettings
 from trainables.engine.task import Task
-from trainables.engine.trainer import FitSettings, cpu_has_bf16, fit
+from trainables.engine.trainer import fit
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.resnet import ResNet18, ResNet50, TinyResNet
 from trainables.pretext.simclr import SimCLR

@@ -22,7 +22,7 @@ from trainables.data.sampling.targets import DenseLabels
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.finetune import DownstreamSettings, PretrainedWeights, finetune
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks.imagenet import ImageNetWeights
 from trainables.networks.network import NetworkSettings
 

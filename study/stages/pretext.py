@@ -16,7 +16,7 @@ from study.stages.workload import Workload, samples_of, training_workload
 from trainables.common.seeds import derive
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
 from trainables.pretext.method import NetworkMethod

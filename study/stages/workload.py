@@ -10,7 +10,7 @@ from typing import Any
 from study.config.plain import canonical
 from study.planning.calibration import Calibration
 from trainables.engine.runtime import use_threads
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 
 EVALUATION_COST = 1 / 3
 """Cost of evaluating one image relative to training on it: the forward pass alone."""

@@ -73,11 +73,11 @@ def test_a_driver_that_dies_again_and_again_at_random_events_ends_like_any_other
 
 SAVED_EACH_EPOCH = """
 import time
-from study.storage.remote import Site
+from study.storage.remote import LocalIO
 from trainables.engine.checkpoint import Checkpoints
-Site.save_every, save = 0.0, Checkpoints.save
-def slowly(self, state):
-    save(self, state)
+LocalIO.save_every, save = 0.0, Checkpoints.save
+def slowly(self, state, on_saved):
+    save(self, state, on_saved)
     time.sleep(0.5)
 Checkpoints.save = slowly
 """

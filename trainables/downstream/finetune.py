@@ -27,10 +27,12 @@ from trainables.downstream.selection import dense_sequences, judged_rows, labell
 from trainables.downstream.temporal import SegmentationOverTime
 from trainables.downstream.transfer import Transfer
 from trainables.downstream.windows import training_windows
-from trainables.engine.micro_batches import split_all
+from trainables.engine.precision import autocast_dtype
 from trainables.engine.runtime import Runtime
+from trainables.engine.settings import FitResult, FitSettings
+from trainables.engine.split import split_all
 from trainables.engine.task import Task
-from trainables.engine.trainer import FitResult, FitSettings, autocast_dtype, fit
+from trainables.engine.trainer import fit
 from trainables.external.nnunet.settings import NnUNet
 from trainables.external.nnunet.trainer import finetune_nnunet
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet

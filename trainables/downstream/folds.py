@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainables.common.seeds import numpy_generator
 from trainables.engine.runtime import Runtime
-from trainables.engine.trainer import FitResult
+from trainables.engine.settings import FitResult
 
 
 def divided_subjects(subjects: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -23,7 +23,7 @@ class Runtime(Protocol):
     Attributes:
         rank: number of this worker, from 0 to `world_size` - 1.
         world_size: number of workers that share each logical batch.
-        device: where this worker's tensors are.
+        device: torch device of this worker's tensors.
     """
 
     rank: int
@@ -82,7 +82,7 @@ class LocalRuntime:
     Args:
         directory: folder of the checkpoints; None saves none.
         on_report: called with each 1-based epoch and its metrics; it may raise an exception to end the run.
-        device: where to train; None chooses the first GPU, or the CPU if there is none.
+        device: torch device to train on; None chooses the first GPU, or the CPU if there is none.
         save_every: least number of seconds between checkpoints that are not forced.
         on_save: called by a background thread after each checkpoint.
         clock: monotonic time in seconds.

@@ -1,4 +1,4 @@
-"""What the training loop trains and judges."""
+"""Tasks: the networks, loss and evaluation that the training loop runs."""
 
 from __future__ import annotations
 
@@ -10,42 +10,70 @@ from torch import Tensor, nn
 
 from trainables.data.sampling.batches import Batch
 
+Division = Literal["images", "features", "none"]
+"""How the loss of a batch can be computed from micro-batches.
+
+- "images": the loss is a mean over images; gradients are accumulated (`trainables.engine.grad_accumulation`).
+- "features": the loss compares images by their features; these are cached (`trainables.engine.grad_cache`).
+- "none": the loss needs all images of the batch at once.
+"""
+
 
 class Task(nn.Module, ABC):
-    """What is trained: the networks, the loss of a batch, and how to judge the result.
+    """Networks to train, the loss of a batch, and the evaluation.
 
     Attributes:
-        monitor: the evaluation metric by which the best epoch is kept, or None to keep the last.
-        higher_is_better: its direction.
-        division: how the loss of a batch can be had in parts: "images" where it is a mean over images, "features"
-            where it compares images by their features (see `GradCacheTask`), "none" where it
-            cannot.
-        micro_batch: images that may be taken at a time; the loop sets it.
+        monitor: name of the evaluation metric that selects the best epoch; None selects the last epoch.
+        higher_is_better: True if a larger `monitor` is better.
+        division: way in which the loss of a batch can be computed from micro-batches; "none" by default.
+        micro_batch: most images that are processed at a time, set by the training loop; None is the batch at once.
+
+    Example:
+        >>> class Brightness(Task):
+        ...     def __init__(self) -> None:
+        ...         super().__init__()
+        ...         self.bias = nn.Parameter(Tensor([0.0]))
+        ...
+        ...     def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        ...         return {"loss": (batch.images.float().mean() - self.bias).square().sum()}
+        ...
+        ...     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        ...         losses = [float(self.training_step(batch)["loss"]) for batch in batches]
+        ...         return {"loss": sum(losses) / len(losses)}
+        >>> Brightness().division
+        'none'
     """
 
     monitor: str | None = None
     higher_is_better: bool = True
-    division: Literal["images", "features", "none"] = "none"
+    division: Division = "none"
     micro_batch: int | None = None
 
     @abstractmethod
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Scalar losses of the batch; the one called `loss` is minimised."""
+        """Return scalar losses of the batch by name; the one called `loss` is minimized."""
 
     @abstractmethod
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Metrics over an epoch of evaluation batches, with the task in evaluation mode and no gradients."""
+        """Return metrics by name over one pass of the validation batches.
+
+        The task is in evaluation mode and gradients are off. A metric called `loss` that is not finite ends the run.
+        """
 
     def before_epoch(self, epoch: int) -> None:
-        """Called before each training epoch, counted from 0; an interrupted run calls it for those still to come."""
+        """Prepare for a training epoch, counted from 0; a resumed run calls this for the remaining epochs only."""
 
     def after_step(self, progress: float) -> None:
-        """Called after each optimizer step that was taken; `progress` is the share of all steps done, in (0, 1]."""
+        """Update state that follows the weights, such as an EMA, after each optimizer step that was not skipped.
+
+        Args:
+            progress: fraction of all steps that are done, in (0, 1].
+        """
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Optimizer groups; `lr_scale` in a group multiplies the learning rate."""
+        """Return the optimizer's parameter groups; `lr_scale` in a group multiplies its learning rate."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The training step, as the module call that data-parallel wrappers hook into."""
+        """Run the training step as a module call, which data-parallel wrappers hook into."""
         return self.training_step(batch)

@@ -1,4 +1,4 @@
-"""Judging a task after an epoch: at once, or a copy of it in a thread while the next epoch trains."""
+"""Evaluation of a task after an epoch, immediately or in the background while the next epoch trains."""
 
 from __future__ import annotations
 
@@ -6,31 +6,43 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import torch
 
 from trainables.common.background import run_in_background
 from trainables.common.errors import TrainingFailed
 from trainables.data.sampling.batches import Batch, Batches
-from trainables.engine.micro_batches import split_all
+from trainables.engine.grad_accumulation import Autocast
+from trainables.engine.split import split_all
 from trainables.engine.task import Task
 
 ProbeCallback = Callable[[], Mapping[str, float]]
-"""Gives more metrics of the network in evaluation mode."""
-
-Evaluated = tuple[Task, dict[str, float]]
-"""What was judged, and its metrics, each named `val/...`."""
+"""Function that returns more metrics of the network, which is then in evaluation mode."""
 
 
+@dataclass(frozen=True)
 class Evaluation:
-    """Of a task, by frames that it is not trained on.
+    """Metrics of a task after an epoch.
+
+    Attributes:
+        task: evaluated task, or its copy, with the weights of that epoch.
+        metrics: metrics by name, each called `val/...`.
+    """
+
+    task: Task
+    metrics: dict[str, float]
+
+
+class Validator:
+    """Evaluates a task on validation batches; the one place that knows how evaluation and training overlap.
 
     Args:
-        val: batches of these frames; None for the probe alone.
-        probe: gives more metrics.
-        device: where the task is.
-        autocast: makes the context of the forward pass's precision.
-        beside: judge a copy, by another thread.
+        val: validation batches; None evaluates the probe only.
+        probe: function that returns more metrics; None adds none.
+        device: device of the task.
+        autocast: function that returns the context manager of a forward pass, which sets its precision.
+        overlap: evaluate a copy of the task in a background thread.
     """
 
     def __init__(
@@ -38,59 +50,65 @@ class Evaluation:
         val: Batches | None,
         probe: ProbeCallback | None,
         device: torch.device,
-        autocast: Callable[[], torch.autocast],
+        autocast: Autocast,
         *,
-        beside: bool,
+        overlap: bool = False,
     ) -> None:
-        self._val, self._probe, self._device, self._autocast, self._beside = val, probe, device, autocast, beside
-        self._begun: Future[Evaluated] | None = None
+        self._val, self._probe, self._device = val, probe, device
+        self._autocast, self._overlap = autocast, overlap
+        self._running: Future[Evaluation] | None = None
 
     @property
-    def wanted(self) -> bool:
-        """Whether there is anything to judge a task by."""
-        return self._val is not None or self._probe is not None
+    def pending(self) -> bool:
+        """True while an evaluation runs in the background or waits to be collected."""
+        return self._running is not None
 
-    @property
-    def open(self) -> bool:
-        """Whether an evaluation was begun whose end has not been asked for."""
-        return self._begun is not None
+    def evaluate(self, task: Task, epoch: int) -> Evaluation | None:
+        """Evaluate the current weights, in the background if overlapping is on.
 
-    def begin(self, task: Task, epoch: int) -> None:
-        """Judge the task as it is now, after so many epochs; beside or before this returns."""
-        if not self._beside:
-            found = self._judge(task, self._probe, epoch)
-            self._begun = Future()
-            self._begun.set_result(found)
-            return
-        judged, probe = copy.deepcopy((task, self._probe))  # together, as a probe reads the task's own backbone
-        self._begun = run_in_background("evaluation", self._judge, judged, probe, epoch)
+        Args:
+            task: networks to evaluate; they may change as soon as this method returns.
+            epoch: number of epochs trained, for messages.
 
-    def end(self) -> Evaluated:
-        """What came of the evaluation that was begun.
+        Returns:
+            The evaluation; None if there is nothing to evaluate or `collect` will return it.
 
         Raises:
             TrainingFailed: the validation loss is not finite.
         """
-        assert self._begun is not None
-        begun, self._begun = self._begun, None
-        return begun.result()
+        if self._val is None and self._probe is None:
+            return None
+        if not self._overlap:
+            return self._evaluate(task, self._probe, epoch)
+        copied, probe = copy.deepcopy((task, self._probe))  # together: a probe may hold the task's backbone
+        self._running = run_in_background("evaluation", self._evaluate, copied, probe, epoch)
+        return None
 
-    def flush(self) -> None:
-        """Wait until no thread is at work; what it found is lost."""
-        if self._begun is not None:
-            self._begun.exception()
-            self._begun = None
+    def collect(self) -> Evaluation | None:
+        """Wait for the evaluation in the background and return it; return None if there is none.
 
-    def _judge(self, task: Task, probe: ProbeCallback | None, epoch: int) -> Evaluated:
+        Raises:
+            TrainingFailed: the validation loss is not finite.
+        """
+        running, self._running = self._running, None
+        return running.result() if running is not None else None
+
+    def close(self) -> None:
+        """Wait for the background thread and discard its evaluation and its error."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.exception()
+
+    def _evaluate(self, task: Task, probe: ProbeCallback | None, epoch: int) -> Evaluation:
         task.eval()
         with torch.no_grad(), self._autocast():
             found = task.evaluate(self._batches(task, self._val)) if self._val is not None else {}
             if not math.isfinite(found.get("loss", 0.0)):
                 text = f"the validation loss is {found['loss']} after epoch {epoch}"
-                raise TrainingFailed(f"{text}: lower the learning rate")
+                raise TrainingFailed(f"{text}. Fix: lower the learning rate")
             if probe is not None:
                 found |= probe()
-        return task, {f"val/{name}": value for name, value in found.items()}
+        return Evaluation(task, {f"val/{name}": value for name, value in found.items()})
 
     def _batches(self, task: Task, val: Batches) -> Iterable[Batch]:
         batches: Iterable[Batch] = val.epoch(0, device=self._device)

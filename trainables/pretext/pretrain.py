@@ -16,8 +16,9 @@ from trainables.data.records import Split
 from trainables.data.sampling.batches import Batches, RowChooser
 from trainables.data.store.frames import FrameStore
 from trainables.engine.runtime import Runtime
+from trainables.engine.settings import FitResult, FitSettings
 from trainables.engine.task import Task
-from trainables.engine.trainer import FitResult, FitSettings, fit
+from trainables.engine.trainer import fit
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
 from trainables.networks.weights import load_weights
@@ -98,12 +99,12 @@ def pretrain(
     steps = settings.fit.steps_per_epoch
     train = Batches(store, _rows(settings, store, "train", seed), size, seed, keep_tail=False, steps=steps)
     val = Batches(store, _rows(settings, store, "val", seed), size, derive(seed, "val"), shuffle=False, keep_tail=False)
-    watch = settings.collapse.check if settings.collapse is not None else None
+    on_epoch = settings.collapse.check if settings.collapse is not None else None
     probe = None
     if settings.probe is not None:
         at_a_time = settings.fit.micro_batch or size
         probe = LinearProbe(settings.probe, parts["backbone"], store, at_a_time, runtime.device, seed)  # type: ignore[arg-type]
-    fitted = fit(task, train, val if len(val) else None, settings.fit, runtime, seed, watch, probe)
+    fitted = fit(task, train, val if len(val) else None, settings.fit, runtime, seed, on_epoch, probe)
     return Pretrained({name: value.detach().cpu().clone() for name, value in parts.state_dict().items()}, fitted)
 
 

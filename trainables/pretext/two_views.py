@@ -11,7 +11,8 @@ from torch import Tensor
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch
 from trainables.data.store.frames import FrameStore
-from trainables.engine.micro_batches import encoded, split
+from trainables.engine.grad_cache import encode_parts
+from trainables.engine.split import split
 from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
@@ -33,7 +34,7 @@ class TwoViewTask(Task):
     def encode(self, views: Tensor) -> Tensor:
         """The backbone's features `(2, B, D)` of both views `(2, B, C, H, W)`."""
 
-    def fixed(self, views: Tensor) -> Tensor:
+    def targets(self, views: Tensor) -> Tensor:
         """Other features `(2, B, E)` that the loss compares with, without gradient; `(0, B, 0)` if there are none."""
         return views.new_empty(0, views.shape[1], 0)
 
@@ -42,32 +43,32 @@ class TwoViewTask(Task):
         """Embeddings `(2 B, P)` from features `(2, B, D)`, the first view's first."""
 
     @abstractmethod
-    def losses(self, embeddings: Tensor, fixed: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+    def losses(self, embeddings: Tensor, targets: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
         """The `loss` of this worker's embeddings, and what else is worth knowing.
 
         Args:
             embeddings: `(2 B, P)`, the first view's first.
-            fixed: of both views.
+            targets: of both views.
             rows: the images', in the frame store.
             alone: look at this worker's images only; in a group of workers the loss is else the whole batch's.
         """
 
-    def judge(self, features: Tensor, fixed: Tensor, rows: Tensor) -> dict[str, Tensor]:
+    def loss(self, features: Tensor, targets: Tensor, rows: Tensor) -> dict[str, Tensor]:
         """The losses of features of both views."""
-        return self.losses(self.project(features), fixed, rows)
+        return self.losses(self.project(features), targets, rows)
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """The loss of the batch."""
         views = self.views(batch)
-        return self.judge(self.encode(views), self.fixed(views), batch.rows)
+        return self.loss(self.encode(views), self.targets(views), batch.rows)
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """The same on frames that are not trained on, and the signs of collapse."""
         found = []
         for batch in batches:
-            features, fixed, _ = encoded(self, split(batch, self.micro_batch))
+            features, targets, _ = encode_parts(self, split(batch, self.micro_batch))
             embeddings = self.project(features)
-            losses = self.losses(embeddings, fixed, batch.rows, alone=True)
+            losses = self.losses(embeddings, targets, batch.rows, alone=True)
             found.append({**losses, **indicators(*embeddings.chunk(2))})
         return mean_over(found)
 

@@ -14,7 +14,8 @@ from trainables.data.sampling.batches import Batches, RowChooser
 from trainables.data.store.frames import FrameStore
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import Runtime
-from trainables.engine.trainer import FitResult, FitSettings, fit
+from trainables.engine.settings import FitResult, FitSettings
+from trainables.engine.trainer import fit
 from trainables.registration.alignment import Alignment
 from trainables.registration.network import DLIR
 from trainables.registration.pairs import every_pair, labelled_ends, one_pair_per_sequence

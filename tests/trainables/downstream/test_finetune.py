@@ -8,7 +8,7 @@ from trainables.common.errors import UserError
 from trainables.downstream.finetune import DownstreamSettings, finetune, labelled_subjects
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import UNet, UNetEncoder
 
 STORE = toy_store(60, size=16)

@@ -14,7 +14,7 @@ from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation, predict
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import UNet, UNetEncoder
 
 STORE = toy_store(30, size=16)

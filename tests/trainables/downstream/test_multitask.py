@@ -11,7 +11,8 @@ from trainables.downstream.segmentation import Segmentation
 from trainables.downstream.transfer import Transfer
 from trainables.engine.optim.optimizers import SGD, Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings, fit
+from trainables.engine.settings import FitSettings
+from trainables.engine.trainer import fit
 from trainables.networks import UNet, UNetEncoder
 from trainables.pretext.denoise import Denoise
 from trainables.pretext.simclr import SimCLR

@@ -19,7 +19,7 @@ from trainables.downstream.temporal import SegmentationOverTime
 from trainables.downstream.transfer import Transfer
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import UNet, UNetEncoder, UNetTime
 
 PLAIN = Policy(strength=0.0)

@@ -9,7 +9,7 @@ from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.transfer import Transfer, parameter_groups
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import BACKBONES, DeepLabV3, TinyResNet, UNet, UNetEncoder
 
 STORE = toy_store(36, size=16)

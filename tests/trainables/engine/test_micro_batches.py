@@ -21,11 +21,14 @@ from trainables.common.errors import UserError
 from trainables.data.sampling.batches import Batch, Batches
 from trainables.downstream.losses import CrossEntropy, Dice, DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
-from trainables.engine.micro_batches import accumulate_gradients, grad_cache, split
+from trainables.engine.grad_accumulation import accumulate_gradients
+from trainables.engine.grad_cache import grad_cache
 from trainables.engine.optim.optimizers import SGD
 from trainables.engine.runtime import LocalRuntime
+from trainables.engine.settings import FitSettings
+from trainables.engine.split import split
 from trainables.engine.task import Task
-from trainables.engine.trainer import FitSettings, fit
+from trainables.engine.trainer import fit
 from trainables.networks import UNet, UNetEncoder
 from trainables.networks.batchnorm import synchronise
 from trainables.pretext.barlow import BarlowTwins
@@ -129,10 +132,10 @@ def test_both_passes_have_the_same_dropout():
             super().__init__()
             self.net = nn.Sequential(nn.Flatten(), nn.Linear(256, 8), nn.Dropout(0.5), nn.Linear(8, 4))
             self.views = lambda batch: torch.stack([batch.images.float(), batch.images.flip(3).float()]) / 255
-            self.fixed = lambda views: views.new_empty(0, views.shape[1], 0)
+            self.targets = lambda views: views.new_empty(0, views.shape[1], 0)
             self.encode = lambda views: torch.stack([self.net(view) for view in views])
 
-        def judge(self, features: Tensor, fixed: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        def loss(self, features: Tensor, targets: Tensor, rows: Tensor) -> dict[str, Tensor]:
             one, two = features
             return {"loss": F.cross_entropy(one @ two.T, torch.arange(len(rows)))}
 
@@ -141,7 +144,7 @@ def test_both_passes_have_the_same_dropout():
     parts = split(batch, 6)
     torch.manual_seed(3)
     features = torch.cat([task.encode(task.views(part)) for part in parts], 1)
-    task.judge(features, features, batch.rows)["loss"].backward()
+    task.loss(features, features, batch.rows)["loss"].backward()
     wanted = {name: p.grad.clone() for name, p in task.named_parameters()}
     task.zero_grad()
     torch.manual_seed(3)
@@ -229,7 +232,9 @@ def test_a_loss_that_cannot_be_had_in_parts_is_refused():
     settings = FitSettings(1, 8, micro_batch=4, precision="float32")
     for kind in (Denoise(), Dice(batch=True), DiceCrossEntropy(batch=True)):
         task = network_task(kind)
-        with pytest.raises(UserError, match=f"micro_batch: the loss of {type(task).__name__} cannot be had in parts"):
+        with pytest.raises(
+            UserError, match=f"micro_batch: the loss of {type(task).__name__} does not support micro-batching"
+        ):
             fit(task, rows, None, settings, LocalRuntime(), 0)
     assert len(fit(network_task(Dice()), rows, None, settings, LocalRuntime(), 0).history) == 1
     with pytest.raises(ValueError, match="micro_batch is 1"):

@@ -8,7 +8,7 @@ from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import UNet, UNetEncoder
 from trainables.pretext.denoise import Denoise, corrupted, masked_l1
 from trainables.pretext.pretrain import PretextSettings, pretrain

@@ -13,7 +13,7 @@ from trainables.common.errors import DataError
 from trainables.data.store.frames import FrameStore
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import UNetEncoder
 from trainables.pretext.global_contrastive import GlobalContrastive, part_contrast, parts_of
 from trainables.pretext.parts.nt_xent import nt_xent

@@ -12,10 +12,11 @@ from trainables.augment.draw import BatchRNG
 from trainables.augment.geometry import Crop, Rotate, Scale, Translate
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch
-from trainables.engine.micro_batches import accumulate_gradients, split
+from trainables.engine.grad_accumulation import accumulate_gradients
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
+from trainables.engine.split import split
 from trainables.networks import DeepLabV3, TinyResNet, UNet, UNetEncoder
 from trainables.networks.batchnorm import synchronise
 from trainables.pretext.global_contrastive import GlobalContrastive

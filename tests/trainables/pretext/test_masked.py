@@ -9,7 +9,7 @@ from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import DeepLabV3, ResNet18, TinyResNet, UNet, UNetEncoder
 from trainables.pretext.masked import MaskedModelling, masked_error, patch_mask, pixel_mask, seen_features
 from trainables.pretext.pretrain import PretextSettings, pretrain

@@ -18,7 +18,7 @@ from trainables.data.settings import DataSettings
 from trainables.data.store.prepare import prepare
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import UNet, UNetEncoder
 from trainables.phantom import PhantomSettings
 from trainables.pretext.position import PositionPrediction, PositionTask, box_maps, nine_places, positions

@@ -10,7 +10,7 @@ from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import UNet, UNetEncoder
 from trainables.pretext import METHODS
 from trainables.pretext.barlow import BarlowTwins

@@ -8,7 +8,7 @@ from trainables.common.errors import DataError, UserError
 from trainables.data.sampling.batches import Batches
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.metrics.overlap import dice
 from trainables.registration.alignment import Alignment
 from trainables.registration.network import DLIR

@@ -13,7 +13,7 @@ from trainables.data.store.frames import FrameStore
 from trainables.downstream.segmentation import Predictions, judge, scores_of
 from trainables.downstream.selection import around, dense_sequences, rows_of
 from trainables.engine.runtime import Runtime
-from trainables.engine.trainer import FitResult
+from trainables.engine.settings import FitResult
 from trainables.external.nnunet.run import train_nnunet
 from trainables.external.nnunet.settings import NnUNet
 

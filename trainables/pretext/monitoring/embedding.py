@@ -29,7 +29,7 @@ class EmbeddingTask(TwoViewTask):
         `alone`.
         """
 
-    def losses(self, embeddings: Tensor, fixed: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+    def losses(self, embeddings: Tensor, targets: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
         """The comparison of both views."""
         one, two = embeddings.chunk(2)
         return self.compare(one, two, rows, alone=alone)

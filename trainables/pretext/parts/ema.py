@@ -48,18 +48,18 @@ class MomentumTask(TwoViewTask):
             alone: look at this worker's views only.
         """
 
-    def losses(self, embeddings: Tensor, fixed: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+    def losses(self, embeddings: Tensor, targets: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
         """The symmetric loss of predictions from the embeddings and targets from the target's features."""
         predicted = torch.cat([self.predictor(each) for each in embeddings.chunk(2)])
         with torch.no_grad():
-            targets = [self.target[1](features) for features in fixed]
-        return self.compare(predicted, torch.cat(targets[::-1]), alone=alone)
+            projected = [self.target[1](features) for features in targets]
+        return self.compare(predicted, torch.cat(projected[::-1]), alone=alone)
 
     def encode(self, views: Tensor) -> Tensor:
         """The online backbone's pooled features of each view."""
         return torch.stack([pooled(self.backbone(view)) for view in views])
 
-    def fixed(self, views: Tensor) -> Tensor:
+    def targets(self, views: Tensor) -> Tensor:
         """The target backbone's pooled features of each view."""
         with torch.no_grad():
             return torch.stack([pooled(self.target[0](view)) for view in views])

@@ -11,7 +11,7 @@ from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
 from trainables.downstream.finetune import DownstreamSettings, finetune
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.external.nnunet.dataset import NAME
 from trainables.external.nnunet.settings import NnUNet
 from trainables.phantom import PhantomSettings

@@ -13,7 +13,7 @@ from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import UNetEncoder
 from trainables.networks.backbones import Backbone
 from trainables.phantom import PhantomSettings

@@ -11,7 +11,7 @@ from trainables.common.errors import DataError
 from trainables.data.records import SPLITS
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
-from trainables.engine.trainer import FitSettings
+from trainables.engine.settings import FitSettings
 from trainables.networks import UNetEncoder
 from trainables.networks.backbones import Backbone
 from trainables.pretext.monitoring.probe import LinearProbe, Probe, at_pixels, pixel_weights, ridge_regression, segment

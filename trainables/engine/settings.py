@@ -1,0 +1,79 @@
+"""Settings and result of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trainables.engine.optim.optimizers import Adam, Optimizer
+from trainables.engine.optim.schedules import Constant, Schedule
+from trainables.engine.precision import Precision
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Length and method of a training run.
+
+    Attributes:
+        epochs: number of epochs, each a pass over the training rows or `steps_per_epoch` batches.
+        batch_size: images in a logical batch, over all workers.
+        optimizer: optimizer and its settings; Adam by default.
+        schedule: learning-rate schedule, evaluated at every step; constant by default.
+        precision: floating-point type of the forward pass; `auto` is bf16 where the device computes it natively, else
+            float32.
+        clip_norm: largest L2 norm of the gradients, which are scaled down to it; None does not clip.
+        evaluate_every: epochs between evaluations; the last epoch is always evaluated.
+        overlap_evaluation: evaluate a copy of the networks in a background thread while the next epoch trains. Metrics
+            stay equal but are reported one epoch later, so that a run that is stopped early has trained one epoch
+            more. Needs the memory of a second network, and a processor or device that is not fully used.
+        steps_per_epoch: batches in an epoch, so that the number of steps does not depend on the number of labels; None
+            is a pass over the training rows.
+        micro_batch: images that each worker processes at a time, from 2 up, by gradient accumulation or gradient
+            caching (`trainables.engine.grad_accumulation`, `trainables.engine.grad_cache`); None processes the
+            worker's part of a logical batch at once.
+        recompute: checkpoint activations: blocks keep only their inputs and are computed again for the gradient. Takes
+            less memory and about a third more time; gradients stay equal.
+
+    Example:
+        >>> settings = FitSettings(epochs=5, batch_size=16, optimizer=Adam(lr=1e-3))
+        >>> settings.precision
+        'auto'
+    """
+
+    epochs: int = 100
+    batch_size: int = 32
+    optimizer: Optimizer = field(default_factory=Adam)
+    schedule: Schedule = field(default_factory=Constant)
+    precision: Precision = "auto"
+    clip_norm: float | None = None
+    evaluate_every: int = 1
+    overlap_evaluation: bool = False
+    steps_per_epoch: int | None = None
+    micro_batch: int | None = None
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        if self.micro_batch is not None and self.micro_batch < 2:
+            raise ValueError(f"micro_batch is {self.micro_batch}, expected a whole number from 2 up")
+        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
+            raise ValueError(f"steps_per_epoch is {self.steps_per_epoch}, expected a whole number from 1 up")
+        if self.overlap_evaluation and self.schedule.follows_metric:
+            name = type(self.schedule).__name__.lower()
+            raise ValueError(
+                f"overlap_evaluation is true, but the {name} schedule needs each evaluation before the next epoch. "
+                "Fix: set overlap_evaluation to false"
+            )
+
+
+@dataclass
+class FitResult:
+    """Result of a training run.
+
+    Attributes:
+        metrics: metrics of the selected epoch by name; those of an evaluation are called `val/...`.
+        epoch: number of the selected epoch, counted from 1: the best by the task's `monitor`, or the last.
+        history: metrics of each epoch, in order.
+    """
+
+    metrics: dict[str, float]
+    epoch: int
+    history: list[dict[str, float]]
