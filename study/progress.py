@@ -1,4 +1,4 @@
-"""What a running study shows: a live panel on a terminal, plain lines elsewhere."""
+"""Progress of a running study: a live panel on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,48 +15,54 @@ from rich.table import Table
 from rich.text import Text
 
 HEARTBEAT = 30.0
-"""Seconds between plain lines that only say how far things are."""
+"""Seconds between plain lines that only report epochs."""
 
-SHOWN = ("test/dice", "val/dice", "val/loss", "loss")
-"""The metrics worth a line, the best first."""
+KEY_METRICS = ("test/dice", "val/dice", "val/loss", "loss")
+"""Metrics of which the first available one is printed."""
 
 
 @dataclass
-class Running:
-    """A job that runs: its name, and how far it is."""
+class RunningJob:
+    """Progress of a running job.
+
+    Attributes:
+        label: name of the job for display.
+        epochs: epochs that the job trains in total.
+        epoch: epochs trained so far.
+        metrics: metrics of the last epoch by name.
+    """
 
     label: str
     epochs: int
-    started: float
     epoch: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class Progress:
-    """Shows how far a study is; a context manager around its run.
+    """Progress display of a study; a context manager around its run.
 
     Attributes:
-        console: where it is shown; standard error, so that output can be piped.
-        clock: monotonic seconds.
-        running: jobs by id.
-        done: jobs that have ended, of all launches.
-        total: jobs planned.
+        console: console to print to; standard error, so that a command's output can be piped.
+        clock: monotonic clock in seconds.
+        running: running jobs by id.
+        done: number of jobs that have ended, in all launches.
+        total: number of jobs planned.
     """
 
     console: Console
     clock: Callable[[], float] = time.monotonic
-    running: dict[str, Running] = field(default_factory=dict)
+    running: dict[str, RunningJob] = field(default_factory=dict)
     done: int = 0
     total: int = 0
     _live: Live | None = None
     _phase: tuple[str, int, int] | None = None
-    _began: tuple[float, int] = (0.0, 0)
-    _spoke: float = 0.0
+    _start: tuple[float, int] = (0.0, 0)
+    _last_line: float = 0.0
 
     def __enter__(self) -> Progress:
-        """Start the panel."""
-        self._began = (self.clock(), 0)
+        """Start the live panel if the console is a terminal."""
+        self._start = (self.clock(), 0)
         if self.console.is_terminal:
             self._live = Live(get_renderable=self._panel, console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
@@ -65,17 +71,17 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the panel down."""
+        """Remove the live panel from the terminal."""
         if self._live is not None:
             self._live.stop()
 
     def plan(self, done: int, total: int) -> None:
-        """How many jobs there are, and how many of them ended before this launch."""
-        self.done, self.total, self._began = done, total, (self.clock(), done)
+        """Set the number of planned jobs, and the number of those that ended before this launch."""
+        self.done, self.total, self._start = done, total, (self.clock(), done)
 
     @contextlib.contextmanager
     def phase(self, label: str) -> Iterator[Callable[[str, int, int], None]]:
-        """A phase before the jobs; gives what is called with (step, steps done, steps in all)."""
+        """Show a phase that precedes the jobs; yield a callback that takes (step, steps done, steps in total)."""
         last = self.clock()
 
         def advance(step: str, done: int, total: int) -> None:
@@ -83,7 +89,7 @@ class Progress:
             self._phase = (f"{label}: {step}", done, total)
             if self._live is None and (done == total or self.clock() - last > HEARTBEAT / 3):
                 last = self.clock()
-                self._say(f"{label}: {step} {done}/{total}")
+                self._print(f"{label}: {step} {done}/{total}")
 
         try:
             yield advance
@@ -91,42 +97,56 @@ class Progress:
             self._phase = None
 
     def message(self, text: str) -> None:
-        """Say something."""
-        self._say(text)
+        """Print a line of text."""
+        self._print(text)
 
     def job_started(self, job_id: str, label: str, epochs: int) -> None:
-        """A job has been given out."""
-        self.running[job_id] = Running(label, epochs, self.clock())
+        """Add a job to the display.
+
+        Args:
+            job_id: the job's id.
+            label: its name for display.
+            epochs: epochs that it trains.
+        """
+        self.running[job_id] = RunningJob(label, epochs)
         if self._live is None:
-            self._say(f"started   {label}")
+            self._print(f"started   {label}")
 
     def job_report(self, job_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        """A job has trained another epoch."""
+        """Update a job after an epoch; print all running jobs if nothing was printed for `HEARTBEAT` seconds."""
         job = self.running.get(job_id)
         if job is not None:
             job.epoch, job.metrics = epoch, metrics
-        if self._live is None and self.clock() - self._spoke > HEARTBEAT:
-            self._say("; ".join(f"{job.label} {job.epoch}/{job.epochs}" for job in self.running.values()))
+        if self._live is None and self.clock() - self._last_line > HEARTBEAT:
+            self._print("; ".join(f"{job.label} {job.epoch}/{job.epochs}" for job in self.running.values()))
 
     def job_finished(
         self, job_id: str, status: str, metrics: Mapping[str, float], seconds: float, reason: str | None
     ) -> None:
-        """A job has ended."""
+        """Remove a job from the display and print its outcome.
+
+        Args:
+            job_id: the job's id.
+            status: completed, stopped or failed.
+            metrics: its final metrics by name.
+            seconds: its run time.
+            reason: cause of a failure or stop, or None.
+        """
         job = self.running.pop(job_id, None)
         self.done += 1
-        self.total = max(self.total, self.done + len(self.running))  # searched settings may ask for more pretrainings
+        self.total = max(self.total, self.done + len(self.running))  # the search may add pretrainings
         why = f": {reason}" if reason else ""
         label = job.label if job else job_id
-        self._say(f"{status:<9} {label}  {key_metric(metrics)}  {seconds:.1f} s  [{self.done}/{self.total}]{why}")
+        self._print(f"{status:<9} {label}  {key_metric(metrics)}  {seconds:.1f} s  [{self.done}/{self.total}]{why}")
 
     def remaining(self) -> float | None:
-        """Seconds until everything is done at the pace so far, or None before the first job has ended."""
-        began, done_before = self._began
+        """Return the estimated seconds until all jobs are done; None before a job of this launch has ended."""
+        start, done_before = self._start
         ended = self.done - done_before
-        return (self.clock() - began) / ended * (self.total - self.done) if ended else None
+        return (self.clock() - start) / ended * (self.total - self.done) if ended else None
 
-    def _say(self, text: str) -> None:
-        self._spoke = self.clock()
+    def _print(self, text: str) -> None:
+        self._last_line = self.clock()
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _panel(self) -> Group:
@@ -144,8 +164,8 @@ class Progress:
 
 
 def key_metric(metrics: Mapping[str, float]) -> str:
-    """The metric that says most, as text."""
-    return next((f"{name} {metrics[name]:.4f}" for name in SHOWN if name in metrics), "")
+    """Return the most informative metric as text; "" without any."""
+    return next((f"{name} {metrics[name]:.4f}" for name in KEY_METRICS if name in metrics), "")
 
 
 def _bar(label: str, done: int, total: int, note: str) -> Table:

@@ -1,4 +1,4 @@
-"""The command line: the one place where study, trainables and analysis meet."""
+"""Command line; the only package that may import study, trainables and analysis."""
 
 from study.cli.main import main
 

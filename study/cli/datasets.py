@@ -1,4 +1,4 @@
-"""`study data`: prepare, check and look at datasets."""
+"""`study data`: checks, prepares and draws datasets."""
 
 from __future__ import annotations
 
@@ -10,21 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from study.cli.app import Data, Exit, Json, Profile, Root, Sets, app, err, out, workspace
-from study.config.datasets import named_dataset
-from study.config.definition import load_study
-from study.planning.plan import datasets_of
+from study.cli.app import DataPaths, Exit, Json, Overrides, Profile, Root, app, err, out, workspace
 from study.progress import Progress
 
 if TYPE_CHECKING:
     from trainables.data.settings import DataSettings
     from trainables.data.store.check import DatasetReport
 
-data = typer.Typer(help="Prepare, check and look at datasets.", no_args_is_help=True)
+data = typer.Typer(rich_markup_mode=None, help="Check, prepare and draw datasets.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
 Target = Annotated[
-    str, typer.Argument(help="A dataset as LAYOUT=PATH, or a study's name or file for all datasets of it.")
+    str, typer.Argument(help="A dataset as LAYOUT=PATH, or a study's name or file for all its datasets.")
 ]
 
 
@@ -32,18 +29,18 @@ Target = Annotated[
 def check(
     target: Target,
     profile: Profile = None,
-    sets: Sets = None,
-    paths: Data = None,
+    sets: Overrides = None,
+    paths: DataPaths = None,
     root: Root = None,
     as_json: Json = False,
 ) -> int:
-    """Read every file of a dataset and list every fault, with what would be left out.
+    """Read every file of a dataset and list every issue, with the data that it excludes.
 
-    The exit code is 2 when a study would refuse the dataset: a damaged file, or more losses than its settings tolerate.
+    The exit code is 2 if a study would refuse the dataset: a damaged file, or more losses than `data.tolerance`.
     """
     from trainables.data.store.check import check as check_dataset
 
-    code, found = Exit.OK, []
+    code, found = Exit.SUCCESS, []
     for settings in _datasets(target, profile, sets, paths):
         with Progress(err) as progress, progress.phase(f"{settings.layout.title}: checking") as advance:
             folder = _folder(settings, root, advance)
@@ -62,12 +59,12 @@ def check(
 def prepare(
     target: Target,
     profile: Profile = None,
-    sets: Sets = None,
-    paths: Data = None,
+    sets: Overrides = None,
+    paths: DataPaths = None,
     root: Root = None,
     as_json: Json = False,
 ) -> None:
-    """Decode a dataset once into the frames that training reads; `study run` does so too, where it is not done."""
+    """Decode a dataset into the frame store that training reads; `study run` does this too if needed."""
     found = []
     for settings, store in _stores(target, profile, sets, paths, root):
         frames = {split: len(store.rows(split)) for split in ("train", "val", "test")}
@@ -101,15 +98,16 @@ def prepare(
 def show(
     target: Target,
     profile: Profile = None,
-    sets: Sets = None,
-    paths: Data = None,
+    sets: Overrides = None,
+    paths: DataPaths = None,
     root: Root = None,
     output: Annotated[
-        Path | None, typer.Option("--out", help="The picture's file (PNG; a PDF comes beside it). [./LAYOUT.png]")
+        Path | None,
+        typer.Option("--out", help="PNG file to write; a PDF gets the same name (default: LAYOUT.png)."),
     ] = None,
-    count: Annotated[int, typer.Option(help="Frames on the sheet, at most.", min=1, max=200)] = 24,
+    count: Annotated[int, typer.Option(help="Largest number of frames on the sheet.", min=1, max=200)] = 24,
 ) -> None:
-    """Draw a contact sheet: frames as training reads them, masks outlined, subjects as keyed hashes."""
+    """Draw a contact sheet of frames as training reads them, with mask outlines and hashed subject names."""
     from analysis.figures.contact_sheet import contact_sheet
     from analysis.figures.style import save
     from trainables.data.layouts import layout_name
@@ -123,7 +121,11 @@ def show(
 
 
 def _datasets(target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None) -> list[Any]:
-    """The datasets that a target means."""
+    """Return the settings of the datasets that a command's target names."""
+    from study.config.datasets import named_dataset
+    from study.config.definition import load_study
+    from study.planning.plan import datasets_of
+
     if "=" in target:
         return [named_dataset(target, sets or [])]
     return datasets_of(load_study(target, profile=profile, sets=sets or [], data=paths or []))
@@ -138,7 +140,7 @@ def _folder(settings: DataSettings, root: Path | None, advance: Callable[[str, i
 def _stores(
     target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None, root: Path | None
 ) -> list[tuple[DataSettings, Any]]:
-    """The datasets of a target, prepared."""
+    """Prepare the datasets of a target; return their settings and frame stores."""
     from trainables.data.store.prepare import prepare as prepare_store
 
     place = workspace(root)
@@ -163,13 +165,13 @@ def _plain(settings: DataSettings, report: DatasetReport) -> dict[str, Any]:
 
 
 def _show(settings: DataSettings, report: DatasetReport) -> None:
-    """Every fault on a line of its own, then how many there are of each kind, then the verdict."""
+    """Print each issue, the number of issues by kind, and whether a study would accept the dataset."""
     from trainables.data.store.integrity import summary
 
     for fault in report.faults:
         out.print(f"{fault.severity}: {fault}", markup=False, highlight=False, soft_wrap=True)
     if report.faults:
-        table = Table("faults", "kind", "left out", box=None, pad_edge=False)
+        table = Table("issues", "kind", "excluded", box=None, pad_edge=False)
         for kind, number in summary(report.faults).items():
             skipped = sorted({fault.skipped for fault in report.faults if fault.kind == kind and fault.skipped})
             table.add_row(str(number), kind, ", ".join(skipped) or "nothing")

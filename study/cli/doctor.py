@@ -26,4 +26,4 @@ def doctor(root: Root = None, as_json: Json = False) -> int:
             colour = colours[finding.verdict]
             table.add_row(f"[{colour}]{finding.verdict}[/]", finding.subject, finding.text.replace("[", r"\["))
         out.print(table)
-    return Exit.INFRASTRUCTURE if any(finding.verdict == "fault" for finding in findings) else Exit.OK
+    return Exit.INFRASTRUCTURE if any(finding.verdict == "fault" for finding in findings) else Exit.SUCCESS

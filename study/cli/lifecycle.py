@@ -1,4 +1,4 @@
-"""`study stop`, `retry` and `extend`: what is done to a study that has begun."""
+"""`study stop`, `retry` and `extend`: commands for a study that has been run before."""
 
 from __future__ import annotations
 
@@ -9,108 +9,122 @@ import signal
 import socket
 import time
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.cli.app import Exit, Root, RunName, app, err, workspace
-from study.cli.run import run_to_its_end
-from study.config.definition import Study
-from study.config.documents import Document
-from study.scheduling.state import StudyState
-from study.storage.events import ConfigurationChosen, JobFinished, JobRetried, events_of_type
-from study.storage.ledger import Ledger
-from study.storage.lock import StudyLocked, driver_lock, holder
-from study.storage.workspace import StudyFolder
-from study.tracking.record import RecordFile
+from study.cli.app import Address, Exit, Root, RunName, app, err, workspace
+from study.cli.run import run_study
 from trainables.common.errors import UserError
 
+if TYPE_CHECKING:
+    from study.config.definition import Study
+    from study.storage.events import JobFinished
+    from study.storage.workspace import StudyFolder
+
 STOP_TIMEOUT = 120.0
-"""Seconds that a driver has to end."""
+"""Seconds to wait for a driver to end."""
 
 
 @app.command()
 def stop(name: RunName, root: Root = None) -> int:
-    """End a running study cleanly, as Ctrl-C does; the same `study run` goes on later."""
+    """Stop a running study cleanly, as Ctrl-C does.
+
+    `study run` continues it later.
+    """
+    from study.storage.lock import StudyLocked, holder
+
     folder = workspace(root).existing_study(name)
     driver = holder(folder.lock)
     if driver is None:
         raise UserError(f"study '{name}' is not running")
     if driver.host != socket.gethostname():
-        raise StudyLocked(f"study '{name}' is run on host {driver.host} (pid {driver.pid}); stop it there")
+        raise StudyLocked(f"study '{name}' runs on host {driver.host} (pid {driver.pid}). Fix: stop it there")
     os.kill(driver.pid, signal.SIGINT)
     until = time.monotonic() + STOP_TIMEOUT
     while holder(folder.lock) is not None:
         if time.monotonic() > until:
-            raise StudyLocked(f"the driver of '{name}' (pid {driver.pid}) has not ended after {STOP_TIMEOUT:g} s")
+            raise StudyLocked(f"the driver of '{name}' (pid {driver.pid}) still runs after {STOP_TIMEOUT:g} s")
         time.sleep(0.2)
-    err.print(f"{name} is stopped; run the same command again to go on", highlight=False)
-    return Exit.OK
+    err.print(f"{name} is stopped. Run the same command again to continue", highlight=False)
+    return Exit.SUCCESS
 
 
 @app.command()
-def retry(
-    name: RunName,
-    failed: Annotated[bool, typer.Option("--failed", help="The jobs that failed: what this command is for.")] = False,
-    root: Root = None,
-) -> int:
-    """Offer failed jobs again to the next `study run`."""
-    if not failed:
-        raise UserError("study retry: say what is to be tried again: --failed")
+def retry(name: RunName, root: Root = None) -> int:
+    """Let the next `study run` repeat the failed jobs.
+
+    A failed trial stays failed if its cell has already chosen its configuration.
+    """
+    from study.scheduling.state import StudyState
+    from study.storage.events import ConfigurationChosen, JobRetried, events_of_type
+    from study.storage.ledger import Ledger
+    from study.storage.lock import driver_lock
+
     folder = workspace(root).existing_study(name)
     with driver_lock(folder.lock), contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
         chosen = {choice.cell for choice in events_of_type(ledger.events, ConfigurationChosen)}
         outcomes = StudyState.replay(ledger.events).outcomes.values()
-        ended = [each for each in outcomes if each.outcome.status == "failed"]
-        over = [each for each in ended if each.kind == "trial" and each.cell in chosen]
-        again = [each for each in ended if each not in over]
-        for each in sorted(again, key=lambda each: each.cell is not None):
-            _forget(folder, each)
-            ledger.append(JobRetried.of(each))
-    left = f"; {len(over)} failed trials stay, as their cells have chosen without them" if over else ""
-    err.print(f"{len(again)} jobs will be run again by the next study run{left}", highlight=False)
-    return Exit.OK
+        failed = [job for job in outcomes if job.outcome.status == "failed"]
+        kept = [job for job in failed if job.kind == "trial" and job.cell in chosen]
+        retried = [job for job in failed if job not in kept]
+        for job in sorted(retried, key=lambda job: job.cell is not None):
+            _reset(folder, job)
+            ledger.append(JobRetried.of(job))
+    note = f"; {len(kept)} failed trials stay failed, as their cells have chosen without them" if kept else ""
+    err.print(f"{len(retried)} jobs will run again at the next study run{note}", highlight=False)
+    return Exit.SUCCESS
 
 
 @app.command()
 def extend(
     name: RunName,
-    replicates: Annotated[int | None, typer.Option(min=1, help="Of each cell, in all.")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Of each cell's search, in all.")] = None,
+    replicates: Annotated[int | None, typer.Option(min=1, help="Total number of replicates of each cell.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Total number of trials of each cell's search.")] = None,
     root: Root = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
+    address: Address = None,
 ) -> int:
-    """Run a study with more replicates or trials than it has.
+    """Run a study with more replicates or trials.
 
-    Everything that has been run stays; a cell whose further trials find a better configuration trains its replicates
-    anew with that one.
+    Finished jobs are kept. If the new trials find a better configuration for a cell, the cell's replicates are trained
+    again with it.
     """
     place = workspace(root)
     folder = place.existing_study(name)
     spec = json.loads(folder.plan.read_text())["spec"]
     if replicates is None and trials is None:
-        raise UserError("study extend: say by what: --replicates or --trials")
+        raise UserError("study extend: no option given. Fix: add --replicates or --trials")
     before = {"replicates": spec["replicates"], "trials": spec["search"]["trials"]}
     for option, asked in (("replicates", replicates), ("trials", trials)):
         if asked is not None and asked <= before[option]:
-            raise UserError(f"--{option}: found {asked}, the study has {before[option]} already, expected more")
+            raise UserError(f"--{option}: not an extension (found {asked}, expected more than {before[option]})")
     if trials is not None and not spec["search"]["space"]:
-        raise UserError(f"--trials: '{name}' searches nothing, so it has no trials")
+        raise UserError(f"--trials: study '{name}' has no search space, so it has no trials")
     changed = {
         "replicates": replicates or spec["replicates"],
         "search": {**spec["search"], "trials": trials or spec["search"]["trials"]},
     }
-    return run_to_its_end(as_begun(spec, **changed), place, address)
+    return run_study(study_from_plan(spec, **changed), place, address)
 
 
-def as_begun(spec: dict[str, Any], **changes: Any) -> Study:
-    """A study as its plan describes it, with some of its top-level settings changed."""
+def study_from_plan(spec: dict[str, Any], **changes: Any) -> Study:
+    """Return the study that a plan describes.
+
+    Args:
+        spec: the resolved study file in `plan.json`.
+        changes: top-level settings that replace the plan's.
+    """
+    from study.config.definition import Study
+    from study.config.documents import Document
+
     factors = {factor["name"]: factor["levels"] for factor in spec["factors"]}
     return Study(Document({**spec, "factors": factors, **changes}, {}))
 
 
-def _forget(folder: StudyFolder, finished: JobFinished) -> None:
-    """Let the job's folder, and what MLflow knows of it, be open again."""
+def _reset(folder: StudyFolder, finished: JobFinished) -> None:
+    """Remove the result and error of a failed job, and mark its MLflow record as not closed."""
+    from study.tracking.record import RecordFile
+
     job = folder.job(finished.job)
     job.result.unlink(missing_ok=True)
     (job.root / "error.txt").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`study`: the command line, and what an error looks like."""
+"""Entry point of `study`: runs a command, and turns its errors into one message and an exit code."""
 
 from __future__ import annotations
 
@@ -9,49 +9,75 @@ from collections.abc import Callable
 
 import typer
 
-from study.cli import commands, datasets, doctor, export  # noqa: F401 - register the commands
+from study.cli import (  # noqa: F401 - each module registers its commands
+    best,
+    compare,
+    datasets,
+    doctor,
+    export,
+    lifecycle,
+    report,
+    run,
+    status,
+    study_files,
+)
 from study.cli.app import Exit, app, err
-from study.execution.cluster import ClusterLost, StorageFull
-from study.storage.lock import StudyLocked
+from study.cli.renamed import renamed_option_message
+from study.errors import InfrastructureError
 from trainables.common.errors import UserError
 
 
 def main() -> None:
-    """Run the command line; bad input ends with one message and code 2."""
+    """Run the command line and exit with the command's code."""
     sys.exit(guarded(lambda: app(standalone_mode=False)))
 
 
 def guarded(command: Callable[[], int | None]) -> int:
-    """The exit code of `command`, with its expected errors told in one message each."""
+    """Run a command and return its exit code; each expected error is printed as one message.
+
+    Raises:
+        Exception: an internal error, which Python prints with its traceback and exit code 1.
+    """
     try:
-        return int(command() or Exit.OK)
+        return int(command() or Exit.SUCCESS)
     except UserError as error:
         return _fail(str(error), Exit.USAGE)
-    except (StudyLocked, ClusterLost, StorageFull) as error:
+    except InfrastructureError as error:
         return _fail(str(error), Exit.INFRASTRUCTURE)
     except typer.Exit as error:
         return error.exit_code
     except KeyboardInterrupt:
-        return _fail("interrupted; run the same command again to go on", Exit.INTERRUPTED)
+        return _fail("interrupted. Run the same command again to continue", Exit.INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+        return Exit.SUCCESS
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        return _fail(f"{error}; make some and run the same command again", Exit.INFRASTRUCTURE)
+        place = f" at {error.filename}" if error.filename else ""
+        return _fail(f"disk full{place}. Fix: free space, then run the same command again", Exit.INFRASTRUCTURE)
     except Exception as error:
-        show = getattr(error, "show", None)  # click's own errors: unknown option, missing argument
-        if show is None:
-            raise
-        show()
-        return Exit.USAGE
+        return _usage_error(error)
+
+
+def _usage_error(error: Exception) -> int:
+    """Print an error of the argument parser; raise any other error again."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    context = getattr(error, "ctx", None)
+    command = context.info_name if context is not None else None
+    message = renamed_option_message(command, getattr(error, "option_name", ""))
+    if message is not None:
+        return _fail(message, Exit.USAGE)
+    show()
+    return Exit.USAGE
 
 
 def _fail(message: str, code: Exit) -> int:
-    err.print(f"[bold red]error:[/] {_plain(message)}", highlight=False, soft_wrap=True)
+    err.print(f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
     return code
 
 
-def _plain(message: str) -> str:
+def _escaped(message: str) -> str:
     return message.replace("[", r"\[")

@@ -1,37 +1,71 @@
-"""Running a study from the command line, and the exit code of how it ended."""
+"""`study run`: runs a study and returns an exit code for the way it ended."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from study.cli.app import Exit, err
-from study.config.definition import Study
-from study.storage.workspace import Workspace
+from study.cli.app import (
+    Address,
+    DataPaths,
+    Exit,
+    Overrides,
+    Profile,
+    Root,
+    RunAs,
+    StudySource,
+    app,
+    err,
+    load,
+    workspace,
+)
+
+if TYPE_CHECKING:
+    from study.config.definition import Study
+    from study.storage.workspace import Workspace
 
 
-def run_to_its_end(study: Study, place: Workspace, address: str | None) -> int:
-    """Run what is missing.
+@app.command()
+def run(
+    source: StudySource,
+    profile: Profile = None,
+    overrides: Overrides = None,
+    data: DataPaths = None,
+    run_as: RunAs = None,
+    root: Root = None,
+    address: Address = None,
+) -> int:
+    """Run every job of a study that has not finished yet.
+
+    After an interruption, run the same command again: it continues from the last checkpoints.
+    """
+    return run_study(load(source, profile, overrides, data, run_as), workspace(root), address)
+
+
+def run_study(study: Study, place: Workspace, address: str | None) -> int:
+    """Run what is missing of a study, print how it ended, and return the exit code.
 
     Args:
         study: the resolved study file.
-        place: where everything is kept.
-        address: of the Ray cluster; None takes $RAY_ADDRESS, or starts one here.
+        place: workspace of the study.
+        address: address of a Ray cluster; None uses $RAY_ADDRESS, or starts Ray on this machine.
     """
     from analysis.figures.job_overlay import draw_job
     from study.execution.launch import run as launch
     from study.progress import Progress
 
     with Progress(err) as progress:
-        ending = launch(study, place, progress, address or os.environ.get("RAY_ADDRESS"), draw_job)
-    if ending.spent is not None:
-        done = sum(ending.statuses.values())
+        result = launch(study, place, progress, address or os.environ.get("RAY_ADDRESS"), draw_job)
+    if result.spent is not None:
+        done = sum(result.statuses.values())
         err.print(
-            f"{ending.spent}; {done} jobs have ended. With a larger budget the same command goes on", soft_wrap=True
+            f"{result.spent}; {done} jobs have ended. Fix: raise the budget, then run the same command again",
+            soft_wrap=True,
         )
         return Exit.BUDGET
-    if not ending.complete:
-        err.print("interrupted; run the same command again to go on")
+    if not result.complete:
+        err.print("interrupted. Run the same command again to continue")
         return Exit.INTERRUPTED
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(ending.statuses.items()))
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
     err.print(f"{study.spec.name} is finished: {counts}. Next: study report {study.spec.name}")
-    return Exit.FAILED_TRIALS if ending.statuses.get("failed") else Exit.OK
+    return Exit.FAILED_JOBS if result.statuses.get("failed") else Exit.SUCCESS

@@ -1,39 +1,44 @@
-"""`study status`: how far a study is, from its plan and ledger."""
+"""`study status`: the progress of a study, from its plan and ledger."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
-from study.planning.jobs import CELL_KINDS, JobStatus
-from study.scheduling.state import StudyState
-from study.storage.ledger import read_ledger
-from study.storage.workspace import StudyFolder
+from study.cli.app import Json, Root, RunName, app, out, workspace
+
+if TYPE_CHECKING:
+    from study.planning.jobs import JobStatus
+    from study.storage.workspace import StudyFolder
 
 STATUSES: tuple[JobStatus, ...] = ("completed", "stopped", "failed")
 
 
-def show_status(folder: StudyFolder, out: Console, *, as_json: bool) -> None:
-    """Print planned and finished jobs by kind, and the reasons of failures."""
-    standing = status_of(folder)
+@app.command()
+def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
+    """Print the progress of a study and the reasons of failures."""
+    progress = status_of(workspace(root).existing_study(name))
     if as_json:
-        out.print_json(json.dumps(standing))
+        out.print_json(json.dumps(progress))
         return
     table = Table("", "planned", *STATUSES, box=None, pad_edge=False)
-    for kind, counts in standing["jobs"].items():
+    for kind, counts in progress["jobs"].items():
         table.add_row(kind, *(str(counts[column]) for column in ("planned", *STATUSES)))
-    out.print(f"{standing['name']}: {standing['state']}")
+    out.print(f"{progress['name']}: {progress['state']}")
     out.print(table)
-    for job, reason in standing["failures"].items():
+    for job, reason in progress["failures"].items():
         out.print(f"failed: {job}: {reason}", markup=False)
 
 
 def status_of(folder: StudyFolder) -> dict[str, Any]:
-    """The numbers behind `show_status`."""
+    """Return a study's progress: its `name`, `state`, number of `jobs` by kind and status, and `failures` by job."""
+    from study.planning.jobs import CELL_KINDS
+    from study.scheduling.state import StudyState
+    from study.storage.ledger import read_ledger
+
     plan = json.loads(folder.plan.read_text())
     finished = StudyState.replay(read_ledger(folder.ledger)).outcomes.values()
     counts = Counter((each.kind, each.outcome.status) for each in finished)

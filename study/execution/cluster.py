@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from study.config.spec import Capacity
+from study.errors import InfrastructureError
 from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
 
@@ -37,11 +38,11 @@ CONNECT = 10.0
 """Seconds that a cluster's head has to answer."""
 
 
-class ClusterLost(Exception):
+class ClusterLost(InfrastructureError):
     """The cluster of a study cannot be reached, or is gone."""
 
 
-class StorageFull(Exception):
+class StorageFull(InfrastructureError):
     """Nothing more can be written."""
 
 

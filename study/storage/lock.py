@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from study.errors import InfrastructureError
 
-class StudyLocked(Exception):
+
+class StudyLocked(InfrastructureError):
     """Another driver runs this study."""
 
 

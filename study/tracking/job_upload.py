@@ -75,7 +75,7 @@ class JobUpload:
             self._runs.set_tag(run_id, "reason", outcome.reason[:LONGEST_TAG])
         if folder.test.exists():
             self._runs.log_file(run_id, folder.test)
-        if outcome.status == "completed" and STAGES[job.stage].publishes_weights:
+        if outcome.status == "completed" and job.kind != "trial" and STAGES[job.stage].publishes_weights:
             self._send_model(job, run_id)
             self._send_picture(job, folder, run_id)
         self._runs.end(run_id, MLFLOW_STATUS[outcome.status])

@@ -1,4 +1,4 @@
-"""What a user who makes a mistake sees: one message, exit code 2, and nothing trained."""
+"""Tests of mistakes in the input: one message, exit code 2, and nothing trained."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ CONFIG = {"data": "f00", "seed": 3, "pretext": {"method": {"name": "simclr"}}}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A workspace in which two methods have pretrained a ResNet-50 on one channel."""
+    """Return a workspace in which two methods have pretrained a ResNet-50 on one channel."""
     root = tmp_path_factory.mktemp("ws")
     place = Workspace(root)
     folder = place.study("mine")
@@ -46,7 +46,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 def test_torchvision_loads_it_and_answers_to_grey_alike(capsys, trained, tmp_path):
     file = tmp_path / "out" / "backbone.pt"
     asked = ("mine", "--workspace", str(trained), "--pretext", "simclr")
-    code, out, _ = run(capsys, *asked, "--out", str(file), "--colour")
+    code, out, _ = run(capsys, *asked, "--out", str(file), "--rgb")
     assert code == 0
     assert out.split() == [str(file), str(file.with_suffix(".md"))]
     weights = torch.load(file, weights_only=True)
@@ -70,7 +70,7 @@ def test_torchvision_loads_it_and_answers_to_grey_alike(capsys, trained, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("mine",), "several pretrainings; say which with --pretext"),
+        (("mine",), "several pretrainings. Fix: name one with --pretext"),
         (("mine", "--pretext", "moco"), "no pretraining 'moco'"),
         (("other",), "no study 'other'"),
     ],

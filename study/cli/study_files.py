@@ -1,0 +1,71 @@
+"""`study list`, `validate` and `plan`: commands that read study files and train nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from study.cli.app import DataPaths, Json, Overrides, Profile, Root, RunAs, StudySource, app, load, out, workspace
+
+
+@app.command("list")
+def list_studies(as_json: Json = False) -> None:
+    """List the available studies.
+
+    These are the studies that ship with this package and those in the current folder.
+    """
+    from study.config.catalog import available
+
+    studies = available()
+    if as_json:
+        out.print_json(json.dumps([{"name": name, "title": title} for name, title in studies]))
+        return
+    table = Table("study", "question", box=None, pad_edge=False)
+    for name, title in studies:
+        table.add_row(name, title)
+    out.print(table)
+
+
+@app.command()
+def validate(
+    source: StudySource,
+    profile: Profile = None,
+    overrides: Overrides = None,
+    data: DataPaths = None,
+    run_as: RunAs = None,
+    as_json: Json = False,
+) -> None:
+    """Check every key, value and cell of a study file.
+
+    All mistakes are reported at once, each with its place in the file.
+    """
+    study = load(source, profile, overrides, data, run_as)
+    if as_json:
+        out.print_json(json.dumps({"name": study.spec.name, "cells": [cell.key for cell in study.cells()]}))
+        return
+    out.print(f"{study.spec.name}: valid, {len(study.cells())} cells")
+
+
+@app.command()
+def plan(
+    source: StudySource,
+    profile: Profile = None,
+    overrides: Overrides = None,
+    data: DataPaths = None,
+    run_as: RunAs = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure again how fast this machine trains.")] = False,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Print the cells, jobs and estimated hours of a study.
+
+    Nothing is run, except for a few training steps to measure this machine.
+    """
+    from study.cli.plan import show_plan
+    from study.planning.calibration import Calibration
+
+    rates = Calibration(workspace(root).calibration, remeasure=measure)
+    show_plan(load(source, profile, overrides, data, run_as), rates, out, as_json=as_json)

@@ -1,0 +1,156 @@
+"""Tests of commands that need neither Ray nor data, and of the command line's errors."""
+
+import errno
+import json
+import subprocess
+import sys
+from unittest.mock import create_autospec
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from study.cli import run as run_module
+from study.cli.app import EXIT_CODES, Exit, app
+from study.cli.main import guarded
+from study.cli.renamed import RENAMED_OPTIONS
+from study.errors import InfrastructureError
+from study.execution import launch
+from study.execution.cluster import ClusterLost, StorageFull
+from study.execution.launch import StudyResult
+from study.storage.lock import StudyLocked
+from trainables.common.errors import UserError
+
+RUNNER = CliRunner()
+
+
+def invoke(*arguments: str):
+    return RUNNER.invoke(app, list(arguments))
+
+
+def groups(command, path=()):
+    """Yield the path of every command below a command."""
+    yield path
+    for name, below in getattr(command, "commands", {}).items():
+        yield from groups(below, (*path, name))
+
+
+PATHS = list(groups(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_each_command_and_option_has_a_help_text(path):
+    command = typer.main.get_command(app)
+    for name in path:
+        command = command.commands[name]
+    assert command.help
+    assert [option.name for option in command.params if not getattr(option, "help", None)] == []
+    assert invoke(*path, "--help").exit_code == 0
+
+
+def test_the_help_documents_all_exit_codes():
+    text = " ".join(invoke("--help").output.split())
+    assert set(EXIT_CODES) == set(Exit)
+    assert all(f"{code.value} {meaning}" in text for code, meaning in EXIT_CODES.items())
+
+
+def test_the_help_imports_no_framework():
+    program = (
+        "import sys; from typer.testing import CliRunner; from study.cli.app import app; import study.cli.main; "
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
+        "print({'torch', 'ray', 'mlflow', 'optuna', 'pandas', 'pydantic'} & sys.modules.keys())"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
+
+
+def test_the_version_is_printed():
+    assert invoke("--version").output.startswith("pretext-study 0.")
+
+
+def test_studies_are_listed_as_a_table_and_as_json():
+    assert invoke("list").output.split()[:2] == ["study", "question"]
+    assert "quickstart" in {row["name"] for row in json.loads(invoke("list", "--json").output)}
+
+
+def test_a_valid_study_file_has_its_cells_counted():
+    assert "quickstart: valid, " in invoke("validate", "quickstart").output
+    found = json.loads(invoke("validate", "quickstart", "--json").output)
+    assert found["name"] == "quickstart"
+    assert found["cells"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("retry", "x", "--failed"), "--failed"),
+        (("best", "x", "--front"), "--front"),
+        (("export", "backbone", "x", "--colour"), "--colour"),
+    ],
+)
+def test_an_option_that_was_renamed_is_an_error_with_the_new_form(arguments, option, capsys):
+    assert guarded(lambda: app(list(arguments), standalone_mode=False)) == Exit.USAGE
+    error = capsys.readouterr().err
+    (fix,) = (fix for (_, old), fix in RENAMED_OPTIONS.items() if old == option)
+    assert f"{option} no longer exists. Fix: {fix}" in error
+
+
+def test_no_renamed_option_is_in_use():
+    used = set()
+    for path in PATHS:
+        command = typer.main.get_command(app)
+        for name in path:
+            command = command.commands[name]
+        used |= {(command.name, option) for each in command.params for option in each.opts}
+    assert not used & RENAMED_OPTIONS.keys()
+    assert {name for name, _ in RENAMED_OPTIONS} <= {path[-1] for path in PATHS if path}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (UserError("bad [key]"), Exit.USAGE, "error: bad [key]"),
+        (StudyLocked("locked"), Exit.INFRASTRUCTURE, "error: locked"),
+        (ClusterLost("lost"), Exit.INFRASTRUCTURE, "error: lost"),
+        (StorageFull("full"), Exit.INFRASTRUCTURE, "error: full"),
+        (InfrastructureError("broken"), Exit.INFRASTRUCTURE, "error: broken"),
+        (KeyboardInterrupt(), Exit.INTERRUPTED, "to continue"),
+        (
+            OSError(errno.ENOSPC, "No space left", "/runs/x"),
+            Exit.INFRASTRUCTURE,
+            "disk full at /runs/x. Fix: ",
+        ),
+        (typer.Exit(7), 7, ""),
+    ],
+)
+def test_the_exit_code_and_message_of_each_error(error, code, text, capsys):
+    def fail():
+        raise error
+
+    assert guarded(fail) == code
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), OSError(errno.EIO, "broken disk")])
+def test_an_internal_error_keeps_its_traceback(error):
+    def fail():
+        raise error
+
+    with pytest.raises(type(error)):
+        guarded(fail)
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "text"),
+    [
+        (StudyResult(True, {"completed": 3}), Exit.SUCCESS, "is finished: 3 completed"),
+        (StudyResult(True, {"completed": 3, "failed": 1}), Exit.FAILED_JOBS, "3 completed, 1 failed"),
+        (StudyResult(False, {"completed": 3}), Exit.INTERRUPTED, "interrupted"),
+        (StudyResult(False, {"completed": 3}, "hours spent"), Exit.BUDGET, "hours spent; 3 jobs have ended"),
+    ],
+)
+def test_the_exit_code_of_a_run(monkeypatch, tmp_path, capsys, result, code, text):
+    monkeypatch.setattr(launch, "run", create_autospec(launch.run, return_value=result))
+    study = run_module.load("quickstart", None, None, None, None)
+    assert run_module.run_study(study, run_module.workspace(tmp_path), None) == code
+    assert text in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,121 @@
+"""Tests of the progress display, with a console in memory and a clock that tests set."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from study.progress import HEARTBEAT, Progress, key_metric
+
+
+class Clock:
+    """A clock that only moves when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def text():
+    return io.StringIO()
+
+
+@pytest.fixture
+def progress(clock, text):
+    with Progress(Console(file=text, width=80), clock) as made:
+        yield made
+
+
+def test_without_a_terminal_a_job_has_a_line_at_its_start_and_end(progress, text):
+    progress.plan(0, 2)
+    progress.job_started("a", "simclr · trial 0", 3)
+    progress.job_finished("a", "completed", {"val/dice": 0.51234, "loss": 2.0}, 7.04, None)
+    progress.job_started("b", "simclr · trial 1", 3)
+    progress.job_finished("b", "failed", {}, 1.0, "[out of memory]")
+    assert text.getvalue().splitlines() == [
+        "started   simclr · trial 0",
+        "completed simclr · trial 0  val/dice 0.5123  7.0 s  [1/2]",
+        "started   simclr · trial 1",
+        "failed    simclr · trial 1    1.0 s  [2/2]: [out of memory]",
+    ]
+
+
+def test_epochs_are_printed_once_a_heartbeat(progress, clock, text):
+    progress.job_started("a", "A", 9)
+    progress.job_started("b", "B", 9)
+    before = len(text.getvalue().splitlines())
+    progress.job_report("a", 1, {})
+    assert len(text.getvalue().splitlines()) == before
+    clock.now += HEARTBEAT + 1
+    progress.job_report("b", 2, {})
+    progress.job_report("a", 3, {})
+    assert text.getvalue().splitlines()[before:] == ["A 1/9; B 2/9"]
+
+
+def test_a_report_of_an_unknown_job_is_ignored(progress):
+    progress.job_report("unknown", 1, {})
+    assert progress.running == {}
+
+
+def test_the_remaining_time_follows_the_pace_of_this_launch(progress, clock):
+    progress.plan(4, 10)
+    assert progress.remaining() is None
+    progress.job_started("a", "A", 1)
+    clock.now += 20
+    progress.job_finished("a", "completed", {}, 20.0, None)
+    assert progress.remaining() == 20 * 5
+    clock.now += 20
+    progress.job_finished("b", "completed", {}, 20.0, None)
+    assert progress.remaining() == 20 * 4
+
+
+def test_jobs_beyond_the_plan_raise_the_total(progress):
+    progress.plan(0, 1)
+    for job in "abc":
+        progress.job_started(job, job, 1)
+    progress.job_finished("a", "completed", {}, 1.0, None)
+    assert (progress.done, progress.total) == (1, 3)
+
+
+def test_a_phase_prints_its_steps_at_intervals_and_at_its_end(progress, clock, text):
+    with progress.phase("CAMUS") as advance:
+        advance("decoding", 1, 3)
+        clock.now += HEARTBEAT
+        advance("decoding", 2, 3)
+        advance("decoding", 3, 3)
+    assert text.getvalue().splitlines() == ["CAMUS: decoding 2/3", "CAMUS: decoding 3/3"]
+
+
+def test_on_a_terminal_a_panel_replaces_the_lines(clock):
+    text = io.StringIO()
+    with Progress(Console(file=text, width=100, force_terminal=True), clock) as progress:
+        progress.plan(0, 2)
+        progress.job_started("a", "simclr", 3)
+        assert "started" not in text.getvalue()
+        progress.job_report("a", 2, {"loss": 0.5})
+        shown = Console(width=100, record=True, file=io.StringIO())
+        shown.print(progress._panel())
+        panel = shown.export_text()
+    assert "0/2" in panel
+    assert "2/3" in panel
+    assert "loss 0.5000" in panel
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({"loss": 1.0, "val/dice": 0.5, "test/dice": 0.25}, "test/dice 0.2500"),
+        ({"loss": 1.0, "val/loss": 0.5}, "val/loss 0.5000"),
+        ({"other": 1.0}, ""),
+    ],
+)
+def test_the_key_metric_is_the_first_that_there_is(metrics, expected):
+    assert key_metric(metrics) == expected
