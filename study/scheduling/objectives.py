@@ -17,7 +17,7 @@ def objective_values(outcome: Outcome, objectives: Sequence[str], gpus: float) -
     """Return a completed trial's value of each objective.
 
     Args:
-        outcome: How the trial ended.
+        outcome: Status, metrics and duration of the trial.
         objectives: Names of metrics, or "seconds" or "gpu_hours" for the cost of the trial.
         gpus: GPUs that the trial held, which may be a fraction.
 

@@ -1,4 +1,4 @@
-"""The agenda driven by hand: what it gives out, and that replaying its ledger gives the same again."""
+"""The scheduler on a real study file, with jobs that end at once."""
 
 import random
 from collections import Counter
@@ -27,7 +27,7 @@ def quality(job: Job, epoch: int) -> float:
 
 
 class Bench:
-    """An agenda with its ledger in a folder, and a set of artifacts that 'exist'."""
+    """A scheduler with its ledger in a folder, and a set of artifacts that 'exist'."""
 
     def __init__(self, folder: Path, *sets: str) -> None:
         self.study: Study = load_study(str(TINY), sets=sets)
