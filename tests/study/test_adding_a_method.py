@@ -21,7 +21,7 @@ from trainables.engine.task import Task
 from trainables.networks import UNet, UNetEncoder
 from trainables.networks.backbones import Backbone
 from trainables.pretext import METHODS
-from trainables.pretext.method import BackboneMethod, mean_over
+from trainables.pretext.method import BackboneMethod, average_metrics
 from trainables.pretext.pretrain import pretrain
 
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -50,7 +50,7 @@ class ShrinkTask(Task):
         return {"loss": self.backbone(batch.images.float() / 255).abs().pow(self.settings.power).mean()}
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        return mean_over([self.training_step(batch) for batch in batches])
+        return average_metrics([self.training_step(batch) for batch in batches])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Barlow Twins (Zbontar et al. 2021): the two views' dimensions correlate one to one."""
+"""Barlow Twins (Zbontar et al. 2021): cross-correlation of the two views' dimensions towards the identity."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trainables.augment.policy import Policy
 from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import BackboneMethod
-from trainables.pretext.monitoring.embedding import EmbeddingTask, widened
+from trainables.pretext.parts.embedding_task import EmbeddingTask, at_least_float32
 from trainables.pretext.parts.gather import gather
 from trainables.pretext.parts.projection import mlp
 
 
 @dataclass(frozen=True)
 class BarlowTwins(BackboneMethod):
-    """Barlow Twins.
+    """Settings of Barlow Twins.
 
     Attributes:
         redundancy: weight lambda of the correlations between different dimensions, from 0 up; 0.005 in the paper.
@@ -37,14 +37,14 @@ class BarlowTwins(BackboneMethod):
             )
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> BarlowTask:
-        """The task."""
+        """Return the task that trains `backbone`."""
         width = self.projection
         projector = mlp(backbone.feature_channels, width, width, output_norm=False, hidden_layers=2)
         return BarlowTask(backbone, projector, augment, store, self.redundancy)
 
 
 class BarlowTask(EmbeddingTask):
-    """Trains a backbone and a projector until the views' cross-correlation is the identity."""
+    """Training of a backbone and a projector towards an identity cross-correlation of the views."""
 
     def __init__(
         self, backbone: Backbone, projector: nn.Module, augment: Policy, store: FrameStore, redundancy: float
@@ -52,26 +52,26 @@ class BarlowTask(EmbeddingTask):
         super().__init__(backbone, projector, augment, store)
         self.redundancy = redundancy
 
-    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
-        """The loss."""
-        return {"loss": barlow_loss(one, two, self.redundancy, alone=alone)}
+    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, local_only: bool = False) -> dict[str, Tensor]:
+        """Return the Barlow Twins loss."""
+        return {"loss": barlow_loss(one, two, self.redundancy, local_only=local_only)}
 
 
-def barlow_loss(one: Tensor, two: Tensor, redundancy: float, *, alone: bool = False) -> Tensor:
-    """Squared distance of the cross-correlation from the identity (Zbontar et al. 2021, equations 1 and 2).
+def barlow_loss(one: Tensor, two: Tensor, redundancy: float, *, local_only: bool = False) -> Tensor:
+    """Return the squared distance of the cross-correlation from the identity (Zbontar et al. 2021, equations 1 and 2).
 
-    The correlation is over the whole logical batch. As in the authors' program 1e-5 is added to the variances, so that
-    a dimension that does not vary correlates with none: without it the rounding of its mean would be blown up.
+    The correlation is over the whole logical batch. As in the authors' code 1e-5 is added to the variances, so that a
+    constant dimension has zero correlation instead of amplified rounding errors.
 
     Args:
         one: embeddings `(B, D)` of this worker's first views.
-        two: of its second views.
-        redundancy: lambda.
-        alone: use this worker's views only.
+        two: embeddings `(B, D)` of its second views.
+        redundancy: weight lambda of the off-diagonal terms.
+        local_only: True for this worker's views only; False for those of all workers.
     """
     with torch.autocast(one.device.type, enabled=False):
-        wide = widened(one, two)
-        views = wide if alone else [gather(view) for view in wide]
+        wide = at_least_float32(one, two)
+        views = wide if local_only else [gather(view) for view in wide]
         scaled = [F.batch_norm(view, None, None, training=True) for view in views]
         correlation = scaled[0].T @ scaled[1] / len(scaled[0])
         diagonal = correlation.diagonal()

@@ -1,4 +1,4 @@
-"""BYOL (Grill et al. 2020): predict a slowly moving copy of oneself from another view."""
+"""BYOL (Grill et al. 2020): prediction of an EMA target network's projection of the other view."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from trainables.augment.policy import Policy
 from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import BackboneMethod
-from trainables.pretext.parts.ema import MomentumTask
+from trainables.pretext.parts.ema import EMATargetTask
 from trainables.pretext.parts.projection import mlp
 
 
 @dataclass(frozen=True)
 class BYOL(BackboneMethod):
-    """BYOL.
+    """Settings of BYOL.
 
     Attributes:
-        momentum: of the target at the start, in [0, 1]; it rises to 1 by a cosine. 0.996 in the paper for 1000 epochs,
-            0.99 for 300.
+        momentum: initial momentum of the EMA target network, in [0, 1]; it rises to 1 by a cosine. 0.996 in the paper
+            for 1000 epochs, 0.99 for 300.
         hidden: width of the hidden layers of projector and predictor; 4096 in the paper.
-        projection: dimensions of the embeddings, from 2 up; 256 in the paper.
+        projection: embedding dimensions, from 2 up; 256 in the paper.
     """
 
     momentum: float = 0.996
@@ -38,29 +38,29 @@ class BYOL(BackboneMethod):
             raise ValueError(f"hidden {self.hidden}, projection {self.projection}: expected at least 1 and at least 2")
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> BYOLTask:
-        """The task."""
+        """Return the task that trains `backbone`."""
         projector = mlp(backbone.feature_channels, self.hidden, self.projection, output_norm=False)
         predictor = mlp(self.projection, self.hidden, self.projection, output_norm=False)
         return BYOLTask(backbone, projector, predictor, self.momentum, augment, store)
 
 
-class BYOLTask(MomentumTask):
-    """Predicts the target's projection of the other view."""
+class BYOLTask(EMATargetTask):
+    """Prediction of the EMA target network's projection of the other view."""
 
-    def compare(self, predicted: Tensor, targets: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
-        """The symmetric loss; it is a mean over images, so other workers' views do not enter."""
+    def compare(self, predicted: Tensor, targets: Tensor, *, local_only: bool = False) -> dict[str, Tensor]:
+        """Return the symmetric loss, a mean over images that needs no other worker's views."""
         return {"loss": byol_loss(predicted, targets)}
 
 
 def byol_loss(predicted: Tensor, targets: Tensor) -> Tensor:
-    """Twice the mean of 2 - 2 cos(prediction, target) over the rows (Grill et al. 2020, equations 2 and 3).
+    """Return twice the mean of 2 - 2 cos(prediction, target) over the rows (Grill et al. 2020, equations 2 and 3).
 
     With the rows of both views this is the paper's symmetric loss: the sum of the two views' losses, averaged over
     images.
 
     Args:
-        predicted: `(2 B, D)`, of both views.
-        targets: likewise, each row's target from the other view; no gradient flows into it.
+        predicted: predictions `(2 B, D)` of both views.
+        targets: target projections `(2 B, D)`, each row from the other view; no gradient flows into them.
     """
     with torch.autocast(predicted.device.type, enabled=False):
         wide = predicted.dtype if predicted.dtype == torch.float64 else torch.float32

@@ -1,4 +1,4 @@
-"""Local contrast within images (Chaitanya et al. 2020; Umapathy et al. 2022, section II.C): the decoder's stage."""
+"""Local contrastive pretraining of the decoder (Chaitanya et al. 2020; Umapathy et al. 2022, section II.C)."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from trainables.data.store.frames import FrameStore
 from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
-from trainables.pretext.method import NetworkMethod, mean_over
-from trainables.pretext.monitoring.collapse import indicators
-from trainables.pretext.monitoring.embedding import widened
+from trainables.pretext.method import NetworkMethod, average_metrics
+from trainables.pretext.monitoring.embedding_metrics import embedding_metrics
+from trainables.pretext.parts.embedding_task import at_least_float32
 
 
 @dataclass(frozen=True)
 class LocalContrastive(NetworkMethod):
-    """Contrast of matching regions of two views against other regions of the same image.
+    """Settings of the contrast of matching regions of two views with other regions of the image.
 
-    The encoder stays as the earlier stage left it, its batch-norm statistics too; the decoder is trained.
+    The encoder is frozen, with its batch-norm statistics; the decoder is trained.
 
     Attributes:
-        temperature: of the softmax, above 0; 0.1 in both papers.
-        regions: drawn in each image, from 2 up.
+        temperature: softmax temperature, above 0; 0.1 in both papers.
+        regions: number of regions sampled per image, from 2 up.
         region: side of a region in pixels of the decoder's output, from 1 up, over which features are averaged; 3 in
-            Chaitanya et al. Regions that overlap do not repel each other, so take 1 where that output is coarse.
-        projection: dimensions of the regions' embeddings, from 2 up.
+            Chaitanya et al. Overlapping regions are not negatives of each other, so use 1 for a coarse output.
+        projection: embedding dimensions of a region, from 2 up.
     """
 
     continues: ClassVar[bool] = True
@@ -49,12 +49,12 @@ class LocalContrastive(NetworkMethod):
             raise ValueError(f"{text}, projection {self.projection}: expected above 0, at least 2, 1 and 2")
 
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> LocalTask:
-        """The task."""
+        """Return the task that trains `decoder` on a frozen backbone."""
         return LocalTask(self, backbone, decoder, augment, store)
 
 
 class LocalTask(Task):
-    """Trains a decoder and a pixelwise projection head on a frozen backbone."""
+    """Training of a decoder and a pixelwise projection head on a frozen backbone."""
 
     division = "images"
 
@@ -63,7 +63,7 @@ class LocalTask(Task):
     ) -> None:
         super().__init__()
         if augment.elastic is not None:
-            text = "local_contrastive follows regions through crops, flips and turns only"
+            text = "local_contrastive supports affine operations only (found elastic). Fix: set it to null"
             raise UserError(f"pretext.augment.elastic: {text}")
         self.settings, self.augment = settings, augment
         self.normalise, self.backbone, self.decoder = Normalise(store.mean, store.std), backbone, decoder
@@ -72,101 +72,105 @@ class LocalTask(Task):
         self.head = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, settings.projection, 1))
 
     def train(self, mode: bool = True) -> LocalTask:
-        """As every module, but the backbone's batch norm keeps its statistics."""
+        """Set training mode, except for the backbone, whose batch-norm statistics stay fixed."""
         super().train(mode)
         self.backbone.eval()
         return self
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss of the matching regions."""
+        """Return the loss of the matching regions."""
         return self._compare(*self._embed(batch))
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The same on frames that are not trained on, and the signs of collapse over the regions of all images."""
+        """Return mean losses and embedding metrics of the regions over evaluation batches."""
         found = []
         for batch in batches:
-            one, two, there, near = self._embed(batch)
-            found.append({**self._compare(one, two, there, near), **indicators(one.flatten(0, 1))})
-        return mean_over(found)
+            one, two, matched, overlaps = self._embed(batch)
+            found.append({**self._compare(one, two, matched, overlaps), **embedding_metrics(one.flatten(0, 1))})
+        return average_metrics(found)
 
     def _embed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Embeddings `(B, N, D)` of regions in both views, which of them both views show, and which overlap."""
+        """Return region embeddings `(B, N, D)` of both views, the mask of shared regions, and overlapping pairs."""
         draws = [batch.draw.fork("view", view) for view in (0, 1)]
         views = torch.cat([self.augment.apply(batch.images, None, draw)[0] for draw in draws])
         with torch.no_grad():
             features = self.backbone.features(self.normalise(views))
         maps = self.head(self.decoder(features)).float()
         size = (batch.images.shape[2], batch.images.shape[3])
-        places, there = matching(self.augment, draws, batch.draw.fork("regions"), self.settings.regions, size)
+        places, matched = corresponding_points(
+            self.augment, draws, batch.draw.fork("regions"), self.settings.regions, size
+        )
         region = self.settings.region
         averaged = F.avg_pool2d(maps, region, 1, region // 2, count_include_pad=False)
         grid = places.flatten(0, 1).unsqueeze(1)
         read = F.grid_sample(averaged, grid, padding_mode="border", align_corners=False)
         one, two = read.squeeze(2).transpose(1, 2).chunk(2)
-        return one, two, there, overlapping(places, 2 * region / maps.shape[-1])
+        return one, two, matched, overlapping_regions(places, 2 * region / maps.shape[-1])
 
-    def _compare(self, one: Tensor, two: Tensor, there: Tensor, near: Tensor) -> dict[str, Tensor]:
-        loss, accuracy = region_contrast(one, two, there, near, self.settings.temperature)
-        return {"loss": loss, "contrastive_accuracy": accuracy, "matching": there.float().mean()}
+    def _compare(self, one: Tensor, two: Tensor, matched: Tensor, overlaps: Tensor) -> dict[str, Tensor]:
+        loss, accuracy = region_contrast(one, two, matched, overlaps, self.settings.temperature)
+        return {"loss": loss, "contrastive_accuracy": accuracy, "matching": matched.float().mean()}
 
 
-def matching(
+def corresponding_points(
     policy: Policy, draws: list[BatchRNG], regions: BatchRNG, count: int, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """Places of the same tissue in two views that a policy makes.
+    """Return corresponding points of two augmented views.
 
     Args:
-        policy: whose geometry moves the images.
-        draws: of the two views.
-        regions: where to look, in the first view.
-        count: places in each image.
-        size: (height, width) of the images that go into the policy.
+        policy: augmentation policy with affine geometry.
+        draws: random numbers of the two views.
+        regions: random numbers of the points in the first view.
+        count: number of points per image.
+        size: height and width of the images before augmentation.
 
     Returns:
-        (x, y) in [-1, 1] in both views, `(2, B, count, 2)`, and which of them lie inside the image and the second view
-        as well, bool `(B, count)`.
+        Coordinates (x, y) in [-1, 1] in both views, `(2, B, count, 2)`, and a mask of the points that lie inside the
+        image and the second view, bool `(B, count)`.
     """
     first = regions.uniform(-0.95, 0.95, count, 2)
     one, two = (policy.maps(draw, size) for draw in draws)
     if one is None or two is None:
         return torch.stack([first, first]), torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
-    with torch.autocast(first.device.type, enabled=False):  # half precision would move a place by parts of a pixel
+    with torch.autocast(first.device.type, enabled=False):  # half precision would shift a point by part of a pixel
         source = first @ one[:, :, :2].transpose(1, 2) + one[:, None, :, 2]
         second = (source - two[:, None, :, 2]) @ torch.linalg.inv(two[:, :, :2]).transpose(1, 2)
     inside = (source.abs() <= 0.98).all(2) & (second.abs() <= 0.98).all(2)
     return torch.stack([first, second]), inside
 
 
-def overlapping(places: Tensor, side: float) -> Tensor:
-    """Which squares about places `(2, B, N, 2)` overlap in either view, bool `(B, N, N)`, each with itself."""
+def overlapping_regions(places: Tensor, side: float) -> Tensor:
+    """Return which squares around points `(2, B, N, 2)` overlap in either view, bool `(B, N, N)`, with itself too."""
     return ((places.unsqueeze(3) - places.unsqueeze(2)).abs().amax(4) < side).any(0)
 
 
-def region_contrast(one: Tensor, two: Tensor, there: Tensor, near: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Each region finds its match among all other regions of both views of its image.
+def region_contrast(
+    one: Tensor, two: Tensor, matched: Tensor, overlaps: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Return the contrast of each region's match with the other regions of both views of its image.
 
     Args:
         one: embeddings of the regions in the first view, `(B, N, D)`.
-        two: of the same regions in the second view.
-        there: which regions both views show, bool `(B, N)`; the others do not take part.
-        near: pairs of regions too close together to repel each other, bool `(B, N, N)`, each with itself.
-        temperature: above 0.
+        two: embeddings `(B, N, D)` of the same regions in the second view.
+        matched: regions inside both views, bool `(B, N)`; the others are ignored.
+        overlaps: pairs of overlapping regions, which are not negatives, bool `(B, N, N)`, with itself too.
+        temperature: softmax temperature, above 0.
 
     Returns:
-        The mean over images of the mean over their regions in both views, in float32 or wider, and the share whose
-        match is the most similar; an image that does not show two regions twice adds 0 to both.
+        The mean over images of the mean over their regions in both views, in float32 or wider, and the fraction whose
+        most similar region is their match; an image with fewer than two matched regions adds 0 to both.
     """
     with torch.autocast(one.device.type, enabled=False):
-        one, two = (F.normalize(z, dim=2) for z in widened(one, two))
+        one, two = (F.normalize(z, dim=2) for z in at_least_float32(one, two))
         count = one.shape[1]
         every = torch.cat([one, two], 1)
         similarity = every @ every.transpose(1, 2) / temperature
         match = torch.arange(2 * count, device=one.device).roll(count)
-        barred = near.repeat(1, 2, 2) | ~there.repeat(1, 2)[:, None, :]
+        barred = overlaps.repeat(1, 2, 2) | ~matched.repeat(1, 2)[:, None, :]
         barred = barred.scatter(2, match.expand(len(one), -1)[..., None], value=False)
         logits = similarity.masked_fill(barred, float("-inf"))
-        taking = there.repeat(1, 2) & ((~barred).sum(2) > 1)
-        # The mean image by image makes the mean of equal shares of a batch that of the batch.
+        taking = matched.repeat(1, 2) & ((~barred).sum(2) > 1)
+        # Averaging per image first makes the mean of equal parts of a batch the mean of the batch.
         share = taking.to(one.dtype) / taking.sum(1, keepdim=True).clamp_min(1) / len(one)
         lost = F.cross_entropy(logits.flatten(0, 1), match.repeat(len(one)), reduction="none").view(taking.shape)
         hit = logits.detach().argmax(2) == match

@@ -1,7 +1,7 @@
-"""Masked image modelling for convolutional networks, in the manner of SparK (Tian et al. 2023).
+"""Masked image modelling for convolutional networks, after SparK (Tian et al. 2023).
 
-A convolution smears what it sees into the masked patches; so after each of the encoder's levels the features there are
-set to zero again, as if the convolutions were sparse. The decoder fills the gaps.
+A dense convolution leaks visible pixels into masked patches. Therefore the features of masked patches are set to zero
+after each level of the encoder, as a sparse convolution would. The decoder fills the gaps.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
-from trainables.pretext.method import NetworkMethod, mean_over
+from trainables.pretext.method import NetworkMethod, average_metrics
 
 
 @dataclass(frozen=True)
 class MaskedModelling(NetworkMethod):
-    """Masked image modelling.
+    """Settings of masked image modelling.
 
     Attributes:
-        mask_ratio: of the patches that are masked, in (0, 1); 0.6 in SparK.
-        patch: side of the square patches in pixels, from 2 up, and smaller than the image's side; best a divisor of
-            that, and no smaller than the stride of the backbone's deepest features.
+        mask_ratio: fraction of masked patches, in (0, 1); 0.6 in SparK.
+        patch: side of the square patches in pixels, from 2 up and smaller than the image's side; preferably a divisor
+            of that, and at least the stride of the backbone's deepest features.
     """
 
     mask_ratio: float = 0.6
@@ -45,10 +45,10 @@ class MaskedModelling(NetworkMethod):
             )
 
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> MaskedTask:
-        """The task.
+        """Return the task that trains backbone and decoder.
 
         Raises:
-            UserError: an image is a single patch.
+            UserError: the patch is as large as the image.
         """
         if self.patch >= store.image_size:
             raise UserError(f"patch is {self.patch}, expected less than the images' side of {store.image_size} pixels")
@@ -56,7 +56,7 @@ class MaskedModelling(NetworkMethod):
 
 
 class MaskedTask(Task):
-    """Trains backbone, decoder and a head that gives the masked patches back, each normalised by itself."""
+    """Training of backbone, decoder and a head that reconstructs masked patches, each normalized by itself."""
 
     division = "images"
 
@@ -69,18 +69,18 @@ class MaskedTask(Task):
         self.network = SegmentationNetwork(backbone, decoder, store.channels)
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The mean squared error over the masked patches."""
+        """Return the mean squared error over the masked patches."""
         return {"loss": self._loss(self.augment.apply(batch.images, None, batch.draw)[0], batch.draw)}
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The same on frames that are not trained on, without augmentation."""
-        return mean_over([{"loss": self._loss(batch.images.float() / 255, batch.draw)} for batch in batches])
+        """Return the mean loss over evaluation batches, without augmentation."""
+        return average_metrics([{"loss": self._loss(batch.images.float() / 255, batch.draw)} for batch in batches])
 
     def _loss(self, images: Tensor, draw: BatchRNG) -> Tensor:
         images = self.normalise(images)
         masked = patch_mask(images, self.settings, draw.fork("patches"))
         visible = ~pixel_mask(masked, self.settings.patch, images.shape[-2:])
-        features = seen_features(self.network.backbone, images, visible)
+        features = visible_features(self.network.backbone, images, visible)
         predicted = self.network.head(self.network.decoder(features))
         if predicted.shape[-2:] != images.shape[-2:]:
             predicted = F.interpolate(predicted, images.shape[-2:], mode="bilinear", align_corners=False)
@@ -88,7 +88,7 @@ class MaskedTask(Task):
 
 
 def patch_mask(images: Tensor, settings: MaskedModelling, draw: BatchRNG) -> Tensor:
-    """Which patches are masked: bool `(B, 1, rows, columns)` of patches, the same number in every image, at least 1."""
+    """Return a random patch mask, bool `(B, 1, rows, columns)`, with equally many masked patches in every image."""
     rows, columns = (-(-side // settings.patch) for side in images.shape[2:])
     count = min(max(1, round(settings.mask_ratio * rows * columns)), rows * columns - 1)
     order = draw.uniform(0, 1, rows * columns).argsort(1)
@@ -97,14 +97,14 @@ def patch_mask(images: Tensor, settings: MaskedModelling, draw: BatchRNG) -> Ten
 
 
 def pixel_mask(masked: Tensor, patch: int, size: torch.Size | tuple[int, ...]) -> Tensor:
-    """A mask of patches `(B, 1, rows, columns)` as one of pixels, `(B, 1, *size)`; the last may be cut off."""
+    """Return a patch mask `(B, 1, rows, columns)` as a pixel mask `(B, 1, *size)`; border patches may be smaller."""
     return masked.repeat_interleave(patch, 2).repeat_interleave(patch, 3)[..., : size[0], : size[1]]
 
 
-def seen_features(backbone: Backbone, images: Tensor, visible: Tensor) -> list[Tensor]:
-    """The backbone's feature maps of the pixels that are `visible` alone, bool `(B, 1, H, W)`.
+def visible_features(backbone: Backbone, images: Tensor, visible: Tensor) -> list[Tensor]:
+    """Return the backbone's feature maps of the `visible` pixels, a mask `(B, 1, H, W)`.
 
-    After every stage the features are zeroed wherever no pixel of their cell is visible.
+    After every stage, features without a visible pixel in their cell are set to zero.
     """
     handles = []
 
@@ -122,21 +122,21 @@ def seen_features(backbone: Backbone, images: Tensor, visible: Tensor) -> list[T
 
 
 def masked_error(predicted: Tensor, images: Tensor, masked: Tensor, patch: int) -> Tensor:
-    """Mean squared error over the masked patches, each patch's target having mean 0 and variance 1 over its pixels.
+    """Return the mean squared error over masked patches, with each patch's target normalized over its pixels.
 
     Args:
-        predicted: `(B, C, H, W)`.
-        images: likewise.
-        masked: of patches, bool `(B, 1, ceil(H / patch), ceil(W / patch))`.
-        patch: side of the patches; what is left at the lower and right border counts as a smaller patch.
+        predicted: reconstructed images `(B, C, H, W)`.
+        images: original images `(B, C, H, W)`.
+        masked: patch mask, bool `(B, 1, ceil(H / patch), ceil(W / patch))`.
+        patch: side of the patches in pixels; patches at the lower and right border may be smaller.
     """
     wide = torch.float64 if predicted.dtype == torch.float64 else torch.float32
     with torch.autocast(images.device.type, enabled=False):
         images, predicted = images.to(wide), predicted.to(wide)
         padding = [(-side) % patch for side in images.shape[2:]]
-        there = F.pad(torch.ones_like(images), (0, padding[1], 0, padding[0]))
+        matched = F.pad(torch.ones_like(images), (0, padding[1], 0, padding[0]))
         padded = F.pad(images, (0, padding[1], 0, padding[0]))
-        share = F.avg_pool2d(there, patch)
+        share = F.avg_pool2d(matched, patch)
         mean = F.avg_pool2d(padded, patch) / share
         variance = F.avg_pool2d(padded.square(), patch) / share - mean.square()
         scale = torch.rsqrt(variance.clamp_min(0) + 1e-6)

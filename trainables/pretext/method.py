@@ -1,4 +1,4 @@
-"""What a pretext method is."""
+"""Base classes of pretext methods."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ class Method:
     """Settings of a pretext method, which builds the task that trains a backbone or a whole network.
 
     Attributes:
-        continues: whether the method trains what an earlier pretext stage left, and cannot begin from random weights.
+        continues: True where the method needs the weights of an earlier pretext stage (`init_from`).
     """
 
     continues: ClassVar[bool] = False
 
     def rows(self, store: FrameStore, rows: np.ndarray) -> np.ndarray:
-        """Those of a split's rows that the method can use.
+        """Return the rows of a split that the method can use.
+
+        Args:
+            store: frame store of the dataset.
+            rows: row numbers `(N,)` of the split.
 
         Raises:
             DataError: the dataset lacks what the method needs.
@@ -38,40 +42,40 @@ class Method:
 
 @dataclass(frozen=True)
 class BackboneMethod(Method, ABC):
-    """A method that trains the backbone alone: any decoder may be put on it afterwards."""
+    """Method that trains the backbone only; any decoder can be added afterwards."""
 
     @abstractmethod
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> Task:
-        """The task.
+        """Return the task that trains the given modules.
 
         Args:
-            backbone: to be trained in place.
-            augment: the study's policy.
-            store: whose train split gives the normalisation.
+            backbone: module that is trained in place.
+            augment: augmentation policy of the study.
+            store: frame store whose training split determines the normalization.
         """
 
 
 @dataclass(frozen=True)
 class NetworkMethod(Method, ABC):
-    """A method that trains backbone and decoder; the head on them is its own."""
+    """Method that trains backbone and decoder, with a head of its own."""
 
     @abstractmethod
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> Task:
-        """The task.
+        """Return the task that trains the given modules.
 
         Args:
-            backbone: to be trained in place.
-            decoder: from the backbone's features to pixel features, `decoder.channels` wide; trained in place.
-            augment: the study's policy.
-            store: whose train split gives the normalisation.
+            backbone: module that is trained in place.
+            decoder: module from backbone features to `decoder.channels` pixel features, trained in place.
+            augment: augmentation policy of the study.
+            store: frame store whose training split determines the normalization.
         """
 
 
 def training_rows(method: Method, store: FrameStore) -> np.ndarray:
-    """Those of the train split's rows that a method can use.
+    """Return the rows of the training split that a method can use.
 
     Raises:
-        DataError: there are none.
+        DataError: the split has no such row.
     """
     usable = method.rows(store, store.rows("train"))
     if not len(usable):
@@ -79,11 +83,11 @@ def training_rows(method: Method, store: FrameStore) -> np.ndarray:
     return usable
 
 
-def pooled(features: Tensor) -> Tensor:
-    """Global average of feature maps `(B, D, h, w)`: the image's representation `(B, D)`."""
+def global_average_pool(features: Tensor) -> Tensor:
+    """Return the global average `(B, D)` of feature maps `(B, D, h, w)`."""
     return features.mean((2, 3))
 
 
-def mean_over(batches: list[dict[str, Tensor]]) -> dict[str, float]:
-    """The mean of each metric over batches."""
+def average_metrics(batches: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Return the mean of each metric over batches."""
     return {name: float(torch.stack([batch[name].float() for batch in batches]).mean()) for name in batches[0]}

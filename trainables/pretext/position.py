@@ -1,4 +1,4 @@
-"""Anatomical position prediction (Bai et al. 2019): find nine places that the heart's view planes define."""
+"""Anatomical position prediction (Bai et al. 2019): nine positions defined by the heart's imaging planes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod
-from trainables.pretext.parts.planes import cut, meeting, normal_of
+from trainables.pretext.parts.planes import intersection_line, intersection_point, normal_of
 
 POSITIONS = 9
 _LEFT, _FRONT, _HEAD = np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([0, 0, 1.0])
@@ -29,7 +29,7 @@ _LEFT, _FRONT, _HEAD = np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([
 
 @dataclass(frozen=True)
 class PositionPrediction(NetworkMethod):
-    """Ten-way segmentation of nine boxes and the background.
+    """Settings of the ten-way segmentation of nine boxes and the background.
 
     On every short-axis image the planes of the four- and the two-chamber view draw two lines that meet in the left
     ventricle; on a four-chamber image the middle short-axis plane and the two-chamber plane do. Box 1 lies where the
@@ -47,9 +47,9 @@ class PositionPrediction(NetworkMethod):
     directions of two lines may be equally far to the left. The sides of a box are along the image's rows and columns.
 
     Attributes:
-        image: "short_axis" or "long_axis" images.
+        image: images to train on, "short_axis" or "long_axis".
         box_mm: side of the boxes, rounded to whole pixels of the store; 11 pixels of 1.82 mm in the paper.
-        distance_mm: between neighbouring boxes' centres; 30 pixels of 1.82 mm in the paper.
+        distance_mm: distance between neighbouring boxes' centres; 30 pixels of 1.82 mm in the paper.
     """
 
     image: Literal["short_axis", "long_axis"] = "short_axis"
@@ -61,10 +61,10 @@ class PositionPrediction(NetworkMethod):
             raise ValueError(f"box_mm {self.box_mm}, distance_mm {self.distance_mm}: expected 0 < box_mm < distance_mm")
 
     def rows(self, store: FrameStore, rows: np.ndarray) -> np.ndarray:
-        """Frames on which the nine places are known.
+        """Return the frames on which the nine positions are known.
 
         Raises:
-            DataError: no subject has the views that this needs, with their geometry.
+            DataError: no subject has the required views with their geometry.
         """
         known = ~np.isnan(positions(store, self)[:, 0, 0])
         if not known.any():
@@ -75,16 +75,16 @@ class PositionPrediction(NetworkMethod):
 
     @property
     def planes(self) -> tuple[str, tuple[str, str]]:
-        """The view whose images are used, and those whose planes cut them: from right to left, and upwards."""
+        """View whose images are used, and the views whose planes intersect them (left-right, then upwards)."""
         return ("SA", ("4CH", "2CH")) if self.image == "short_axis" else ("4CH", ("SA", "2CH"))
 
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> PositionTask:
-        """The task."""
+        """Return the task that trains backbone and decoder."""
         return PositionTask(self, backbone, decoder, augment, store)
 
 
 class PositionTask(Task):
-    """Trains backbone, decoder and a head of ten classes by cross-entropy."""
+    """Training of backbone, decoder and a head of ten classes by cross-entropy."""
 
     division = "images"
 
@@ -99,13 +99,13 @@ class PositionTask(Task):
         self._spacing = torch.from_numpy(np.array(store.index["spacing"]))
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy on the augmented batch, its boxes moved along."""
+        """Return the cross-entropy on the augmented batch with transformed boxes."""
         images, boxes = self.augment.apply(batch.images, self.boxes(batch), batch.draw)
         assert boxes is not None
         return {"loss": F.cross_entropy(self.network(self.normalise(images)).float(), boxes.long())}
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The same without augmentation, and the boxes' Dice over all frames."""
+        """Return the cross-entropy without augmentation, and the boxes' Dice over all frames."""
         losses, overlap, sizes = [], [], []
         for batch in batches:
             boxes = self.boxes(batch)
@@ -119,22 +119,22 @@ class PositionTask(Task):
         return {"loss": float(torch.stack(losses).mean()), "box_dice": float(dice.nanmean()), **named}
 
     def boxes(self, batch: Batch) -> Tensor:
-        """The batch's box maps, uint8 `(B, S, S)`: 0 background, 1 to 9 the positions."""
+        """Return the batch's box maps, uint8 `(B, S, S)`: 0 background, 1 to 9 the positions."""
         rows = batch.rows.cpu()
         sides = (self.settings.box_mm / self._spacing[rows]).round().clamp_min(1)
         return box_maps(self._centres[rows], sides, self.size).to(batch.device)
 
 
 def box_maps(centres: Tensor, sides: Tensor, size: int) -> Tensor:
-    """Draw boxes.
+    """Rasterize boxes into label maps.
 
     Args:
-        centres: (row, column) of each `(B, 9, 2)`.
-        sides: heights and widths `(B, 2)` in whole pixels: a box that lies in the image has exactly as many.
-        size: of the maps.
+        centres: centre (row, column) of each box `(B, 9, 2)`.
+        sides: heights and widths `(B, 2)` in whole pixels.
+        size: side of the maps in pixels.
 
     Returns:
-        uint8 `(B, size, size)`: the number of the box, from 1, that holds the pixel; 0 outside all.
+        Label maps, uint8 `(B, size, size)`: the number of the box from 1, 0 outside all boxes.
     """
     from_centre = torch.arange(size, dtype=centres.dtype) - centres[..., None]  # (B, 9, 2, size)
     half = sides[:, None, :, None] / 2
@@ -145,7 +145,7 @@ def box_maps(centres: Tensor, sides: Tensor, size: int) -> Tensor:
 
 
 def positions(store: FrameStore, settings: PositionPrediction) -> np.ndarray:
-    """The nine places of every frame, float32 `(N, 9, 2)` (row, column) in stored pixels; NaN where unknown."""
+    """Return the nine positions (row, column) of every frame in pixels, float32 `(N, 9, 2)`; NaN where unknown."""
     found = np.full((len(store), POSITIONS, 2), np.nan, np.float32)
     view, others = settings.planes
     if not {view, *others} <= set(store.views):
@@ -156,30 +156,30 @@ def positions(store: FrameStore, settings: PositionPrediction) -> np.ndarray:
         if not all(len(each) for each in of.values()):
             continue
         across, along = (_middle(planes[of[name]].astype(np.float64)) for name in others)
-        # The frames of a sequence share their plane: it is cut once for all of them.
+        # The frames of a sequence share their plane: intersect it once for all of them.
         images, frame = np.unique(planes[of[view]].reshape(-1, 9), axis=0, return_inverse=True)
         for number, image in enumerate(images.reshape(-1, 3, 3).astype(np.float64)):
-            places = nine_places(image, across, along, settings)
+            places = anatomical_positions(image, across, along, settings)
             if places is not None and _inside(places[0], store.image_size):
                 found[of[view][frame.ravel() == number]] = places
     return found
 
 
-def nine_places(
+def anatomical_positions(
     image: np.ndarray, across: np.ndarray, along: np.ndarray, settings: PositionPrediction
 ) -> np.ndarray | None:
-    """The nine places `(9, 2)` (row, column) in an image's pixels; None where the planes do not define them.
+    """Return the nine positions (row, column) in an image's pixels, `(9, 2)`; None where the planes do not define them.
 
     Args:
-        image: its plane.
-        across: the plane that cuts it from right to left.
-        along: the plane that cuts it from back to front, or on long-axis images from feet to head.
-        settings: the distance, and which images.
+        image: plane of the image.
+        across: plane that intersects the image from right to left.
+        along: plane that intersects the image from back to front, on long-axis images from feet to head.
+        settings: distance and kind of images.
     """
-    lines = cut(image, across), cut(image, along)
+    lines = intersection_line(image, across), intersection_line(image, along)
     if lines[0] is None or lines[1] is None:
         return None
-    middle = meeting(lines[0], lines[1])
+    middle = intersection_point(lines[0], lines[1])
     left = lines[0].towards(_LEFT)
     upper = lines[1].towards(_FRONT if settings.image == "short_axis" else _HEAD)
     if middle is None or left is None or upper is None:
@@ -190,7 +190,7 @@ def nine_places(
 
 
 def _by_subject(store: FrameStore) -> list[np.ndarray]:
-    """The rows of each subject's frames whose planes are known."""
+    """Return the rows of each subject's frames with known planes."""
     known = np.flatnonzero(~np.isnan(store.index["plane"]).any(axis=(1, 2)))
     subjects = store.index["subject"][known]
     order = np.argsort(subjects, kind="stable")
@@ -198,7 +198,7 @@ def _by_subject(store: FrameStore) -> list[np.ndarray]:
 
 
 def _middle(planes: np.ndarray) -> np.ndarray:
-    """Of parallel planes `(n, 3, 3)` the middle one."""
+    """Return the middle one of parallel planes `(n, 3, 3)`."""
     height = planes[:, 0] @ normal_of(planes[0])
     return np.asarray(planes[np.argmin(np.abs(height - np.median(np.unique(height.round(2)))))])
 
@@ -208,7 +208,7 @@ def _inside(place: np.ndarray, size: int) -> bool:
 
 
 def _missing(store: FrameStore, views: tuple[str, ...]) -> str:
-    """Why no frame has its nine places."""
+    """Return the reason why no frame has its nine positions, for an error message."""
     absent = [view for view in views if view not in store.views]
     if absent:
         return f"the dataset has no {' and no '.join(absent)} (its views: {', '.join(store.views) or 'none'})"

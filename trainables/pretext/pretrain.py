@@ -1,4 +1,4 @@
-"""The pretext stage: a backbone, or a whole network, trained without labels."""
+"""Pretext stage: self-supervised training of a backbone or a whole network."""
 
 from __future__ import annotations
 
@@ -23,26 +23,24 @@ from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
 from trainables.networks.weights import load_weights
 from trainables.pretext.method import BackboneMethod, Method, NetworkMethod, training_rows
-from trainables.pretext.monitoring.collapse import CollapseGuard
+from trainables.pretext.monitoring.collapse_guard import CollapseGuard
 from trainables.pretext.monitoring.probe import LinearProbe, Probe
 from trainables.pretext.simclr import SimCLR
 
 
 @dataclass(frozen=True)
 class PretextSettings:
-    """How a backbone or network is pretrained.
+    """Settings of the pretext stage.
 
     Attributes:
-        method: and its settings.
-        fit: how long and how to train.
-        augment: of the views.
-        frames: "one_per_sequence" takes one random unlabelled frame of every sequence in each epoch, as Saeed et al.
-            (2022); "all" takes all frames that the store keeps. A method that can use only some frames takes all of
-            these.
-        collapse: when a run that has collapsed or diverged is ended; None never ends it while its loss is finite.
-        probe: a segmentation of the frozen features by few labels, scored on validation at each evaluation; None leaves
-            it out.
-        init_from: an earlier pretext stage whose weights this one goes on from; None begins from random weights.
+        method: pretext method with its settings.
+        fit: training settings.
+        augment: augmentation policy of the views.
+        frames: "one_per_sequence" for one random frame of every sequence per epoch, as Saeed et al. (2022); "all" for
+            all frames of the store. A method that can use only some frames takes all of these.
+        collapse: thresholds that end a collapsed or diverged run; None ends it only when its loss is not finite.
+        probe: linear probe of the frozen features, scored on validation at each evaluation; None for no probe.
+        init_from: earlier pretext stage whose weights initialize this one; None for random weights.
     """
 
     method: Method = field(default_factory=SimCLR)
@@ -56,17 +54,17 @@ class PretextSettings:
     def __post_init__(self) -> None:
         if isinstance(self.method, Method) and self.method.continues and self.init_from is None:
             name = type(self.method).__name__
-            raise ValueError(f"first is missing: {name} goes on from an earlier pretext stage, expected its settings")
+            raise ValueError(f"init_from is missing: {name} needs an earlier pretext stage, expected its settings")
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What was trained.
+    """Result of a pretraining.
 
     Attributes:
-        weights: after the last epoch, on the CPU; keys begin with "backbone." or, where the method trains the whole
-            network, with "decoder." as well, as in a segmentation network.
-        fitted: the run.
+        weights: weights after the last epoch, on the CPU; keys begin with "backbone." and, for methods that train the
+            whole network, "decoder.", as in a segmentation network.
+        fitted: metrics of the run.
     """
 
     weights: dict[str, Tensor]
@@ -81,21 +79,21 @@ def pretrain(
     seed: int,
     start: Mapping[str, Tensor] | None = None,
 ) -> Pretrained:
-    """Train on the frames of the train split; those of the val split only show how it goes.
+    """Pretrain on the frames of the training split; the validation split is only evaluated.
 
     Args:
-        settings: of the stage.
-        network: to train; a method that trains a backbone alone needs no more than that.
-        store: the frames.
-        runtime: where it runs.
-        seed: of weights, order, frames and augmentation.
-        start: weights of an earlier stage to go on from, keys as in `Pretrained.weights`.
+        settings: settings of the stage.
+        network: network to train; a backbone's settings suffice for a method that trains the backbone only.
+        store: frame store of the dataset.
+        runtime: process or worker group that runs the training.
+        seed: seed of weights, order, frames and augmentation.
+        start: weights of an earlier stage, keys as in `Pretrained.weights`; None for random weights.
     """
     size = settings.fit.batch_size
     if size % runtime.world_size:
         raise UserError(f"pretext.fit.batch_size is {size}, expected a multiple of its {runtime.world_size} workers")
     torch.manual_seed(derive(seed, "init"))
-    parts, task = _built(settings, network, store, start)
+    parts, task = _build(settings, network, store, start)
     steps = settings.fit.steps_per_epoch
     train = Batches(store, _rows(settings, store, "train", seed), size, seed, keep_tail=False, steps=steps)
     val = Batches(store, _rows(settings, store, "val", seed), size, derive(seed, "val"), shuffle=False, keep_tail=False)
@@ -108,13 +106,13 @@ def pretrain(
     return Pretrained({name: value.detach().cpu().clone() for name, value in parts.state_dict().items()}, fitted)
 
 
-def _built(
+def _build(
     settings: PretextSettings,
     network: NetworkSettings | BackboneSettings,
     store: FrameStore,
     start: Mapping[str, Tensor] | None,
 ) -> tuple[nn.ModuleDict, Task]:
-    """What is trained, by name, and the task that trains it."""
+    """Return the trained modules by name, and the task that trains them."""
     method = settings.method
     if isinstance(method, NetworkMethod):
         if isinstance(network, BackboneSettings):

@@ -1,4 +1,4 @@
-"""SimCLR (Chen et al. 2020): agreement of two views of an image against all other images of the batch."""
+"""SimCLR (Chen et al. 2020): contrast of two views of an image with all other images of the batch."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from trainables.augment.policy import Policy
 from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import BackboneMethod
-from trainables.pretext.monitoring.embedding import EmbeddingTask
+from trainables.pretext.parts.embedding_task import EmbeddingTask
 from trainables.pretext.parts.nt_xent import nt_xent
 from trainables.pretext.parts.projection import mlp
 
 
 @dataclass(frozen=True)
 class SimCLR(BackboneMethod):
-    """SimCLR.
+    """Settings of SimCLR.
 
     Attributes:
-        temperature: of the softmax, above 0.
-        hidden: width of the projection head's hidden layer; None takes the backbone's feature channels.
-        projection: dimensions of the embeddings, from 2 up; 128 in the paper.
+        temperature: softmax temperature, above 0.
+        hidden: width of the projection head's hidden layer; None for the backbone's feature channels.
+        projection: embedding dimensions, from 2 up; 128 in the paper.
     """
 
     temperature: float = 0.1
@@ -36,14 +36,14 @@ class SimCLR(BackboneMethod):
             raise ValueError(f"projection {self.projection}, hidden {self.hidden}: expected at least 2 and at least 1")
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> SimCLRTask:
-        """The task."""
+        """Return the task that trains `backbone`."""
         width = backbone.feature_channels
         projector = mlp(width, self.hidden or width, self.projection, output_norm=True)
         return SimCLRTask(backbone, projector, augment, store, self.temperature)
 
 
 class SimCLRTask(EmbeddingTask):
-    """Trains a backbone and a projection head by NT-Xent over two augmented views."""
+    """Training of a backbone and a projection head by NT-Xent over two augmented views."""
 
     def __init__(
         self, backbone: Backbone, projector: nn.Module, augment: Policy, store: FrameStore, temperature: float
@@ -51,7 +51,7 @@ class SimCLRTask(EmbeddingTask):
         super().__init__(backbone, projector, augment, store)
         self.temperature = temperature
 
-    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
-        """NT-Xent and the share of views whose partner is the nearest of all."""
-        loss, accuracy = nt_xent(one, two, self.temperature, alone=alone)
+    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, local_only: bool = False) -> dict[str, Tensor]:
+        """Return NT-Xent and the fraction of views whose nearest neighbour is their partner."""
+        loss, accuracy = nt_xent(one, two, self.temperature, local_only=local_only)
         return {"loss": loss, "contrastive_accuracy": accuracy}

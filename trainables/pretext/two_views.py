@@ -1,4 +1,4 @@
-"""What methods share whose loss sees two augmented views of each image, through the backbone's features alone."""
+"""Base task of methods whose loss depends on the backbone's features of two augmented views per image."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from trainables.engine.split import split
 from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
-from trainables.pretext.method import mean_over
-from trainables.pretext.monitoring.collapse import indicators
+from trainables.pretext.method import average_metrics
+from trainables.pretext.monitoring.embedding_metrics import embedding_metrics
 
 
 class TwoViewTask(Task):
-    """Trains a backbone by a loss of the features of two augmented views; the heads on them see the whole batch."""
+    """Task with a loss of the features of two augmented views; heads see the whole logical batch."""
 
     division = "features"
 
@@ -32,47 +32,49 @@ class TwoViewTask(Task):
 
     @abstractmethod
     def encode(self, views: Tensor) -> Tensor:
-        """The backbone's features `(2, B, D)` of both views `(2, B, C, H, W)`."""
+        """Return the backbone's features `(2, B, D)` of both views `(2, B, C, H, W)`."""
 
     def targets(self, views: Tensor) -> Tensor:
-        """Other features `(2, B, E)` that the loss compares with, without gradient; `(0, B, 0)` if there are none."""
+        """Return target features `(2, B, E)` without gradient; `(0, B, 0)` for methods without targets."""
         return views.new_empty(0, views.shape[1], 0)
 
     @abstractmethod
     def project(self, features: Tensor) -> Tensor:
-        """Embeddings `(2 B, P)` from features `(2, B, D)`, the first view's first."""
+        """Return embeddings `(2 B, P)` from features `(2, B, D)`, the first view's rows first."""
 
     @abstractmethod
-    def losses(self, embeddings: Tensor, targets: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
-        """The `loss` of this worker's embeddings, and what else is worth knowing.
+    def losses(
+        self, embeddings: Tensor, targets: Tensor, rows: Tensor, *, local_only: bool = False
+    ) -> dict[str, Tensor]:
+        """Return the `loss` of this worker's embeddings and further metrics.
 
         Args:
-            embeddings: `(2 B, P)`, the first view's first.
-            targets: of both views.
-            rows: the images', in the frame store.
-            alone: look at this worker's images only; in a group of workers the loss is else the whole batch's.
+            embeddings: embeddings `(2 B, P)`, the first view's rows first.
+            targets: target features of both views.
+            rows: row numbers `(B,)` of the images in the frame store.
+            local_only: True for this worker's images only; False for the loss of the whole logical batch.
         """
 
     def loss(self, features: Tensor, targets: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        """The losses of features of both views."""
+        """Return the losses of the features of both views."""
         return self.losses(self.project(features), targets, rows)
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss of the batch."""
+        """Return the losses of a batch."""
         views = self.views(batch)
         return self.loss(self.encode(views), self.targets(views), batch.rows)
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The same on frames that are not trained on, and the signs of collapse."""
+        """Return mean losses and embedding metrics over evaluation batches."""
         found = []
         for batch in batches:
             features, targets, _ = encode_parts(self, split(batch, self.micro_batch))
             embeddings = self.project(features)
-            losses = self.losses(embeddings, targets, batch.rows, alone=True)
-            found.append({**losses, **indicators(*embeddings.chunk(2))})
-        return mean_over(found)
+            losses = self.losses(embeddings, targets, batch.rows, local_only=True)
+            found.append({**losses, **embedding_metrics(*embeddings.chunk(2))})
+        return average_metrics(found)
 
     def views(self, batch: Batch) -> Tensor:
-        """Both augmented views, normalised, `(2, B, C, H, W)`."""
+        """Return both augmented and normalized views `(2, B, C, H, W)`."""
         views = [self.augment.apply(batch.images, None, batch.draw.fork("view", view))[0] for view in (0, 1)]
         return torch.stack([self.normalise(view) for view in views])

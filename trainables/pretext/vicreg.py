@@ -1,4 +1,4 @@
-"""VICReg (Bardes, Ponce and LeCun 2022): agreeing views, spread-out and uncorrelated dimensions."""
+"""VICReg (Bardes, Ponce and LeCun 2022): invariance of views, variance and decorrelation of dimensions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainables.augment.policy import Policy
 from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import BackboneMethod
-from trainables.pretext.monitoring.embedding import EmbeddingTask, widened
+from trainables.pretext.parts.embedding_task import EmbeddingTask, at_least_float32
 from trainables.pretext.parts.gather import gather
 from trainables.pretext.parts.projection import mlp
 
@@ -21,7 +21,7 @@ _EPSILON = 1e-4
 
 @dataclass(frozen=True)
 class VICReg(BackboneMethod):
-    """VICReg.
+    """Settings of VICReg.
 
     Attributes:
         invariance: weight of the distance between the two views; 25 in the paper.
@@ -43,14 +43,14 @@ class VICReg(BackboneMethod):
             raise ValueError(f"projection is {self.projection}, expected at least 2")
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> VICRegTask:
-        """The task."""
+        """Return the task that trains `backbone`."""
         width = self.projection
         expander = mlp(backbone.feature_channels, width, width, output_norm=False, hidden_layers=2)
         return VICRegTask(self, backbone, expander, augment, store)
 
 
 class VICRegTask(EmbeddingTask):
-    """Trains a backbone and an expander by the three terms."""
+    """Training of a backbone and an expander by the three VICReg terms."""
 
     def __init__(
         self, settings: VICReg, backbone: Backbone, expander: nn.Module, augment: Policy, store: FrameStore
@@ -58,29 +58,29 @@ class VICRegTask(EmbeddingTask):
         super().__init__(backbone, expander, augment, store)
         self.settings = settings
 
-    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
-        """The weighted sum, and the three terms."""
-        terms = vicreg_terms(one, two, alone=alone)
+    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, local_only: bool = False) -> dict[str, Tensor]:
+        """Return the weighted sum and the three terms."""
+        terms = vicreg_terms(one, two, local_only=local_only)
         weights = (self.settings.invariance, self.settings.variance, self.settings.covariance)
         total = torch.stack([weight * term for weight, term in zip(weights, terms.values(), strict=True)]).sum()
         return {"loss": total, **{name: term.detach() for name, term in terms.items()}}
 
 
-def vicreg_terms(one: Tensor, two: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
-    """The terms of the loss over the whole logical batch (Bardes et al. 2022, equations 1 to 5).
+def vicreg_terms(one: Tensor, two: Tensor, *, local_only: bool = False) -> dict[str, Tensor]:
+    """Return the terms of the loss over the whole logical batch (Bardes et al. 2022, equations 1 to 5).
 
-    They are scaled as in the authors' program, for which the paper's weights hold: the squared distance is a mean over
+    They are scaled as in the authors' code, for which the paper's weights hold: the squared distance is a mean over
     dimensions too, where equation 5 sums over them, and the variance term is the mean of the two views', where
     equation 6 sums them.
 
     Args:
         one: embeddings `(B, D)` of this worker's first views, at least two over all workers.
-        two: of its second views.
-        alone: use this worker's views only.
+        two: embeddings `(B, D)` of its second views.
+        local_only: True for this worker's views only; False for those of all workers.
     """
     with torch.autocast(one.device.type, enabled=False):
-        wide = widened(one, two)
-        views = wide if alone else [gather(view) for view in wide]
+        wide = at_least_float32(one, two)
+        views = wide if local_only else [gather(view) for view in wide]
         spread, mixed = [], []
         for view in views:
             centred = view - view.mean(0)

@@ -10,20 +10,20 @@ from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.networks import UNet, UNetEncoder
-from trainables.pretext.denoise import Denoise, corrupted, masked_l1
+from trainables.pretext.denoise import Denoise, add_masked_noise, masked_l1
 from trainables.pretext.pretrain import PretextSettings, pretrain
 
 
 def test_the_share_of_replaced_pixels_and_what_replaces_them():
     images = torch.full((8, 2, 64, 64), 5.0)
-    noisy, replaced = corrupted(images, Denoise(noise_ratio=0.3, sigma=2.0), BatchRNG(1, 8, 0, 8))
-    assert replaced.shape == (8, 1, 64, 64)
-    assert replaced.float().mean().item() == pytest.approx(0.3, abs=0.01)
-    everywhere = replaced.expand_as(images)
+    noisy, noisy_pixels = add_masked_noise(images, Denoise(noise_ratio=0.3, sigma=2.0), BatchRNG(1, 8, 0, 8))
+    assert noisy_pixels.shape == (8, 1, 64, 64)
+    assert noisy_pixels.float().mean().item() == pytest.approx(0.3, abs=0.01)
+    everywhere = noisy_pixels.expand_as(images)
     assert (noisy[~everywhere] == 5.0).all()
     assert noisy[everywhere].mean().item() == pytest.approx(0.0, abs=0.05)
     assert noisy[everywhere].std().item() == pytest.approx(2.0, abs=0.05)
-    again, _ = corrupted(images, Denoise(noise_ratio=0.3, sigma=2.0), BatchRNG(1, 8, 0, 8))
+    again, _ = add_masked_noise(images, Denoise(noise_ratio=0.3, sigma=2.0), BatchRNG(1, 8, 0, 8))
     assert torch.equal(noisy, again)
 
 
@@ -35,10 +35,10 @@ def test_the_noise_is_nearly_black_in_the_image_and_the_network_sees_it_normalis
     task.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     images = torch.full((6, 1, 16, 16), 255, dtype=torch.uint8)
     task.training_step(Batch(images, None, torch.arange(6), BatchRNG(0, 6, 0, 6)))
-    replaced = seen[0] < 0
-    assert replaced.float().mean().item() == pytest.approx(0.1, abs=0.03)
-    torch.testing.assert_close(seen[0][~replaced].unique(), torch.tensor([(1 - 0.5) / 0.25]))
-    grey = seen[0][replaced] * 0.25 + 0.5  # the toy's mean and deviation
+    noisy_pixels = seen[0] < 0
+    assert noisy_pixels.float().mean().item() == pytest.approx(0.1, abs=0.03)
+    torch.testing.assert_close(seen[0][~noisy_pixels].unique(), torch.tensor([(1 - 0.5) / 0.25]))
+    grey = seen[0][noisy_pixels] * 0.25 + 0.5  # the toy's mean and deviation
     assert grey.mean().item() == pytest.approx(0, abs=0.003)
     assert grey.std().item() == pytest.approx(0.01, rel=0.2)
 
@@ -46,17 +46,17 @@ def test_the_noise_is_nearly_black_in_the_image_and_the_network_sees_it_normalis
 def test_the_loss_is_the_mean_error_of_the_replaced_pixels_alone():
     rng = np.random.default_rng(0)
     predicted, images = rng.normal(size=(2, 3, 5, 4)), rng.normal(size=(2, 3, 5, 4))
-    replaced = rng.random((2, 1, 5, 4)) < 0.4
+    noisy_pixels = rng.random((2, 1, 5, 4)) < 0.4
     total, count = 0.0, 0
     for sample, channel, row, column in np.ndindex(*images.shape):
-        if replaced[sample, 0, row, column]:
+        if noisy_pixels[sample, 0, row, column]:
             total += abs(predicted[sample, channel, row, column] - images[sample, channel, row, column])
             count += 1
     guess = torch.tensor(predicted, requires_grad=True)
-    loss = masked_l1(guess, torch.tensor(images), torch.tensor(replaced))
+    loss = masked_l1(guess, torch.tensor(images), torch.tensor(noisy_pixels))
     assert loss.item() == pytest.approx(total / count, abs=1e-12)
     loss.backward()
-    kept = np.broadcast_to(~replaced, images.shape)
+    kept = np.broadcast_to(~noisy_pixels, images.shape)
     assert (guess.grad.numpy()[kept] == 0).all()
     assert (guess.grad.numpy()[~kept] != 0).all()
 

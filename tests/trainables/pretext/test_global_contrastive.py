@@ -15,7 +15,7 @@ from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.networks import UNetEncoder
-from trainables.pretext.global_contrastive import GlobalContrastive, part_contrast, parts_of
+from trainables.pretext.global_contrastive import GlobalContrastive, partition_contrast, partition_of
 from trainables.pretext.parts.nt_xent import nt_xent
 from trainables.pretext.pretrain import PretextSettings, pretrain
 
@@ -34,13 +34,13 @@ def test_the_loss_is_that_of_finding_ones_own_part():
                 attracted = math.exp(views[i] @ views[p] / tau)
                 lost.append(-math.log(attracted / (attracted + repelled)))
         total += sum(lost) / len(lost)
-    found = part_contrast(torch.tensor(one), torch.tensor(two), torch.tensor(parts), tau)
+    found = partition_contrast(torch.tensor(one), torch.tensor(two), torch.tensor(parts), tau)
     assert found.item() == pytest.approx(total / 10, abs=1e-9)
 
 
 def test_where_every_image_is_a_part_of_its_own_it_is_nt_xent():
     one, two = torch.randn(2, 6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    parts = part_contrast(one, two, torch.arange(6), 0.2)
+    parts = partition_contrast(one, two, torch.arange(6), 0.2)
     torch.testing.assert_close(parts, nt_xent(one, two, 0.2)[0], rtol=0, atol=1e-9)
 
 
@@ -50,7 +50,7 @@ def test_slices_are_divided_evenly_and_frames_of_a_cycle_not():
     index["sequence"] = [0] * 8 + [1] * 4
     index["frame"] = [*range(8), *range(4)]
     index["stack"] = [1] * 8 + [0] * 4
-    parts = parts_of(replace(store, index=index), 4)
+    parts = partition_of(replace(store, index=index), 4)
     assert parts[:8].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert len(set(parts[8:].tolist())) == 4
     assert parts[8:].min() >= 4
@@ -86,7 +86,7 @@ def test_parts_need_volumes():
 
 def test_a_batch_from_a_single_part_has_no_loss_and_no_gradient():
     one, two = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    loss = part_contrast(one, two, torch.zeros(3, dtype=torch.long), 0.1)
+    loss = partition_contrast(one, two, torch.zeros(3, dtype=torch.long), 0.1)
     (gradient,) = torch.autograd.grad(loss, one)
     assert loss == 0
     assert (gradient == 0).all()

@@ -20,7 +20,12 @@ from trainables.engine.split import split
 from trainables.networks import DeepLabV3, TinyResNet, UNet, UNetEncoder
 from trainables.networks.batchnorm import synchronise
 from trainables.pretext.global_contrastive import GlobalContrastive
-from trainables.pretext.local_contrastive import LocalContrastive, matching, overlapping, region_contrast
+from trainables.pretext.local_contrastive import (
+    LocalContrastive,
+    corresponding_points,
+    overlapping_regions,
+    region_contrast,
+)
 from trainables.pretext.pretrain import PretextSettings, pretrain
 
 MOVING = Policy(
@@ -40,32 +45,32 @@ def test_matching_regions_show_the_same_place_after_every_operation():
     line = (torch.arange(64) + 0.5) / 32 - 1
     painted = torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(20, 2, 64, 64) * 0.5 + 0.5
     draws = [BatchRNG(seed, 20, 0, 20) for seed in (1, 2)]
-    places, there = matching(MOVING, draws, BatchRNG(3, 20, 0, 20), 40, (64, 64))
-    assert 0.2 < there.float().mean() < 1
+    places, matched = corresponding_points(MOVING, draws, BatchRNG(3, 20, 0, 20), 40, (64, 64))
+    assert 0.2 < matched.float().mean() < 1
     seen = []
     for draw, place in zip(draws, places, strict=True):
         view, _ = MOVING.apply(painted, None, draw)
         seen.append(F.grid_sample(view, place[:, None], align_corners=False)[:, :, 0].transpose(1, 2))
-    away = (seen[0] - seen[1]).abs().amax(2)[there]
+    away = (seen[0] - seen[1]).abs().amax(2)[matched]
     assert away.max() < 0.03  # of the image's side
-    elsewhere = (seen[0] - seen[1].roll(1, 1)).abs().amax(2)[there]
+    elsewhere = (seen[0] - seen[1].roll(1, 1)).abs().amax(2)[matched]
     assert elsewhere.mean() > 0.1  # so that no other pairing would do
-    assert (places[0] - places[1]).abs().amax(2)[there].mean() > 0.2
+    assert (places[0] - places[1]).abs().amax(2)[matched].mean() > 0.2
 
 
 def test_places_are_as_exact_in_a_half_precision_step():
     draws = [BatchRNG(seed, 20, 0, 20) for seed in (1, 2)]
-    exact, _ = matching(MOVING, draws, BatchRNG(3, 20, 0, 20), 40, (64, 64))
+    exact, _ = corresponding_points(MOVING, draws, BatchRNG(3, 20, 0, 20), 40, (64, 64))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found, _ = matching(MOVING, draws, BatchRNG(3, 20, 0, 20), 40, (64, 64))
+        found, _ = corresponding_points(MOVING, draws, BatchRNG(3, 20, 0, 20), 40, (64, 64))
     assert torch.equal(found, exact)
 
 
 def test_squares_overlap_where_they_do_in_either_view():
     places = torch.tensor([[[0.0, 0.0], [0.5, 0.0], [0.0, 0.5]], [[0.0, 0.0], [0.1, 0.1], [0.5, 0.1]]])[:, None]
-    near = [[True, True, False], [True, True, False], [False, False, True]]
-    assert overlapping(places, 0.3)[0].tolist() == near
-    assert overlapping(places[:, :, :, [1, 0]], 0.3)[0].tolist() == near
+    overlaps = [[True, True, False], [True, True, False], [False, False, True]]
+    assert overlapping_regions(places, 0.3)[0].tolist() == overlaps
+    assert overlapping_regions(places[:, :, :, [1, 0]], 0.3)[0].tolist() == overlaps
 
 
 @pytest.mark.parametrize("network", [NETWORK, DeepLabV3(TinyResNet(width=4), rates=(1, 2), width=8)])
@@ -73,15 +78,15 @@ def test_regions_that_overlap_in_the_decoders_pixels_do_not_repel(network):
     built = network.build(1, 1)
     task = LocalContrastive(region=3).build(built.backbone, built.decoder, Policy(strength=0), toy_store(8, size=64))
     batch = Batch(torch.from_numpy(toy_store(8, size=64).images), None, torch.arange(8), BatchRNG(0, 8, 0, 8))
-    near = task._embed(batch)[3]
+    overlaps = task._embed(batch)[3]
     stride = 1 if network is NETWORK else 8
     place = batch.draw.fork("regions").uniform(-0.95, 0.95, 16, 2) * 32  # in the image's pixels
-    for image, a, b in np.ndindex(*near.shape):
+    for image, a, b in np.ndindex(*overlaps.shape):
         apart = (place[image, a] - place[image, b]).abs().max().item()
-        assert near[image, a, b].item() == (apart < 3 * stride)
+        assert overlaps[image, a, b].item() == (apart < 3 * stride)
 
 
-def by_hand(one, two, there, near, tau: float) -> float:
+def by_hand(one, two, matched, overlaps, tau: float) -> float:
     """Region by region and image by image."""
     means = []
     for image in range(len(one)):
@@ -89,8 +94,10 @@ def by_hand(one, two, there, near, tau: float) -> float:
         count, lost = len(one[image]), []
         for i in range(2 * count):
             match = (i + count) % (2 * count)
-            others = [j for j in range(2 * count) if there[image, j % count] and not near[image, i % count, j % count]]
-            if there[image, i % count] and others:
+            others = [
+                j for j in range(2 * count) if matched[image, j % count] and not overlaps[image, i % count, j % count]
+            ]
+            if matched[image, i % count] and others:
                 similar = [math.exp(views[i] @ views[j] / tau) for j in (match, *others)]
                 lost.append(-math.log(similar[0] / sum(similar)))
         means.append(sum(lost) / len(lost) if lost else 0.0)
@@ -99,27 +106,31 @@ def by_hand(one, two, there, near, tau: float) -> float:
 
 @pytest.mark.parametrize("tau", [0.1, 0.5])
 def test_the_loss_is_that_of_finding_the_match_among_the_other_regions(tau):
-    one, two, there, near = some_regions()
-    tensors = [torch.tensor(part) for part in (one, two, there, near)]
-    assert region_contrast(*tensors, tau)[0].item() == pytest.approx(by_hand(one, two, there, near, tau), abs=1e-9)
+    one, two, matched, overlaps = some_regions()
+    tensors = [torch.tensor(part) for part in (one, two, matched, overlaps)]
+    assert region_contrast(*tensors, tau)[0].item() == pytest.approx(
+        by_hand(one, two, matched, overlaps, tau), abs=1e-9
+    )
     halves = [region_contrast(*(part[half] for part in tensors), tau)[0] for half in (slice(0, 2), slice(2, 4))]
-    assert sum(halves).item() / 2 == pytest.approx(by_hand(one, two, there, near, tau), abs=1e-9)  # of two workers
+    assert sum(halves).item() / 2 == pytest.approx(
+        by_hand(one, two, matched, overlaps, tau), abs=1e-9
+    )  # of two workers
 
 
 def test_what_one_view_does_not_show_has_no_gradient():
-    one, two, there, _ = some_regions()
+    one, two, matched, _ = some_regions()
     views = torch.tensor(np.stack([one, two]), requires_grad=True)
-    region_contrast(views[0], views[1], torch.tensor(there), torch.eye(4).bool().expand(4, 4, 4), 0.5)[0].backward()
-    shown = torch.tensor(there & (there.sum(1, keepdims=True) > 1))
+    region_contrast(views[0], views[1], torch.tensor(matched), torch.eye(4).bool().expand(4, 4, 4), 0.5)[0].backward()
+    shown = torch.tensor(matched & (matched.sum(1, keepdims=True) > 1))
     assert torch.equal((views.grad != 0).any(3), shown.expand(2, 4, 4))
 
 
 def some_regions() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     one, two = np.random.default_rng(0).normal(size=(2, 4, 4, 3))
-    there = np.array([[1, 1, 1, 0], [1, 1, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]], dtype=bool)
-    near = np.tile(np.eye(4, dtype=bool), (4, 1, 1))
-    near[0, 0, 1] = near[0, 1, 0] = True
-    return one, two, there, near
+    matched = np.array([[1, 1, 1, 0], [1, 1, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]], dtype=bool)
+    overlaps = np.tile(np.eye(4, dtype=bool), (4, 1, 1))
+    overlaps[0, 0, 1] = overlaps[0, 1, 0] = True
+    return one, two, matched, overlaps
 
 
 def test_an_image_without_matching_regions_does_not_count():

@@ -11,7 +11,7 @@ from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.networks import DeepLabV3, ResNet18, TinyResNet, UNet, UNetEncoder
-from trainables.pretext.masked import MaskedModelling, masked_error, patch_mask, pixel_mask, seen_features
+from trainables.pretext.masked import MaskedModelling, masked_error, patch_mask, pixel_mask, visible_features
 from trainables.pretext.pretrain import PretextSettings, pretrain
 
 SETTINGS = MaskedModelling(mask_ratio=0.5, patch=4)
@@ -54,7 +54,7 @@ def test_what_is_masked_cannot_be_seen(backbone):
     other = torch.where(hidden, torch.randn(images.shape, generator=torch.Generator().manual_seed(1)), images)
     leaking = built.features(images * ~hidden)
     for one, two, plain in zip(
-        seen_features(built, images, ~hidden), seen_features(built, other, ~hidden), leaking, strict=True
+        visible_features(built, images, ~hidden), visible_features(built, other, ~hidden), leaking, strict=True
     ):
         where = pixel_mask(masked, one.shape[-1] // 2, one.shape[-2:]).expand_as(one)
         assert torch.equal(one, two)
@@ -69,7 +69,7 @@ def test_features_are_kept_while_any_of_their_pixels_is_visible():
     backbone = UNetEncoder(width=16, depth=2).build(1).eval()
     visible = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
     visible[..., 5, 6] = True
-    levels = seen_features(backbone, torch.randn(1, 1, 8, 8), visible)
+    levels = visible_features(backbone, torch.randn(1, 1, 8, 8), visible)
     assert [(level[0] != 0).any(0).nonzero().tolist() for level in levels] == [[[5, 6]], [[2, 3]], [[1, 1]]]
     unhidden = backbone.levels[1](F.max_pool2d(levels[0], 2))
     torch.testing.assert_close(levels[1][..., 2, 3], unhidden[..., 2, 3], rtol=0, atol=0)

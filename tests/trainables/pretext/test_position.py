@@ -21,7 +21,7 @@ from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.networks import UNet, UNetEncoder
 from trainables.phantom import PhantomSettings
-from trainables.pretext.position import PositionPrediction, PositionTask, box_maps, nine_places, positions
+from trainables.pretext.position import PositionPrediction, PositionTask, anatomical_positions, box_maps, positions
 from trainables.pretext.pretrain import PretextSettings, pretrain
 
 PHANTOM = PhantomSettings(subjects=6, frames=8, size=64, slices=6, seed=2)
@@ -66,7 +66,7 @@ def heart(rng, image):
 @given(st.integers(0, 10_000), st.sampled_from(["short_axis", "long_axis"]))
 def test_places_are_where_the_heart_has_them(seed, image):
     plane, across, along, middle, left, up = heart(np.random.default_rng(seed), image)
-    places = nine_places(plane, across, along, PositionPrediction(image))
+    places = anatomical_positions(plane, across, along, PositionPrediction(image))
     expected = [0 * left] + [count * 54.6 * way for way in (left, -left, up, -up) for count in (1, 2)]
     np.testing.assert_allclose(patient(plane, places), middle + np.array(expected), atol=1e-6)
 
@@ -77,7 +77,7 @@ def test_a_box_has_its_number_from_the_view_that_draws_its_line_even_where_the_o
     across_plane = np.stack([np.zeros(3), [0, 1.0, 0], right])
     along_plane = np.stack([np.zeros(3), [0, 1.0, 0], along])
     image = np.stack([[-200, 0, 200], [0, 0, -1.0], [1.0, 0, 0]])  # a pixel is a mm; rows lead to the feet
-    places = patient(image, nine_places(image, across_plane, along_plane, PositionPrediction("long_axis")))
+    places = patient(image, anatomical_positions(image, across_plane, along_plane, PositionPrediction("long_axis")))
     np.testing.assert_allclose(places[1], 54.6 * right, atol=1e-9)
     np.testing.assert_allclose(places[5], 54.6 * along, atol=1e-9)
 
@@ -85,10 +85,10 @@ def test_a_box_has_its_number_from_the_view_that_draws_its_line_even_where_the_o
 def test_planes_that_define_no_places_give_none():
     image, across, along, *_ = heart(np.random.default_rng(1), "short_axis")
     method = PositionPrediction()
-    assert nine_places(image, across, across, method) is None
-    assert nine_places(image, image + np.array([[3.0], [0], [0]]), along, method) is None
+    assert anatomical_positions(image, across, across, method) is None
+    assert anatomical_positions(image, image + np.array([[3.0], [0], [0]]), along, method) is None
     level = np.stack([image[0], [1.0, 0, 0], [0, 0, 1.0]])  # its line with an upright image runs neither front nor back
-    assert nine_places(np.stack([np.zeros(3), [0, 0, 1.0], [1.0, 0, 0]]), across, level, method) is None
+    assert anatomical_positions(np.stack([np.zeros(3), [0, 0, 1.0], [1.0, 0, 0]]), across, level, method) is None
 
 
 def test_the_figures_of_the_paper_come_out_at_its_pixels():
@@ -97,7 +97,7 @@ def test_the_figures_of_the_paper_come_out_at_its_pixels():
     image = np.stack([-90.0 * pixels.sum(0), pixels[1], pixels[0]])
     image[0, 2] = 0
     across, along = np.stack([np.zeros(3), pixels[0], pixels[2]]), np.stack([np.zeros(3), pixels[1], pixels[2]])
-    places = nine_places(image, across, along, method)
+    places = anatomical_positions(image, across, along, method)
     expected = [(90, 90), (90, 120), (90, 150), (90, 60), (90, 30), (60, 90), (30, 90), (120, 90), (150, 90)]
     np.testing.assert_allclose(places, expected, atol=1e-9)
     sides = torch.tensor([[method.box_mm / 1.82] * 2]).round()
@@ -177,7 +177,7 @@ def test_every_frame_has_the_places_of_its_own_plane(store, image):
         sa = [row for row, level in zip(of["SA"], height, strict=True) if np.round(level, 1) in middles]
         for row in of[view]:
             choices = sa if across == "SA" else of[across]
-            expected = [nine_places(planes[row], planes[one], planes[of[along][0]], method) for one in choices]
+            expected = [anatomical_positions(planes[row], planes[one], planes[of[along][0]], method) for one in choices]
             assert any(np.allclose(found[row], each, atol=1e-3) for each in expected)
             seen += 1
     assert seen == (~np.isnan(found[:, 0, 0])).sum() > 0

@@ -103,10 +103,10 @@ def test_a_method_for_networks_leaves_backbone_and_decoder_and_one_for_backbones
     done = pretrain(settings(Denoise()), NETWORK, STORE, LocalRuntime(), seed=0)
     assert {name.partition(".")[0] for name in done.weights} == {"backbone", "decoder"}
     assert set(NETWORK.build(1, 5).state_dict()) - done.weights.keys() == {"head.weight", "head.bias"}
-    alone = pretrain(settings(SMALL[0]), NETWORK, STORE, LocalRuntime(), seed=0)
+    local_only = pretrain(settings(SMALL[0]), NETWORK, STORE, LocalRuntime(), seed=0)
     same = pretrain(settings(SMALL[0]), BACKBONE, STORE, LocalRuntime(), seed=0)
-    assert {name.partition(".")[0] for name in alone.weights} == {"backbone"}
-    assert all(torch.equal(alone.weights[name], same.weights[name]) for name in alone.weights)
+    assert {name.partition(".")[0] for name in local_only.weights} == {"backbone"}
+    assert all(torch.equal(local_only.weights[name], same.weights[name]) for name in local_only.weights)
     with pytest.raises(UserError, match="Denoise trains a whole network"):
         pretrain(settings(Denoise()), BACKBONE, STORE, LocalRuntime(), seed=0)
 

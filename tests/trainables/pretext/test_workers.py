@@ -18,7 +18,7 @@ from trainables.networks import UNetEncoder
 from trainables.networks.batchnorm import synchronise
 from trainables.pretext.barlow import BarlowTwins, barlow_loss
 from trainables.pretext.byol import BYOL
-from trainables.pretext.global_contrastive import part_contrast
+from trainables.pretext.global_contrastive import partition_contrast
 from trainables.pretext.method import BackboneMethod
 from trainables.pretext.moco import MoCo, info_nce
 from trainables.pretext.parts.gather import first_row
@@ -32,7 +32,7 @@ LOSSES = {
     "moco": lambda one, two: info_nce(one, two, 0.3)[0],
     "vicreg": lambda one, two: torch.stack(list(vicreg_terms(one, two).values())).sum(),
     "barlow": lambda one, two: barlow_loss(one, two, 0.01),
-    "parts": lambda one, two: part_contrast(one, two, shard(PARTS, one), 0.2),
+    "parts": lambda one, two: partition_contrast(one, two, shard(PARTS, one), 0.2),
 }
 
 METHODS: dict[str, BackboneMethod] = {

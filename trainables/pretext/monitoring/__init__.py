@@ -1,1 +1,1 @@
-"""Measures of a pretraining while it runs: collapse, embedding statistics, probes."""
+"""Monitoring of a pretraining: embedding metrics, collapse guard and linear probe."""

@@ -1,4 +1,4 @@
-"""How well a linear map of the frozen backbone's features segments: what pretraining is worth so far, not its loss."""
+"""Linear probe: segmentation by ridge regression on a frozen backbone's features."""
 
 from __future__ import annotations
 
@@ -22,17 +22,15 @@ from trainables.networks.normalise import Normalise
 
 @dataclass(frozen=True)
 class Probe:
-    """Ridge regression from the features of a few labelled training frames to their classes, scored on validation.
+    """Settings of the linear probe, fitted on a few labelled training frames and scored on validation.
 
-    A pixel's features are those of all the backbone's levels there, bilinear between their cells. Costs a forward pass
-    over the labelled val frames at each evaluation, and the labels of some training frames; the test split is never
-    looked at.
+    A pixel's features are those of all levels of the backbone, interpolated bilinearly. Each evaluation costs a forward
+    pass over the labelled validation frames. The test split is never used.
 
     Attributes:
-        frames: labelled frames of the train split to fit on, from 1 up; all of them where there are fewer.
-        pixels: drawn in each of these frames, from 1 up.
-        ridge: weight of the squared coefficients of features scaled to unit variance, beside the mean squared error,
-            above 0.
+        frames: labelled training frames to fit on, from 1 up; all of them where fewer exist.
+        pixels: pixels sampled in each of these frames, from 1 up.
+        ridge: weight of the squared coefficients of standardized features in the objective, above 0.
     """
 
     frames: int = 20
@@ -47,18 +45,18 @@ class Probe:
 
 
 class LinearProbe:
-    """A probe of one backbone during its pretraining, always on the same frames and pixels.
+    """Probe of one backbone during its pretraining, on fixed frames and pixels.
 
     Args:
-        settings: of the probe.
-        backbone: in evaluation mode when the probe is called.
-        store: the frames.
-        size: frames taken at a time.
-        device: where the backbone is.
-        seed: of the choice of frames and pixels.
+        settings: settings of the probe.
+        backbone: backbone under training; in evaluation mode when the probe is called.
+        store: frame store of the dataset.
+        size: batch size of the forward passes.
+        device: device of the backbone.
+        seed: seed of the sampled frames and pixels.
 
     Raises:
-        DataError: there are no labelled frames in the train or val split.
+        DataError: the training or validation split has no labelled frames.
     """
 
     def __init__(
@@ -68,23 +66,23 @@ class LinearProbe:
         self.seed, self.classes = derive(seed, "probe"), len(store.classes)
         self.normalise = Normalise(store.mean, store.std).to(device)
         rows = numpy_generator(self.seed, "frames").permutation(_labelled(store, "train"))[: settings.frames]
-        self.fitted_on = Batches(store, np.sort(rows), size, masks=True, shuffle=False)
-        self.judged_on = Batches(store, _labelled(store, "val"), size, masks=True, shuffle=False)
+        self.fit_batches = Batches(store, np.sort(rows), size, masks=True, shuffle=False)
+        self.eval_batches = Batches(store, _labelled(store, "val"), size, masks=True, shuffle=False)
 
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:
-        """`probe_dice`, mean over subjects and classes, and `probe_dice/<class>`; a subject counts as a whole."""
+        """Return `probe_dice`, the mean over subjects and classes, and `probe_dice/<class>`, pooled by subject."""
         weights, offset = self._fit()
         subjects = torch.from_numpy(self.store.index["subject"].astype(np.int64))
         overlap, sizes = torch.zeros(2, int(subjects.max()) + 1, self.classes - 1, dtype=torch.float64)
-        judged = torch.zeros(len(overlap), dtype=torch.bool)
-        for features, masks, rows in self._features(self.judged_on):
+        evaluated = torch.zeros(len(overlap), dtype=torch.bool)
+        for features, masks, rows in self._features(self.eval_batches):
             predicted = segment(features, weights, offset, self.store.image_size).argmax(1)
             of = subjects[rows.cpu()]
-            judged[of] = True
+            evaluated[of] = True
             for total, found in zip((overlap, sizes), counts(predicted, masks, self.classes), strict=True):
                 total.index_add_(0, of, found.cpu())
-        scores = dice_of(overlap[judged], sizes[judged])
+        scores = dice_of(overlap[evaluated], sizes[evaluated])
         named = zip(self.store.classes[1:], scores.mean(0).tolist(), strict=True)
         return {"probe_dice": float(scores.mean()), **{f"probe_dice/{name}": score for name, score in named}}
 
@@ -95,27 +93,36 @@ class LinearProbe:
         return ridge_regression(torch.cat(sampled), targets, weights, self.settings.ridge)
 
     def _features(self, batches: Batches) -> Iterator[tuple[list[Tensor], Tensor, Tensor]]:
-        """The backbone's feature maps of each batch, its masks and its rows."""
+        """Yield the backbone's feature maps, masks and rows of each batch."""
         for batch in batches.epoch(device=self.device):
             assert batch.masks is not None
             features = self.backbone.features(self.normalise(batch.images.float() / 255))
             yield [level.float() for level in features], batch.masks, batch.rows
 
     def _pixels(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features `(n, D)` and classes `(n,)` of the pixels to fit on."""
+        """Yield features `(n, D)` and classes `(n,)` of the pixels to fit on."""
         side = self.store.image_size
-        for features, masks, rows in self._features(self.fitted_on):
+        for features, masks, rows in self._features(self.fit_batches):
             places = torch.stack([self._drawn(int(row)) for row in rows]).to(self.device)
-            yield at_pixels(features, places, side), masks.flatten(1).gather(1, places).flatten()
+            yield features_at(features, places, side), masks.flatten(1).gather(1, places).flatten()
 
     def _drawn(self, row: int) -> Tensor:
-        """Pixels of a frame, as indices into the flat image."""
+        """Return sampled pixels of a frame as indices into the flat image."""
         generator = torch_generator(self.seed, "pixels", row)
         return torch.randint(self.store.image_size**2, (self.settings.pixels,), generator=generator)
 
 
-def at_pixels(features: list[Tensor], places: Tensor, side: int) -> Tensor:
-    """Maps `(B, C_i, h_i, w_i)`, enlarged to `side`, at pixels `(B, P)` of the flat image: `(B P, sum of C_i)`."""
+def features_at(features: list[Tensor], places: Tensor, side: int) -> Tensor:
+    """Interpolate feature maps at pixels.
+
+    Args:
+        features: maps `(B, C_i, h_i, w_i)`.
+        places: pixels `(B, P)` as indices into the flat image.
+        side: side of the image in pixels.
+
+    Returns:
+        Features `(B P, sum of C_i)`.
+    """
     centres = torch.stack([places % side, places // side], 2).float()
     grid = ((2 * centres + 1) / side - 1).unsqueeze(1)
     with torch.autocast(places.device.type, enabled=False):
@@ -124,9 +131,9 @@ def at_pixels(features: list[Tensor], places: Tensor, side: int) -> Tensor:
 
 
 def pixel_weights(classes: Tensor, number: int) -> Tensor:
-    """Weights of pixels with these classes `(n,)`, float64 with sum 1: a class weighs the root of its share of pixels.
+    """Return pixel weights, float64 with sum 1: a class weighs the square root of its fraction of pixels.
 
-    By its share itself a small structure would hardly ever win, and by equal weights too often.
+    With its fraction itself a small structure would rarely be predicted, with equal weights too often.
     """
     found = torch.bincount(classes.long(), minlength=number).double()
     weights = found.clamp_min(1).rsqrt()[classes.long()]
@@ -134,7 +141,9 @@ def pixel_weights(classes: Tensor, number: int) -> Tensor:
 
 
 def ridge_regression(inputs: Tensor, targets: Tensor, weights: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """The linear map W, o that minimises sum_i w_i |x_i W + o - t_i|^2 + ridge |s W|^2, s being the inputs' deviations.
+    """Return the linear map W, o that minimizes sum_i w_i |x_i W + o - t_i|^2 + ridge |s W|^2.
+
+    The inputs' standard deviations s standardize the penalty.
 
     Args:
         inputs: x, `(n, D)`.
@@ -163,7 +172,7 @@ def ridge_regression(inputs: Tensor, targets: Tensor, weights: Tensor, ridge: fl
 
 
 def segment(features: list[Tensor], weights: Tensor, offset: Tensor, side: int) -> Tensor:
-    """Scores `(B, K, side, side)` from feature maps: mapped where they are and then enlarged, which is the same."""
+    """Return scores `(B, K, side, side)` from feature maps; mapping before interpolation is equivalent and cheaper."""
     scores = offset.float().view(1, -1, 1, 1)
     with torch.autocast(offset.device.type, enabled=False):
         for level, part in zip(features, weights.float().split([level.shape[1] for level in features]), strict=True):

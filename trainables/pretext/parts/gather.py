@@ -1,4 +1,4 @@
-"""Embeddings of all workers, with gradient."""
+"""Differentiable gathering of embeddings from all workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.autograd import Function
 
 
 class _Gather(Function):
-    """Concatenates `(B, D)` of all workers; each gets back the sum of all workers' gradients of its own rows."""
+    """Concatenation of `(B, D)` over workers; backward sums all workers' gradients of the local rows."""
 
     @staticmethod
     def forward(ctx: Any, local: Tensor) -> Tensor:
@@ -29,9 +29,9 @@ class _Gather(Function):
 
 
 def gather(local: Tensor) -> Tensor:
-    """All workers' rows in order of rank, `(W B, D)`; in a single process, `local` itself.
+    """Return all workers' rows in order of rank, `(W B, D)`; in a single process, `local` itself.
 
-    Every worker must hold the same number of rows, which a logical batch divisible by the number of workers gives.
+    Every worker must have equally many rows, as with a logical batch divisible by the number of workers.
     """
     if not is_distributed():
         return local
@@ -40,10 +40,10 @@ def gather(local: Tensor) -> Tensor:
 
 
 def is_distributed() -> bool:
-    """Whether this process is one of several workers."""
+    """Return True where this process is one of several workers."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def first_row(local: Tensor) -> int:
-    """Where this worker's rows begin among the gathered ones."""
+    """Return the index of this worker's first row among the gathered rows."""
     return dist.get_rank() * len(local) if is_distributed() else 0

@@ -1,4 +1,4 @@
-"""The contrastive loss of SimCLR, in memory that grows with the batch and not with its square."""
+"""NT-Xent, the contrastive loss of SimCLR, in memory linear in the batch size."""
 
 from __future__ import annotations
 
@@ -11,33 +11,40 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from trainables.pretext.monitoring.embedding import widened
+from trainables.pretext.parts.embedding_task import at_least_float32
 from trainables.pretext.parts.gather import first_row, gather
 
 BLOCK = 2**24
-"""Similarities that are held at a time: 64 MiB in float32."""
+"""Number of similarities in memory at a time: 64 MiB in float32."""
 
 
-def nt_xent(one: Tensor, two: Tensor, temperature: float, *, alone: bool = False) -> tuple[Tensor, Tensor]:
-    """The normalised temperature-scaled cross-entropy loss (Chen et al. 2020, equation 1).
+def nt_xent(one: Tensor, two: Tensor, temperature: float, *, local_only: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the normalized temperature-scaled cross-entropy loss (Chen et al. 2020, equation 1).
 
-    Each of the 2 N views has to find its partner among the other 2 N - 1 views, by cosine similarity. In a group of
-    workers N counts the images of all, and the mean of the workers' losses is the loss of the whole batch.
+    Each of the 2 N views is classified as its partner among the other 2 N - 1 views by cosine similarity. With several
+    workers N counts all workers' images, and the mean of the workers' losses is the loss of the whole batch.
 
     Args:
         one: embeddings `(B, D)` of this worker's first views.
-        two: of its second views.
-        temperature: above 0.
-        alone: look at this worker's views only.
+        two: embeddings `(B, D)` of its second views.
+        temperature: softmax temperature, above 0.
+        local_only: True for this worker's views only; False for those of all workers.
 
     Returns:
-        The mean over this worker's 2 B views, in float32 or wider, and the share whose partner is the most similar.
+        The mean over this worker's 2 B views, in float32 or wider, and the fraction of views whose most similar view is
+        their partner.
+
+    Example:
+        >>> one = torch.eye(4)
+        >>> loss, accuracy = nt_xent(one, one, temperature=0.1)
+        >>> float(accuracy)
+        1.0
     """
     with torch.autocast(one.device.type, enabled=False):
-        one, two = (F.normalize(z, dim=1) for z in widened(one, two))
-        every_one, every_two = (one, two) if alone else (gather(one), gather(two))
+        one, two = (F.normalize(z, dim=1) for z in at_least_float32(one, two))
+        every_one, every_two = (one, two) if local_only else (gather(one), gather(two))
         images = len(every_one)
-        own = torch.arange(len(one), device=one.device) + (0 if alone else first_row(one))
+        own = torch.arange(len(one), device=one.device) + (0 if local_only else first_row(one))
         itself, partner = torch.cat([own, own + images]), torch.cat([own + images, own])
         views, every = torch.cat([one, two]), torch.cat([every_one, every_two])
         loss, accuracy = _Match.apply(views, every, itself, partner, temperature)  # type: ignore[no-untyped-call]
@@ -45,9 +52,7 @@ def nt_xent(one: Tensor, two: Tensor, temperature: float, *, alone: bool = False
 
 
 class _Match(Function):
-    """Cross-entropy of finding each view's partner, a block of views at a time; similarities are computed again for
-    the gradient instead of being kept.
-    """
+    """Cross-entropy over blocks of views; backward recomputes similarities instead of storing them."""
 
     @staticmethod
     def forward(
@@ -80,7 +85,7 @@ class _Match(Function):
 
 
 def _similarity(views: Tensor, every: Tensor, itself: Tensor, temperature: float) -> Tensor:
-    """`(V, E)` cosines over the temperature; none of a view with itself."""
+    """Return cosine similarities over the temperature `(V, E)`, minus infinity for a view with itself."""
     similarity = views @ every.T
     return similarity.div_(temperature).scatter_(1, itself[:, None], float("-inf"))
 

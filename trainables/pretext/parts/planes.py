@@ -1,4 +1,4 @@
-"""Where the planes of a heart's views cut each other, in an image's own pixels.
+"""Intersections of the heart's imaging planes, in an image's pixel coordinates.
 
 A plane is `(3, 3)`: in mm along DICOM's axes (left, posterior, head), the centre of its first pixel, the step of a row
 down, the step of a column to the right; as `FrameStore.index["plane"]`.
@@ -15,12 +15,12 @@ _PARALLEL = np.sin(np.deg2rad(5))
 
 @dataclass(frozen=True)
 class Line:
-    """Where another plane cuts an image.
+    """Intersection line of an image with another plane.
 
     Attributes:
-        point: of the line that is nearest to the first pixel, (row, column).
-        step: along the line by one mm, in (rows, columns).
-        direction: the same in the patient, a unit vector.
+        point: point (row, column) of the line nearest to the first pixel.
+        step: step of 1 mm along the line in (rows, columns).
+        direction: unit vector of the line in patient coordinates.
     """
 
     point: np.ndarray
@@ -28,10 +28,10 @@ class Line:
     direction: np.ndarray
 
     def towards(self, goal: np.ndarray) -> Line | None:
-        """The line with its steps towards a direction of the patient; None where it runs across to within five degrees.
+        """Return the line oriented towards a patient direction; None where it is perpendicular within five degrees.
 
         Args:
-            goal: a unit vector.
+            goal: unit vector in patient coordinates.
         """
         share = float(self.direction @ goal)
         if abs(share) < _PARALLEL:
@@ -39,8 +39,8 @@ class Line:
         return self if share > 0 else Line(self.point, -self.step, -self.direction)
 
 
-def cut(image: np.ndarray, other: np.ndarray) -> Line | None:
-    """The line in which a plane cuts an image's; None where the two are parallel to within five degrees."""
+def intersection_line(image: np.ndarray, other: np.ndarray) -> Line | None:
+    """Return the intersection line of two planes; None where they are parallel within five degrees."""
     origin, down, right = image
     normal, own = normal_of(other), normal_of(image)
     if np.linalg.norm(np.cross(normal, own)) < _PARALLEL:
@@ -53,8 +53,8 @@ def cut(image: np.ndarray, other: np.ndarray) -> Line | None:
     return Line(point, step, direction)
 
 
-def meeting(one: Line, two: Line) -> np.ndarray | None:
-    """The (row, column) where two lines of an image meet; None where they are parallel to within five degrees."""
+def intersection_point(one: Line, two: Line) -> np.ndarray | None:
+    """Return the intersection (row, column) of two lines; None where they are parallel within five degrees."""
     if np.linalg.norm(np.cross(one.direction, two.direction)) < _PARALLEL:
         return None
     matrix = np.stack([one.step, -two.step], axis=1)
@@ -63,6 +63,6 @@ def meeting(one: Line, two: Line) -> np.ndarray | None:
 
 
 def normal_of(plane: np.ndarray) -> np.ndarray:
-    """Unit normal of a plane."""
+    """Return the unit normal of a plane."""
     normal = np.cross(plane[2], plane[1])
     return np.asarray(normal / np.linalg.norm(normal))

@@ -1,4 +1,4 @@
-"""Projection heads: what stands between a backbone and a contrastive loss, and is thrown away afterwards."""
+"""Projection heads between a backbone and the pretext loss, discarded after pretraining."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ from torch import nn
 
 
 def mlp(inputs: int, hidden: int, outputs: int, *, output_norm: bool, hidden_layers: int = 1) -> nn.Sequential:
-    """Hidden layers of linear, batch norm and ReLU, then linear.
+    """Return an MLP with hidden layers of linear, batch norm and ReLU, and a linear output layer.
 
-    SimCLR's ends with a batch norm (`output_norm`), BYOL's does not; VICReg and Barlow Twins have two hidden layers.
+    SimCLR's head ends with a batch norm (`output_norm`), BYOL's does not; VICReg and Barlow Twins have two hidden
+    layers.
+
+    Args:
+        inputs: number of input features.
+        hidden: width of the hidden layers.
+        outputs: number of output features.
+        output_norm: True for a batch norm after the output layer.
+        hidden_layers: number of hidden layers, from 1 up.
     """
     layers: list[nn.Module] = []
     for width in [inputs] + [hidden] * (hidden_layers - 1):
-        # the batch norm that follows has the bias
+        # the following batch norm has the bias
         layers += [nn.Linear(width, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
     layers.append(nn.Linear(hidden, outputs, bias=False))
     if output_norm:

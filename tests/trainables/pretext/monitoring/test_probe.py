@@ -14,7 +14,14 @@ from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.networks import UNetEncoder
 from trainables.networks.backbones import Backbone
-from trainables.pretext.monitoring.probe import LinearProbe, Probe, at_pixels, pixel_weights, ridge_regression, segment
+from trainables.pretext.monitoring.probe import (
+    LinearProbe,
+    Probe,
+    features_at,
+    pixel_weights,
+    ridge_regression,
+    segment,
+)
 from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.pretext.simclr import SimCLR
 
@@ -56,7 +63,7 @@ def test_features_are_read_and_scores_made_as_if_every_map_were_enlarged():
     enlarged = torch.cat([F.interpolate(each, (side, side), mode="bilinear", align_corners=False) for each in maps], 1)
     places = torch.stack([torch.randperm(side * side, generator=torch.Generator().manual_seed(i)) for i in (0, 1)])
     expected = torch.stack([image.flatten(1)[:, place].T for image, place in zip(enlarged, places, strict=True)])
-    torch.testing.assert_close(at_pixels(maps, places, side), expected.flatten(0, 1), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(features_at(maps, places, side), expected.flatten(0, 1), rtol=1e-5, atol=1e-5)
     weights, offset = noise(8, 4, seed=3).double(), noise(4, seed=4).double()
     scores = torch.einsum("bchw,ck->bkhw", enlarged, weights.float()) + offset.float().view(1, -1, 1, 1)
     torch.testing.assert_close(segment(maps, weights, offset, side), scores, rtol=1e-5, atol=1e-5)
@@ -95,9 +102,9 @@ def test_what_the_features_show_is_scored_and_what_they_do_not_is_not():
 
 def test_frames_come_from_train_and_val_alone():
     probe = probe_of(Seeing())
-    assert set(probe.fitted_on.rows()) < set(STORE.rows("train"))
-    assert len(probe.fitted_on.rows()) == 6
-    assert np.array_equal(probe.judged_on.rows(), STORE.rows("val"))
+    assert set(probe.fit_batches.rows()) < set(STORE.rows("train"))
+    assert len(probe.fit_batches.rows()) == 6
+    assert np.array_equal(probe.eval_batches.rows(), STORE.rows("val"))
     test = STORE.rows("test")
     other = replace(STORE, images=STORE.images.copy(), masks=STORE.masks.copy())
     other.images[test], other.masks[test] = 0, 1

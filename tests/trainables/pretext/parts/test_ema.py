@@ -10,14 +10,14 @@ from trainables.data.sampling.batches import Batches
 from trainables.networks import UNetEncoder
 from trainables.pretext.byol import BYOL
 from trainables.pretext.moco import MoCo
-from trainables.pretext.parts.ema import MomentumTask, follow, momentum
+from trainables.pretext.parts.ema import EMATargetTask, ema_momentum, ema_update
 
 STORE = toy_store(48, size=16)
 VIEWS = Policy(crop=Crop((0.5, 1.0)), blur=None)
 METHODS = [BYOL(momentum=0.9, hidden=8, projection=4), MoCo(momentum=0.9, hidden=8, projection=4)]
 
 
-def task_of(method: BYOL | MoCo) -> MomentumTask:
+def task_of(method: BYOL | MoCo) -> EMATargetTask:
     """A task whose target is another network than the online one."""
     torch.manual_seed(0)
     task = method.build(UNetEncoder(width=4, depth=2).build(1), VIEWS, STORE)
@@ -61,15 +61,15 @@ def test_steps_move_the_whole_target_by_the_closed_form(method):
 def test_the_momentum_rises_to_one_by_a_cosine(start):
     for k, steps in ((0, 100), (25, 100), (100, 100)):
         expected = 1 - (1 - start) * (math.cos(math.pi * k / steps) + 1) / 2
-        assert momentum(start, k / steps) == pytest.approx(expected, abs=1e-12)
-    assert momentum(start, 0) == pytest.approx(start)
-    assert momentum(start, 1) == 1
+        assert ema_momentum(start, k / steps) == pytest.approx(expected, abs=1e-12)
+    assert ema_momentum(start, 0) == pytest.approx(start)
+    assert ema_momentum(start, 1) == 1
 
 
 def test_following_is_the_moving_average_of_every_parameter():
     torch.manual_seed(0)
     target, online = torch.nn.Linear(3, 2).double(), torch.nn.Linear(3, 2).double()
     expected = [0.9 * t + 0.1 * o for t, o in zip(target.parameters(), online.parameters(), strict=True)]
-    follow(target, online, 0.9)
+    ema_update(target, online, 0.9)
     for found, wanted in zip(target.parameters(), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.pretext.parts.planes import cut, meeting, normal_of
+from trainables.pretext.parts.planes import intersection_line, intersection_point, normal_of
 
 
 def plane(rng):
@@ -19,7 +19,7 @@ def patient(image, place):
 def test_a_cut_lies_on_both_planes_and_its_steps_are_millimetres(seed):
     rng = np.random.default_rng(seed)
     image, other = plane(rng), plane(rng)
-    line = cut(image, other)
+    line = intersection_line(image, other)
     if line is None:
         assert abs(normal_of(image) @ normal_of(other)) > 0.996
         return
@@ -35,10 +35,10 @@ def test_a_cut_lies_on_both_planes_and_its_steps_are_millimetres(seed):
 def test_three_planes_meet_in_one_point(seed):
     rng = np.random.default_rng(seed)
     image, one, two = plane(rng), plane(rng), plane(rng)
-    lines = cut(image, one), cut(image, two)
+    lines = intersection_line(image, one), intersection_line(image, two)
     if lines[0] is None or lines[1] is None:
         return
-    place = meeting(*lines)
+    place = intersection_point(*lines)
     if place is None or np.abs(place).max() > 1e3:
         return
     normals = np.stack([normal_of(each) for each in (image, one, two)])
@@ -50,7 +50,7 @@ def test_parallel_planes_do_not_cut():
     image = plane(np.random.default_rng(0))
     moved = image.copy()
     moved[0] += 7 * normal_of(image)
-    assert cut(image, moved) is None
+    assert intersection_line(image, moved) is None
 
 
 def test_lines_that_hardly_differ_do_not_meet():
@@ -60,14 +60,16 @@ def test_lines_that_hardly_differ_do_not_meet():
         turn = np.deg2rad(degrees)
         return np.array([[50, 50, 0], [np.cos(turn), np.sin(turn), 0], [0, 0, 1.0]])
 
-    line = cut(image, upright(0))
-    assert meeting(line, cut(image, upright(4))) is None
-    np.testing.assert_allclose(meeting(line, cut(image, upright(6))), [50, 50])
+    line = intersection_line(image, upright(0))
+    assert intersection_point(line, intersection_line(image, upright(4))) is None
+    np.testing.assert_allclose(intersection_point(line, intersection_line(image, upright(6))), [50, 50])
 
 
 def test_a_line_turns_towards_a_direction_unless_it_runs_across():
     image = np.array([[0, 0, 0], [0, 2.0, 0], [2.0, 0, 0]])
-    line = cut(image, np.array([[0, 30, 0], [0, 0, 1.0], [1.0, 0, 0]]))  # runs along the first axis: columns
+    line = intersection_line(
+        image, np.array([[0, 30, 0], [0, 0, 1.0], [1.0, 0, 0]])
+    )  # runs along the first axis: columns
     left, right = np.array([1.0, 0, 0]), np.array([-1.0, 0, 0])
     np.testing.assert_allclose(line.towards(left).step, [0, 0.5])
     np.testing.assert_allclose(line.towards(right).step, [0, -0.5])

@@ -21,8 +21,9 @@ from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
 from trainables.pretext.method import BackboneMethod
 from trainables.pretext.moco import MoCo
-from trainables.pretext.monitoring.collapse import CollapseGuard, indicators
-from trainables.pretext.monitoring.embedding import EmbeddingTask
+from trainables.pretext.monitoring.collapse_guard import CollapseGuard
+from trainables.pretext.monitoring.embedding_metrics import embedding_metrics
+from trainables.pretext.parts.embedding_task import EmbeddingTask
 from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.pretext.simclr import SimCLR
 from trainables.pretext.vicreg import VICReg
@@ -58,8 +59,8 @@ def test_a_loss_that_runs_away_and_stays_there_ends_a_run():
 
 
 def test_indicators_of_one_image_are_none_and_of_infinite_embeddings_nan():
-    assert indicators(torch.ones(1, 4)) == {}
-    broken = indicators(torch.full((5, 4), torch.inf), torch.ones(5, 4))
+    assert embedding_metrics(torch.ones(1, 4)) == {}
+    broken = embedding_metrics(torch.full((5, 4), torch.inf), torch.ones(5, 4))
     assert all(torch.isnan(value) for value in broken.values())
 
 
@@ -102,7 +103,7 @@ class Attraction(BackboneMethod):
 
 
 class AttractionTask(EmbeddingTask):
-    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, alone: bool = False) -> dict[str, Tensor]:
+    def compare(self, one: Tensor, two: Tensor, rows: Tensor, *, local_only: bool = False) -> dict[str, Tensor]:
         return {"loss": (F.normalize(one, dim=1) - F.normalize(two, dim=1)).square().sum(1).mean()}
 
 

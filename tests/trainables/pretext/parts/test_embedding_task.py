@@ -4,7 +4,7 @@ import torch
 from trainables.pretext.barlow import barlow_loss
 from trainables.pretext.byol import byol_loss
 from trainables.pretext.moco import info_nce
-from trainables.pretext.monitoring.embedding import widened
+from trainables.pretext.parts.embedding_task import at_least_float32
 from trainables.pretext.parts.nt_xent import nt_xent
 from trainables.pretext.vicreg import vicreg_terms
 
@@ -28,5 +28,5 @@ def test_losses_of_half_precision_embeddings_have_single_precision(name, half):
 
 
 def test_double_precision_stays():
-    single, double = widened(torch.ones(1, dtype=torch.float16), torch.ones(1, dtype=torch.float64))
+    single, double = at_least_float32(torch.ones(1, dtype=torch.float16), torch.ones(1, dtype=torch.float64))
     assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
