@@ -67,6 +67,8 @@ def best_device() -> torch.device:
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:
     """Move `module` to `device` with channels-last kernels, which are faster on CPUs and on tensor cores."""
+    if device.type == "cpu" and any(map(_breaks_channels_last, module.modules())):
+        return module.to(device)
     if not any(parameter.ndim == 5 for parameter in module.parameters()):
         return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
     module.to(device)
@@ -74,6 +76,20 @@ def to_device(module: nn.Module, device: torch.device) -> nn.Module:
         if parameter.ndim == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
     return module
+
+
+def _breaks_channels_last(module: nn.Module) -> bool:
+    """Return True for a convolution whose channels-last backward pass is unsafe on CPUs.
+
+    oneDNN 3.12 (torch 2.13) writes beyond its buffers in the backward pass of a strided 1x1 convolution with fewer than
+    8 input channels on CPUs with AVX2 only.
+    """
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and max(module.stride) > 1
+        and module.in_channels < 8
+    )
 
 
 class LocalRuntime:

@@ -201,5 +201,5 @@ def test_a_batch_taken_in_parts_has_the_gradient_of_the_whole():
 
 
 def test_it_cannot_begin_without_an_earlier_stage():
-    with pytest.raises(ValueError, match="first is missing: LocalContrastive goes on from an earlier pretext stage"):
+    with pytest.raises(ValueError, match="init_from is missing: LocalContrastive needs an earlier pretext stage"):
         PretextSettings(LocalContrastive())

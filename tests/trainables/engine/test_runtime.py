@@ -1,0 +1,24 @@
+import torch
+from torch import nn
+
+from trainables.engine.runtime import to_device
+
+CPU = torch.device("cpu")
+
+
+def is_channels_last(module: nn.Conv2d) -> bool:
+    return module.weight.is_contiguous(memory_format=torch.channels_last) and not module.weight.is_contiguous()
+
+
+def test_kernels_are_channels_last():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 16, 1, stride=2))
+    assert is_channels_last(to_device(network, CPU)[0])
+
+
+def test_a_narrow_strided_pointwise_convolution_keeps_the_default_layout_and_trains():
+    """In channels-last layout its backward pass corrupts memory on some CPUs."""
+    network = to_device(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 1, stride=2)), CPU)
+    assert network[0].weight.is_contiguous()
+    for _ in range(5):
+        network(torch.randn(16, 1, 18, 18)).sum().backward()
+    assert torch.isfinite(network[1].weight.grad).all()
