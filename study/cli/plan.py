@@ -38,7 +38,7 @@ def show_plan(study: Study, rates: Calibration, out: Console, *, as_json: bool) 
         return
     out.print(f"[bold]{study.spec.name}[/]: {study.spec.title}")
     out.print(_cell_table(plan))
-    out.print("jobs: " + ", ".join(f"{count} {kind}" for kind, count in plan.planned().items()), soft_wrap=True)
+    out.print("jobs: " + ", ".join(f"{kind} {count}" for kind, count in plan.planned().items()), soft_wrap=True)
     searched = _searched_settings_of_shared_jobs(plan)
     if searched:
         out.print(

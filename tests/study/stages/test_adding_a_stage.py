@@ -127,7 +127,7 @@ def run_in_process(study: Study, root: Path) -> tuple[JobScheduler, list[Job]]:
     ledger = Ledger(root / "ledger.jsonl", lambda: 0.0)
     scheduler = JobScheduler(Plan(study, dataset), ledger, artifacts.has)
     ran = []
-    while (job := scheduler.next(ResourceRequest(cpus=100))) is not None:
+    while (job := scheduler.next_job(ResourceRequest(cpus=100))) is not None:
         ran.append(job)
         scheduler.finish(job.id, execute(job, JobFolder(root / job.id), artifacts, LocalRuntime()))
     return scheduler, ran
@@ -136,7 +136,7 @@ def run_in_process(study: Study, root: Path) -> tuple[JobScheduler, list[Job]]:
 def test_a_study_runs_it_before_the_jobs_that_read_its_artifact(tmp_path):
     scheduler, ran = run_in_process(toy_study(), tmp_path)
     assert scheduler.done
-    assert {event["status"] for event in scheduler.outcomes.values()} == {"completed"}
+    assert {event.outcome.status for event in scheduler.outcomes.values()} == {"completed"}
     stages = [job.stage for job in ran]
     assert stages[0] == "brightness"
     assert sorted(stages) == ["brightness", *["downstream"] * 4, *["threshold"] * 2]
@@ -172,6 +172,6 @@ def test_the_command_line_and_its_workers_find_an_installed_plugin(tmp_path):
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     folder = Workspace(tmp_path).study("toy")
-    ended = {event["job"]: event["kind"] for event in finished(folder)}
+    ended = {event.job: event.kind for event in finished(folder)}
     assert sorted(ended.values()) == ["brightness", *["replicate"] * 2, *["threshold"] * 2, *["trial"] * 2]
     assert json.loads(folder.plan.read_text())["planned_jobs"]["threshold"] == 2
