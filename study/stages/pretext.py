@@ -47,7 +47,7 @@ class PretextStage(SharedStage):
         """Return the job of one step; `before` makes the weights that it starts from."""
         spec = configuration.spec
         whole_network = isinstance(step.method, NetworkMethod)
-        trained = {"network": spec.network.of_images} if whole_network else {"backbone": spec.network.backbone}
+        trained = {"network": spec.network.image_network} if whole_network else {"backbone": spec.network.backbone}
         config = {
             self.name: plain(step if before is not None else replace(step, init_from=None)),
             **{part: plain(settings) for part, settings in trained.items()},

@@ -147,7 +147,7 @@ def finetune(
     parts = _parts(settings, judged, subjects, seed)
     rows = None
     if test:
-        whole = settings.targets != "labelled" or network.over_time
+        whole = settings.targets != "labelled" or network.temporal
         rows = judged_rows(judged, "test", settings.views, whole=whole)
     if isinstance(network, NnUNet):
         if start is not None:
@@ -309,7 +309,7 @@ def _build(
         elif not part_of(start, "decoder"):
             text = "downstream.transfer.load is 'network', but the pretext trained a backbone only"
             raise UserError(f"{text}; choose a pretext method that trains the whole network, or load: backbone")
-        load_weights(built, network.adapted(wanted), partly=True)
+        load_weights(built, network.adapt_weights(wanted), partly=True)
     return built
 
 

@@ -6,11 +6,11 @@ from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.network import NetworkSettings
 from trainables.networks.resnet import ResNet18, ResNet50, TinyResNet
 from trainables.networks.unet import UNet, UNetEncoder
-from trainables.networks.unet3d import UNetTime
+from trainables.networks.unet3d import UNet3D
 
 BACKBONES: Registry[type[BackboneSettings]] = Registry(
     "backbone", {"resnet50": ResNet50, "resnet18": ResNet18, "resnet_tiny": TinyResNet, "unet_encoder": UNetEncoder}
 )
 NETWORKS: Registry[type[NetworkSettings]] = Registry(
-    "network", {"deeplabv3": DeepLabV3, "unet": UNet, "unet3d": UNetTime}
+    "network", {"deeplabv3": DeepLabV3, "unet": UNet, "unet3d": UNet3D}
 )

@@ -12,12 +12,12 @@ from trainables.networks.backbones import Backbone, BackboneSettings
 
 
 class SegmentationNetwork(nn.Module):
-    """Classifies every pixel.
+    """Network that classifies every pixel of an image.
 
     Attributes:
-        backbone: the encoder, that pretext trains.
-        decoder: from the backbone's features to pixel features, `decoder.channels` wide.
-        head: the last, 1x1 convolution, to class scores.
+        backbone: encoder, which a pretext method can pretrain.
+        decoder: module that returns `decoder.channels` features of each pixel from the backbone's features.
+        head: last convolution, 1x1, which returns the logits.
     """
 
     def __init__(self, backbone: Backbone, decoder: nn.Module, classes: int) -> None:
@@ -26,7 +26,7 @@ class SegmentationNetwork(nn.Module):
         self.head = nn.Conv2d(int(decoder.channels), classes, kernel_size=1)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `(B, classes, H, W)` of float images `(B, C, H, W)`."""
+        """Return logits `(B, classes, H, W)` for float images `(B, C, H, W)`."""
         logits: Tensor = self.head(self.decoder(self.backbone.features(images)))
         if logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
@@ -38,35 +38,35 @@ class NetworkSettings(ABC):
     """Settings that build a segmentation network.
 
     Attributes:
-        backbone: the encoder's settings.
+        backbone: settings of the encoder.
     """
 
     backbone: BackboneSettings
 
     @property
     def frames(self) -> int:
-        """Frames of a sequence that the network sees at a time; 1 for images by themselves."""
+        """Number of frames of a sequence that the network processes at a time; 1 for single images."""
         return 1
 
     @property
-    def over_time(self) -> bool:
-        """Whether it segments sequences as a whole."""
+    def temporal(self) -> bool:
+        """True if the network segments sequences of frames, False if it segments single images."""
         return self.frames > 1
 
     @property
-    def of_images(self) -> NetworkSettings:
-        """The network of images by themselves whose pretrained weights start this one."""
+    def image_network(self) -> NetworkSettings:
+        """Settings of the network for single images whose pretrained weights can start this network."""
         return self
 
-    def adapted(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of `of_images`, or of its backbone, as this network's."""
+    def adapt_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights of `image_network`, or of its backbone, as weights of this network."""
         return weights
 
     @abstractmethod
     def build(self, in_channels: int, classes: int) -> SegmentationNetwork:
-        """A network, its weights drawn from torch's global generator.
+        """Return a network whose weights are drawn from torch's global random generator.
 
         Args:
-            in_channels: of the images.
-            classes: of the masks, background included.
+            in_channels: number of channels of the images.
+            classes: number of classes of the masks, background included.
         """

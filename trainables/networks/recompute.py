@@ -1,6 +1,4 @@
-"""Activations computed again for the gradient instead of being kept (Chen et al. 2016, "Training deep nets with
-sublinear memory cost").
-"""
+"""Activation checkpointing (Chen et al. 2016, "Training deep nets with sublinear memory cost")."""
 
 from __future__ import annotations
 
@@ -17,29 +15,30 @@ from trainables.networks.running_statistics import freeze_bn_stats
 
 
 def recompute(module: nn.Module) -> None:
-    """Let the blocks inside `module` keep only their inputs: less memory, for about a third more time.
+    """Checkpoint the activations of the blocks inside `module`, which takes less memory and about a third more time.
 
-    A block is a module that itself holds two or more convolutions: a residual block, a level of a UNet. Gradients and
-    running statistics stay what they were. A block that does so already is left as it is.
+    A block is a submodule with two or more convolutions, in two or three dimensions, as children: a residual block or a
+    level of a UNet. Gradients and running statistics do not change. Repeated calls have no further effect.
 
     Raises:
-        UserError: there is none.
+        UserError: the module has no such block.
     """
     blocks = [block for block in module.modules() if block is not module and _is_block(block)]
     if not blocks:
-        raise UserError(f"fit.recompute: {type(module).__name__} has no blocks of convolutions; leave it out")
+        raise UserError(f"fit.recompute: {type(module).__name__} has no blocks of convolutions. Fix: remove recompute")
     for block in blocks:
         if isinstance(block.forward, partial):
             continue
-        block.forward = partial(_again, block, block.forward)
+        block.forward = partial(_checkpointed, block, block.forward)
 
 
 def _is_block(module: nn.Module) -> bool:
-    convolutions = sum(isinstance(child, nn.Conv2d) for child in module.children())
+    convolutions = sum(isinstance(child, nn.Conv2d | nn.Conv3d) for child in module.children())
     return convolutions >= 2 and not isinstance(module, nn.ModuleList)
 
 
-def _again(block: nn.Module, forward: Callable[..., Tensor], *inputs: Any) -> Tensor:
+def _checkpointed(block: nn.Module, forward: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    """Run `forward` without storing its activations; running statistics are not updated when it is run again."""
     out: Tensor = checkpoint(
         forward,
         *inputs,

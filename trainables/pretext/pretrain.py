@@ -117,7 +117,7 @@ def _build(
     if isinstance(method, NetworkMethod):
         if isinstance(network, BackboneSettings):
             raise UserError(f"{type(method).__name__} trains a whole network, found the settings of a backbone")
-        whole = network.of_images.build(store.channels, 1)
+        whole = network.image_network.build(store.channels, 1)
         parts = nn.ModuleDict({"backbone": whole.backbone, "decoder": whole.decoder})
         load_weights(parts, start, partly=True)
         return parts, method.build(whole.backbone, whole.decoder, settings.augment, store)

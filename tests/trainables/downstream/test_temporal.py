@@ -20,7 +20,7 @@ from trainables.downstream.transfer import Transfer
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
-from trainables.networks import UNet, UNetEncoder, UNetTime
+from trainables.networks import UNet, UNet3D, UNetEncoder
 
 PLAIN = Policy(strength=0.0)
 ENCODER = UNetEncoder(width=4, depth=2)
@@ -105,7 +105,7 @@ def test_a_whole_sequence_is_judged_by_the_mean_of_its_windows():
     assert task._last is None
 
 
-@pytest.mark.parametrize("network", [UNet(ENCODER), UNetTime(ENCODER, window=4)], ids=["2d", "over time"])
+@pytest.mark.parametrize("network", [UNet(ENCODER), UNet3D(ENCODER, window=4)], ids=["2d", "over time"])
 def test_ends_and_pseudo_labels_are_learned_from_and_only_the_ends_are_judged(network):
     store = moving_store(24)
     between = np.flatnonzero((store.index["phase"] == 0) & (store.index["split"] == 0))
@@ -144,7 +144,7 @@ def test_a_network_over_time_wants_a_mask_of_every_frame():
     sparse = moving_store(masks=False)
     settings = DownstreamSettings(targets="ed_es", fit=FitSettings(1, 4), augment=PLAIN)
     with pytest.raises(DataError, match=r"4 of 4 training sequences have frames without a mask .*targets: propagated"):
-        finetune(settings, UNetTime(ENCODER, window=4), None, sparse, LocalRuntime(), seed=0)
+        finetune(settings, UNet3D(ENCODER, window=4), None, sparse, LocalRuntime(), seed=0)
     index = np.array(sparse.index)
     index["stack"] = 1
     with pytest.raises(DataError, match="no labelled sequence"):

@@ -19,7 +19,7 @@ from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.engine.task import Task
 from trainables.engine.trainer import fit
-from trainables.networks import UNet, UNetEncoder
+from trainables.networks import UNet, UNet3D, UNetEncoder
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.recompute import recompute
 from trainables.networks.resnet import ResNet50, TinyResNet
@@ -60,6 +60,28 @@ def test_training_ends_at_the_same_weights_and_running_statistics(name, parts):
     assert kept.keys() == again.keys()
     for key, value in kept.items():
         torch.testing.assert_close(again[key], value, rtol=1e-4, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+def test_a_network_over_time_gets_equal_gradients_and_running_statistics(norm):
+    torch.manual_seed(0)
+    plain = UNet3D(UNetEncoder(width=4, depth=2, norm=norm), window=5).build(1, 2)
+    checkpointed, images = copy.deepcopy(plain), torch.rand(2, 1, 5, 18, 16)
+    recompute(checkpointed)
+    for network in (plain, checkpointed):
+        network(images).square().mean().backward()
+    for (name, value), again in zip(plain.named_parameters(), checkpointed.parameters(), strict=True):
+        assert torch.equal(value.grad, again.grad), name
+    for (name, value), again in zip(plain.named_buffers(), checkpointed.buffers(), strict=True):
+        assert torch.equal(value, again), name
+
+
+def test_a_network_over_time_keeps_less_for_the_gradient():
+    network = UNet3D(UNetEncoder(width=8, depth=1), window=5).build(1, 2)
+    images = torch.rand(2, 1, 5, 16, 16)
+    plain = kept_bytes(network, images)
+    recompute(network)
+    assert kept_bytes(network, images) < 0.5 * plain
 
 
 def kept_bytes(module: nn.Module, images: Tensor) -> int:
@@ -115,5 +137,7 @@ def test_a_copy_computes_with_its_own_weights():
 
 
 def test_a_network_without_blocks_is_refused():
-    with pytest.raises(UserError, match=r"fit\.recompute: Sequential has no blocks of convolutions; leave it out"):
+    with pytest.raises(
+        UserError, match=r"fit\.recompute: Sequential has no blocks of convolutions\. Fix: remove recompute"
+    ):
         recompute(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()))

@@ -2,54 +2,54 @@ import pytest
 import torch
 
 from trainables.common.errors import CheckpointError
-from trainables.networks import UNet, UNetEncoder, UNetTime
+from trainables.networks import UNet, UNet3D, UNetEncoder
 from trainables.networks.weights import load_weights
 
 
 def pair(norm="batch", width=4, depth=2):
-    settings = UNetTime(UNetEncoder(width, depth, norm), window=5)
+    settings = UNet3D(UNetEncoder(width, depth, norm), window=5)
     torch.manual_seed(0)
-    flat, over_time = settings.of_images.build(1, 3), settings.build(1, 3)
+    flat, temporal = settings.image_network.build(1, 3), settings.build(1, 3)
     for module in flat.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
-    return settings, flat.eval(), over_time.eval()
+    return settings, flat.eval(), temporal.eval()
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
 @pytest.mark.parametrize("size", [(16, 16), (18, 13)])
 def test_with_the_weights_of_a_2d_unet_it_segments_each_frame_as_that_does(norm, size):
-    settings, flat, over_time = pair(norm)
-    load_weights(over_time, settings.adapted(dict(flat.state_dict())))
+    settings, flat, temporal = pair(norm)
+    load_weights(temporal, settings.adapt_weights(dict(flat.state_dict())))
     images = torch.rand(2, 1, 5, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        found = over_time(images)
+        found = temporal(images)
         frames = torch.stack([flat(images[:, :, time]) for time in range(5)], 2)
     assert found.shape == (2, 3, 5, *size)
     torch.testing.assert_close(found, frames, rtol=1e-4, atol=1e-5)
 
 
 def test_it_sees_the_frames_around():
-    _, _, over_time = pair()
+    _, _, temporal = pair()
     images = torch.rand(1, 1, 5, 16, 16, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    over_time(images)[0, 1, 2].sum().backward()
+    temporal(images)[0, 1, 2].sum().backward()
     assert (images.grad.abs().sum((0, 1, 3, 4)) > 0).all()
 
 
 def test_it_takes_over_a_pretrained_backbone_alone_and_refuses_another_width():
-    settings, flat, over_time = pair()
+    settings, flat, temporal = pair()
     weights = {key: value for key, value in flat.state_dict().items() if key.startswith("backbone.")}
-    load_weights(over_time, settings.adapted(weights), partly=True)
-    kernel = over_time.state_dict()["backbone.levels.0.0.weight"]
+    load_weights(temporal, settings.adapt_weights(weights), partly=True)
+    kernel = temporal.state_dict()["backbone.levels.0.0.weight"]
     torch.testing.assert_close(kernel[:, :, 1], weights["backbone.levels.0.0.weight"])
     assert not kernel[:, :, [0, 2]].any()
-    other = UNetTime(UNetEncoder(8, 2), window=5)
+    other = UNet3D(UNetEncoder(8, 2), window=5)
     with pytest.raises(CheckpointError, match="do not fit"):
-        load_weights(other.build(1, 3), other.adapted(weights), partly=True)
+        load_weights(other.build(1, 3), other.adapt_weights(weights), partly=True)
 
 
 def test_its_settings_are_checked():
     with pytest.raises(ValueError, match="window is 2, expected a whole number of frames from 3 up"):
-        UNetTime(window=2)
-    assert UNetTime().of_images == UNet()
+        UNet3D(window=2)
+    assert UNet3D().image_network == UNet()

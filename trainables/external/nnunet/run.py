@@ -77,10 +77,10 @@ def train_nnunet(
     splits: list[dict[str, list[str]]] = []
     every: dict[str, Case] = {}
     for part in parts:
-        train, val = (cases_of(store, rows, together=settings.over_time) for rows in part)
+        train, val = (cases_of(store, rows, together=settings.temporal) for rows in part)
         every |= {case.name: case for case in (*train, *val)}
         splits.append({"train": [case.name for case in train], "val": [case.name for case in val]})
-    questions = {case.name: case for case in cases_of(store, asked, together=settings.over_time)}
+    questions = {case.name: case for case in cases_of(store, asked, together=settings.temporal)}
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "prepared").exists():
         write_dataset(folder, store, list(every.values()), splits)

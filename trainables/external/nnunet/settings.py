@@ -35,15 +35,15 @@ class NnUNet(NetworkSettings):
             raise ValueError(f"iterations is {self.iterations}, expected a whole number from 1 up")
 
     @property
-    def over_time(self) -> bool:
+    def temporal(self) -> bool:
         """Whether it segments sequences."""
         return self.configuration == "3d_fullres"
 
     @property
     def axes(self) -> tuple[int, ...]:
         """Axes to mirror; the first of three is time or slice."""
-        space = (1, 2) if self.over_time else (0, 1)
-        return {"none": (), "space": space, "all": (0, *space) if self.over_time else space}[self.mirror]
+        space = (1, 2) if self.temporal else (0, 1)
+        return {"none": (), "space": space, "all": (0, *space) if self.temporal else space}[self.mirror]
 
     def build(self, in_channels: int, classes: int) -> SegmentationNetwork:
         """Not by us.

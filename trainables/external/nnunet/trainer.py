@@ -49,14 +49,14 @@ def finetune_nnunet(
         raise UserError("network: nnunet trains with one worker, expected resources.downstream.workers: 1")
     seen, judged = stores
     rows = [(rows_of(seen, train, views), rows_of(seen, val, views)) for train, val in parts]
-    if network.over_time:
+    if network.temporal:
         for train, _ in rows:
             flat = train[seen.index["stack"][train] == 0]
             if len(flat):
                 dense_sequences(seen, flat)
     val = np.unique(np.concatenate([rows_of(judged, val, views) for _, val in parts]))
     asked = val if tested is None else np.union1d(val, tested)
-    if network.over_time:
+    if network.temporal:
         asked = around(judged, asked)
     answers = train_nnunet(network, seen, rows, asked, epochs, seed, runtime.device, folder, runtime.report)
 
