@@ -1,4 +1,4 @@
-"""`python -m study`."""
+"""Entry point of `python -m study`."""
 
 from study.cli import main
 

@@ -13,17 +13,20 @@ from study.cli.app import Exit, Json, Root, app, out, workspace
 
 @app.command()
 def doctor(root: Root = None, as_json: Json = False) -> int:
-    """Look at versions, GPUs, memory, the workspace, Ray, MLflow and open ports; 4 where something is at fault."""
+    """Check versions, GPUs, memory, workspace, Ray and open ports.
+
+    The exit code is 4 when a check finds an error.
+    """
     from study.execution.health import examine
 
     findings = list(examine(workspace(root), dict(os.environ)))
     if as_json:
         out.print_json(json.dumps([asdict(finding) for finding in findings]))
     else:
-        colours = {"well": "green", "mind": "yellow", "fault": "bold red"}
+        colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
         table = Table(box=None, pad_edge=False, show_header=False)
         for finding in findings:
             colour = colours[finding.verdict]
             table.add_row(f"[{colour}]{finding.verdict}[/]", finding.subject, finding.text.replace("[", r"\["))
         out.print(table)
-    return Exit.INFRASTRUCTURE if any(finding.verdict == "fault" for finding in findings) else Exit.SUCCESS
+    return Exit.INFRASTRUCTURE if any(finding.verdict == "error" for finding in findings) else Exit.SUCCESS

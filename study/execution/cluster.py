@@ -1,4 +1,4 @@
-"""Starting Ray here or joining a cluster, and refusing what it could never place."""
+"""Ray sessions on this machine or an existing cluster, and checks of resource requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from study.config.spec import Capacity
-from study.errors import InfrastructureError
+from study.execution.errors import ClusterLost
 from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
 
@@ -27,28 +27,20 @@ QUIET = {
 }
 """Ray's settings for a driver that keeps its own records: no telemetry, no loggers, no snapshots of Tune's state.
 
-Tune by itself starts one process after another; the agenda gives out no more jobs than the cluster has room for.
+Tune starts pending trials one after another by default; the scheduler starts no more jobs than fit the cluster.
 """
 
 STORE = 200 * 2**20
-"""Bytes of Ray's object store on this machine, which holds next to nothing: frames are memory-mapped files."""
+"""Bytes of Ray's object store on this machine; it stays almost empty because frames are memory-mapped files."""
 
 
 CONNECT = 10.0
-"""Seconds that a cluster's head has to answer."""
-
-
-class ClusterLost(InfrastructureError):
-    """The cluster of a study cannot be reached, or is gone."""
-
-
-class StorageFull(InfrastructureError):
-    """Nothing more can be written."""
+"""Seconds within which a cluster's head must answer."""
 
 
 @contextlib.contextmanager
 def ray_session(address: str | None) -> Iterator[dict[str, float]]:
-    """Connect to the cluster at `address`, or start one on this machine; gives its resources.
+    """Connect to the cluster at `address`, or start one on this machine; yield its resources.
 
     A local cluster has its dashboard on loopback: without it, Ray does not free the resources of stopped worker groups.
     """
@@ -77,7 +69,7 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
 
 
 def _start_here(start: Callable[..., Any]) -> None:
-    """Start Ray on this machine, once more if it fails: on a busy machine its parts may not find each other in time."""
+    """Start Ray on this machine, and retry once: on a busy machine its processes may time out."""
     import ray
 
     try:
@@ -92,7 +84,7 @@ def _start_here(start: Callable[..., Any]) -> None:
 
 
 def _keep_credentials_out_of_the_logs() -> None:
-    """Tune hands these on to its processes in a way that Ray writes down; processes have them from their own node."""
+    """Keep Tune from passing AWS credentials to its processes, because Ray logs them; nodes have their own."""
     from ray.tune.execution import class_cache
 
     handed_on: set[str] = getattr(class_cache, "ENV_VARS_TO_PROPAGATE", set())
@@ -100,7 +92,7 @@ def _keep_credentials_out_of_the_logs() -> None:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself would wait for minutes for a host that does not answer."""
+    """Refuse a host that does not answer within seconds; Ray itself would wait for minutes."""
     host, _, port = address.rpartition(":")
     if host and "/" not in address and port.isdigit():
         try:
@@ -119,27 +111,27 @@ def _unreachable(address: str, error: Exception) -> str:
 
 
 def local_resources() -> dict[str, float]:
-    """What a cluster on this machine alone would have."""
+    """Return the resources of a cluster on this machine."""
     import torch
 
     return {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
 
 
 def capacity(resources: Mapping[str, float], most: Capacity | None) -> dict[str, float]:
-    """What a cluster has, or may grow to, by Ray's names."""
+    """Return the resources that a cluster has or may scale to, by Ray's names."""
     grown = {"CPU": most.cpus, "GPU": most.gpus} if most is not None else {}
     return {name: max(resources.get(name, 0.0), grown.get(name, 0.0)) for name in ("CPU", "GPU")}
 
 
 def preflight(needs: Sequence[tuple[str, ResourceRequest]], resources: Mapping[str, float]) -> None:
-    """Refuse a study whose stages the cluster could never place.
+    """Refuse a study with a stage that the cluster can never place.
 
     Args:
         needs: (name of the stage, what one of its jobs asks).
-        resources: of the cluster, by Ray's names.
+        resources: resources of the cluster by Ray's names.
 
     Raises:
-        UserError: naming the stage, what it asks and what there is.
+        UserError: the message names the stage, its request and the cluster's resources.
     """
     for stage, need in needs:
         for name, asked in (("cpus", need.cpus), ("gpus", need.gpus)):

@@ -1,4 +1,4 @@
-"""Whether this machine, its workspace and what it is connected to are fit to run studies."""
+"""Health checks of a machine, its workspace and its connections, as `study doctor` prints them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from packaging.version import Version
 
 from study.storage.workspace import Workspace
 
-Verdict = Literal["well", "mind", "fault"]
+Verdict = Literal["ok", "warning", "error"]
 
 DISTRIBUTION = "pretext-study"
 CORE = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy")
@@ -33,17 +33,17 @@ DASHBOARD = re.compile(r"dashboard[/\\]dashboard\.py|ray::DashboardHead")
 SMALL_DISK, SMALL_MEMORY = 5 * 2**30, 4 * 2**30
 SYNCS = 5
 METRICS_PORT = 44227
-"""Of the dashboard's own figures for Prometheus, which Ray binds to every address whatever the dashboard's host."""
+"""Port of Ray's Prometheus metrics, which Ray binds to every address."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look has shown.
+    """Result of one health check.
 
     Attributes:
-        subject: what was looked at.
-        verdict: "mind" is worth knowing and stops nothing; "fault" does.
-        text: what was found, and what to do.
+        subject: name of the checked item.
+        verdict: "warning" stops nothing, "error" does.
+        text: observation and advice.
     """
 
     subject: str
@@ -52,7 +52,7 @@ class Finding:
 
 
 def examine(place: Workspace, environment: dict[str, str]) -> Iterator[Finding]:
-    """Everything there is to look at, in order."""
+    """Run all checks and yield their findings in order."""
     yield from _versions()
     yield _graphics()
     yield from _memory()
@@ -63,55 +63,55 @@ def examine(place: Workspace, environment: dict[str, str]) -> Iterator[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
-    """Installed packages against the ranges that this software asks for."""
-    yield Finding("python", "well", platform.python_version())
+    """Compare installed packages with the version ranges of this package."""
+    yield Finding("python", "ok", platform.python_version())
     try:
         listed = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         listed = []
-        yield Finding(DISTRIBUTION, "mind", "run from its folder, not installed: versions are not compared with ranges")
+        yield Finding(DISTRIBUTION, "warning", "not installed, run from its folder: versions are not checked")
     asked = {each.name.lower(): each for each in map(Requirement, listed) if each.marker is None}
     for name in CORE:
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, "fault", f"not installed, expected {asked[name].specifier if name in asked else 'any'}")
+            yield Finding(name, "error", f"not installed, expected {asked[name].specifier if name in asked else 'any'}")
             continue
         wanted = asked[name].specifier if name in asked else None
         fits = wanted is None or wanted.contains(Version(found).public, prereleases=True)
-        yield Finding(name, "well" if fits else "fault", found if fits else f"{found}, expected {wanted}")
+        yield Finding(name, "ok" if fits else "error", found if fits else f"{found}, expected {wanted}")
 
 
 def _graphics() -> Finding:
     count = torch.cuda.device_count()
     if not count:
-        return Finding("GPU", "mind", "none that torch sees: everything runs on the CPU")
+        return Finding("GPU", "warning", "torch finds no GPU: everything runs on the CPU")
     names = ", ".join(
         f"{torch.cuda.get_device_name(n)} ({torch.cuda.get_device_properties(n).total_memory / 2**30:.0f} GiB)"
         for n in range(count)
     )
-    return Finding("GPU", "well", names)
+    return Finding("GPU", "ok", names)
 
 
 def _memory() -> Iterator[Finding]:
     memory = psutil.virtual_memory()
     threads = torch.get_num_threads()
-    yield Finding("CPU", "well", f"{os.cpu_count()} cores, {threads} torch threads in this process")
+    yield Finding("CPU", "ok", f"{os.cpu_count()} cores, {threads} torch threads in this process")
     short = memory.available < SMALL_MEMORY
     text = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
-    yield Finding("memory", "mind" if short else "well", text)
+    yield Finding("memory", "warning" if short else "ok", text)
     shared = Path("/dev/shm")
     if shared.is_dir():
         free = shutil.disk_usage(shared).free
         text = f"{free / 2**30:.1f} GiB free in /dev/shm, where Ray keeps objects"
-        yield Finding("shared memory", "mind" if free < 2**28 else "well", text)
+        yield Finding("shared memory", "warning" if free < 2**28 else "ok", text)
 
 
 def _storage(root: Path) -> Iterator[Finding]:
-    """Whether the workspace can be written, how fast, and how much is left."""
+    """Check that the workspace is writable, its write latency and free space."""
     existing = next(path for path in (root, *root.parents) if path.exists())
     if not os.access(existing, os.W_OK):
-        yield Finding("workspace", "fault", f"{existing} cannot be written; name another with --workspace")
+        yield Finding("workspace", "error", f"{existing} cannot be written; name another with --workspace")
         return
     with tempfile.TemporaryFile(dir=existing) as file:
         started = time.perf_counter()
@@ -120,14 +120,14 @@ def _storage(root: Path) -> Iterator[Finding]:
             file.flush()
             os.fsync(file.fileno())
         each = (time.perf_counter() - started) / SYNCS * 1000
-    yield Finding("workspace", "mind" if each > 100 else "well", f"{root}: writing through takes {each:.1f} ms")
+    yield Finding("workspace", "warning" if each > 100 else "ok", f"{root}: writing through takes {each:.1f} ms")
     free = shutil.disk_usage(existing).free
-    yield Finding("disk", "mind" if free < SMALL_DISK else "well", f"{free / 2**30:.1f} GiB free")
+    yield Finding("disk", "warning" if free < SMALL_DISK else "ok", f"{free / 2**30:.1f} GiB free")
     kind = _file_system(existing)
     if kind.startswith(NETWORK_FILE_SYSTEMS):
-        yield Finding("file system", "mind", f"{kind}: SQLite needs care there; give `tracking` a server's URI")
+        yield Finding("file system", "warning", f"{kind}: SQLite needs care there; give `tracking` a server's URI")
     else:
-        yield Finding("file system", "well", kind or "unknown")
+        yield Finding("file system", "ok", kind or "unknown")
 
 
 def _file_system(path: Path) -> str:
@@ -137,29 +137,29 @@ def _file_system(path: Path) -> str:
 
 def _ray(address: str | None) -> Finding:
     if address is None:
-        return Finding("Ray cluster", "well", "none named: studies start one on this machine")
+        return Finding("Ray cluster", "ok", "RAY_ADDRESS is not set: studies start Ray on this machine")
     host, _, port = address.removeprefix("ray://").partition(":")
     try:
         with socket.create_connection((host, int(port or 6379)), timeout=3):
-            return Finding("Ray cluster", "well", f"{address} answers")
+            return Finding("Ray cluster", "ok", f"{address} answers")
     except (OSError, ValueError) as error:
-        return Finding("Ray cluster", "fault", f"RAY_ADDRESS is {address}: no answer ({error})")
+        return Finding("Ray cluster", "error", f"RAY_ADDRESS is {address}: no answer ({error})")
 
 
 def _tracking(uri: str | None) -> Finding:
     if uri is None or not uri.startswith("http"):
-        return Finding("MLflow", "well", f"{uri or 'the workspace keeps its own store'}")
+        return Finding("MLflow", "ok", f"{uri or 'local store in the workspace'}")
     shown = re.sub(r"//[^@/]*@", "//...@", uri)
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=3):
-            return Finding("MLflow", "well", f"{shown} answers")
+            return Finding("MLflow", "ok", f"{shown} answers")
     except (OSError, ValueError) as error:
-        return Finding("MLflow", "mind", f"{shown}: no answer ({error}); metrics wait on disk until it does")
+        return Finding("MLflow", "warning", f"{shown}: no answer ({error}); metrics wait on disk until it does")
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A process that waits for connections."""
+    """Process that listens on a TCP port."""
 
     address: str
     port: int
@@ -167,7 +167,7 @@ class Listener:
 
 
 def listening() -> list[Listener]:
-    """What listens here, as far as this user may see."""
+    """Return the listening processes that this user may see."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         try:
@@ -181,16 +181,16 @@ def listening() -> list[Listener]:
 
 
 def exposed(listeners: list[Listener]) -> Iterator[Finding]:
-    """Dashboards and tracking servers that other machines can reach: they run code for whoever asks."""
+    """Report dashboards and tracking servers that other machines can reach, because they execute code."""
     public = [each for each in listeners if not ipaddress.ip_address(each.address).is_loopback]
     servers = [each for each in public if "mlflow" in each.command or DASHBOARD.search(each.command)]
     for each in servers:
         if each.port == METRICS_PORT:
             yield Finding(
-                "open port", "mind", f"Ray's metrics can be read at {each.address}:{each.port}, not commanded"
+                "open port", "warning", f"Ray's metrics are readable at {each.address}:{each.port} (read-only)"
             )
             continue
         what = "MLflow" if "mlflow" in each.command else "Ray's dashboard"
-        yield Finding("open port", "fault", f"{what} listens on {each.address}:{each.port}; bind it to 127.0.0.1")
+        yield Finding("open port", "error", f"{what} listens on {each.address}:{each.port}; bind it to 127.0.0.1")
     if all(each.port == METRICS_PORT for each in servers):
-        yield Finding("open ports", "well", "no dashboard or tracking server that other machines can reach")
+        yield Finding("open ports", "ok", "no dashboard or tracking server is reachable from other machines")

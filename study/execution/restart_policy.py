@@ -1,63 +1,67 @@
-"""How often a job's process may die before the job is a failed one."""
+"""Number of restarts allowed per job, and Ray's reports of processes killed for their memory."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-MAX_DEATHS = 3
-"""Deaths of a job's process, without an epoch gained between them, that make it a failed job."""
+MAX_CRASHES = 3
+"""Consecutive crashes without a new epoch after which a job fails."""
 
 
 @dataclass
 class RestartPolicy:
-    """How often a job's process has died, and what of.
+    """Crashes of one job and the decision to restart it.
 
     Attributes:
-        epoch: the last that was reported.
-        deaths: since an epoch was last reached that was new.
-        out_of_memory: whether Ray killed it for its memory; the same again would end the same way.
+        epoch: last reported epoch, from 0.
+        crashes: consecutive crashes without a new epoch.
+        out_of_memory: True if Ray killed the process for its own memory use; a restart would end alike.
     """
 
     epoch: int = 0
-    deaths: int = 0
+    crashes: int = 0
     out_of_memory: bool = False
-    _died_at: int = -1
+    _crashed_at: int = -1
+
+    def record_epoch(self, epoch: int) -> None:
+        """Record a reported epoch; an epoch repeated after a restart does not count as new."""
+        self.epoch = max(epoch, self.epoch)
 
     def record_crash(self, *, out_of_memory: bool) -> None:
-        """Count one more; `out_of_memory` if it was its own memory for which it was killed."""
-        self.deaths = self.deaths + 1 if self.epoch <= self._died_at else 1
-        self._died_at = self.epoch
+        """Record a crash; `out_of_memory` if the process was killed for its own memory use."""
+        self.crashes = self.crashes + 1 if self.epoch <= self._crashed_at else 1
+        self._crashed_at = self.epoch
         self.out_of_memory = out_of_memory
 
     @property
     def should_restart(self) -> bool:
-        """Whether to start it again."""
-        return not self.out_of_memory and self.deaths < MAX_DEATHS
+        """True if the job may be started again."""
+        return not self.out_of_memory and self.crashes < MAX_CRASHES
 
     @property
     def reason(self) -> str:
-        """Why it is not started again."""
-        return "it ran out of the node's memory" if self.out_of_memory else f"its process died {self.deaths} times"
+        """Reason why the job is not started again."""
+        return "out of memory on its node" if self.out_of_memory else f"its process crashed {self.crashes} times"
 
 
 @dataclass(frozen=True)
 class MemoryKill:
-    """What Ray says of processes that it killed because a node had little memory left.
+    """Processes that Ray killed because a node ran low on memory.
 
-    It chooses by how long they have run and may take several at once, so that small ones fall with a large one.
+    Ray chooses by age and may kill several processes at once, so that small ones are killed with a large one.
 
     Attributes:
-        killed: the actors that it killed.
-        largest: of all actors that it considered, the one with most memory; None where it names none.
+        killed: ids of the killed actors.
+        largest: id of the actor with the most memory among those considered; None where Ray names none.
     """
 
     killed: frozenset[str]
     largest: str | None
 
     @classmethod
-    def of(cls, cause: Exception | None) -> MemoryKill | None:
-        """From an error's text, which is all that a group of workers passes on; None for any other error."""
+    def parse(cls, cause: Exception | None) -> MemoryKill | None:
+        """Parse an error's text, which is all that a worker group passes on; return None for other errors."""
         text = str(cause)
         if "running low on memory" not in text:
             return None

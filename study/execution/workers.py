@@ -1,8 +1,7 @@
-"""Ray Train's worker group as a runtime: for stages that ask for more than one worker, on one node or many."""
+"""Worker groups of Ray Train as a runtime, for stages that request more than one worker, on one node or many."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,90 +16,95 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from study.execution.execute import checkpoints, execute
+from study.execution.execute import execute
 from study.execution.metrics_log import MetricsLog
 from study.planning.jobs import Job
 from study.storage.remote import JobPaths, LocalIO, node_cache
+from trainables.engine.checkpoint import PeriodicCheckpoint
 from trainables.engine.runtime import to_device, use_threads
 from trainables.networks.batchnorm import synchronise
 
 
 class TrainWorker:
-    """One worker of a Ray Train group, as the training loop sees it."""
+    """Runtime of one worker of a Ray Train group.
 
-    def __init__(self, site: LocalIO) -> None:
+    Args:
+        io: input and output of the job, shared by all workers.
+    """
+
+    def __init__(self, io: LocalIO) -> None:
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
-        self._site, self._checkpoints = site, checkpoints(site.folder)
-        self._log = MetricsLog(site.folder) if self.rank == 0 else None
-        self._saved_at = time.monotonic()
+        self._io = io
+        self._checkpoint = PeriodicCheckpoint(io.folder.root, io.save_every, io.on_checkpoint)
+        self._log = MetricsLog(io.folder) if self.rank == 0 else None
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """`module` on this worker's device, with batch norm and gradients shared between the workers."""
+        """Return `module` on this worker's device with gradients and batch norm synchronized between workers."""
         synchronise(to_device(module, self.device))
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=devices)
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean over the workers."""
+        """Return the mean of `values` over the workers."""
         dist.all_reduce(values)
         mean: Tensor = values / self.world_size
         return mean
 
     def load(self) -> dict[str, Any] | None:
-        """The last whole checkpoint, which all workers see."""
-        return self._checkpoints.load()
+        """Return the last complete checkpoint, which all workers read; None for a new run."""
+        return self._checkpoint.load()
 
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
-        """Rank 0 writes a checkpoint if `force` or if the last is older than the site says."""
-        if self.rank != 0 or (not force and time.monotonic() - self._saved_at < self._site.save_every):
-            return
-        self._checkpoints.save(state(), self._site.saved)
-        self._saved_at = time.monotonic()
+        """Save `state()` on rank 0 if forced or if the last checkpoint is old enough."""
+        if self.rank == 0:
+            self._checkpoint.save(state, force=force)
 
     def flush(self) -> None:
-        """Wait for the writer."""
-        self._checkpoints.flush()
+        """Wait until the last checkpoint is on disk."""
+        self._checkpoint.flush()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Rank 0's metrics go to the job's folder and, through Ray Train, to the sweep."""
+        """Log the metrics on rank 0, and report them to the sweep through Ray Train."""
         if self._log is not None:
             self._log(epoch, metrics)
-            self._site.reported()
+            self._io.on_report()
         ray.train.report({"epoch": epoch, **metrics})
 
 
-def execute_with_workers(job: Job, places: JobPaths, scratch: Path) -> None:
-    """Run `job` in a Ray Train worker group, from inside a Tune trial; a dead worker or node ends it with an error.
+def execute_with_workers(job: Job, paths: JobPaths, scratch: Path) -> None:
+    """Run a job in a Ray Train worker group from inside a Tune trial; a lost worker or node raises an error.
 
     Args:
-        job: to run, with more than one worker.
-        places: of the study.
-        scratch: for Ray Train's own state where nodes share the workspace; absolute.
+        job: job with more than one worker.
+        paths: folders and store of the study.
+        scratch: absolute folder for Ray Train's own state where nodes share the workspace.
     """
-    resources = {"CPU": job.resources.cpus} | ({"GPU": job.resources.gpus} if job.resources.gpus else {})
+    request = job.resources
     TorchTrainer(
-        _worker,
-        train_loop_config={"job": job.plain(), "places": asdict(places)},
-        torch_config=TorchConfig(backend="nccl" if job.resources.gpus else "gloo"),
+        _run_worker,
+        train_loop_config={"job": job.plain(), "paths": asdict(paths)},
+        torch_config=TorchConfig(backend="nccl" if request.gpus else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=job.resources.workers, use_gpu=job.resources.gpus > 0, resources_per_worker=resources
+            num_workers=request.workers,
+            use_gpu=request.gpus > 0,
+            resources_per_worker={"CPU": request.cpus} | ({"GPU": request.gpus} if request.gpus else {}),
         ),
         run_config=RunConfig(
             name=job.id,
-            **places.scratch(scratch),
+            **paths.scratch(scratch),
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     ).fit()
 
 
-def _worker(config: dict[str, Any]) -> None:
-    job, places = Job.from_plain(config["job"]), JobPaths(**config["places"])
+def _run_worker(config: dict[str, Any]) -> None:
+    job, paths = Job.from_plain(config["job"]), JobPaths(**config["paths"])
     use_threads(int(job.resources.cpus))
-    site = places.site(job, node_cache())
-    worker = TrainWorker(site)
-    execute(site.job, site.folder, site.artifacts, worker)
+    io = paths.job_io(job, node_cache())
+    worker = TrainWorker(io)
+    execute(io.job, io.folder, io.artifacts, worker)
     if worker.rank == 0:
-        site.ended()
+        io.on_end()

@@ -1,4 +1,4 @@
-"""The content-addressed store of stage outputs."""
+"""Content-addressed store of stage outputs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from trainables.engine.checkpoint import load_tensors, save_tensors
 
 
 def digest(config: Mapping[str, Any]) -> str:
-    """The address of what `config` determines: SHA-256 of its canonical form.
+    """Return the digest of a job's configuration: SHA-256 of its canonical form.
 
-    `config` holds everything the output depends on: the stage's settings and schema version, the data's fingerprint,
-    the seed, and the digests of the artifacts it starts from.
+    `config` contains everything that the output depends on: the stage's settings and schema version, the data's
+    fingerprint, the seed, and the digests of its input artifacts.
     """
     return hashlib.sha256(canonical(dict(config)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class ArtifactStore:
-    """Artifacts under one root, each a folder named by its digest: artifact.json and what the stage gave.
+    """Artifacts below one root, each a folder named by its digest with artifact.json and the stage's output.
 
     Weights are in weights.pt, arrays in NAME.npy, tables in NAME.csv.
     """
@@ -39,11 +39,11 @@ class ArtifactStore:
     root: Path
 
     def folder(self, address: str) -> Path:
-        """Where the artifact with this digest is or will be."""
+        """Return the folder of the artifact with this digest, which may not exist yet."""
         return self.root / address
 
     def has(self, address: str) -> bool:
-        """Whether it is there, whole."""
+        """Return True if the artifact exists completely."""
         return (self.folder(address) / "artifact.json").exists()
 
     def put(
@@ -54,7 +54,7 @@ class ArtifactStore:
         arrays: Mapping[str, np.ndarray] | None = None,
         tables: Mapping[str, str] | None = None,
     ) -> Path:
-        """Store a stage's output and its description; if somebody else was first, theirs is kept."""
+        """Store a stage's output and description atomically; an existing artifact is kept."""
         self.root.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=self.root, prefix=f".{address[:12]}."))
         try:
@@ -78,7 +78,7 @@ class ArtifactStore:
         return self.folder(address)
 
     def weights(self, address: str) -> dict[str, Tensor]:
-        """The stored weights, on the CPU.
+        """Return the stored weights on the CPU.
 
         Raises:
             CheckpointError: there is no such artifact, or it is damaged.
@@ -86,7 +86,7 @@ class ArtifactStore:
         return load_tensors(self._file(address, "weights.pt"))
 
     def array(self, address: str, name: str) -> np.ndarray:
-        """A stored array, mapped into memory.
+        """Return a stored array, memory-mapped.
 
         Raises:
             CheckpointError: there is no such artifact, or it is damaged.
@@ -98,11 +98,11 @@ class ArtifactStore:
             raise CheckpointError(f"{path}: unreadable ({error})") from None
 
     def table(self, address: str, name: str) -> str:
-        """A stored table's text."""
+        """Return the text of a stored table."""
         return self._file(address, f"{name}.csv").read_text()
 
     def about(self, address: str) -> dict[str, Any]:
-        """The stored description."""
+        """Return the description in artifact.json."""
         loaded: dict[str, Any] = json.loads((self.folder(address) / "artifact.json").read_text())
         return loaded
 

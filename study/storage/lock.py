@@ -1,4 +1,4 @@
-"""One driver a study: a lock that dies with its process."""
+"""Lock of a study's driver, released by the operating system when its process ends."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from study.errors import InfrastructureError
 
 
 class StudyLocked(InfrastructureError):
-    """Another driver runs this study."""
+    """Error: another driver runs this study."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that runs a study."""
+    """Process that runs a study."""
 
     host: str
     pid: int
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds the study's lock file now; None if nobody does."""
+    """Return the process that holds a study's lock file; None if none does."""
     if not path.exists():
         return None
     with path.open("r") as file:
@@ -41,7 +41,7 @@ def holder(path: Path) -> Holder | None:
 
 @contextlib.contextmanager
 def driver_lock(path: Path) -> Iterator[None]:
-    """Hold the study's lock file; it is released by the system when the process ends, however it ends.
+    """Hold a study's lock file; the operating system releases it when the process ends, even by a kill.
 
     Raises:
         StudyLocked: another process holds it; the message names its host and pid.

@@ -1,23 +1,22 @@
-"""A store of files by URI, and a job's site at it: for clusters whose nodes share no folder.
+"""Remote file store by URI, and the files of a job in it, for clusters whose nodes share no folder.
 
-Jobs then work in a cache on their own node. What they need is fetched from the store, what they make is left there, and
-the driver fetches that into its workspace. A folder is there when its marker is, which is written last.
+Jobs work in a cache on their own node: inputs are fetched from the store, outputs are put into it, and the driver
+fetches them into its workspace. A folder is complete when it has its marker file, which is written last.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from pyarrow import fs
 
 from study.planning.jobs import Job
@@ -30,7 +29,7 @@ from trainables.data.store.frames import META
 log = logging.getLogger(__name__)
 
 FRAMES, ARTIFACT, RESULT = META, "artifact.json", "result.json"
-"""Markers of a frame store, an artifact and an ended job."""
+"""Marker files of a frame store, an artifact and an ended job."""
 
 CHUNK = 2**22
 
@@ -55,16 +54,16 @@ class Storage:
         self.root = root.rstrip("/")
 
     def has(self, key: str, marker: str) -> bool:
-        """Whether the folder `key` is there, whole."""
+        """Return True if the folder `key` is complete."""
         return bool(self.system.get_file_info(f"{self.root}/{key}/{marker}").type == fs.FileType.File)
 
     def list_complete(self, key: str, marker: str) -> set[str]:
-        """Names of the whole folders in `key`."""
+        """Return the names of the complete folders in `key`."""
         every = self.system.get_file_info(fs.FileSelector(f"{self.root}/{key}", recursive=True, allow_not_found=True))
         return {Path(found.path).parent.name for found in every if found.base_name == marker}
 
     def put(self, local: Path, key: str) -> None:
-        """Leave one file; whoever reads it meanwhile finds the old one or the new one."""
+        """Put one file atomically: readers see the old or the new one."""
         target = f"{self.root}/{key}"
         in_place = not isinstance(self.system, fs.LocalFileSystem)  # object stores show an object when it is complete
         part = target if in_place else f"{target}.{os.getpid()}.part"
@@ -76,13 +75,13 @@ class Storage:
             self.system.move(part, target)
 
     def put_folder(self, local: Path, key: str, marker: str) -> None:
-        """Leave a folder's files, the marker last."""
+        """Put a folder's files, the marker last."""
         names = sorted(path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file())
         for name in sorted(names, key=lambda name: name == marker):
             self.put(local / name, f"{key}/{name}")
 
     def get_folder(self, key: str, local: Path, marker: str | None = None) -> None:
-        """Fetch a folder's files; nothing if there is none. The marker comes last."""
+        """Fetch a folder's files, the marker last; a missing folder is ignored."""
         top = f"{self.root}/{key}"
         every = self.system.get_file_info(fs.FileSelector(top, recursive=True, allow_not_found=True))
         names = [found.path[len(top) + 1 :] for found in every if found.type == fs.FileType.File]
@@ -93,18 +92,18 @@ class Storage:
                 shutil.copyfileobj(source, sink, CHUNK)
 
     def remove(self, key: str) -> None:
-        """Remove a file; nothing if there is none."""
+        """Remove a file; a missing file is ignored."""
         with contextlib.suppress(FileNotFoundError):
             self.system.delete_file(f"{self.root}/{key}")
 
 
 class LocalIO:
-    """Where a job's process finds its input and leaves its output: folders that the driver sees too.
+    """Input and output folders of a job that shares the workspace with the driver.
 
     Attributes:
-        job: with its frames' folder as this process sees it.
-        folder: of the job.
-        artifacts: that it reads and writes.
+        job: job whose frame folder is valid in this process.
+        folder: folder of the job.
+        artifacts: artifact store that the job reads and writes.
         save_every: seconds between checkpoints.
     """
 
@@ -113,24 +112,24 @@ class LocalIO:
     def __init__(self, job: Job, folder: JobFolder, artifacts: ArtifactStore) -> None:
         self.job, self.folder, self.artifacts = job, folder, artifacts
 
-    def saved(self) -> None:
-        """A checkpoint was written."""
+    def on_checkpoint(self) -> None:
+        """Handle a written checkpoint."""
 
-    def reported(self) -> None:
-        """An epoch's metrics were written, and the driver is about to hear of them."""
+    def on_report(self) -> None:
+        """Handle an epoch's written metrics, before they are reported to the driver."""
 
-    def ended(self) -> None:
-        """The job has ended."""
+    def on_end(self) -> None:
+        """Handle the end of the job."""
 
 
 class RemoteIO(LocalIO):
-    """A cache on this node; input comes from a store, and output goes there.
+    """Input and output of a job in a cache on this node, exchanged with a remote store.
 
     Args:
-        job: to run.
-        storage: the store.
+        job: job to run.
+        storage: remote store.
         study: the study's name.
-        cache: of this node.
+        cache: cache folder of this node.
     """
 
     save_every = 120.0
@@ -140,36 +139,36 @@ class RemoteIO(LocalIO):
         self._storage, self._key = storage, job_key(study, job)
         frames = here / "data" / job.config["data"]
         artifacts, folder = ArtifactStore(here / "artifacts"), JobFolder(here / self._key)
-        with file_lock(here, job.config["data"]):
+        with _lock(here, job.config["data"]):
             if not (frames / FRAMES).exists():
                 storage.get_folder(f"data/{job.config['data']}", frames, FRAMES)
         for address in job.inputs.values():
-            with file_lock(here, address):
+            with _lock(here, address):
                 if not artifacts.has(address):
                     storage.get_folder(f"artifacts/{address}", artifacts.folder(address), ARTIFACT)
         storage.get_folder(self._key, folder.root, RESULT)
         super().__init__(replace(job, frames=str(frames)), folder, artifacts)
 
-    def saved(self) -> None:
-        """Carry the checkpoint and the metrics."""
-        self._carry(*self.folder.root.glob("checkpoint*.pt"), self.folder.metrics)
+    def on_checkpoint(self) -> None:
+        """Put the checkpoint and the metrics into the store."""
+        self._upload(*self.folder.root.glob("checkpoint*.pt"), self.folder.metrics)
 
-    def reported(self) -> None:
-        """Carry the metrics of what may be stopped at this epoch."""
+    def on_report(self) -> None:
+        """Put the metrics of a job that may be pruned at this epoch."""
         if self.job.kind != "replicate":
-            self._carry(self.folder.metrics)
+            self._upload(self.folder.metrics)
 
-    def _carry(self, *paths: Path) -> None:
-        """Put files into the store; one that fails to take them stops nothing."""
+    def _upload(self, *paths: Path) -> None:
+        """Put files into the store; a failure is logged and training continues."""
         try:
             for path in paths:
                 if path.exists():
                     self._storage.put(path, f"{self._key}/{path.name}")
         except OSError as error:
-            log.warning("%s: not carried to the store (%s)", self.job.id, error)
+            log.warning("%s: upload to the store failed (%s)", self.job.id, error)
 
-    def ended(self) -> None:
-        """Carry what the job made, its result last."""
+    def on_end(self) -> None:
+        """Put the job's artifact and folder into the store, its result last."""
         if self.artifacts.has(self.job.digest):
             self._storage.put_folder(self.artifacts.folder(self.job.digest), f"artifacts/{self.job.digest}", ARTIFACT)
         self._storage.put_folder(self.folder.root, self._key, RESULT)
@@ -179,13 +178,13 @@ class RemoteIO(LocalIO):
 
 @dataclass(frozen=True)
 class JobPaths:
-    """Where a study's jobs find and leave files.
+    """Folders and store of a study's jobs.
 
     Attributes:
         study: the study's name.
-        jobs: their folders in the workspace.
-        artifacts: of the workspace.
-        storage: URI of the store that stands between, where nodes do not see the workspace.
+        jobs: parent folder of the jobs in the workspace.
+        artifacts: artifact folder of the workspace.
+        storage: URI of the remote store; None where nodes share the workspace.
     """
 
     study: str
@@ -194,33 +193,30 @@ class JobPaths:
     storage: str | None
 
     def scratch(self, shared: Path) -> dict[str, Any]:
-        """Where Ray keeps its own state, as its run configurations take it: a shared folder, or in the store."""
+        """Return the storage arguments of Ray's run configurations: the shared folder, or the remote store."""
         if self.storage is None:
             return {"storage_path": str(shared)}
         storage = Storage(self.storage)
         return {"storage_path": f"{storage.root}/ray/{self.study}", "storage_filesystem": storage.system}
 
-    def site(self, job: Job, cache: Path) -> LocalIO:
-        """The site of a job in this process."""
+    def job_io(self, job: Job, cache: Path) -> LocalIO:
+        """Return the input and output of a job in this process."""
         if self.storage is not None:
             return RemoteIO(job, Storage(self.storage), self.study, cache)
         return LocalIO(job, JobFolder(Path(self.jobs) / job.id), ArtifactStore(Path(self.artifacts)))
 
 
 def node_cache() -> Path:
-    """Of this node: $STUDY_CACHE, or a folder of this user's among the temporary ones."""
+    """Return this node's cache: $STUDY_CACHE, or a temporary folder of this user."""
     return Path(os.environ.get("STUDY_CACHE") or Path(tempfile.gettempdir()) / f"study-cache-{os.getuid()}")
 
 
 def job_key(study: str, job: Job) -> str:
-    """Where a store keeps a job's folder; a configuration that was given up had another."""
+    """Return the key of a job's folder in a store; it depends on the configuration's digest."""
     return f"studies/{study}/jobs/{job.id}-{job.digest[:8]}"
 
 
-@contextlib.contextmanager
-def file_lock(cache: Path, name: str) -> Iterator[None]:
-    """One process of this node at a time fetches the same thing."""
+def _lock(cache: Path, name: str) -> FileLock:
+    """Return the lock that one process of this node holds while it fetches `name` into the cache."""
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f".{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return FileLock(cache / f".{name}.lock")

@@ -1,4 +1,4 @@
-"""Where everything a study makes is kept: one folder, shared by all studies run in it."""
+"""Workspace: one folder for all outputs of the studies that run in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainables.common.files import atomic_writer
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders under one root.
+    """Folders below one root.
 
     root/data/      decoded frame stores and generated phantoms
     root/artifacts/ stage outputs, by digest
@@ -36,33 +36,33 @@ class Workspace:
 
     @property
     def calibration(self) -> Path:
-        """How fast machines were measured to train."""
+        """File of measured training speeds."""
         return self.root / "calibration.json"
 
     @property
     def tracking_uri(self) -> str:
-        """The local MLflow store."""
+        """URI of the local MLflow store."""
         return f"sqlite:///{self.root / 'mlflow.db'}"
 
     def study(self, name: str) -> StudyFolder:
-        """The folder of the study called `name`, which may not exist yet."""
+        """Return the folder of a study, which may not exist yet."""
         return StudyFolder(self.root / "studies" / name)
 
     def existing_study(self, name: str) -> StudyFolder:
-        """The folder of a study that has been run here.
+        """Return the folder of a study that has been run in this workspace.
 
         Raises:
-            UserError: there is none, with the names there are.
+            UserError: no such study exists; the message lists the existing ones.
         """
         folder = self.study(name)
         if not folder.plan.exists():
             studies = self.root / "studies"
             known = sorted(p.name for p in studies.iterdir() if (p / "plan.json").exists()) if studies.exists() else []
-            raise UserError(f"no study '{name}' in {self.root}; there: {', '.join(known) or 'none'}")
+            raise UserError(f"{self.root}: no study '{name}' (found {', '.join(known) or 'none'})")
         return folder
 
     def subject_key(self) -> bytes:
-        """The secret that turns patient identifiers into hashes; made once, readable by its owner only."""
+        """Return the key of the patient hashes, created on first use and readable by its owner only."""
         path = self.root / "subject.key"
         if not path.exists():
             with atomic_writer(path) as file:
@@ -73,59 +73,59 @@ class Workspace:
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """One study's files."""
+    """Files of one study."""
 
     root: Path
 
     @property
     def name(self) -> str:
-        """The study's name."""
+        """Name of the study."""
         return self.root.name
 
     @property
     def plan(self) -> Path:
-        """What was planned: spec, cells, factor levels."""
+        """Plan of the study: spec, cells, factor levels."""
         return self.root / "plan.json"
 
     @property
     def ledger(self) -> Path:
-        """What happened: the append-only record."""
+        """Ledger: append-only record of events."""
         return self.root / "ledger.jsonl"
 
     @property
     def lock(self) -> Path:
-        """Held by the one driver that runs the study."""
+        """Lock file of the study's driver."""
         return self.root / "driver.lock"
 
     @property
     def report(self) -> Path:
-        """Tables and figures."""
+        """Folder of tables and figures."""
         return self.root / "report"
 
     def job(self, job_id: str) -> JobFolder:
-        """The folder of one job."""
+        """Return the folder of one job."""
         return JobFolder(self.root / "jobs" / job_id)
 
 
 @dataclass(frozen=True)
 class JobFolder:
-    """One job's files, written by the process that runs it."""
+    """Files of one job, written by the process that runs it."""
 
     root: Path
 
     @property
     def config(self) -> Path:
-        """The job as it was given out."""
+        """Description of the job."""
         return self.root / "job.json"
 
     @property
     def metrics(self) -> Path:
-        """One JSON line an epoch: {"epoch", "time", "metrics"}."""
+        """Metrics file with one JSON line per epoch: {"epoch", "time", "metrics"}."""
         return self.root / "metrics.jsonl"
 
     @property
     def result(self) -> Path:
-        """Written once, whole, when the job is done."""
+        """Outcome of the job, written atomically at its end."""
         return self.root / "result.json"
 
     @property
@@ -135,12 +135,12 @@ class JobFolder:
 
     @property
     def sequences(self) -> Path:
-        """Areas over time of a replicate's test sequences, where they were segmented as a whole."""
+        """Area curves of a replicate's test sequences, where whole sequences were segmented."""
         return self.root / "sequences.csv"
 
     @property
     def volumes(self) -> Path:
-        """Ventricular volumes of a replicate's test subjects, where the dataset allows them."""
+        """Ventricular volumes of a replicate's test subjects, where the dataset supports them."""
         return self.root / "volumes.csv"
 
     @property
@@ -150,5 +150,5 @@ class JobFolder:
 
 
 def default_root() -> Path:
-    """$STUDY_HOME, or `runs` in the current folder."""
+    """Return the default workspace: $STUDY_HOME, or `runs` in the current folder."""
     return Path(os.environ.get("STUDY_HOME", "runs")).absolute()

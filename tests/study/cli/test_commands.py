@@ -16,7 +16,7 @@ from study.cli.main import guarded
 from study.cli.renamed import RENAMED_OPTIONS
 from study.errors import InfrastructureError
 from study.execution import launch
-from study.execution.cluster import ClusterLost, StorageFull
+from study.execution.errors import ClusterLost, StorageFull
 from study.execution.launch import StudyResult
 from study.storage.lock import StudyLocked
 from trainables.common.errors import UserError

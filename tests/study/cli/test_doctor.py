@@ -16,12 +16,12 @@ def of(findings, subject):
     return [finding for finding in findings if finding.subject == subject]
 
 
-def test_a_sound_machine_has_no_fault_but_what_listens(tmp_path, capsys):
+def test_a_sound_machine_has_no_error_but_what_listens(tmp_path, capsys):
     code = guarded(lambda: app(["doctor", "--workspace", str(tmp_path), "--json"], standalone_mode=False))
     findings = json.loads(capsys.readouterr().out)
-    faults = [finding for finding in findings if finding["verdict"] == "fault"]
-    assert all(finding["subject"] == "open port" for finding in faults)
-    assert code == (4 if faults else 0)
+    errors = [finding for finding in findings if finding["verdict"] == "error"]
+    assert all(finding["subject"] == "open port" for finding in errors)
+    assert code == (4 if errors else 0)
     assert {"python", "torch", "ray", "GPU", "memory", "workspace", "disk", "MLflow"} <= {
         f["subject"] for f in findings
     }
@@ -30,18 +30,18 @@ def test_a_sound_machine_has_no_fault_but_what_listens(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("address", "command", "verdict"),
     [
-        ("0.0.0.0", "python -m mlflow server --host 0.0.0.0", "fault"),
-        ("::", "/x/bin/mlflow ui", "fault"),
-        ("192.168.1.4", "/x/bin/python -u /x/site-packages/ray/dashboard/dashboard.py --host=0.0.0.0", "fault"),
-        ("127.0.0.1", "python -m mlflow server", "well"),
-        ("::1", "/x/site-packages/ray/dashboard/dashboard.py", "well"),
-        ("0.0.0.0", "nginx", "well"),
+        ("0.0.0.0", "python -m mlflow server --host 0.0.0.0", "error"),
+        ("::", "/x/bin/mlflow ui", "error"),
+        ("192.168.1.4", "/x/bin/python -u /x/site-packages/ray/dashboard/dashboard.py --host=0.0.0.0", "error"),
+        ("127.0.0.1", "python -m mlflow server", "ok"),
+        ("::1", "/x/site-packages/ray/dashboard/dashboard.py", "ok"),
+        ("0.0.0.0", "nginx", "ok"),
     ],
 )
-def test_servers_that_others_can_reach_are_faults(address, command, verdict):
+def test_servers_that_others_can_reach_are_errors(address, command, verdict):
     (finding,) = exposed([Listener(address, 5000, command)])
     assert finding.verdict == verdict
-    if verdict == "fault":
+    if verdict == "error":
         assert f"{address}:5000; bind it to 127.0.0.1" in finding.text
 
 
@@ -57,7 +57,7 @@ def test_what_really_listens_is_found(tmp_path):
         port = int(server.stdout.readline())
         found = [each for each in listening() if each.port == port]
         assert [each.address for each in found] == ["0.0.0.0"]
-        assert [finding.verdict for finding in exposed(found)] == ["fault"]
+        assert [finding.verdict for finding in exposed(found)] == ["error"]
     finally:
         server.kill()
 
@@ -66,18 +66,18 @@ def test_a_cluster_or_server_that_does_not_answer_is_named_without_its_password(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environment = {"RAY_ADDRESS": f"127.0.0.1:{port}"}
-        assert of(examine(Workspace(tmp_path), environment), "Ray cluster")[0].verdict == "well"
+        assert of(examine(Workspace(tmp_path), environment), "Ray cluster")[0].verdict == "ok"
     environment |= {"MLFLOW_TRACKING_URI": f"http://user:secret@127.0.0.1:{port}"}
     findings = list(examine(Workspace(tmp_path), environment))
-    assert of(findings, "Ray cluster")[0].verdict == "fault"
+    assert of(findings, "Ray cluster")[0].verdict == "error"
     (tracking,) = of(findings, "MLflow")
-    assert tracking.verdict == "mind"
+    assert tracking.verdict == "warning"
     assert "secret" not in str(findings)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_workspace_that_cannot_be_written_is_a_fault(tmp_path):
+def test_a_workspace_that_cannot_be_written_is_an_error(tmp_path):
     tmp_path.chmod(0o500)
-    assert Finding("workspace", "fault", f"{tmp_path} cannot be written; name another with --workspace") in list(
+    assert Finding("workspace", "error", f"{tmp_path} cannot be written; name another with --workspace") in list(
         examine(Workspace(tmp_path / "runs"), {})
     )

@@ -4,7 +4,8 @@ import socket
 import pytest
 
 from study.config.spec import Capacity
-from study.execution.cluster import ClusterLost, _start_here, capacity, preflight, ray_session
+from study.execution.cluster import _start_here, capacity, preflight, ray_session
+from study.execution.errors import ClusterLost
 from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
 

@@ -2,7 +2,7 @@
 
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
-from study.execution.restart_policy import MAX_DEATHS, MemoryKill, RestartPolicy
+from study.execution.restart_policy import MAX_CRASHES, MemoryKill, RestartPolicy
 
 TEXT = """2 worker(s) were killed due to the node running low on memory. Memory was 3.88GB used / 23.54GB
 Ray killed 2 worker(s) based on the killing policy
@@ -17,25 +17,25 @@ Top 10 memory users: PID MEM(GB) COMMAND
 
 
 def test_of_the_killed_processes_the_one_with_most_memory_is_named():
-    kill = MemoryKill.of(OutOfMemoryError(TEXT))
+    kill = MemoryKill.parse(OutOfMemoryError(TEXT))
     assert kill == MemoryKill(frozenset({"358756e386a0", "23d5c536dd24"}), "23d5c536dd24")
 
 
 def test_one_that_was_only_considered_may_have_most():
-    kill = MemoryKill.of(OutOfMemoryError(TEXT.replace("7.00GB", "17.00GB")))
+    kill = MemoryKill.parse(OutOfMemoryError(TEXT.replace("7.00GB", "17.00GB")))
     assert kill is not None
     assert kill.largest == "99d5c536dd24" not in kill.killed
 
 
 def test_a_text_without_names_names_nobody():
-    assert MemoryKill.of(RuntimeError("Worker 1 failed: the node running low on memory")) == MemoryKill(
+    assert MemoryKill.parse(RuntimeError("Worker 1 failed: the node running low on memory")) == MemoryKill(
         frozenset(), None
     )
 
 
 def test_another_death_is_no_lack_of_memory():
-    assert MemoryKill.of(ActorDiedError()) is None
-    assert MemoryKill.of(None) is None
+    assert MemoryKill.parse(ActorDiedError()) is None
+    assert MemoryKill.parse(None) is None
 
 
 def test_a_job_that_fell_with_a_larger_one_has_its_further_tries():
@@ -44,6 +44,6 @@ def test_a_job_that_fell_with_a_larger_one_has_its_further_tries():
     large.record_crash(out_of_memory=True)
     assert fell.should_restart
     assert not large.should_restart
-    for _ in range(MAX_DEATHS - 1):
+    for _ in range(MAX_CRASHES - 1):
         fell.record_crash(out_of_memory=False)
     assert not fell.should_restart

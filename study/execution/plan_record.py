@@ -1,0 +1,71 @@
+"""Record of a study's plan (plan.json), and the check that a study of the same name has not changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from study.config.definition import Study
+from study.config.plain import plain
+from study.planning.differences import spec_differences
+from study.planning.plan import Plan
+from study.scheduling.objectives import OBJECTIVE
+from study.storage.workspace import StudyFolder
+from trainables.common.errors import UserError
+from trainables.data.store.frames import FrameStore
+
+NOT_COMPARED = ("title", "budget", "resources", "storage", "tracking")
+"""Parts of a study file that may change under a used name, because they change no result."""
+
+MAX_DIFFERENCES = 20
+"""Largest number of differences in an error message."""
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """Return the content of plan.json, for reports and for comparison with later launches."""
+    spec = plan.spec
+    data = plan.dataset(spec.data)
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "spec": plan.study.document(),
+        "design": plain(spec.design),
+        "factors": {factor.name: list(factor.levels) for factor in spec.factors},
+        "cells": [{"key": cell.key, "levels": dict(cell.levels)} for cell in plan.cells],
+        "search": {"metric": OBJECTIVE, "objectives": list(spec.search.objectives), "trials": spec.search.trials},
+        "replicates": spec.replicates,
+        "planned_jobs": plan.planned(),
+        "frames": {"data": data.folder},
+        "classes": list(FrameStore.open(Path(data.folder)).classes),
+    }
+
+
+def refuse_changes(folder: StudyFolder, study: Study) -> None:
+    """Refuse a study file that differs from the one with which a study of this name was started.
+
+    More replicates and more trials are allowed, because they only add jobs.
+
+    Raises:
+        UserError: the files differ; the message lists where.
+    """
+    if not folder.plan.exists():
+        return
+    before = json.loads(folder.plan.read_text())["spec"]
+    now = study.document()
+    if now["replicates"] > before["replicates"]:
+        before = {**before, "replicates": now["replicates"]}
+    if now["search"]["trials"] > before["search"]["trials"]:
+        before = {**before, "search": {**before["search"], "trials": now["search"]["trials"]}}
+    differences = spec_differences(_compared(before), _compared(now))
+    if differences:
+        shown = "\n  ".join(differences[:MAX_DIFFERENCES])
+        raise UserError(
+            f"study '{folder.name}' was started with another study file; the differences are\n  {shown}\n"
+            f"Fix: choose another name (--name), run the original study file, or remove {folder.root}"
+        )
+
+
+def _compared(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {part: value for part, value in document.items() if part not in NOT_COMPARED}
