@@ -9,6 +9,7 @@ import gc
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray import tune
@@ -36,6 +37,10 @@ class Sweep:
         self._driver, self._scratch = driver, scratch.absolute()
         self._budget = BudgetTracker(driver.scheduler, time.monotonic)
         self._nodes = NodeWatch(ray.nodes, time.monotonic)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return no state: Tune pickles its adapters for a restore that the ledger replaces."""
+        return {}
 
     def run(self) -> bool:
         """Run until no job is left, or until interrupted (then the scheduler is not done).

@@ -1,0 +1,156 @@
+"""The job driver without Ray: starts, reports, crashes, restarts and ends."""
+
+import errno
+import os
+import pickle
+from dataclasses import asdict
+
+from job_fakes import FREE, make_driver, make_job
+
+from study.execution.errors import ClusterLost, StorageFull
+from study.execution.job_driver import JobState
+from study.execution.restart_policy import MAX_CRASHES
+from study.planning.jobs import Outcome
+from study.storage.workspace import StudyFolder
+from trainables.common.files import write_json
+
+CRASH = RuntimeError("the actor died")
+MEMORY = """1 worker(s) were killed due to the node running low on memory.
+Selected to kill: (Actor({actor}): job ID=01, task name=A, pid=8687, actual memory used=5.06GB, x)
+"""
+
+
+def write_outcome(root, job, status="completed"):
+    outcome = Outcome(status, {"val/dice": 0.8}, 4, 1.0, None if status == "completed" else "diverged")
+    folder = StudyFolder(root).job(job.id)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    write_json(folder.result, asdict(outcome))
+    return outcome
+
+
+def start(driver):
+    return driver.next_job(lambda: FREE)
+
+
+def test_a_started_job_is_announced_and_its_outcome_on_disk_is_recorded(tmp_path):
+    job = make_job()
+    driver, scheduler = make_driver(tmp_path, job)
+    assert start(driver) == job
+    assert scheduler.asked == [FREE]
+    driver._tracker.job_started.assert_called_once_with(job)
+    driver.progress.job_started.assert_called_once_with(job.id, job.label, 4)
+    outcome = write_outcome(tmp_path, job)
+    driver.ended(job.id, None, error=False)
+    assert scheduler.outcomes == {job.id: outcome}
+    driver._tracker.job_finished.assert_called_once_with(job, outcome)
+    assert not driver.started
+    driver.ended(job.id, None, error=True)  # Tune may say it twice
+    assert scheduler.outcomes == {job.id: outcome}
+
+
+def test_a_pruned_job_ends_as_stopped_with_its_last_validation_metrics(tmp_path):
+    job = make_job()
+    driver, scheduler = make_driver(tmp_path, job, stop_at={job.id: 2})
+    start(driver)
+    assert not driver.report(job.id, 1, {"val/dice": 0.5})
+    assert driver.report(job.id, 2, {"val/dice": 0.4})
+    assert driver.started[job.id].state is JobState.STOPPING
+    last = {"val/dice": 0.4, "loss": 1.0, "epoch": 2, "time_total_s": 3.0}
+    driver.ended(job.id, last, error=False)
+    assert scheduler.outcomes[job.id] == Outcome("stopped", {"val/dice": 0.4}, 2, 3.0)
+
+
+def test_a_crashed_job_is_restarted_before_new_jobs_and_fails_after_too_many_crashes(tmp_path):
+    first, second = make_job(0), make_job(1)
+    driver, scheduler = make_driver(tmp_path, first, second)
+    assert start(driver) == first
+    driver.report(first.id, 1, {})
+    for crash in range(1, MAX_CRASHES):
+        driver.crashed(first.id, CRASH)
+        driver.ended(first.id, None, error=True)
+        assert driver.started[first.id].state is JobState.RESTARTING, crash
+        assert not driver.interrupted
+        assert start(driver) == first
+        assert driver.started[first.id].state is JobState.RUNNING
+        assert driver.interrupted
+    driver.crashed(first.id, CRASH)
+    driver.ended(first.id, None, error=True)
+    assert scheduler.outcomes[first.id].status == "failed"
+    assert "crashed 3 times" in scheduler.outcomes[first.id].reason
+    assert start(driver) == second
+
+
+def test_a_crash_after_a_new_epoch_counts_anew(tmp_path):
+    job = make_job()
+    driver, _ = make_driver(tmp_path, job)
+    start(driver)
+    for epoch in range(1, 2 * MAX_CRASHES):
+        driver.report(job.id, epoch, {})
+        driver.crashed(job.id, CRASH)
+        driver.ended(job.id, None, error=True)
+        assert driver.started[job.id].state is JobState.RESTARTING
+        start(driver)
+
+
+def test_a_process_that_died_after_its_outcome_was_written_is_not_restarted(tmp_path):
+    job = make_job()
+    driver, scheduler = make_driver(tmp_path, job)
+    start(driver)
+    driver.report(job.id, 4, {})
+    outcome = write_outcome(tmp_path, job)
+    driver.crashed(job.id, CRASH)
+    driver.ended(job.id, None, error=True)
+    assert scheduler.outcomes == {job.id: outcome}
+
+
+def test_processes_that_crash_before_any_report_stop_the_sweep(tmp_path):
+    job = make_job()
+    driver, scheduler = make_driver(tmp_path, job)
+    start(driver)
+    for _ in range(MAX_CRASHES):
+        driver.crashed(job.id, CRASH)
+        driver.ended(job.id, None, error=True)
+        if driver.stop_reason is None:
+            start(driver)
+    assert isinstance(driver.stop_reason, ClusterLost)
+    assert "crash at start-up" in str(driver.stop_reason)
+    assert not scheduler.outcomes
+
+
+def test_a_full_disk_stops_the_sweep_and_names_the_fix(tmp_path):
+    job = make_job()
+    driver, _ = make_driver(tmp_path, job)
+    start(driver)
+    driver.crashed(job.id, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert isinstance(driver.stop_reason, StorageFull)
+    assert str(driver.stop_reason).endswith("Fix: free space, then run the same command again.")
+    assert job.id in str(driver.stop_reason)
+
+
+def test_of_killed_processes_the_largest_fails_and_all_others_restart(tmp_path):
+    large, small = make_job(0), make_job(1)
+    driver, scheduler = make_driver(tmp_path, large, small)
+    start(driver)
+    start(driver)
+    for actor, job in (("aa", large), ("bb", small)):
+        driver.register_actor(actor, job.id)
+        driver.report(job.id, 1, {})
+    driver.processes_killed(RuntimeError(MEMORY.format(actor="aa")))
+    assert scheduler.outcomes[large.id].status == "failed"
+    assert "out of memory" in scheduler.outcomes[large.id].reason
+    assert driver.started[small.id].state is JobState.RESTARTING
+    assert start(driver) == small
+
+
+def test_an_end_without_outcome_is_a_failure(tmp_path):
+    job = make_job()
+    driver, scheduler = make_driver(tmp_path, job)
+    start(driver)
+    driver.report(job.id, 1, {})
+    driver.ended(job.id, None, error=False)
+    assert "without an outcome" in scheduler.outcomes[job.id].reason
+
+
+def test_tune_may_pickle_it(tmp_path):
+    driver, _ = make_driver(tmp_path, make_job())
+    assert pickle.loads(pickle.dumps(driver)).__dict__ == {}

@@ -1,0 +1,122 @@
+"""Tune's adapters translate calls and nothing else; no Ray is started."""
+
+import json
+import pickle
+from types import SimpleNamespace
+from unittest.mock import create_autospec
+
+import pytest
+from job_fakes import FREE, make_driver, make_job
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from study.execution import tune_adapters
+from study.execution.errors import ClusterLost
+from study.execution.job_driver import JobDriver
+from study.execution.node_watch import NodeWatch
+from study.execution.trial import TRIAL_MEMORY, parse_config, trial_resources
+from study.execution.tune_adapters import ClusterHealthCallback, JobSearcher, ReportScheduler
+from study.planning.jobs import ResourceRequest
+from study.scheduling.budget import BudgetSpent, BudgetTracker
+
+
+def trial(job_id, status="RUNNING", actor=None, error=None):
+    return SimpleNamespace(
+        trial_id=f"tune-{job_id}",
+        config={"id": job_id},
+        status=status,
+        temporary_state=SimpleNamespace(ray_actor=actor),
+        get_pickled_error=lambda: error,
+    )
+
+
+def test_a_suggestion_is_the_drivers_next_job_as_text(tmp_path):
+    job = make_job(resources=ResourceRequest(cpus=2, gpus=0.5))
+    driver, _ = make_driver(tmp_path, job)
+    searcher = JobSearcher(driver, lambda: FREE)
+    config = searcher.suggest("t1")
+    assert parse_config(config) == (job, driver.paths)
+    assert all(isinstance(value, str) for value in config.values())
+    assert trial_resources(config).required_resources == {"CPU": 2.0, "GPU": 0.5}
+    assert searcher.suggest("t2") is None  # the first still runs
+    driver.scheduler.running.clear()
+    assert searcher.suggest("t3") == Searcher.FINISHED
+
+
+def test_the_head_of_a_worker_group_holds_no_processor(tmp_path):
+    driver, _ = make_driver(tmp_path, make_job(resources=ResourceRequest(workers=2, cpus=1)))
+    config = JobSearcher(driver, lambda: FREE).suggest("t1")
+    assert trial_resources(config).required_resources == {"memory": TRIAL_MEMORY}
+
+
+def test_a_full_searcher_is_finished(tmp_path, monkeypatch):
+    monkeypatch.setattr(tune_adapters, "TRIALS_PER_TUNER", 1)
+    driver, scheduler = make_driver(tmp_path, make_job(0), make_job(1))
+    searcher = JobSearcher(driver, lambda: FREE)
+    assert json.loads(searcher.suggest("t1")["job"])["id"] == "a-trial-0"
+    assert searcher.full
+    assert searcher.suggest("t2") == Searcher.FINISHED
+    assert len(scheduler.waiting) == 1
+
+
+def test_the_end_of_a_trial_reaches_the_driver_once():
+    driver = create_autospec(JobDriver, instance=True)
+    searcher = JobSearcher(driver, lambda: FREE)
+    searcher._jobs["t1"] = "a-trial-0"
+    searcher.on_trial_complete("t1", {"epoch": 3})
+    searcher.on_trial_complete("t1", error=True)
+    driver.ended.assert_called_once_with("a-trial-0", {"epoch": 3}, error=False)
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_reports_and_crashes_are_passed_on(stop):
+    driver = create_autospec(JobDriver, instance=True)
+    driver.report.return_value = stop
+    scheduler, error = ReportScheduler(driver), RuntimeError("died")
+    decision = scheduler.on_trial_result(
+        None, trial("a"), {"epoch": 2, "val/dice": 0.5, "trial_id": "x", "done": False}
+    )
+    assert decision == (TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+    driver.report.assert_called_once_with("a", 2, {"val/dice": 0.5})
+    scheduler.on_trial_error(None, trial("a", error=error))
+    driver.crashed.assert_called_once_with("a", error)
+
+
+def callback(driver, nodes=None):
+    budget = create_autospec(BudgetTracker, instance=True)
+    searcher = create_autospec(JobSearcher, instance=True)
+    watch = nodes or create_autospec(NodeWatch, instance=True)
+    return ClusterHealthCallback(driver, searcher, budget, watch), budget, searcher, watch
+
+
+def test_every_step_checks_budget_and_stop_reason():
+    driver = create_autospec(JobDriver, instance=True)
+    driver.stop_reason = None
+    health, budget, searcher, watch = callback(driver)
+    failed = trial("a", status=Trial.ERROR)
+    health.on_step_begin(1, [failed, trial("b")])
+    health.on_step_begin(2, [failed])
+    assert budget.check.call_count == 2
+    watch.check.assert_called_once_with()  # not at every step
+    searcher.on_trial_complete.assert_called_once_with("tune-a", error=True)
+    driver.stop_reason = ClusterLost("lost")
+    with pytest.raises(ClusterLost, match="lost"):
+        health.on_step_begin(3, [])
+    budget.check.side_effect = BudgetSpent("budget.hours (1) is spent")
+    with pytest.raises(BudgetSpent):
+        health.on_step_begin(4, [])
+
+
+def test_the_actor_of_a_started_trial_is_registered():
+    driver = create_autospec(JobDriver, instance=True)
+    health, *_ = callback(driver)
+    actor = SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda: "abc"))
+    health.on_trial_start(1, [], trial("a", actor=actor))
+    health.on_trial_start(1, [], trial("b"))
+    driver.register_actor.assert_called_once_with("abc", "a")
+
+
+def test_tune_may_pickle_the_callback():
+    driver = create_autospec(JobDriver, instance=True)
+    assert pickle.loads(pickle.dumps(callback(driver)[0])).__dict__ == {}

@@ -1,0 +1,96 @@
+"""One worker of a group, with a fake Ray Train context and no process group."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from unittest.mock import create_autospec
+
+import pytest
+import torch
+from job_fakes import make_job
+
+from study.execution import workers
+from study.execution.workers import TrainWorker, execute_with_workers
+from study.planning.jobs import ResourceRequest
+from study.storage.artifacts import ArtifactStore
+from study.storage.remote import JobPaths, LocalIO
+from study.storage.workspace import JobFolder
+
+
+@dataclass
+class FakeTrain:
+    """What a worker asks of Ray Train."""
+
+    rank: int
+    reports: list[dict[str, float]] = field(default_factory=list)
+
+    def get_context(self):
+        return SimpleNamespace(get_world_rank=lambda: self.rank, get_world_size=lambda: 2)
+
+    def report(self, metrics):
+        self.reports.append(metrics)
+
+    @property
+    def torch(self):
+        return SimpleNamespace(get_device=lambda: torch.device("cpu"))
+
+
+class CountedIO(LocalIO):
+    save_every = 0.0
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.calls = []
+
+    def on_checkpoint(self):
+        self.calls.append("checkpoint")
+
+    def on_report(self):
+        self.calls.append("report")
+
+
+@pytest.fixture(params=[0, 1], ids=["rank 0", "rank 1"])
+def worker(request, monkeypatch, tmp_path):
+    train = FakeTrain(request.param)
+    monkeypatch.setattr(workers.ray, "train", train)
+    io = CountedIO(make_job(), JobFolder(tmp_path / "job"), ArtifactStore(tmp_path / "artifacts"))
+    return TrainWorker(io), train, io
+
+
+def test_only_rank_0_saves_and_all_ranks_load(worker):
+    runtime, _, io = worker
+    runtime.save(lambda: {"epoch": 3})
+    runtime.flush()
+    saved = runtime.rank == 0
+    assert io.calls == ["checkpoint"] * saved
+    assert (runtime.load() is not None) == saved
+
+
+def test_every_rank_reports_and_rank_0_logs(worker):
+    runtime, train, io = worker
+    runtime.report(1, {"loss": 0.5})
+    assert train.reports == [{"epoch": 1, "loss": 0.5}]
+    assert io.calls == ["report"] * (runtime.rank == 0)
+    assert io.folder.metrics.exists() == (runtime.rank == 0)
+
+
+def test_a_mean_is_over_the_workers(worker, monkeypatch):
+    runtime, *_ = worker
+    monkeypatch.setattr(workers.dist, "all_reduce", lambda values: values.mul_(2))
+    assert runtime.mean(torch.tensor([3.0])).item() == 3.0
+
+
+@pytest.mark.parametrize(("gpus", "backend"), [(0, "gloo"), (1, "nccl")])
+def test_a_group_has_the_jobs_workers_and_backend(monkeypatch, tmp_path, gpus, backend):
+    trainer = create_autospec(workers.TorchTrainer)
+    monkeypatch.setattr(workers, "TorchTrainer", trainer)
+    monkeypatch.setattr(workers, "TuneReportCallback", create_autospec(workers.TuneReportCallback))
+    job = make_job(resources=ResourceRequest(workers=2, cpus=3, gpus=gpus))
+    paths = JobPaths("study", str(tmp_path / "jobs"), str(tmp_path / "artifacts"), None)
+    execute_with_workers(job, paths, tmp_path / "ray")
+    options = trainer.call_args.kwargs
+    scaling = options["scaling_config"]
+    assert (scaling.num_workers, scaling.use_gpu) == (2, gpus > 0)
+    assert scaling.resources_per_worker == {"CPU": 3} | ({"GPU": 1} if gpus else {})
+    assert options["torch_config"].backend == backend
+    assert options["run_config"].name == job.id
+    trainer.return_value.fit.assert_called_once_with()
