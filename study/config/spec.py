@@ -15,8 +15,8 @@ from trainables.data.layouts import LAYOUTS
 from trainables.data.records import Layout
 from trainables.data.settings import DataSettings
 from trainables.downstream import LOSSES
-from trainables.downstream.finetune import DownstreamSettings
 from trainables.downstream.losses import Loss
+from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.optim import OPTIMIZERS, SCHEDULES
 from trainables.engine.optim.optimizers import Optimizer
 from trainables.engine.optim.schedules import Schedule

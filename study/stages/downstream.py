@@ -20,7 +20,9 @@ from study.stages.workload import Workload, samples_of, training_workload
 from study.storage.artifacts import ArtifactStore, digest
 from trainables.data.sampling.targets import DenseLabels
 from trainables.data.store.synthetic_store import synthetic_store
-from trainables.downstream.finetune import DownstreamSettings, PretrainedWeights, finetune
+from trainables.downstream.build import PretrainedWeights
+from trainables.downstream.finetune import finetune
+from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.networks.imagenet import ImageNetWeights

@@ -1,4 +1,4 @@
-"""Cross-validation: several trainings that follow each other, each judged on another part of the subjects."""
+"""Cross-validation: subjects of each fold, and a checkpoint of the finished folds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from trainables.engine.runtime import Runtime
 from trainables.engine.settings import FitResult
 
 
-def divided_subjects(subjects: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(train, val) subjects of each fold, sorted; every subject is in one fold's val.
+def split_folds(subjects: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the sorted (train, val) subjects of each fold; every subject is in exactly one val.
 
     Args:
-        subjects: at least as many as folds.
-        folds: from 2 up.
-        seed: names the division.
+        subjects: int64 `(N,)` indices of subjects, at least as many as folds.
+        folds: number of folds, at least 2.
+        seed: seed of the random permutation of subjects.
     """
     order = numpy_generator(seed, "folds").permutation(np.unique(subjects))
     parts = [np.sort(order[number::folds]) for number in range(folds)]
@@ -28,10 +28,10 @@ def divided_subjects(subjects: np.ndarray, folds: int, seed: int) -> list[tuple[
 
 
 class FoldCheckpoint:
-    """Keeps what trainings that follow each other have come to, in one checkpoint, so that each is done once.
+    """Checkpoint of finished cross-validation folds and of the fold in progress.
 
     Args:
-        runtime: of them all.
+        runtime: runtime of the complete cross-validation, which stores the checkpoint.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -40,18 +40,18 @@ class FoldCheckpoint:
         self.finished: list[dict[str, Any]] = kept.get("finished", [])
 
     def runtime_of(self, number: int, epochs: int) -> Runtime:
-        """For the training with this number, which has so many epochs as the others."""
+        """Return the runtime of fold `number`, counted from 0, where every fold trains for `epochs` epochs."""
         return FoldRuntime(self.runtime, self.finished, number * epochs)
 
     def finish(self, weights: Mapping[str, Tensor], fitted: FitResult) -> None:
-        """Take a training's result."""
+        """Record a finished fold and save the checkpoint."""
         result = {"metrics": fitted.metrics, "epoch": fitted.epoch, "history": fitted.history}
         self.finished.append({"weights": dict(weights), **result})
         self.runtime.save(lambda: {"finished": self.finished, "current": None}, force=True)
 
     @property
     def fitted(self) -> FitResult:
-        """All trainings as one: their epochs in a row, and the mean of their kept metrics."""
+        """Joined history of all folds, with the mean of the metrics that all folds have."""
         names = [name for name in self.finished[0]["metrics"] if all(name in each["metrics"] for each in self.finished)]
         means = {name: float(np.mean([each["metrics"][name] for each in self.finished])) for name in names}
         history = [row for each in self.finished for row in each["history"]]
@@ -59,22 +59,22 @@ class FoldCheckpoint:
 
 
 class FoldRuntime:
-    """The runtime of one of several trainings."""
+    """Runtime of a single fold within a cross-validation."""
 
     def __init__(self, runtime: Runtime, finished: Sequence[Mapping[str, Any]], before: int) -> None:
         self.rank, self.world_size, self.device = runtime.rank, runtime.world_size, runtime.device
         self._runtime, self._finished, self._before = runtime, finished, before
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """As the whole's."""
+        """Wrap the module for distributed training."""
         return self._runtime.wrap(module)
 
     def mean(self, values: Tensor) -> Tensor:
-        """As the whole's."""
+        """Return the mean over all workers."""
         return self._runtime.mean(values)
 
     def load(self) -> dict[str, Any] | None:
-        """The state that this training was left in, if it was begun."""
+        """Return the fold's last saved state, or None if it has not begun."""
         kept = self._runtime.load()
         if kept is None or len(kept["finished"]) != len(self._finished):
             return None
@@ -82,19 +82,19 @@ class FoldRuntime:
         return current
 
     def save(self, state: Callable[[], dict[str, Any]], *, force: bool = False) -> None:
-        """Keep it with what the trainings before it have come to."""
+        """Save the fold's state together with the finished folds."""
         self._runtime.save(lambda: {"finished": list(self._finished), "current": state()}, force=force)
 
     def flush(self) -> None:
-        """As the whole's."""
+        """Wait until pending checkpoints are written."""
         self._runtime.flush()
 
     def report(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Counting the epochs of the trainings before it."""
+        """Report metrics under the epoch's number over all folds."""
         self._runtime.report(self._before + epoch, metrics)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """A module's state on the CPU, of its own."""
+    """Return a copy of a module's state dict on the CPU."""
     with torch.no_grad():
         return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}

@@ -23,7 +23,7 @@ from trainables.networks.normalise import Normalise
 
 @dataclass(frozen=True)
 class Predictions:
-    """A network's answers on a set of frames; those without masks are not judged.
+    """Predicted masks of a set of frames, with the Dice of the frames that have reference masks.
 
     Attributes:
         rows: int64 `(N,)`, rows of the frame store.
@@ -43,7 +43,7 @@ class Predictions:
 
 
 class Segmentation(Task):
-    """Trains a segmentation network; judged by Dice averaged over classes, then cases, then subjects."""
+    """Segmentation task, evaluated by Dice averaged over classes, then cases, then subjects."""
 
     monitor = "dice"
 
@@ -66,44 +66,49 @@ class Segmentation(Task):
         self.normalise = Normalise(store.mean, store.std)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """As the transfer says."""
+        """Return the optimizer groups that the transfer settings define."""
         return parameter_groups(self.network, self.transfer)
 
     def before_epoch(self, epoch: int) -> None:
-        """Freeze the backbone, or let it go."""
+        """Freeze or unfreeze the backbone for the epoch."""
         self.frozen = self.transfer.frozen(epoch)
         freeze(self.network.backbone, self.frozen)
 
     def train(self, mode: bool = True) -> Segmentation:
-        """As every module, but a frozen backbone's batch norm keeps its statistics."""
+        """Set training mode; a frozen backbone stays in evaluation mode, which keeps its batch-norm statistics."""
         super().train(mode)
         if self.frozen:
             self.network.backbone.eval()
         return self
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss on the augmented batch."""
+        """Return the loss on the augmented batch."""
         assert batch.masks is not None
         images, masks = self.augment.apply(batch.images, batch.masks, batch.draw)
         assert masks is not None
         return {"loss": self.loss(self._logits(images), masks.long())}
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """`dice`, `dice/<class>` and `loss`; Dice is the mean over subjects of the mean over their cases."""
+        """Return `dice`, `dice/<class>` and `loss`; Dice is the mean over subjects of the mean over their cases."""
         found = self.predict(batches)
         return {**scores_of(self.store, found), "loss": found.loss}
 
     def predict(self, batches: Iterable[Batch]) -> Predictions:
-        """Segment frames as they are; those with masks are judged."""
+        """Segment frames without augmentation; evaluate the frames that have masks."""
         return predict([self], batches)
 
     def scores(self, batch: Batch) -> Tensor:
-        """Logits `(B, K, S, S)` of a batch's frames as they are."""
+        """Return logits `(B, K, S, S)` of a batch's frames, without augmentation."""
         return self._logits(batch.images.float() / 255)
 
-    def truth(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which of some rows of the store have masks, bool `(N,)`, and the masks of those."""
-        numbers = self.store.index["mask"][rows]
+    def truth(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Return a bool array `(B,)`, true for frames with a mask, and the masks of those frames.
+
+        The batch's masks are used if it carries them; the store is read only otherwise.
+        """
+        if batch.masks is not None:
+            return np.ones(len(batch.rows), bool), batch.masks.cpu().numpy()
+        numbers = self.store.index["mask"][batch.rows.cpu().numpy()]
         return numbers >= 0, np.asarray(self.store.masks[numbers[numbers >= 0]])
 
     def _logits(self, images: Tensor) -> Tensor:
@@ -112,20 +117,20 @@ class Segmentation(Task):
 
 
 def predict(tasks: Sequence[Segmentation], batches: Iterable[Batch]) -> Predictions:
-    """What several networks make of frames, their probabilities averaged; frames with masks are judged.
+    """Segment frames by the mean probabilities of several networks; evaluate the frames that have masks.
 
     Args:
-        tasks: alike but for their networks' weights.
-        batches: of the store's frames, with or without masks.
+        tasks: segmentation tasks that differ in their networks' weights only.
+        batches: unshuffled batches of the store's frames, with or without masks.
     """
     first = tasks[0]
-    rows, masks, judged, overlaps, sizes, areas, losses = [], [], [], [], [], [], []
+    rows, masks, evaluated, overlaps, sizes, areas, losses = [], [], [], [], [], [], []
     for batch in batches:
-        scores = _together([task.scores(batch) for task in tasks])
+        scores = _ensemble([task.scores(batch) for task in tasks])
         predicted, number = scores.argmax(1), batch.rows.cpu().numpy()
         rows.append(number)
         masks.append(predicted.to(torch.uint8).cpu())
-        known, found = first.truth(number)
+        known, found = first.truth(batch)
         if not known.any():
             continue
         truth, chosen = torch.from_numpy(found).to(batch.device), torch.from_numpy(known).to(batch.device)
@@ -133,9 +138,9 @@ def predict(tasks: Sequence[Segmentation], batches: Iterable[Batch]) -> Predicti
         overlaps.append(overlap)
         sizes.append(size)
         areas.append((found > 0).sum((1, 2)))
-        judged.append(number[known])
+        evaluated.append(number[known])
         losses.append(first.loss(scores[chosen], truth.long()) * len(truth))
-    every = np.concatenate(judged)
+    every = np.concatenate(evaluated)
     loss = float(torch.stack(losses).sum()) / len(every)
     cases, dice = _cases(
         first.store.index[every], every, np.concatenate(areas), torch.cat(overlaps).cpu(), torch.cat(sizes).cpu()
@@ -143,13 +148,13 @@ def predict(tasks: Sequence[Segmentation], batches: Iterable[Batch]) -> Predicti
     return Predictions(np.concatenate(rows), torch.cat(masks).numpy(), cases, dice, loss)
 
 
-def judge(store: FrameStore, rows: np.ndarray, masks: np.ndarray) -> Predictions:
-    """Masks that somebody else made of frames, judged; their loss is not known (nan).
+def evaluate_masks(store: FrameStore, rows: np.ndarray, masks: np.ndarray) -> Predictions:
+    """Compute the Dice of masks that an external program predicted; the loss is nan.
 
     Args:
-        store: the frames.
-        rows: of the store, `(N,)`.
-        masks: class indices `(N, S, S)`.
+        store: frame store with the reference masks.
+        rows: int64 `(N,)`, rows of the store that were segmented.
+        masks: uint8 class indices `(N, S, S)`, one mask per row.
     """
     known = store.index["mask"][rows] >= 0
     truth = np.asarray(store.masks[store.index["mask"][rows[known]]])
@@ -160,15 +165,15 @@ def judge(store: FrameStore, rows: np.ndarray, masks: np.ndarray) -> Predictions
 
 
 def scores_of(store: FrameStore, found: Predictions) -> dict[str, float]:
-    """`dice` and `dice/<class>`: the mean over subjects of the mean over their cases."""
+    """Return `dice` and `dice/<class>`: the mean over subjects of the mean over their cases."""
     per_subject = subject_means(found.dice, store.index["subject"][found.cases])
     classes = np.nanmean(per_subject, axis=0)
     named = {f"dice/{name}": float(value) for name, value in zip(store.classes[1:], classes, strict=True)}
     return {"dice": float(np.nanmean(per_subject)), **named}
 
 
-def _together(scores: Sequence[Tensor]) -> Tensor:
-    """Logits of the mean probability."""
+def _ensemble(scores: Sequence[Tensor]) -> Tensor:
+    """Return the log of the mean probabilities, or the only scores unchanged."""
     if len(scores) == 1:
         return scores[0]
     return torch.stack([each.float().softmax(1) for each in scores]).mean(0).clamp_min(1e-12).log()
@@ -177,7 +182,7 @@ def _together(scores: Sequence[Tensor]) -> Tensor:
 def _cases(
     entries: np.ndarray, rows: np.ndarray, areas: np.ndarray, overlap: Tensor, sizes: Tensor
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The cases among rows, and their Dice from the counts of each row; `areas` are of the true structures."""
+    """Return the rows of the cases and their Dice; `areas` are the reference structures' pixel counts by row."""
     key = np.where(entries["stack"] == 1, -1 - entries["sequence"].astype(np.int64), rows)
     _, first, case = np.unique(key, return_index=True, return_inverse=True)
     shape = (len(first), sizes.shape[1])

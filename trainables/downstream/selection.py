@@ -1,4 +1,4 @@
-"""Which frames a downstream network is trained on, chosen by and tested on."""
+"""Selection of the frames for training, validation and test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainables.data.store.frames import FrameStore
 
 
 def of_views(store: FrameStore, rows: np.ndarray, views: Sequence[str] | None) -> np.ndarray:
-    """The rows whose frames are of these views; None for all.
+    """Return the rows whose frames show one of the views; None keeps all rows.
 
     Raises:
         UserError: the dataset has no such view.
@@ -29,7 +29,7 @@ def of_views(store: FrameStore, rows: np.ndarray, views: Sequence[str] | None) -
 def labelled_rows(
     store: FrameStore, split: Split, views: Sequence[str] | None, subjects: np.ndarray | None = None
 ) -> np.ndarray:
-    """The labelled rows of a split.
+    """Return the labelled rows of a split.
 
     Raises:
         DataError: there are none.
@@ -41,29 +41,29 @@ def labelled_rows(
 
 
 def rows_of(store: FrameStore, subjects: np.ndarray, views: Sequence[str] | None) -> np.ndarray:
-    """The labelled rows of subjects of the train and val splits."""
+    """Return the labelled rows of subjects in the train and val splits."""
     both = [store.rows(split, labelled=True, subjects=subjects) for split in ("train", "val")]
     return of_views(store, np.sort(np.concatenate(both)), views)
 
 
-def judged_rows(store: FrameStore, split: Split, views: Sequence[str] | None, *, whole: bool) -> np.ndarray:
-    """The rows to judge a network on: labelled ones and, where `whole`, all between a sequence's labelled ends."""
+def evaluation_rows(store: FrameStore, split: Split, views: Sequence[str] | None, *, complete: bool) -> np.ndarray:
+    """Return the labelled rows of a split and, if `complete`, all rows between a sequence's labelled ends."""
     rows = labelled_rows(store, split, views)
-    if not whole:
+    if not complete:
         return rows
     between = [of_views(store, each, views) for each in half_cycles(store, split)]
     return np.unique(np.concatenate([rows, *between]))
 
 
 def around(store: FrameStore, rows: np.ndarray) -> np.ndarray:
-    """Rows with all that lie between them in their sequence."""
+    """Return the rows and all rows between them in their sequences."""
     numbers = store.index["sequence"][rows]
     found = [np.arange(own.min(), own.max() + 1) for own in (rows[numbers == number] for number in np.unique(numbers))]
     return np.concatenate(found)
 
 
 def dense_sequences(store: FrameStore, rows: np.ndarray) -> list[np.ndarray]:
-    """Labelled rows by sequence, for a network over time.
+    """Return labelled rows grouped by sequence, to train a temporal network.
 
     Raises:
         DataError: there is none, or a sequence has frames without a mask between labelled ones.

@@ -1,4 +1,4 @@
-"""The downstream task over time: segment the frames of a sequence together."""
+"""Temporal segmentation task: segment the frames of a sequence together."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from trainables.downstream.windows import mean_over_windows, sliding_windows
 from trainables.networks.network import SegmentationNetwork
 
 
-class SegmentationOverTime(Segmentation):
-    """Trains a network on windows of sequences, `(B, T, C, S, S)`, and judges it by whole sequences.
+class TemporalSegmentation(Segmentation):
+    """Segmentation task on windows of sequences `(B, T, C, S, S)`, evaluated on complete sequences.
 
-    The frames of a window are moved and changed alike by the augmentation, pixel noise apart. A sequence is segmented
+    The augmentation transforms all frames of a window identically, except pixel noise. A sequence is segmented
     in windows that slide along it by an eighth of their length, and the probabilities of each frame are averaged.
 
     Args:
-        network: over time.
-        window: frames T that it sees at a time.
-        at_a_time: windows that are segmented at once.
+        network: temporal segmentation network.
+        window: number of frames T in a window.
+        windows_per_batch: number of windows in one forward pass of the evaluation.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class SegmentationOverTime(Segmentation):
         store: FrameStore,
         transfer: Transfer,
         window: int,
-        at_a_time: int,
+        windows_per_batch: int,
     ) -> None:
         super().__init__(network, loss, augment, store, transfer)
-        self.window, self.at_a_time = window, at_a_time
+        self.window, self.windows_per_batch = window, windows_per_batch
         self._last: tuple[np.ndarray, Tensor] | None = None
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss over a window's pixels of all frames."""
+        """Return the loss over the pixels of all frames of the windows."""
         assert batch.masks is not None
         shape = batch.images.shape[:2]
         images, masks = self.augment.apply(
@@ -54,11 +54,11 @@ class SegmentationOverTime(Segmentation):
         return {"loss": self.loss(logits.flatten(2, 3), masks.unflatten(0, shape).flatten(1, 2).long())}
 
     def scores(self, batch: Batch) -> Tensor:
-        """Logarithms of each frame's mean probabilities, from the sequences that the frames are of."""
+        """Return log-probabilities `(B, K, S, S)` of the frames, averaged over windows of their sequences."""
         return torch.stack([self._frame(int(row), batch.device) for row in batch.rows])
 
-    def train(self, mode: bool = True) -> SegmentationOverTime:
-        """As every module; what was segmented before is forgotten."""
+    def train(self, mode: bool = True) -> TemporalSegmentation:
+        """Set training mode and clear the cached sequence."""
         self._last = None
         super().train(mode)
         return self
@@ -71,9 +71,9 @@ class SegmentationOverTime(Segmentation):
         return found[int(np.searchsorted(rows, row))]
 
     def _around(self, row: int) -> np.ndarray:
-        """The frames that a frame is segmented with: from the first to the last with a mask, as windows are trained on.
+        """Return the rows segmented together with a row: from the sequence's first to its last labelled frame.
 
-        A frame outside that range is segmented with its whole sequence.
+        For a frame outside that range, return its complete sequence.
         """
         index = self.store.index
         rows = np.flatnonzero(index["sequence"] == index["sequence"][row])
@@ -83,16 +83,18 @@ class SegmentationOverTime(Segmentation):
         return np.asarray(rows[(rows >= labelled[0]) & (rows <= labelled[-1])])
 
     def _sequence(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        """Log-probabilities `(N, K, S, S)` of a sequence's frames."""
+        """Return log-probabilities `(N, K, S, S)` of a sequence's frames."""
         windows = sliding_windows(len(rows), self.window)
+        images = torch.from_numpy(self.store.images[rows]).to(device)  # read once, though windows overlap
         found = []
-        for part in np.array_split(windows, -(-len(windows) // self.at_a_time)):
-            images = torch.from_numpy(self.store.images[rows[part]]).to(device)
-            found.append(self._windows(images.float() / 255).float().softmax(1).movedim(2, 1))
+        for part in np.array_split(windows, -(-len(windows) // self.windows_per_batch)):
+            found.append(
+                self._windows(images[torch.from_numpy(part).to(device)].float() / 255).float().softmax(1).movedim(2, 1)
+            )
         return mean_over_windows(windows, torch.cat(found), len(rows)).clamp_min(1e-12).log()
 
     def _windows(self, images: Tensor) -> Tensor:
-        """Logits `(B, K, T, S, S)` of windows `(B, T, C, S, S)` of images in [0, 1]."""
+        """Return logits `(B, K, T, S, S)` of windows `(B, T, C, S, S)` of images in [0, 1]."""
         normal = self.normalise(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         logits: Tensor = self.network(normal.movedim(1, 2))
         return logits

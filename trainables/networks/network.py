@@ -54,6 +54,11 @@ class NetworkSettings(ABC):
         return self.frames > 1
 
     @property
+    def trainer(self) -> str:
+        """Name of the segmentation trainer that trains this network, "torch" for this package's training loop."""
+        return "torch"
+
+    @property
     def image_network(self) -> NetworkSettings:
         """Settings of the network for single images whose pretrained weights can start this network."""
         return self

@@ -22,8 +22,8 @@ from study.storage.artifacts import ArtifactStore
 from study.storage.workspace import JobFolder
 from trainables.common.errors import UserError
 from trainables.common.seeds import derive
-from trainables.downstream.finetune import Finetuned
 from trainables.downstream.segmentation import Predictions
+from trainables.downstream.segmentation_trainer import FinetuneResult
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.trainer import FitResult
 from trainables.networks.imagenet import ImageNetWeights
@@ -52,7 +52,7 @@ def predictions() -> Predictions:
 @pytest.fixture
 def finetune(monkeypatch: pytest.MonkeyPatch):
     fake = create_autospec(downstream.finetune)
-    fake.return_value = Finetuned(STATE, FITTED, 5, None)
+    fake.return_value = FinetuneResult(STATE, FITTED, 5, None)
     monkeypatch.setattr(downstream, "finetune", fake)
     return fake
 
@@ -91,7 +91,7 @@ def test_a_trial_has_no_artifact_and_trains_from_the_pretrained_weights(tmp_path
 
 
 def test_a_replicate_writes_test_results_and_keeps_the_validation_metrics_with_its_weights(tmp_path, finetune):
-    finetune.return_value = Finetuned(STATE, FITTED, 5, predictions())
+    finetune.return_value = FinetuneResult(STATE, FITTED, 5, predictions())
     result = run(job("replicate", "pretext.method=random"), tmp_path)
     assert finetune.call_args.args[2] is None
     assert result.metrics["test/dice"] == 1.0

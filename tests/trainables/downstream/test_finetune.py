@@ -5,7 +5,9 @@ from toys import toy_store
 
 from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
-from trainables.downstream.finetune import DownstreamSettings, finetune, labelled_subjects
+from trainables.downstream.data import labelled_subjects
+from trainables.downstream.finetune import finetune
+from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings

@@ -8,10 +8,11 @@ from toys import toy_store
 from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
 from trainables.data.sampling.batches import Batches
-from trainables.downstream.finetune import DownstreamSettings, finetune
-from trainables.downstream.folds import divided_subjects
+from trainables.downstream.finetune import finetune
+from trainables.downstream.folds import split_folds
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation, predict
+from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
@@ -26,7 +27,7 @@ SETTINGS = DownstreamSettings(
 
 @given(st.integers(2, 6), st.integers(6, 40), st.integers(0, 9))
 def test_every_subject_is_left_out_once(folds, subjects, seed):
-    parts = divided_subjects(np.arange(subjects) * 3, folds, seed)
+    parts = split_folds(np.arange(subjects) * 3, folds, seed)
     left_out = np.concatenate([val for _, val in parts])
     assert sorted(left_out) == list(np.arange(subjects) * 3)
     sizes = [len(val) for _, val in parts]

@@ -4,10 +4,11 @@ from toys import toy_store
 
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batches
-from trainables.downstream.finetune import DownstreamSettings, finetune
+from trainables.downstream.finetune import finetune
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.multitask import Alternating, MultiTask
 from trainables.downstream.segmentation import Segmentation
+from trainables.downstream.settings import DownstreamSettings
 from trainables.downstream.transfer import Transfer
 from trainables.engine.optim.optimizers import SGD, Adam
 from trainables.engine.runtime import LocalRuntime

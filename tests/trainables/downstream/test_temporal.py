@@ -12,10 +12,11 @@ from trainables.augment.policy import Policy
 from trainables.common.errors import DataError
 from trainables.data.sampling.batches import Batches
 from trainables.data.sampling.targets import DenseLabels
-from trainables.downstream.finetune import DownstreamSettings, finetune
+from trainables.downstream.finetune import finetune
 from trainables.downstream.losses import Dice, DiceCrossEntropy
 from trainables.downstream.selection import dense_sequences
-from trainables.downstream.temporal import SegmentationOverTime
+from trainables.downstream.settings import DownstreamSettings
+from trainables.downstream.temporal import TemporalSegmentation
 from trainables.downstream.transfer import Transfer
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
@@ -57,9 +58,9 @@ class Recorder(nn.Module):
         return torch.cat([-self.scale * images, self.scale * images], 1)
 
 
-def task_of(store, window, policy=PLAIN, at_a_time=2):
+def task_of(store, window, policy=PLAIN, windows_per_batch=2):
     network = Recorder()
-    task = SegmentationOverTime(network, DiceCrossEntropy(), policy, store, Transfer(), window, at_a_time)  # type: ignore[arg-type]
+    task = TemporalSegmentation(network, DiceCrossEntropy(), policy, store, Transfer(), window, windows_per_batch)  # type: ignore[arg-type]
     return task, network
 
 
@@ -127,7 +128,7 @@ def test_pseudo_labels_of_a_subject_without_labels_are_not_learned_from():
     fit = FitSettings(1, 4, Adam(lr=1e-2), precision="float32")
     settings = DownstreamSettings(targets="propagated", labels=2, fit=fit, augment=PLAIN)
     one = finetune(settings, UNet(ENCODER), None, store, LocalRuntime(), seed=0, dense=wrong)
-    from trainables.downstream.finetune import labelled_subjects
+    from trainables.downstream.data import labelled_subjects
 
     chosen = labelled_subjects(settings, store, 0)
     others = ~np.isin(store.index["subject"][between], chosen)

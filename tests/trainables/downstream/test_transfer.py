@@ -4,8 +4,9 @@ from toys import toy_store
 
 from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
-from trainables.downstream.finetune import DownstreamSettings, finetune
+from trainables.downstream.finetune import finetune
 from trainables.downstream.losses import DiceCrossEntropy
+from trainables.downstream.settings import DownstreamSettings
 from trainables.downstream.transfer import Transfer, parameter_groups
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime

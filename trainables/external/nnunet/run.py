@@ -30,8 +30,8 @@ EpochCallback = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What nnU-Net gives.
+class NnUNetResult:
+    """Result of training nnU-Net.
 
     Attributes:
         masks: class indices `(S, S)` by row of the store.
@@ -54,7 +54,7 @@ def train_nnunet(
     device: torch.device,
     folder: Path,
     report: EpochCallback,
-) -> Answers:
+) -> NnUNetResult:
     """Train a network for each part, and let them answer together.
 
     Args:
@@ -96,7 +96,7 @@ def train_nnunet(
         masks: dict[int, np.ndarray] = {}
         for name, case in questions.items():
             masks |= zip(map(int, case.rows), answers[name], strict=True)
-    return Answers(masks, load_tensors(folder / "weights.pt"), history)
+    return NnUNetResult(masks, load_tensors(folder / "weights.pt"), history)
 
 
 def _run(folder: Path, epochs: int, report: EpochCallback) -> list[dict[str, float]]:

@@ -36,8 +36,13 @@ class NnUNet(NetworkSettings):
 
     @property
     def temporal(self) -> bool:
-        """Whether it segments sequences."""
+        """True if nnU-Net segments sequences or volumes."""
         return self.configuration == "3d_fullres"
+
+    @property
+    def trainer(self) -> str:
+        """Name of nnU-Net's segmentation trainer."""
+        return "nnunet"
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -46,9 +51,9 @@ class NnUNet(NetworkSettings):
         return {"none": (), "space": space, "all": (0, *space) if self.temporal else space}[self.mirror]
 
     def build(self, in_channels: int, classes: int) -> SegmentationNetwork:
-        """Not by us.
+        """Refuse to build: nnU-Net plans the network from the data.
 
         Raises:
-            UserError: always.
+            UserError: on every call.
         """
         raise UserError("network: nnunet builds its own and cannot be pretrained; expected pretext.method: random")

@@ -1,69 +1,101 @@
-"""The downstream stage by nnU-Net: the same subjects, the same judgement, another program's network."""
+"""Segmentation trainer that runs nnU-Net on the folds of a downstream run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from trainables.common.errors import UserError
 from trainables.data.store.frames import FrameStore
-from trainables.downstream.segmentation import Predictions, judge, scores_of
+from trainables.downstream.build import PretrainedWeights
+from trainables.downstream.data import DownstreamData
+from trainables.downstream.segmentation import Predictions, evaluate_masks, scores_of
+from trainables.downstream.segmentation_trainer import FinetuneResult
 from trainables.downstream.selection import around, dense_sequences, rows_of
+from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.runtime import Runtime
 from trainables.engine.settings import FitResult
-from trainables.external.nnunet.run import train_nnunet
+from trainables.external.nnunet.run import NnUNetResult, train_nnunet
 from trainables.external.nnunet.settings import NnUNet
+from trainables.networks.network import NetworkSettings
 
 
-def finetune_nnunet(
-    network: NnUNet,
-    stores: tuple[FrameStore, FrameStore],
-    parts: Sequence[tuple[np.ndarray, np.ndarray]],
-    views: Sequence[str] | None,
-    tested: np.ndarray | None,
-    epochs: int,
-    runtime: Runtime,
-    seed: int,
-    folder: Path,
-) -> tuple[dict[str, Tensor], FitResult, Predictions | None]:
-    """Train on each part's subjects, judge by the others and on the rows to test.
+class NnUNetTrainer:
+    """Trainer that runs nnU-Net in a separate process and evaluates its predictions.
 
     Args:
-        network: the settings.
-        stores: with the masks to train on, and with those to judge by.
-        parts: subjects to train on and to judge by, of each fold.
-        views: of the frames; None for all.
-        tested: rows to test on, or None.
-        epochs: of each fold.
-        runtime: where it runs; one worker.
-        seed: as far as nnU-Net takes one.
-        folder: for its files.
+        settings: settings of the downstream stage; views and `fit.epochs` are used.
+        network: settings of nnU-Net.
+        start: None; nnU-Net cannot load pretrained weights.
+        scratch: folder for nnU-Net's files, in which a killed run resumes; None uses a temporary folder.
 
-    Returns:
-        The weights, the run and the answers on the rows to test.
+    Raises:
+        UserError: pretrained weights are given.
     """
-    if runtime.world_size > 1:
-        raise UserError("network: nnunet trains with one worker, expected resources.downstream.workers: 1")
-    seen, judged = stores
-    rows = [(rows_of(seen, train, views), rows_of(seen, val, views)) for train, val in parts]
-    if network.temporal:
-        for train, _ in rows:
-            flat = train[seen.index["stack"][train] == 0]
-            if len(flat):
-                dense_sequences(seen, flat)
-    val = np.unique(np.concatenate([rows_of(judged, val, views) for _, val in parts]))
-    asked = val if tested is None else np.union1d(val, tested)
-    if network.temporal:
-        asked = around(judged, asked)
-    answers = train_nnunet(network, seen, rows, asked, epochs, seed, runtime.device, folder, runtime.report)
 
-    def judgement(wanted: np.ndarray) -> Predictions:
-        return judge(judged, wanted, np.stack([answers.masks[int(row)] for row in wanted]))
+    def __init__(
+        self,
+        settings: DownstreamSettings,
+        network: NetworkSettings,
+        start: PretrainedWeights,
+        scratch: Path | None = None,
+    ) -> None:
+        assert isinstance(network, NnUNet)
+        if start is not None:
+            raise UserError("network: nnunet starts from random weights; expected pretext.method: random")
+        self.settings, self.network, self.scratch = settings, network, scratch
 
-    last = answers.history[-1] if answers.history else {}
-    scores = {f"val/{name}": value for name, value in scores_of(judged, judgement(val)).items()}
-    fitted = FitResult({**last, **scores}, len(answers.history), answers.history)
-    return dict(answers.weights), fitted, judgement(tested) if tested is not None else None
+    def train(self, data: DownstreamData, runtime: Runtime, seed: int) -> FinetuneResult:
+        """Train nnU-Net on every fold, evaluate it on all val subjects and segment the test rows.
+
+        Args:
+            data: stores, folds and evaluation rows.
+            runtime: device and reporting; a single worker.
+            seed: seed of nnU-Net's random numbers; nnU-Net does not draw all of them from it.
+
+        Raises:
+            UserError: sequences of the validation split or several workers are requested.
+        """
+        if data.sequence_rows is not None:
+            raise UserError("search.objectives: nnunet answers for the test split only, expected no val/smoothness")
+        if runtime.world_size > 1:
+            raise UserError("network: nnunet trains with one worker, expected resources.downstream.workers: 1")
+        train_store, eval_store, views = data.train_store, data.eval_store, self.settings.views
+        folds = [(rows_of(train_store, f.train, views), rows_of(train_store, f.val, views)) for f in data.folds]
+        if self.network.temporal:
+            for train, _ in folds:
+                frames = train[train_store.index["stack"][train] == 0]
+                if len(frames):
+                    dense_sequences(train_store, frames)
+        val = np.unique(np.concatenate([rows_of(eval_store, fold.val, views) for fold in data.folds]))
+        rows = val if data.test_rows is None else np.union1d(val, data.test_rows)
+        if self.network.temporal:
+            rows = around(eval_store, rows)
+        with _folder(self.scratch) as folder:
+            epochs, device = self.settings.fit.epochs, runtime.device
+            result = train_nnunet(self.network, train_store, folds, rows, epochs, seed, device, folder, runtime.report)
+        last = result.history[-1] if result.history else {}
+        scores = scores_of(eval_store, _predictions(eval_store, result, val))
+        metrics = {**last, **{f"val/{name}": value for name, value in scores.items()}}
+        fitted = FitResult(metrics, len(result.history), result.history)
+        test = _predictions(eval_store, result, data.test_rows) if data.test_rows is not None else None
+        return FinetuneResult(dict(result.weights), fitted, data.subjects, test)
+
+
+def _predictions(store: FrameStore, result: NnUNetResult, rows: np.ndarray) -> Predictions:
+    """Evaluate nnU-Net's masks of some rows."""
+    return evaluate_masks(store, rows, np.stack([result.masks[int(row)] for row in rows]))
+
+
+@contextlib.contextmanager
+def _folder(scratch: Path | None) -> Iterator[Path]:
+    """Yield the given folder, or a temporary one that is removed afterwards."""
+    if scratch is not None:
+        yield scratch
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Path(temporary)

@@ -9,7 +9,8 @@ from trainables.data.layouts.ted import Ted
 from trainables.data.settings import DataSettings
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
-from trainables.downstream.finetune import DownstreamSettings, finetune
+from trainables.downstream.finetune import finetune
+from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.external.nnunet.dataset import NAME

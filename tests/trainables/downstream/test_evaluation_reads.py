@@ -1,0 +1,58 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from toys import toy_store
+
+from trainables.augment.policy import Policy
+from trainables.data.sampling.batches import Batches
+from trainables.downstream.data import without_images
+from trainables.downstream.losses import DiceCrossEntropy
+from trainables.downstream.segmentation import Segmentation
+from trainables.downstream.temporal import TemporalSegmentation
+from trainables.downstream.transfer import Transfer
+from trainables.networks import UNet, UNet3D, UNetEncoder
+
+ENCODER = UNetEncoder(width=4, depth=2)
+PLAIN = Policy(strength=0.0)
+
+
+class CountingArray:
+    """Array that counts how often each of its rows is read."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.shape = values, values.shape
+        self.reads = np.zeros(len(values), int)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        np.add.at(self.reads, rows, 1)
+        return self.values[rows]
+
+
+def counting(store):
+    return dataclasses.replace(store, images=CountingArray(store.images), masks=CountingArray(store.masks))
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_evaluation_reads_images_and_masks_once(masks):
+    store = counting(toy_store(12, size=16))
+    task = Segmentation(UNet(ENCODER).build(1, 2), DiceCrossEntropy(), PLAIN, store).eval()
+    with torch.no_grad():
+        task.evaluate(Batches(store, np.arange(12), 5, masks=masks, shuffle=False).epoch())
+    assert store.images.reads.tolist() == [1] * 12
+    assert store.masks.reads.tolist() == [1] * 12
+
+
+def test_temporal_evaluation_reads_each_frame_once():
+    plain = toy_store(12, size=16)
+    index = plain.index.copy()
+    index["sequence"], index["frame"] = np.repeat([0, 1], 6), np.tile(np.arange(6), 2)
+    store = counting(dataclasses.replace(plain, index=index))
+    network = UNet3D(ENCODER, window=4).build(1, 2)
+    task = TemporalSegmentation(network, DiceCrossEntropy(), PLAIN, store, Transfer(), 4, 2).eval()
+    with torch.no_grad():
+        found = task.predict(Batches(without_images(store), np.arange(12), 4, shuffle=False).epoch())
+    assert found.rows.tolist() == list(range(12))
+    assert store.images.reads.tolist() == [1] * 12
+    assert store.masks.reads.tolist() == [1] * 12

@@ -1,0 +1,59 @@
+"""Settings of the downstream stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trainables.augment.policy import Policy
+from trainables.data.sampling.targets import Targets
+from trainables.downstream.losses import DiceCrossEntropy, Loss
+from trainables.downstream.transfer import Transfer
+from trainables.engine.settings import FitSettings
+
+
+@dataclass(frozen=True)
+class DownstreamSettings:
+    """Settings of the downstream stage.
+
+    Attributes:
+        label_fraction: fraction of the labelled training subjects to train on, in (0, 1]; 1 uses all.
+        labels: number of labelled training subjects, at least 1, instead of `label_fraction`; None uses the fraction.
+        views: names of the views whose labelled frames are used for training and evaluation; None uses all views.
+        targets: frames to train on. "labelled": all labelled frames of the dataset. "ed_es": end-diastole and
+            end-systole only. "propagated": those two and the pseudo-labels of the frames between them. With the last
+            two, validation and test use end-diastole and end-systole only, and test segments complete sequences.
+        folds: number of cross-validation folds over the labelled train and val subjects together, at least 2; the
+            networks' mean probabilities segment the test split. None trains one network on the given splits.
+        transfer: which pretrained weights are loaded and which are fine-tuned.
+        loss: training loss of logits against class indices.
+        fit: epochs, batch size, optimizer and further settings of the training loop.
+        augment: augmentation policy, applied to images and masks together.
+    """
+
+    label_fraction: float = 1.0
+    labels: int | None = None
+    views: tuple[str, ...] | None = None
+    targets: Targets = "labelled"
+    folds: int | None = None
+    transfer: Transfer = field(default_factory=Transfer)
+    loss: Loss = field(default_factory=DiceCrossEntropy)
+    fit: FitSettings = field(default_factory=FitSettings)
+    augment: Policy = field(default_factory=Policy.mild)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.label_fraction <= 1:
+            raise ValueError(f"label_fraction is {self.label_fraction}, expected a share in (0, 1]")
+        if self.labels is not None and self.labels < 1:
+            raise ValueError(f"labels is {self.labels}, expected at least 1 subject")
+        if self.folds is not None and self.folds < 2:
+            raise ValueError(f"folds is {self.folds}, expected a whole number from 2 up")
+        if self.folds is not None and self.transfer.method is not None:
+            raise ValueError(f"folds is {self.folds}: multitask trains one network, expected null")
+        if self.augment.size is not None:
+            text = "frames are segmented at the size at which they are stored"
+            raise ValueError(f"augment.size is {self.augment.size}: {text}, expected null")
+
+    @property
+    def epochs(self) -> int:
+        """Total number of epochs over all folds."""
+        return self.fit.epochs * (self.folds or 1)
