@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from benchmarks import results
 from benchmarks.peers import alone, installed
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.networks.torchvision_ops import torchvision
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,21 @@ class Crop:
         if not 0 < self.aspect[0] <= self.aspect[1]:
             raise ValueError(f"aspect {self.aspect}: expected 0 < low <= high")
 
-    def boxes(self, draw: BatchRNG, strength: float, size: tuple[int, int]) -> Tensor:
+    def boxes(self, rng: BatchRNG, strength: float, size: tuple[int, int]) -> Tensor:
         """Boxes of whole pixels `(B, 4)` as left, top, width and height, in an image of `size` (height, width).
 
         Boxes that do not fit are drawn again, up to ten times, as torchvision does; then the whole image is taken.
         """
         low = 1 - (1 - self.area[0]) * min(strength, 1.0)
         high = max(low, self.area[1])
-        area = draw.uniform(low, high, 10) * (size[0] * size[1])
-        ratio = torch.exp(draw.uniform(math.log(self.aspect[0]), math.log(self.aspect[1]), 10))
+        area = rng.uniform(low, high, 10) * (size[0] * size[1])
+        ratio = torch.exp(rng.uniform(math.log(self.aspect[0]), math.log(self.aspect[1]), 10))
         sides = torch.stack([torch.sqrt(area * ratio), torch.sqrt(area / ratio)], 2).round()
         limits = torch.tensor(size[::-1], dtype=sides.dtype, device=sides.device)
         fits = ((sides >= 1) & (sides <= limits)).all(2)
         first = fits.float().argmax(1).view(-1, 1, 1).expand(-1, 1, 2)
         sides = torch.where(fits.any(1, keepdim=True), sides.gather(1, first).squeeze(1), limits)
-        corner = torch.floor(draw.uniform(0, 1, 2) * (limits - sides + 1))
+        corner = torch.floor(rng.uniform(0, 1, 2) * (limits - sides + 1))
         return torch.cat([torch.minimum(corner, limits - sides), sides], 1)
 
 
@@ -124,9 +124,9 @@ class Elastic:
         if not 0 <= self.amplitude <= 0.2 or self.knots < 4:
             raise ValueError(f"amplitude {self.amplitude}, knots {self.knots}: expected in [0, 0.2] and at least 4")
 
-    def field(self, draw: BatchRNG, strength: float, size: tuple[int, int]) -> Tensor:
+    def field(self, rng: BatchRNG, strength: float, size: tuple[int, int]) -> Tensor:
         """Displacements (x, y) `(B, 2, *size)` in [-1, 1] coordinates, bicubic between normal values at the knots."""
-        knots = 2 * strength * self.amplitude * draw.normal(2, self.knots, self.knots)
+        knots = 2 * strength * self.amplitude * rng.normal(2, self.knots, self.knots)
         return bicubic(knots, size, align_corners=True)
 
 
@@ -140,7 +140,7 @@ def bicubic(knots: Tensor, size: tuple[int, int], *, align_corners: bool) -> Ten
 
 
 def transforms(
-    draw: BatchRNG,
+    rng: BatchRNG,
     strength: float,
     size: tuple[int, int],
     crop: Crop | None,
@@ -156,25 +156,25 @@ def transforms(
     """
     if strength == 0 or not any((crop, flip, rotate, translate, scale)):
         return None
-    ones = torch.ones(draw.count, device=draw.device)
+    ones = torch.ones(rng.count, device=rng.device)
     matrix = torch.diag_embed(torch.stack([ones, ones], 1))
-    offset = torch.zeros(draw.count, 2, device=draw.device)
+    offset = torch.zeros(rng.count, 2, device=rng.device)
     if crop is not None:
-        corner, sides = crop.boxes(draw.fork("crop"), strength, size).split(2, 1)
+        corner, sides = crop.boxes(rng.fork("crop"), strength, size).split(2, 1)
         limits = torch.tensor(size[::-1], dtype=sides.dtype, device=sides.device)
         matrix, offset = torch.diag_embed(sides / limits), (2 * corner + sides) / limits - 1
     if scale is not None:
         low, high = (strength * math.log(limit) for limit in scale.range)
-        matrix = matrix / torch.exp(draw.fork("scale").uniform(low, high)).view(-1, 1, 1)
+        matrix = matrix / torch.exp(rng.fork("scale").uniform(low, high)).view(-1, 1, 1)
     if rotate is not None:
         limit = strength * math.radians(rotate.degrees)
-        angle = draw.fork("rotate").uniform(-limit, limit)
+        angle = rng.fork("rotate").uniform(-limit, limit)
         cos, sin = torch.cos(angle), torch.sin(angle)
         matrix = matrix @ torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
     if translate is not None:
-        offset = offset + 2 * strength * translate.fraction * draw.fork("translate").uniform(-1, 1, 2)
+        offset = offset + 2 * strength * translate.fraction * rng.fork("translate").uniform(-1, 1, 2)
     if flip is not None:
-        sign = torch.where(draw.fork("flip").chance(flip.p), -1.0, 1.0)
+        sign = torch.where(rng.fork("flip").chance(flip.p), -1.0, 1.0)
         matrix = matrix * torch.stack([sign, ones], 1).view(-1, 1, 2)
     return torch.cat([matrix, offset.unsqueeze(2)], 2)
 
@@ -202,13 +202,13 @@ def resample(
 def sources(maps: Tensor, size: tuple[int, int], field: Tensor | None) -> Tensor:
     """Where each pixel of an output of `size` comes from: (x, y) in [-1, 1], `(B, 2, *size)`."""
     height, width = size
-    x = _centres(width, maps.device).view(1, 1, width)
-    y = _centres(height, maps.device).view(1, height, 1)
+    x = _pixel_centers(width, maps.device).view(1, 1, width)
+    y = _pixel_centers(height, maps.device).view(1, height, 1)
     m = maps.view(-1, 2, 3, 1, 1)
     grid = torch.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], 1)
     return grid if field is None else grid + field
 
 
-def _centres(count: int, device: torch.device) -> Tensor:
+def _pixel_centers(count: int, device: torch.device) -> Tensor:
     """Pixel centres in [-1, 1]."""
     return (torch.arange(count, device=device) + 0.5) * (2 / count) - 1

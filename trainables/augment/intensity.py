@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainables.augment.draw import BatchRNG, moved_to
+from trainables.augment.batch_rng import BatchRNG, to_device_async
 
 
 def check_probability(p: float) -> None:
@@ -19,16 +19,16 @@ def check_probability(p: float) -> None:
         raise ValueError(f"p is {p}, expected a probability in [0, 1]")
 
 
-def on_chosen(images: Tensor, draw: BatchRNG, p: float, change: Callable[[Tensor, BatchRNG, Tensor], Tensor]) -> Tensor:
+def on_chosen(images: Tensor, rng: BatchRNG, p: float, change: Callable[[Tensor, BatchRNG, Tensor], Tensor]) -> Tensor:
     """`change` the images that chance picks, given them, their share of the draw, and their rows on the CPU."""
     # Which they are is known on the CPU, so that no device is waited for.
-    rows = draw.fork("chosen").on("cpu").chance(p).nonzero().squeeze(1)
+    rows = rng.fork("chosen").on("cpu").chance(p).nonzero().squeeze(1)
     if not len(rows):
         return images
     if len(rows) == len(images):
-        return change(images, draw, rows)
-    there = moved_to(rows, images.device)
-    return images.index_copy(0, there, change(images[there], draw.of_rows(rows), rows))
+        return change(images, rng, rows)
+    there = to_device_async(rows, images.device)
+    return images.index_copy(0, there, change(images[there], rng.of_rows(rows), rows))
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Jitter:
             raise ValueError(f"brightness {self.brightness}, contrast {self.contrast}: expected at least 0")
 
     def __call__(
-        self, images: Tensor, draw: BatchRNG, strength: float, means: Callable[[Tensor, Tensor], Tensor] | None = None
+        self, images: Tensor, rng: BatchRNG, strength: float, means: Callable[[Tensor, Tensor], Tensor] | None = None
     ) -> Tensor:
         """Both, for the chosen samples, clipped to [0, 1] after each.
 
@@ -59,13 +59,13 @@ class Jitter:
         brightness; without it `images` themselves are asked.
         """
 
-        def change(images: Tensor, draw: BatchRNG, rows: Tensor) -> Tensor:
-            b, c = (_factor(draw.fork(name), strength * getattr(self, name)) for name in ("brightness", "contrast"))
+        def change(images: Tensor, rng: BatchRNG, rows: Tensor) -> Tensor:
+            b, c = (_factor(rng.fork(name), strength * getattr(self, name)) for name in ("brightness", "contrast"))
             changed = (images * b.view(-1, 1, 1, 1)).clamp(0, 1)
             mean = (changed.mean((1, 2, 3)) if means is None else means(rows, b)).view(-1, 1, 1, 1)
             return ((changed - mean) * c.view(-1, 1, 1, 1) + mean).clamp(0, 1)
 
-        return on_chosen(images, draw, self.p, change)
+        return on_chosen(images, rng, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,14 @@ class Gamma:
         if not 0 < self.range[0] <= self.range[1]:
             raise ValueError(f"range {self.range}: expected 0 < low <= high")
 
-    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
         """Images ** exponent."""
         low, high = (strength * math.log(limit) for limit in self.range)
 
-        def change(images: Tensor, draw: BatchRNG, _: Tensor) -> Tensor:
-            return images.clamp_min(1e-6) ** torch.exp(draw.uniform(low, high)).view(-1, 1, 1, 1)
+        def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
+            return images.clamp_min(1e-6) ** torch.exp(rng.uniform(low, high)).view(-1, 1, 1, 1)
 
-        return on_chosen(images, draw, self.p, change)
+        return on_chosen(images, rng, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -112,19 +112,19 @@ class Blur:
         if not 0 < self.sigma[0] <= self.sigma[1]:
             raise ValueError(f"sigma {self.sigma}: expected 0 < low <= high")
 
-    def sigmas(self, draw: BatchRNG, strength: float) -> Tensor:
+    def sigmas(self, rng: BatchRNG, strength: float) -> Tensor:
         """Standard deviations `(B,)` in pixels, on the CPU: times the strength, and 0 where nothing is blurred."""
-        draw = draw.on("cpu")
-        chosen = draw.chance(self.p)
-        return torch.where(chosen, draw.uniform(*self.sigma) * strength, 0.0)
+        rng = rng.on("cpu")
+        chosen = rng.chance(self.p)
+        return torch.where(chosen, rng.uniform(*self.sigma) * strength, 0.0)
 
-    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
         """Blur the chosen samples, each by its own kernel."""
-        sigma = self.sigmas(draw, strength)
+        sigma = self.sigmas(rng, strength)
         chosen = sigma.nonzero().squeeze(1)
         if not len(chosen):
             return images
-        there, sigma = (moved_to(values, images.device) for values in (chosen, sigma[chosen]))
+        there, sigma = (to_device_async(values, images.device) for values in (chosen, sigma[chosen]))
         return images.index_copy(0, there, gaussian_blur(images[there], sigma))
 
 
@@ -145,14 +145,14 @@ class Noise:
         if self.sigma < 0:
             raise ValueError(f"sigma is {self.sigma}, expected at least 0")
 
-    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
         """Images + sigma n, clipped to [0, 1]."""
 
-        def change(images: Tensor, draw: BatchRNG, _: Tensor) -> Tensor:
-            sigma = draw.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
-            return draw.field(*images.shape[1:]).mul_(sigma).add_(images).clamp_(0, 1)
+        def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
+            sigma = rng.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
+            return rng.field(*images.shape[1:]).mul_(sigma).add_(images).clamp_(0, 1)
 
-        return on_chosen(images, draw, self.p, change)
+        return on_chosen(images, rng, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,10 @@ class Solarise:
     def __post_init__(self) -> None:
         check_probability(self.p)
 
-    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
         """1 - v where v >= 1/2."""
         p = min(1.0, strength * self.p)
-        return on_chosen(images, draw, p, lambda images, *_: torch.where(images >= 0.5, 1 - images, images))
+        return on_chosen(images, rng, p, lambda images, *_: torch.where(images >= 0.5, 1 - images, images))
 
 
 def blur_radius(height: int, width: int) -> int:
@@ -192,5 +192,5 @@ def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
     return flat.view(count, channels, height, width)
 
 
-def _factor(draw: BatchRNG, width: float) -> Tensor:
-    return draw.uniform(max(0.0, 1 - width), 1 + width)
+def _factor(rng: BatchRNG, width: float) -> Tensor:
+    return rng.uniform(max(0.0, 1 - width), 1 + width)

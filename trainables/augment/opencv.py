@@ -23,7 +23,7 @@ from trainables.augment.intensity import blur_radius
 cv2.setNumThreads(1)  # an image is too small to share; batches are shared instead
 
 
-def moved(
+def warp(
     images: Tensor, masks: Tensor | None, maps: Tensor, size: tuple[int, int], field: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Images bilinear and masks nearest under the same maps; what lies outside is black and background.
@@ -35,7 +35,7 @@ def moved(
         size: (height, width) of what comes out.
         field: displacements `(B, 2, *size)` that are added to where the maps lead.
     """
-    ways = _ways(maps, (images.shape[2], images.shape[3]), size, field)
+    ways = _resamplers(maps, (images.shape[2], images.shape[3]), size, field)
     planes, out = images.numpy(), np.empty((*images.shape[:2], *size), np.uint8)
     labels = masks.to(torch.uint8).numpy() if masks is not None else None
     out_labels = np.empty((len(images), *size), np.uint8) if labels is not None else None
@@ -46,7 +46,7 @@ def moved(
         if labels is not None and out_labels is not None:
             ways[row](labels[row], out_labels[row], True)
 
-    _on_all_threads(move, len(images))
+    _parallel_for(move, len(images))
     if masks is None or out_labels is None:
         return torch.from_numpy(out), None
     return torch.from_numpy(out), torch.from_numpy(out_labels).to(masks.dtype)
@@ -74,11 +74,11 @@ def means(images: Tensor, rows: Tensor, brightness: Tensor) -> Tensor:
             total += (1 - part) * below + part * above
         found[place] = factor * total / len(planes[chosen[place]]) / 255
 
-    _on_all_threads(mean, len(rows))
+    _parallel_for(mean, len(rows))
     return torch.from_numpy(found)
 
 
-def graded(images: Tensor, levels: Tensor, sigma: Tensor | None) -> Tensor:
+def apply_lut(images: Tensor, levels: Tensor, sigma: Tensor | None) -> Tensor:
     """Give each grey level its new value, then blur.
 
     Args:
@@ -101,33 +101,33 @@ def graded(images: Tensor, levels: Tensor, sigma: Tensor | None) -> Tensor:
             if side > 1:
                 cv2.GaussianBlur(shown, (side, side), sigmas[row], shown)
 
-    _on_all_threads(grade, len(images))
+    _parallel_for(grade, len(images))
     return torch.from_numpy(out)
 
 
-_Way = Callable[[np.ndarray, np.ndarray, bool], object]
+_Resampler = Callable[[np.ndarray, np.ndarray, bool], object]
 """Moves the first plane into the second; nearest if asked for."""
 
 
-def _ways(maps: Tensor, source: tuple[int, int], size: tuple[int, int], field: Tensor | None) -> list[_Way]:
+def _resamplers(maps: Tensor, source: tuple[int, int], size: tuple[int, int], field: Tensor | None) -> list[_Resampler]:
     """How to move each image: the fastest of the ways that are exact for its map."""
     if field is not None:
         places = (sources(maps, size, field) + 1) * (torch.tensor(source[::-1]) / 2).view(2, 1, 1) - 0.5
-        return [_displaced(x, y) for x, y in places.numpy()]
+        return [_remap(x, y) for x, y in places.numpy()]
     m, pixels = maps.double().numpy(), np.array(source[::-1], np.float64)
     scale = m[:, (0, 1), (0, 1)]
     edges = (m[:, :, 2, None] + np.abs(scale)[:, :, None] * (-1, 1) + 1) * pixels[:, None] / 2
     whole = np.rint(edges)
     inside = (whole[:, :, 0] >= 0) & (whole[:, :, 1] <= pixels) & (whole[:, :, 0] < whole[:, :, 1])
     straight = (m[:, 0, 1] == 0) & (m[:, 1, 0] == 0) & inside.all(1) & (np.abs(edges - whole) < 1e-3).all((1, 2))
-    boxes, flips, matrices = whole.astype(int).tolist(), (scale < 0).tolist(), _in_pixels(m, source, size)
+    boxes, flips, matrices = whole.astype(int).tolist(), (scale < 0).tolist(), _pixel_matrices(m, source, size)
     return [
-        _stretched(boxes[row], *flips[row]) if fits else _warped(matrices[row])
+        _resize(boxes[row], *flips[row]) if fits else _warp_affine(matrices[row])
         for row, fits in enumerate(straight.tolist())
     ]
 
 
-def _stretched(box: list[list[int]], mirror_x: bool, mirror_y: bool) -> _Way:
+def _resize(box: list[list[int]], mirror_x: bool, mirror_y: bool) -> _Resampler:
     (left, right), (top, bottom) = box
     flip = {(True, False): 1, (False, True): 0, (True, True): -1}.get((mirror_x, mirror_y))
 
@@ -140,7 +140,7 @@ def _stretched(box: list[list[int]], mirror_x: bool, mirror_y: bool) -> _Way:
     return way
 
 
-def _warped(matrix: np.ndarray) -> _Way:
+def _warp_affine(matrix: np.ndarray) -> _Resampler:
     def way(plane: np.ndarray, moved: np.ndarray, nearest: bool) -> None:
         flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
         cv2.warpAffine(plane, matrix, moved.shape[::-1], moved, flags)
@@ -148,14 +148,14 @@ def _warped(matrix: np.ndarray) -> _Way:
     return way
 
 
-def _displaced(x: np.ndarray, y: np.ndarray) -> _Way:
+def _remap(x: np.ndarray, y: np.ndarray) -> _Resampler:
     def way(plane: np.ndarray, moved: np.ndarray, nearest: bool) -> None:
         cv2.remap(plane, x, y, cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR, moved)
 
     return way
 
 
-def _in_pixels(m: np.ndarray, source: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+def _pixel_matrices(m: np.ndarray, source: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """Maps between [-1, 1] as maps between pixels, whose centres are whole numbers, float64 `(B, 2, 3)`."""
     half, ends = np.array(source[::-1]) / 2, np.array(size[::-1], np.float64)
     first = m[:, :, 2] + m[:, :, :2] @ (1 / ends - 1)
@@ -164,18 +164,18 @@ def _in_pixels(m: np.ndarray, source: tuple[int, int], size: tuple[int, int]) ->
     return matrices
 
 
-def _on_all_threads(work: Callable[[int], None], count: int) -> None:
+def _parallel_for(work: Callable[[int], None], count: int) -> None:
     """`work` on the rows of a batch, by as many threads as torch may use."""
     threads = min(torch.get_num_threads(), count)
     if threads <= 1:
-        _each(work, range(count))
+        _for_each(work, range(count))
         return
     shares = [range(count * part // threads, count * (part + 1) // threads) for part in range(threads)]
-    for _ in _pool(threads).map(functools.partial(_each, work), shares):
+    for _ in _pool(threads).map(functools.partial(_for_each, work), shares):
         pass
 
 
-def _each(work: Callable[[int], None], rows: range) -> None:
+def _for_each(work: Callable[[int], None], rows: range) -> None:
     for row in rows:
         work(row)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.augment import opencv
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, resample, transforms
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
 from trainables.augment.ultrasound import Attenuation, Compression, Gain, Haze, Shadow, Speckle
@@ -103,63 +103,63 @@ class Policy:
             blur=None,
         )
 
-    def apply(self, images: Tensor, masks: Tensor | None, draw: BatchRNG) -> tuple[Tensor, Tensor | None]:
+    def apply(self, images: Tensor, masks: Tensor | None, rng: BatchRNG) -> tuple[Tensor, Tensor | None]:
         """Augment a batch: on its device, and uint8 images on a CPU by OpenCV.
 
         Args:
             images: uint8, or float in [0, 1], `(B, C, H, W)`.
             masks: class indices `(B, H, W)`, moved with their images; or None.
-            draw: the batch's randomness.
+            rng: random numbers of the batch.
 
         Returns:
             Float32 images in [0, 1], and the masks.
         """
         with torch.autocast(images.device.type, enabled=False):
             if images.device.type == "cpu" and images.dtype == torch.uint8:
-                values, masks = self._by_bytes(images, masks, draw)
+                values, masks = self._by_bytes(images, masks, rng)
                 left = [name for name in INTENSITY if name not in (*POINTWISE, "blur")]
             else:
                 values = images.float() / 255 if images.dtype == torch.uint8 else images
-                values, masks = self._moved(values, masks, draw, resample)
+                values, masks = self._warp(values, masks, rng, resample)
                 left = list(INTENSITY)
-            return self._changed(values, draw, left), masks
+            return self._changed(values, rng, left), masks
 
-    def maps(self, draw: BatchRNG, size: tuple[int, int]) -> Tensor | None:
+    def maps(self, rng: BatchRNG, size: tuple[int, int]) -> Tensor | None:
         """Where `apply` takes its pixels from with the same draw, elastic displacement apart.
 
         Affine maps `(B, 2, 3)` from the coordinates of its output to those of its input, both in [-1, 1]; None where
         nothing moves. `size` is the (height, width) of its input.
         """
-        with torch.autocast(draw.device.type, enabled=False):
-            return transforms(draw, self.strength, size, self.crop, self.flip, self.rotate, self.translate, self.scale)
+        with torch.autocast(rng.device.type, enabled=False):
+            return transforms(rng, self.strength, size, self.crop, self.flip, self.rotate, self.translate, self.scale)
 
-    def _moved(
-        self, images: Tensor, masks: Tensor | None, draw: BatchRNG, by: Resampling
+    def _warp(
+        self, images: Tensor, masks: Tensor | None, rng: BatchRNG, by: Resampling
     ) -> tuple[Tensor, Tensor | None]:
         source = (images.shape[2], images.shape[3])
         size = source if self.size is None else (self.size, self.size)
-        maps, field = self.maps(draw, source), None
+        maps, field = self.maps(rng, source), None
         if self.elastic is not None and self.strength > 0:
-            field = self.elastic.field(draw.fork("elastic"), self.strength, size)
+            field = self.elastic.field(rng.fork("elastic"), self.strength, size)
         if maps is None and (field is not None or size != source):
             maps = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
         return (images, masks) if maps is None else by(images, masks, maps, size, field)
 
-    def _changed(self, values: Tensor, draw: BatchRNG, names: Iterable[str]) -> Tensor:
+    def _changed(self, values: Tensor, rng: BatchRNG, names: Iterable[str]) -> Tensor:
         for name in names if self.strength > 0 else ():
             operation = getattr(self, name)
             if operation is not None:
-                values = operation(values, draw.fork(name), self.strength)
+                values = operation(values, rng.fork(name), self.strength)
         return values
 
-    def _by_bytes(self, images: Tensor, masks: Tensor | None, draw: BatchRNG) -> tuple[Tensor, Tensor | None]:
+    def _by_bytes(self, images: Tensor, masks: Tensor | None, rng: BatchRNG) -> tuple[Tensor, Tensor | None]:
         """Geometry, pointwise operations and blur of uint8 images: each grey level's new value is found once."""
-        images, masks = self._moved(images, masks, draw, opencv.moved)
+        images, masks = self._warp(images, masks, rng, opencv.warp)
         levels, sigma = (torch.arange(256) / 255).expand(len(images), 1, 1, 256), None
         if self.jitter is not None and self.strength > 0:
             means = functools.partial(opencv.means, images)
-            levels = self.jitter(levels, draw.fork("jitter"), self.strength, means)
-        levels = self._changed(levels, draw, (name for name in POINTWISE if name != "jitter"))
+            levels = self.jitter(levels, rng.fork("jitter"), self.strength, means)
+        levels = self._changed(levels, rng, (name for name in POINTWISE if name != "jitter"))
         if self.blur is not None and self.strength > 0:
-            sigma = self.blur.sigmas(draw.fork("blur"), self.strength)
-        return opencv.graded(images, levels.reshape(-1, 256), sigma), masks
+            sigma = self.blur.sigmas(rng.fork("blur"), self.strength)
+        return opencv.apply_lut(images, levels.reshape(-1, 256), sigma), masks

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.geometry import bicubic
 from trainables.augment.intensity import check_probability, on_chosen
 
@@ -35,18 +35,18 @@ class Speckle:
         if self.sigma < 0 or self.grain < 1:
             raise ValueError(f"sigma {self.sigma}, grain {self.grain}: expected at least 0 and at least 1")
 
-    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
         """Images (1 + sigma n) with unit-variance n of the grain's size."""
         _, _, height, width = images.shape
 
-        def change(images: Tensor, draw: BatchRNG, _: Tensor) -> Tensor:
-            coarse = draw.field(1, max(2, round(height / self.grain)), max(2, round(width / self.grain)))
+        def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
+            coarse = rng.field(1, max(2, round(height / self.grain)), max(2, round(width / self.grain)))
             field = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
-            sigma = draw.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
+            sigma = rng.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
             scale = sigma / field.std((1, 2, 3), keepdim=True).clamp_min(1e-6)
             return field.mul_(scale).add_(1).mul(images).clamp_(0, 1)
 
-        return on_chosen(images, draw, self.p, change)
+        return on_chosen(images, rng, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,15 @@ class Attenuation:
         if self.rate < 0:
             raise ValueError(f"rate is {self.rate}, expected at least 0")
 
-    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
         """Images exp(-rate depth), with depth from 0 to 1 down the rows."""
         depth = torch.linspace(0, 1, images.shape[2], device=images.device).view(1, 1, -1, 1)
 
-        def change(images: Tensor, draw: BatchRNG, _: Tensor) -> Tensor:
-            rate = draw.uniform(0, strength * self.rate).view(-1, 1, 1, 1)
+        def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
+            rate = rng.uniform(0, strength * self.rate).view(-1, 1, 1, 1)
             return images * torch.exp(-rate * depth)
 
-        return on_chosen(images, draw, self.p, change)
+        return on_chosen(images, rng, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,16 @@ class Gain:
         if not 0 <= self.amount <= 1:
             raise ValueError(f"amount is {self.amount}, expected a share in [0, 1]")
 
-    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
         """Images times the curve through the six sliders, clipped to [0, 1]."""
         limit = min(1.0, strength * self.amount)
 
-        def change(images: Tensor, draw: BatchRNG, _: Tensor) -> Tensor:
-            sliders = 1 + draw.uniform(-limit, limit, 1, 6)
+        def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
+            sliders = 1 + rng.uniform(-limit, limit, 1, 6)
             curve = F.interpolate(sliders, images.shape[2], mode="linear", align_corners=True).unsqueeze(3)
             return (images * curve).clamp_(0, 1)
 
-        return on_chosen(images, draw, self.p, change)
+        return on_chosen(images, rng, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -125,15 +125,15 @@ class Shadow:
         if not 0 <= self.depth <= 1 or not 0 < self.width <= 1:
             raise ValueError(f"depth {self.depth}, width {self.width}: expected shares in [0, 1]")
 
-    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
         """Darken about a ray from the middle of the upper edge."""
         _, _, height, width = images.shape
         y = ((torch.arange(height, device=images.device) + 0.5) / height).view(1, 1, -1, 1)
         x = ((torch.arange(width, device=images.device) + 0.5) / width - 0.5).view(1, 1, 1, -1)
 
-        def change(images: Tensor, draw: BatchRNG, _: Tensor) -> Tensor:
+        def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
             slope, spread, loss, start = (
-                draw.uniform(low, high).view(-1, 1, 1, 1)
+                rng.uniform(low, high).view(-1, 1, 1, 1)
                 for low, high in (
                     (-0.6, 0.6),
                     (self.width / 5, self.width),
@@ -145,7 +145,7 @@ class Shadow:
             fade = ((y - start) * 10).clamp(0, 1)
             return images * (1 - loss * fade * ray)
 
-        return on_chosen(images, draw, self.p, change)
+        return on_chosen(images, rng, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -165,18 +165,18 @@ class Haze:
         if not 0 <= self.amount <= 1:
             raise ValueError(f"amount is {self.amount}, expected a share in [0, 1]")
 
-    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
         """Add a smooth random veil that fades with depth, clipped to [0, 1]."""
         _, _, height, width = images.shape
         depth = torch.linspace(0, 1, height, device=images.device).view(1, 1, -1, 1)
 
-        def change(images: Tensor, draw: BatchRNG, _: Tensor) -> Tensor:
-            cloud = bicubic(draw.field(1, 5, 5), (height, width), align_corners=False).sigmoid_()
-            amount = draw.uniform(0, min(1.0, strength * self.amount)).view(-1, 1, 1, 1)
+        def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
+            cloud = bicubic(rng.field(1, 5, 5), (height, width), align_corners=False).sigmoid_()
+            amount = rng.uniform(0, min(1.0, strength * self.amount)).view(-1, 1, 1, 1)
             veil = cloud * (amount * torch.exp(-2 * depth)) * (images > 0)  # nothing is drawn outside the sector
             return (images + veil).clamp_(0, 1)
 
-        return on_chosen(images, draw, self.p, change)
+        return on_chosen(images, rng, self.p, change)
 
 
 @dataclass(frozen=True)
@@ -196,12 +196,12 @@ class Compression:
         if not 0 < self.decibels[0] <= self.decibels[1]:
             raise ValueError(f"decibels {self.decibels}: expected 0 < low <= high")
 
-    def __call__(self, images: Tensor, draw: BatchRNG, strength: float) -> Tensor:
+    def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
         """Grey v stands for 60 (v - 1) dB; show it in the new range, clipped to [0, 1]; black stays black."""
         low, high = (60 + strength * (limit - 60) for limit in self.decibels)
 
-        def change(images: Tensor, draw: BatchRNG, _: Tensor) -> Tensor:
-            shown = draw.uniform(max(low, 1.0), high).view(-1, 1, 1, 1)
+        def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
+            shown = rng.uniform(max(low, 1.0), high).view(-1, 1, 1, 1)
             return (1 + 60 * (images - 1) / shown).clamp_(0, 1) * (images > 0)
 
-        return on_chosen(images, draw, self.p, change)
+        return on_chosen(images, rng, self.p, change)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch
 from trainables.data.store.frames import FrameStore

@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.geometry import Elastic, bicubic
 from trainables.augment.policy import Policy
 
@@ -14,9 +14,9 @@ def test_image_and_mask_move_alike_and_smoothly():
     images = F.avg_pool2d(images, 5, 1, 2)
     masks = (torch.arange(40)[None, :, None] > 19).expand(3, 40, 40).to(torch.uint8)
     policy = Policy(crop=None, flip=None, jitter=None, blur=None, elastic=Elastic(0.05, 5))
-    draw = BatchRNG(4, 3, 0, 3)
-    moved, labels = policy.apply(images, masks, draw)
-    field = Elastic(0.05, 5).field(draw.fork("elastic"), 1.0, (40, 40)).numpy()
+    rng = BatchRNG(4, 3, 0, 3)
+    moved, labels = policy.apply(images, masks, rng)
+    field = Elastic(0.05, 5).field(rng.fork("elastic"), 1.0, (40, 40)).numpy()
     assert 0.02 < np.abs(field / 2).mean() < 0.06
     assert np.abs(np.diff(field, axis=2)).max() < 0.1
     for sample in range(3):

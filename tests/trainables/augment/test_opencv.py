@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
 from trainables.augment.policy import Policy
@@ -25,7 +25,7 @@ MOVES = {
 LEVEL = 1 / 255
 
 
-def draw(count: int) -> BatchRNG:
+def rng(count: int) -> BatchRNG:
     return BatchRNG(3, count, 0, count)
 
 
@@ -38,7 +38,7 @@ def smooth(count: int, channels: int = 1, size: int = 48) -> torch.Tensor:
 
 def both(policy: Policy, images: torch.Tensor, masks: torch.Tensor | None = None):
     """What OpenCV and torch make of the same."""
-    return policy.apply(images, masks, draw(len(images))), policy.apply(images / 255, masks, draw(len(images)))
+    return policy.apply(images, masks, rng(len(images))), policy.apply(images / 255, masks, rng(len(images)))
 
 
 @pytest.mark.parametrize("size", [None, 34, 64])
@@ -101,7 +101,7 @@ def test_threads_change_nothing():
         found = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(policy.apply(images, images[:, 0], draw(7)))
+            found.append(policy.apply(images, images[:, 0], rng(7)))
     finally:
         torch.set_num_threads(before)
     for images, masks in found[1:]:

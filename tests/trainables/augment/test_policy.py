@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, resample, transforms
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise, gaussian_blur
 from trainables.augment.policy import INTENSITY, Policy
@@ -38,7 +38,7 @@ OPERATIONS = [field.name for field in fields(Policy) if field.name not in ("stre
 NOTHING = Policy(**dict.fromkeys(OPERATIONS))
 
 
-def draw(count: int = 6, seed: int = 0) -> BatchRNG:
+def rng(count: int = 6, seed: int = 0) -> BatchRNG:
     return BatchRNG(seed, count, 0, count)
 
 
@@ -49,7 +49,7 @@ def pictures(count: int = 6, size: int = 24) -> torch.Tensor:
 @pytest.mark.parametrize("size", [112, 1000])
 def test_crops_are_torchvisions_boxes(size):
     crop = Crop((0.2, 1.0), (3 / 4, 4 / 3))
-    left, top, width, height = crop.boxes(draw(4000), 1.0, (size, size)).numpy().T
+    left, top, width, height = crop.boxes(rng(4000), 1.0, (size, size)).numpy().T
     torch.manual_seed(0)
     get = torchvision().transforms.RandomResizedCrop.get_params
     boxes = np.array([get(torch.zeros(1, size, size), crop.area, crop.aspect) for _ in range(4000)], float)
@@ -65,8 +65,8 @@ def test_crops_are_torchvisions_boxes(size):
 def test_jitter_has_torchvisions_factors(width):
     dark = torch.full((4000, 1, 2, 2), 0.25)
     spread = dark + torch.tensor([[-0.1, 0.1], [0.1, -0.1]])
-    brightness = Jitter(brightness=width, contrast=0, p=1)(dark, draw(4000), 1.0)[:, 0, 0, 0] / 0.25
-    contrast = (Jitter(brightness=0, contrast=width, p=1)(spread, draw(4000), 1.0)[:, 0, 0, 1] - 0.25) / 0.1
+    brightness = Jitter(brightness=width, contrast=0, p=1)(dark, rng(4000), 1.0)[:, 0, 0, 0] / 0.25
+    contrast = (Jitter(brightness=0, contrast=width, p=1)(spread, rng(4000), 1.0)[:, 0, 0, 1] - 0.25) / 0.1
     torch.manual_seed(0)
     theirs = torchvision().transforms.ColorJitter(brightness=width, contrast=width)
     drawn = [theirs.get_params(theirs.brightness, theirs.contrast, None, None)[1:3] for _ in range(4000)]
@@ -75,7 +75,7 @@ def test_jitter_has_torchvisions_factors(width):
 
 
 def test_blur_has_torchvisions_sigmas():
-    ours = Blur((0.1, 2.0), p=0.5).sigmas(draw(4000), 1.0)
+    ours = Blur((0.1, 2.0), p=0.5).sigmas(rng(4000), 1.0)
     torch.manual_seed(0)
     theirs = torchvision().transforms.GaussianBlur(3, (0.1, 2.0))
     sigmas = [float(theirs.get_params(0.1, 2.0)) for _ in range(4000)]
@@ -93,7 +93,7 @@ def test_blur_is_torchvisions(sigma):
 def test_a_map_moves_the_image_as_scipy_does():
     policy = (Crop(), Flip(1.0), Rotate(30), Translate(0.1), Scale())
     images, size = pictures(4, 32), 32
-    maps = transforms(draw(4), 1.0, (size, size), *policy)
+    maps = transforms(rng(4), 1.0, (size, size), *policy)
     assert maps is not None
     moved, _ = resample(images, None, maps, (size, size))
     for image, out, m in zip(images[:, 0].numpy(), moved[:, 0].numpy(), maps.double().numpy(), strict=True):
@@ -113,7 +113,7 @@ def test_masks_move_with_their_images():
     policy = replace(
         NOTHING, rotate=Rotate(40), scale=Scale(), translate=Translate(0.2), flip=Flip(), crop=Crop((0.5, 1.0))
     )
-    moved, labels = policy.apply(images, masks, draw(8))
+    moved, labels = policy.apply(images, masks, rng(8))
     assert labels is not None
     agree = ((moved[:, 0] > 0.5) == (labels == 1)).float().mean()
     assert float(agree) > 0.99
@@ -123,17 +123,17 @@ def test_masks_move_with_their_images():
 def test_strength_zero_and_no_operation_change_nothing():
     images = pictures()
     for policy in (replace(EVERYTHING, strength=0.0), NOTHING):
-        same, _ = policy.apply(images, None, draw())
+        same, _ = policy.apply(images, None, rng())
         torch.testing.assert_close(same, images)
     halves = (pictures() * 255).to(torch.uint8)
-    torch.testing.assert_close(NOTHING.apply(halves, None, draw())[0], halves.float() / 255)
+    torch.testing.assert_close(NOTHING.apply(halves, None, rng())[0], halves.float() / 255)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation_does_something_within_bounds_and_disturbs_no_other(name):
     alone = replace(NOTHING, **{name: getattr(EVERYTHING, name)})
     images = pictures(64)
-    changed, _ = alone.apply(images, None, draw(64))
+    changed, _ = alone.apply(images, None, rng(64))
     assert changed.shape == images.shape
     assert not torch.equal(changed, images)
     assert changed.min() >= 0
@@ -141,29 +141,29 @@ def test_every_operation_does_something_within_bounds_and_disturbs_no_other(name
     without = replace(EVERYTHING, **{name: None})
     assert {op for op in INTENSITY if getattr(without, op) is not None} == set(INTENSITY) - {name}
     other = "gamma" if name != "gamma" else "jitter"
-    one = getattr(EVERYTHING, other)(images, draw(64).fork(other), 1.0)
-    two = replace(alone, **{name: None, other: getattr(EVERYTHING, other)}).apply(images, None, draw(64))[0]
+    one = getattr(EVERYTHING, other)(images, rng(64).fork(other), 1.0)
+    two = replace(alone, **{name: None, other: getattr(EVERYTHING, other)}).apply(images, None, rng(64))[0]
     torch.testing.assert_close(one, two)
 
 
 def test_parameters_do_not_depend_on_the_number_of_workers():
     images = pictures(8)
     policy = replace(EVERYTHING, speckle=None, haze=None, noise=None)  # pixel noise is drawn by each worker for itself
-    whole, _ = policy.apply(images, None, draw(8))
+    whole, _ = policy.apply(images, None, rng(8))
     parts = [policy.apply(images[i : i + 4], None, BatchRNG(0, 8, i, 4))[0] for i in (0, 4)]
     torch.testing.assert_close(torch.cat(parts), whole)
 
 
 def test_ultrasound_operations_do_what_they_say():
     images = torch.full((200, 1, 40, 40), 0.5)
-    deep = Attenuation(rate=2.0, p=1)(images, draw(200), 1.0)
+    deep = Attenuation(rate=2.0, p=1)(images, rng(200), 1.0)
     assert (deep[:, 0, 0] == 0.5).all()
     assert (deep.diff(dim=2) <= 0).all()
     assert float(deep[:, 0, -1].min()) >= 0.5 * math.exp(-2) - 1e-6
-    ringing = Speckle(sigma=0.2, grain=4, p=1)(images, draw(200), 1.0) / 0.5 - 1
+    ringing = Speckle(sigma=0.2, grain=4, p=1)(images, rng(200), 1.0) / 0.5 - 1
     spread = ringing.flatten(1).std(1)
     assert stats.kstest(spread.numpy() / 0.2, "uniform").pvalue > 1e-3
     neighbours = (ringing[..., 1:] * ringing[..., :-1]).mean() / ringing.square().mean()
     assert float(neighbours) > 0.6
-    shown = Compression(decibels=(30.0, 30.0), p=1)(torch.tensor([[[[0.0, 0.5, 0.75, 1.0]]]]), draw(1), 1.0)
+    shown = Compression(decibels=(30.0, 30.0), p=1)(torch.tensor([[[[0.0, 0.5, 0.75, 1.0]]]]), rng(1), 1.0)
     torch.testing.assert_close(shown.flatten(), torch.tensor([0.0, 0.0, 0.5, 1.0]))

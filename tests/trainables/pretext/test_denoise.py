@@ -3,7 +3,7 @@ import pytest
 import torch
 from toys import toy_store
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch
 from trainables.engine.optim.optimizers import Adam

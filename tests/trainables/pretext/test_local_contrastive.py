@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from toys import toy_store
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.geometry import Crop, Rotate, Scale, Translate
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch

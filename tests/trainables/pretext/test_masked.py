@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 from toys import toy_store
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
 from trainables.engine.optim.optimizers import Adam

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 from trainables.common.errors import UserError
 from trainables.common.seeds import derive, numpy_generator
 from trainables.data.sampling.prefetch import prefetched

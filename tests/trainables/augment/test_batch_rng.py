@@ -1,15 +1,15 @@
 import pytest
 import torch
 
-from trainables.augment.draw import BatchRNG
+from trainables.augment.batch_rng import BatchRNG
 
 DRAWN = {
-    "uniform": lambda draw: draw.uniform(0, 1, 2),
-    "normal": lambda draw: draw.normal(3),
-    "chance": lambda draw: draw.chance(0.5),
-    "integers": lambda draw: draw.integers(0, 9, 2),
-    "field": lambda draw: draw.field(1, 5, 5),
-    "forked": lambda draw: draw.fork("view", 1).field(4),
+    "uniform": lambda rng: rng.uniform(0, 1, 2),
+    "normal": lambda rng: rng.normal(3),
+    "chance": lambda rng: rng.chance(0.5),
+    "integers": lambda rng: rng.integers(0, 9, 2),
+    "field": lambda rng: rng.field(1, 5, 5),
+    "forked": lambda rng: rng.fork("view", 1).field(4),
 }
 
 

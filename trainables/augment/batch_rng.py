@@ -62,7 +62,7 @@ class BatchRNG:
     def _shard(self, values: Tensor) -> Tensor:
         own = values[self.first : self.first + self.samples]
         own = own if self.frames == 1 else own.repeat_interleave(self.frames, 0)
-        return moved_to(own if self._rows is None else own[self._rows], self.device)
+        return to_device_async(own if self._rows is None else own[self._rows], self.device)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """Float32 `(count, *shape)`, uniform in [low, high)."""
@@ -114,7 +114,7 @@ class BatchRNG:
         return noise
 
 
-def moved_to(values: Tensor, device: torch.device) -> Tensor:
+def to_device_async(values: Tensor, device: torch.device) -> Tensor:
     """`values` of the CPU on `device`, without waiting for what a GPU has still to do."""
     if device.type == "cuda":
         values = values.pin_memory()
