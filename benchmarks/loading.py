@@ -48,7 +48,7 @@ SAMPLE = 20_000  # frames of a store that an epoch reads, spread over all of it
 
 
 class PerItemDecode(Dataset[tuple[Tensor, Tensor]]):
-    """Decodes a whole video for each item; gives its two traced frames `(2, 3, H, W)` and masks `(2, H, W)`."""
+    """Dataset that decodes a full video for each item and returns two frames `(2, 3, H, W)` and masks `(2, H, W)`."""
 
     def __init__(self, root: Path) -> None:
         with (root / FILE_LIST).open() as file:
@@ -82,7 +82,7 @@ class PerItemDecode(Dataset[tuple[Tensor, Tensor]]):
 
 
 def per_item_decode(root: Path, workers: int) -> float:
-    """Labelled images a second."""
+    """Return labelled images per second."""
     loader = DataLoader(PerItemDecode(root), batch_size=BATCH // 2, shuffle=True, num_workers=workers)
     started, images = time.perf_counter(), 0
     for batch, _ in loader:
@@ -91,7 +91,7 @@ def per_item_decode(root: Path, workers: int) -> float:
 
 
 def cache_dataset(store: FrameStore, folder: Path, workers: int) -> tuple[float, float]:
-    """Images a second of MONAI's CacheDataset once it is filled, and the MB that its cache takes."""
+    """Return images per second of MONAI's CacheDataset once it is filled, and the MB that its cache takes."""
     from monai.data.dataloader import DataLoader as MonaiLoader
     from monai.data.dataset import CacheDataset
     from monai.transforms.compose import Compose
@@ -122,7 +122,7 @@ def cache_dataset(store: FrameStore, folder: Path, workers: int) -> tuple[float,
 
 
 def frame_store(folder: Path) -> dict[str, float]:
-    """Images a second from a store that this process has not opened before, and the MB that it costs.
+    """Return images per second from a store that this process has not opened before, and the MB that it costs.
 
     `cold` is the first epoch with all that opening takes, `warm` are further ones; `floats` turns the bytes into floats
     on the CPU as well, which training leaves to the device that augments.
@@ -145,13 +145,13 @@ def _consume(batches: Batches, epoch: int, *, floats: bool = False) -> int:
 
 
 def in_new_process(folder: Path) -> dict[str, float]:
-    """`frame_store` in a process of its own."""
+    """Run `frame_store` in a new process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(frame_store, (folder,))
 
 
 def million_frames(folder: Path) -> Path:
-    """A store of a million frames whose pixels are holes in a sparse file: its index and its pages are real."""
+    """Write a store of a million frames whose pixels are a sparse file; its index and its pages are real."""
     folder.mkdir(parents=True)
     shapes: Sequence[tuple[str, Any, tuple[int, ...]]] = (
         (IMAGES, np.uint8, (MILLION, 1, SIZE, SIZE)),
@@ -169,13 +169,13 @@ def million_frames(folder: Path) -> Path:
     np.save(folder / CLINICAL, np.zeros((MILLION // 100, 0)))
     meta: dict[str, Any] = {"version": STORE_VERSION, "clinical": [], "classes": ["background"], "views": ["4CH"]}
     meta |= {"subjects": [str(number) for number in range(1000)], "mean": [0.5], "std": [0.2], "fingerprint": "none"}
-    meta |= {"faults": {}, "split_by": "official"}
+    meta |= {"issues": {}, "split_by": "official"}
     write_json(folder / META, meta)
     return folder
 
 
 def _rate(epoch: Callable[[], int], seconds: float = 2.0) -> float:
-    """Images a second over as many epochs as fill `seconds`."""
+    """Return images per second over as many epochs as fill `seconds`."""
     images, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
         images += epoch()
@@ -183,7 +183,7 @@ def _rate(epoch: Callable[[], int], seconds: float = 2.0) -> float:
 
 
 def _private() -> float:
-    """Memory in MB that belongs to this process alone: pages of mapped files can be shared, and dropped at need."""
+    """Return the memory in MB that is private to this process, without pages of mapped files."""
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         if line.startswith("Anonymous:"):
             return int(line.split()[1]) / 1024
@@ -191,7 +191,7 @@ def _private() -> float:
 
 
 def measure(work: Path, subjects: int, frames: int) -> dict[str, Any]:
-    """All figures."""
+    """Measure every reader and return the figures by name."""
     root = work / "videos"
     write_echonet(root, PhantomSettings(subjects=subjects, frames=frames, size=SIZE))
     started = time.perf_counter()
@@ -214,7 +214,7 @@ def measure(work: Path, subjects: int, frames: int) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The figures as text."""
+    """Format the figures as a text table."""
     ours = found["frame_store"]
     shape = f"{found['frames']:,} stored frames of {found['videos']} videos with {found['frames_a_video']} frames each"
     lines = [f"{shape}, {SIZE}x{SIZE}, batches of {BATCH}; {found['machine']}"]

@@ -30,7 +30,7 @@ def toy_store(frames: int = 24, size: int = 8) -> FrameStore:
         mean=(0.5,),
         std=(0.25,),
         fingerprint="toy",
-        faults={},
+        issues={},
         split_by="official",
     )
 

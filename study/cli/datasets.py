@@ -81,7 +81,7 @@ def prepare(
                 "classes": list(store.classes),
                 "channels": list(store.channel_names),
                 "split_by": store.split_by,
-                "faults": dict(store.faults),
+                "issues": dict(store.issues),
             }
         )
     if as_json:
@@ -158,7 +158,7 @@ def _plain(settings: DataSettings, report: DatasetReport) -> dict[str, Any]:
         "root": str(report.root),
         "sequences": report.sequences,
         "subjects": subjects,
-        "faults": [vars(fault) for fault in report.faults],
+        "issues": [vars(issue) for issue in report.issues],
         "accepted": not report.refusal,
         "refusal": report.refusal,
     }
@@ -166,14 +166,14 @@ def _plain(settings: DataSettings, report: DatasetReport) -> dict[str, Any]:
 
 def _show(settings: DataSettings, report: DatasetReport) -> None:
     """Print each issue, the number of issues by kind, and whether a study would accept the dataset."""
-    from trainables.data.store.integrity import summary
+    from trainables.data.store.integrity import count_by_kind
 
-    for fault in report.faults:
-        out.print(f"{fault.severity}: {fault}", markup=False, highlight=False, soft_wrap=True)
-    if report.faults:
+    for issue in report.issues:
+        out.print(f"{issue.severity}: {issue}", markup=False, highlight=False, soft_wrap=True)
+    if report.issues:
         table = Table("issues", "kind", "excluded", box=None, pad_edge=False)
-        for kind, number in summary(report.faults).items():
-            skipped = sorted({fault.skipped for fault in report.faults if fault.kind == kind and fault.skipped})
+        for kind, number in count_by_kind(report.issues).items():
+            skipped = sorted({issue.skipped for issue in report.issues if issue.kind == kind and issue.skipped})
             table.add_row(str(number), kind, ", ".join(skipped) or "nothing")
         out.print(table)
     parts = [f"{split} {every} ({labelled} labelled)" for split, (every, labelled) in report.subjects.items()]

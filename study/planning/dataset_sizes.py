@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.data.records import SPLITS, Clip, Split
+from trainables.data.records import SPLITS, SequenceRecord, Split
 from trainables.data.settings import DataSettings
-from trainables.data.store.build import assign
+from trainables.data.store.build import assign_splits
 from trainables.phantom import PhantomSettings
 
 SYSTOLIC_FRACTION = 0.3
@@ -45,14 +45,14 @@ def dataset_sizes(settings: DataSettings) -> DatasetSizes:
     if settings.phantom is not None:
         return _phantom_sizes(settings.phantom, settings.stride)
     root = Path(settings.path or "").expanduser()
-    clips = settings.layout.scan(root).clips
-    parts, _ = assign(root, clips, settings, [])
+    records = settings.layout.scan(root).records
+    parts, _ = assign_splits(root, records, settings, [])
     sequences, labelled, frames = {}, {}, {}
     for split in SPLITS:
-        chosen = [clip for clip in clips if parts.get(clip.subject) == split]
+        chosen = [record for record in records if parts.get(record.subject) == split]
         sequences[split] = float(len(chosen))
-        labelled[split] = float(sum(len(clip.labelled) for clip in chosen))
-        frames[split] = labelled[split] + sum(_unlabelled(clip, settings.stride) for clip in chosen)
+        labelled[split] = float(sum(len(record.labelled) for record in chosen))
+        frames[split] = labelled[split] + sum(_unlabelled(record, settings.stride) for record in chosen)
     return DatasetSizes(sequences, labelled, frames)
 
 
@@ -64,12 +64,12 @@ def _phantom_sizes(phantom: PhantomSettings, stride: int) -> DatasetSizes:
     return DatasetSizes(subjects, labelled, {split: (2 + between) * count for split, count in subjects.items()})
 
 
-def _unlabelled(clip: Clip, stride: int) -> float:
+def _unlabelled(record: SequenceRecord, stride: int) -> float:
     """Return how many frames without a mask a store keeps of a sequence.
 
     Those between end-diastole and end-systole where both are known, otherwise all; of these every `stride`-th.
     """
-    ends = [frame for frame, phase in clip.labelled.items() if phase]
-    cycle = len({clip.labelled[frame] for frame in ends}) > 1
-    span = max(ends) - min(ends) - 1 if cycle else (clip.frames or 0) - len(clip.labelled)
+    ends = [frame for frame, phase in record.labelled.items() if phase]
+    cycle = len({record.labelled[frame] for frame in ends}) > 1
+    span = max(ends) - min(ends) - 1 if cycle else (record.frames or 0) - len(record.labelled)
     return max(0, span) / stride if stride else 0.0

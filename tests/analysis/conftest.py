@@ -166,7 +166,7 @@ def write_frames(folder: Path, subjects: int) -> np.ndarray:
         "mean": [0.2],
         "std": [0.2],
         "fingerprint": "0" * 64,
-        "faults": {},
+        "issues": {},
         "split_by": "official",
         "clinical": ["ef"],
     }

@@ -1,4 +1,4 @@
-"""What every dataset layout gives: sequences as it lists them, their pixels once read, and the faults it met."""
+"""Records that every dataset layout returns: its sequences, their decoded pixels, and the issues found."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 PHASES: tuple[Phase, ...] = ("", "ED", "ES")
 
 Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, steps done, steps in all)."""
+"""Callback with (name of the step, items done, items in total)."""
 
 GREY = ("grey",)
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One image sequence as its layout lists it, moments of a cycle or slices of a volume; nothing is decoded yet.
+class SequenceRecord:
+    """One image sequence as its layout lists it, frames over time or slices of a volume; nothing is decoded yet.
 
     Attributes:
-        subject: the dataset's own identifier of the patient. It never leaves the machine's memory: what is stored
-            carries a keyed hash.
-        sequence: the dataset's own identifier of the sequence, unique in the dataset.
+        subject: the dataset's identifier of the patient. It is never stored: a frame store holds a keyed hash.
+        sequence: the dataset's identifier of the sequence, unique in the dataset.
         view: name of the view ("4CH").
-        split: the part that the dataset's own split puts the subject in, or None.
-        frames: number of frames where the layout tells, else None.
-        labelled: the frames (0-based) that have a mask, with their phase of the cycle ("" when unknown).
-        spacing: (row, column) distance of pixels in mm, or None when unknown.
+        split: the subject's official split, or None.
+        frames: number of frames; None where the layout does not know it before decoding.
+        labelled: phase of the cardiac cycle by index (from 0) of each frame that has a mask; "" when unknown.
+        spacing: (row, column) pixel spacing in mm, or None when unknown.
         clinical: measured values by name: `ef` in percent, `edv` and `esv` in mL.
-        moment: which of the moments in its file a volume is, from 0.
-        stack: whether the frames are slices of one volume, which is then judged as a whole.
-        files: the sequence's files by role, each a path relative to the dataset's root.
-        outlines: traced contours of frames whose masks are not files: float64 `(points, 2)`, columns x and y in pixels.
-        shape: (rows, columns) of its images where the layout tells, else None.
+        timepoint: index (from 0) of a volume's time point in an image file that holds several.
+        stack: True where the frames are slices of one volume, which is then evaluated as one image.
+        files: paths relative to the dataset's folder by role ("image", "mask", ...).
+        outlines: traced contours by frame, for masks that are not files: float64 `(points, 2)`, columns x and y in
+            pixels.
+        shape: (rows, columns) of the images; None where the layout does not know it before decoding.
     """
 
     subject: str
@@ -52,7 +52,7 @@ class Clip:
     labelled: Mapping[int, Phase] = field(default_factory=dict)
     spacing: tuple[float, float] | None = None
     clinical: Mapping[str, float] = field(default_factory=dict)
-    moment: int = 0
+    timepoint: int = 0
     stack: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
     outlines: Mapping[int, np.ndarray] = field(default_factory=dict)
@@ -61,16 +61,20 @@ class Clip:
 
 @dataclass(frozen=True)
 class DatasetIssue:
-    """Something in a dataset that is not as its layout says.
+    """A difference between a dataset and its layout's specification.
+
+    Example:
+        >>> print(DatasetIssue("FileList.csv", "row 12", "missing video", "no such file", "loss", "sequence"))
+        FileList.csv, row 12: no such file (skipped: sequence)
 
     Attributes:
-        file: path relative to the dataset's root.
-        place: where in the file ("row 12", "frame 40"), or "".
-        kind: short name, the same for all faults of the kind; carries no identifier, so it may be stored and counted.
-        message: what was found and what was expected.
-        severity: `note` loses nothing; `loss` leaves something out; `damage` is a file that cannot be trusted, which
-            stops a study unless its settings say to skip such files.
-        skipped: what is left out ("sequence", "mask"), or "".
+        file: path relative to the dataset's folder.
+        place: position in the file ("row 12", "frame 40"), or "".
+        kind: short name shared by all issues of the kind; free of identifiers, so that it may be stored and counted.
+        message: the problem, with the values found and expected.
+        severity: `note` loses nothing; `loss` leaves data out; `damage` is a file that cannot be trusted, which stops a
+            study unless its settings say to skip such files.
+        skipped: name of the data left out ("sequence", "mask", "row"), or "".
     """
 
     file: str
@@ -91,33 +95,33 @@ class Pixels:
 
     Attributes:
         images: uint8 `(T, C, H, W)`.
-        masks: uint8 `(H, W)` class indices by frame.
-        planes: float64 `(T, 3, 3)` where each image lies in the patient, in mm along DICOM's axes (left, posterior,
-            head): the centre of its first pixel, the step of a row down, the step of a column to the right; None when
+        masks: uint8 class indices `(H, W)` by frame.
+        planes: float64 `(T, 3, 3)`, the position of each image in the patient, in mm along DICOM's axes (left,
+            posterior, head): centre of the first pixel, step to the next row, step to the next column; None when
             unknown.
-        faults: what was found while reading, for a sequence that could be read all the same.
+        issues: issues found while reading a sequence that is usable all the same.
     """
 
     images: np.ndarray
     masks: Mapping[int, np.ndarray] = field(default_factory=dict)
     planes: np.ndarray | None = None
-    faults: tuple[DatasetIssue, ...] = ()
+    issues: tuple[DatasetIssue, ...] = ()
 
 
 @dataclass(frozen=True)
-class Scan:
-    """What a dataset holds.
+class DatasetListing:
+    """Contents of a dataset, listed without decoding.
 
     Attributes:
-        clips: its sequences.
+        records: the sequences.
         classes: names of the masks' class indices; the first is "background".
+        issues: issues found while listing.
         channels: names of the images' channels.
-        faults: what listing the sequences turned up.
     """
 
-    clips: tuple[Clip, ...]
+    records: tuple[SequenceRecord, ...]
     classes: tuple[str, ...]
-    faults: tuple[DatasetIssue, ...] = ()
+    issues: tuple[DatasetIssue, ...] = ()
     channels: tuple[str, ...] = GREY
 
 
@@ -125,14 +129,17 @@ class Scan:
 class Layout(ABC):
     """A dataset's published form on disk.
 
+    A subclass is one file; its fields are the layout's settings in a study file. Register it in
+    `trainables.data.layouts.LAYOUTS` or as a plug-in.
+
     Attributes:
-        title: what people call it.
+        title: the dataset's published name.
     """
 
     title: ClassVar[str]
 
     @abstractmethod
-    def scan(self, root: Path) -> Scan:
+    def scan(self, root: Path) -> DatasetListing:
         """List the sequences without decoding them.
 
         Raises:
@@ -140,9 +147,9 @@ class Layout(ABC):
         """
 
     @abstractmethod
-    def read(self, root: Path, clip: Clip) -> Pixels:
+    def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode one sequence.
 
         Raises:
-            DataError: one of its files is missing, damaged, or not what it should be; the message names the file.
+            DataError: one of its files is missing, damaged or of unexpected content; the message names the file.
         """

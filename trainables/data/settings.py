@@ -1,4 +1,4 @@
-"""Which data a study uses and how it is decoded."""
+"""Settings of a dataset: where it is, how it is decoded and how it is split."""
 
 from __future__ import annotations
 
@@ -15,25 +15,31 @@ from trainables.phantom import PhantomSettings, phantom_form
 class DataSettings:
     """A dataset and its decoded form.
 
+    Example:
+        >>> DataSettings(image_size=64, structures=("lv",)).layout.title
+        'EchoNet-Dynamic'
+
     Attributes:
-        layout: its published form on disk.
+        layout: the dataset's published form on disk.
         path: the dataset's folder; None where it is given at run time or where `phantom` is set.
-        phantom: generate a dataset in this layout instead of reading one from `path`; None for real data.
-        image_size: side of the stored square frames in pixels, from 8 up. Images are shrunk by area averaging (a
-            bilinear filter as wide as the pixel, so free of aliasing) and enlarged bilinearly; masks take the nearest
-            pixel. The aspect ratio is not kept; the stored spacing says so.
-        pixel_mm: width of the stored pixels in mm: images are resampled to it, then cut or padded about their centre to
-            `image_size`; None stretches every whole image to the stored square.
-        stride: of the frames without a mask, every k-th is kept of those strictly between end-diastole and end-systole,
-            or of the whole sequence where these are unknown; 0 keeps frames with masks only.
+        phantom: settings of a dataset to generate in this layout instead of reading one from `path`; None for real
+            data.
+        image_size: side of the stored square frames in pixels, from 8 up. Images are shrunk by area averaging (a box
+            filter as wide as the stored pixel, so free of aliasing) and enlarged bilinearly; masks use the nearest
+            pixel. The aspect ratio is not kept; the stored spacing accounts for it.
+        pixel_mm: width of the stored pixels in mm: images are resampled to it, then cropped or padded about their
+            centre to `image_size`; None stretches the full image to the stored square.
+        stride: step between the stored frames without a mask, taken strictly between end-diastole and end-systole, or
+            from the full sequence where these are unknown; 0 stores frames with masks only.
         structures: names of the mask's classes to keep, the others becoming background; None for all.
         views: names of the views to keep; None for all.
-        split: "official" is the dataset's own; "fractions" divides the subjects by `fractions`; "auto" is the official
-            one, its training subjects being divided where it has no val, and `fractions` where it has no train or test.
-        fractions: of the labelled subjects in train, val and test; those without any label are training data.
-        split_seed: names the division by fractions.
-        tolerance: share of the listed sequences that may lose something before the dataset is refused, in [0, 1].
-        on_error: a file that cannot be decoded stops the study ("stop") or is left out as a loss ("skip").
+        split: "official" is the dataset's official split; "fractions" splits the subjects by `fractions`; "auto" is the
+            official split, its training subjects being split where it has no val, and `fractions` where it has no
+            train or test.
+        fractions: shares of the labelled subjects in train, val and test; unlabelled subjects are training data.
+        split_seed: seed of the split by fractions.
+        tolerance: largest share of the listed sequences that may lose data before the dataset is refused, in [0, 1].
+        on_error: "stop" stops the study at a file that cannot be decoded; "skip" leaves the file out as a loss.
     """
 
     layout: Layout = field(default_factory=EchoNetDynamic)
@@ -57,7 +63,7 @@ class DataSettings:
             except UserError as error:
                 raise ValueError(str(error)) from None
         if self.path is not None and self.phantom is not None:
-            raise ValueError("give either path or phantom, not both")
+            raise ValueError("path and phantom are both set (expected at most one). Fix: remove one of them")
         if self.image_size < 8:
             raise ValueError(f"image_size {self.image_size}: expected a whole number from 8 up")
         if self.pixel_mm is not None and not self.pixel_mm > 0:

@@ -101,7 +101,7 @@ def write_frames(place: Path) -> None:
     }.items():
         np.save(place / f"{name}.npy", array)
     meta = {"version": STORE_VERSION, "subjects": [f"s{n}" for n in range(SUBJECTS)], "classes": ["background", "lv"]}
-    meta |= {"views": ["4CH"], "mean": [0.2], "std": [0.2], "fingerprint": "0" * 64, "faults": {}}
+    meta |= {"views": ["4CH"], "mean": [0.2], "std": [0.2], "fingerprint": "0" * 64, "issues": {}}
     (place / "meta.json").write_text(json.dumps(meta | {"split_by": "official", "clinical": ["ef"]}))
 
 

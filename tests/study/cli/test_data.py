@@ -49,7 +49,7 @@ def test_each_fault_is_listed_and_too_many_refuse(capsys, tmp_path, root):
     (found,) = json.loads(out)
     assert code == 2
     assert found["accepted"] is False
-    assert {fault["kind"] for fault in found["faults"]} == {"missing video", "unreadable sequence"}
+    assert {issue["kind"] for issue in found["issues"]} == {"missing video", "unreadable sequence"}
 
 
 def test_prepare_decodes_once_and_says_what_there_is(capsys, tmp_path, root):

@@ -28,8 +28,8 @@ def test_one_subject_is_enough_and_has_labels(tmp_path, name):
     phantom = PHANTOMS[name]
     phantom.write(tmp_path, PhantomSettings(subjects=1, frames=8, size=33, slices=5), None)
     scan = phantom.layout().scan(tmp_path)
-    assert len({clip.subject for clip in scan.clips}) == 1
-    assert any(clip.labelled for clip in scan.clips) == (len(scan.classes) > 1)
+    assert len({record.subject for record in scan.records}) == 1
+    assert any(record.labelled for record in scan.records) == (len(scan.classes) > 1)
 
 
 @pytest.mark.parametrize("name", list(PHANTOMS))
@@ -37,14 +37,14 @@ def test_its_layout_reads_it_without_a_fault(tmp_path, name):
     layout = PHANTOMS[name].layout()
     PHANTOMS[name].write(tmp_path, PhantomSettings(subjects=6, frames=8, size=64, slices=10), None)
     scan = layout.scan(tmp_path)
-    assert scan.faults == ()
-    assert len({clip.subject for clip in scan.clips}) == 6
+    assert scan.issues == ()
+    assert len({record.subject for record in scan.records}) == 6
     seen: set[int] = set()
-    for clip in scan.clips:
-        pixels = layout.read(tmp_path, clip)
-        assert pixels.faults == ()
-        assert set(pixels.masks) == set(clip.labelled)
-        assert clip.frames in (None, len(pixels.images))
+    for record in scan.records:
+        pixels = layout.read(tmp_path, record)
+        assert pixels.issues == ()
+        assert set(pixels.masks) == set(record.labelled)
+        assert record.frames in (None, len(pixels.images))
         assert pixels.images.max() > 100
         seen.update(*(np.unique(mask).tolist() for mask in pixels.masks.values()))
     assert seen == (set(range(len(scan.classes))) if len(scan.classes) > 1 else set())

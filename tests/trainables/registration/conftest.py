@@ -75,6 +75,6 @@ def sequences() -> FrameStore:
         mean=(0.4,),
         std=(0.2,),
         fingerprint="discs",
-        faults={},
+        issues={},
         split_by="official",
     )

@@ -1,4 +1,11 @@
-"""Datasets: one file a layout, all giving the same records; and the frame store that training reads."""
+"""Dataset layouts, one file each, all returning the same records.
+
+Example:
+    >>> sorted(LAYOUTS)[:3]
+    ['acdc', 'camus', 'cardiac_dicom']
+    >>> layout_name(Acdc(frame_step=2))
+    'acdc'
+"""
 
 from trainables.common.registry import Registry
 from trainables.data.layouts.acdc import Acdc
@@ -32,6 +39,6 @@ LAYOUTS: Registry[type[Layout]] = Registry(
 
 
 def layout_name(layout: Layout) -> str:
-    """The name under which a layout is registered; its class's name where it is not."""
+    """Return the name under which a layout is registered, or its class's name where it is not."""
     kinds = {kind: name for name, kind in LAYOUTS.items()}
     return kinds.get(type(layout), type(layout).__name__)

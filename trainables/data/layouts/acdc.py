@@ -6,84 +6,71 @@ Bernard et al., Deep learning techniques for automatic MRI cardiac multi-structu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from trainables.common.errors import DataError
-from trainables.data.layouts.volumes import examined_view, read_clip
-from trainables.data.readers.nifti import find
-from trainables.data.readers.tables import number, read_pairs, whole
-from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
+from trainables.data.layouts.cine_nifti import CineFormat, CineNifti, ExamInfo, InfoReader
+from trainables.data.readers.tables import parse_count, parse_float, read_pairs
+from trainables.data.records import DatasetIssue, Phase
 
 CLASSES = ("background", "lv", "myocardium", "rv")
 LABELS = {"rv": 1, "myocardium": 2, "lv": 3}
-_PARTS: dict[str, Split | None] = {"training": "train", "testing": "test", ".": None}
+_PHASES: tuple[Phase, ...] = ("ED", "ES")
 
 
 @dataclass(frozen=True)
-class Acdc(Layout):
+class Acdc(CineNifti):
     """`{training,testing}/patientNNN/patientNNN_{4d,frameNN,frameNN_gt}.nii.gz` and `Info.cfg`.
 
     The patients' folders may also lie in the dataset's folder itself, and the two phases be called `_ED` and `_ES`.
 
     Attributes:
-        frame_step: of the cine's moments every k-th is an unlabelled volume besides the two labelled ones; 0 for none.
+        frame_step: every `frame_step`-th frame of the cine becomes an unlabelled volume in addition to the two labelled
+            ones, from 1 up; 0 for none.
     """
 
     title: ClassVar[str] = "ACDC"
-    frame_step: int = 5
+    form: ClassVar[CineFormat] = CineFormat(
+        folders={"training/patient*": "train", "testing/patient*": "test", "patient*": None},
+        views={"SA": ""},
+        files={
+            "ED": ("{subject}_frame{frame:02d}", "{subject}_ED"),
+            "ED_gt": ("{subject}_frame{frame:02d}_gt", "{subject}_ED_gt"),
+            "ES": ("{subject}_frame{frame:02d}", "{subject}_ES"),
+            "ES_gt": ("{subject}_frame{frame:02d}_gt", "{subject}_ES_gt"),
+            "cine": ("{subject}_4d",),
+        },
+        classes=CLASSES,
+        labels={"SA": LABELS},
+        expected="training/patient001/patient001_frame01.nii.gz",
+        first_frame=1,
+    )
 
-    def __post_init__(self) -> None:
-        if self.frame_step < 0:
-            raise ValueError(f"frame_step {self.frame_step}: expected a whole number from 0 up")
+    def info_reader(self, root: Path, issues: list[DatasetIssue]) -> InfoReader:
+        """Return a reader of the patients' `Info.cfg`."""
+        return _read_info
 
-    def scan(self, root: Path) -> Scan:
-        """List the volumes of every patient.
-
-        Raises:
-            DataError: there is no folder of a patient.
-        """
-        faults: list[DatasetIssue] = []
-        clips: list[Clip] = []
-        for part, split in _PARTS.items():
-            for folder in sorted(path for path in (root / part).glob("patient*") if path.is_dir()):
-                clips.extend(_patient(root, folder, split, self.frame_step, faults))
-        if not clips and not faults:
-            raise DataError(f"{root}: no patients, expected ACDC (training/patient001/patient001_frame01.nii.gz ...)")
-        return Scan(tuple(clips), CLASSES, tuple(faults))
-
-    def read(self, root: Path, clip: Clip) -> Pixels:
-        """Decode a volume.
-
-        Raises:
-            DataError: a file of it is unreadable.
-        """
-        return read_clip(root, clip, {number: CLASSES.index(name) for name, number in LABELS.items()})
+    def usable_files(
+        self, place: str, view: str, files: Mapping[str, str], info: ExamInfo, issues: list[DatasetIssue]
+    ) -> Mapping[str, str]:
+        """Return the files unchanged; report a patient without images, or without the frames of the two phases."""
+        if not {"ED", "ES", "cine"} & files.keys():
+            text = "no volume of end-diastole, end-systole or the cine"
+            issues.append(DatasetIssue(place, "", "no images", text, "loss", "sequence"))
+        elif not info.found and "cine" not in files and not {"ED", "ES"} <= files.keys():
+            text = "no Info.cfg with the frames of the two phases"
+            issues.append(DatasetIssue(place, "Info.cfg", "cfg missing", text))
+        return files
 
 
-def _patient(root: Path, folder: Path, split: Split | None, every: int, faults: list[DatasetIssue]) -> list[Clip]:
-    cfg = folder / "Info.cfg"
-    info = read_pairs(cfg) if cfg.is_file() else {}
-    files: dict[str, str] = {}
-    known: dict[Phase, int] = {}
-    for phase in ("ED", "ES"):
-        at = whole(info.get(phase, ""))
-        stems = [f"{folder.name}_{phase}"] if at is None else [f"{folder.name}_frame{at:02d}", f"{folder.name}_{phase}"]
-        if at is not None and at > 0:
-            known[phase] = at - 1  # published from 1
-        for role, suffix in ((phase, ""), (f"{phase}_gt", "_gt")):
-            path = next((found for stem in stems if (found := find(folder / f"{stem}{suffix}"))), None)
-            if path is not None:
-                files[role] = path.relative_to(root).as_posix()
-    cine = find(folder / f"{folder.name}_4d")
-    if cine is not None:
-        files["cine"] = cine.relative_to(root).as_posix()
-    place = folder.relative_to(root).as_posix()
-    if not {"ED", "ES"} & files.keys() and cine is None:
-        text = "no volume of end-diastole, end-systole or the cine"
-        faults.append(DatasetIssue(place, "", "no images", text, "loss", "sequence"))
-    elif not info and cine is None and not {"ED", "ES"} <= files.keys():
-        faults.append(DatasetIssue(place, "Info.cfg", "cfg missing", "no Info.cfg tells the frames of the two phases"))
-    clinical = {key.lower(): value for key in ("Height", "Weight") if (value := number(info.get(key, ""))) is not None}
-    return examined_view(root, folder.name, "SA", split, files, faults, every=every, known=known, clinical=clinical)
+def _read_info(folder: Path) -> ExamInfo:
+    """Read the phases' frames (from 1), height and weight from a patient's `Info.cfg`."""
+    path = folder / "Info.cfg"
+    cells = read_pairs(path) if path.is_file() else {}
+    frames = {phase: frame for phase in _PHASES if (frame := parse_count(cells.get(phase, ""))) is not None}
+    clinical = {
+        key.lower(): value for key in ("Height", "Weight") if (value := parse_float(cells.get(key, ""))) is not None
+    }
+    return ExamInfo(frames, clinical, found=bool(cells))

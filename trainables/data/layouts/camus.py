@@ -17,9 +17,9 @@ import numpy as np
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage, nifti
-from trainables.data.readers.grey import published
-from trainables.data.readers.tables import number, read_pairs, whole
-from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
+from trainables.data.readers.grey import to_uint8
+from trainables.data.readers.tables import parse_count, parse_float, read_pairs
+from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 from trainables.data.sampling.splits import split_subjects
 
 FOLDER = "database_nifti"
@@ -54,7 +54,7 @@ class Camus(Layout):
         if self.partition not in _PARTITIONS:
             raise ValueError(f"unknown partition '{self.partition}'{did_you_mean(self.partition, _PARTITIONS)}")
 
-    def scan(self, root: Path) -> Scan:
+    def scan(self, root: Path) -> DatasetListing:
         """List the views of every patient's folder.
 
         Raises:
@@ -65,17 +65,17 @@ class Camus(Layout):
         )
         if not folders:
             raise DataError(f"{root}: no patients, expected CAMUS ({FOLDER}/patient0001/...)")
-        faults: list[DatasetIssue] = []
-        splits = self._splits(root, {folder.name for folder in folders}, faults)
-        clips = []
+        issues: list[DatasetIssue] = []
+        splits = self._splits(root, {folder.name for folder in folders}, issues)
+        records = []
         for folder in folders:
             for view in VIEWS:
-                clip = _clip(root, folder, view, splits.get(folder.name), faults)
-                if clip is not None:
-                    clips.append(clip)
-        return Scan(tuple(clips), CLASSES, tuple(faults))
+                record = _record(root, folder, view, splits.get(folder.name), issues)
+                if record is not None:
+                    records.append(record)
+        return DatasetListing(tuple(records), CLASSES, tuple(issues))
 
-    def read(self, root: Path, clip: Clip) -> Pixels:
+    def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a view, transposed from the files' (lateral, depth) to (depth, lateral).
 
         Grey values already within 0..255, as published, are rounded and kept; others are stretched from the sequence's
@@ -84,42 +84,44 @@ class Camus(Layout):
         Raises:
             DataError: an image is unreadable, or its frames differ in size.
         """
-        faults: list[DatasetIssue] = []
-        if "sequence" in clip.files:
-            volume = _array(root / clip.files["sequence"])
+        issues: list[DatasetIssue] = []
+        if "sequence" in record.files:
+            volume = _array(root / record.files["sequence"])
             images = np.transpose(volume if volume.ndim == 3 else volume[..., None], (2, 1, 0))
         else:
-            planes = [_plane(root / clip.files[phase]) for phase in ("ED", "ES")]
+            planes = [_plane(root / record.files[phase]) for phase in ("ED", "ES")]
             if planes[0].shape != planes[1].shape:
                 text = f"size {planes[1].shape}, but end-diastole is {planes[0].shape}"
-                raise DataError(f"{root / clip.files['ES']}: {text}")
+                raise DataError(f"{root / record.files['ES']}: {text}")
             images = np.stack(planes)
         masks = {}
         meaning = {label: CLASSES.index(name) for name, label in LABELS.items()}
-        for frame, phase in clip.labelled.items():
-            file = clip.files[f"{phase}_gt"]
+        for frame, phase in record.labelled.items():
+            file = record.files[f"{phase}_gt"]
             labels = np.rint(_plane(root / file)).astype(np.int64)
-            mask, fault = to_classes(labels, images.shape[1:], meaning, file)
-            faults.extend([fault] if fault else [])
+            mask, issue = to_classes(labels, images.shape[1:], meaning, file)
+            issues.extend([issue] if issue else [])
             if mask is not None:
                 masks[frame] = mask
-        return Pixels(published(images)[:, None], masks, faults=tuple(faults))
+        return Pixels(to_uint8(images)[:, None], masks, issues=tuple(issues))
 
-    def _splits(self, root: Path, present: set[str], faults: list[DatasetIssue]) -> dict[str, Split]:
-        """The part of each patient, empty when the dataset comes without the lists."""
+    def _splits(self, root: Path, present: set[str], issues: list[DatasetIssue]) -> dict[str, Split]:
+        """Return the split of each patient; empty where the dataset comes without the lists."""
         pattern = "database_split/subgroup_{}.txt"
         if self.partition.startswith("fold"):
             pattern = f"listSubGroups/subGroup{self.partition.removeprefix('fold')}_{{}}.txt"
         elif not any((root / pattern.format(stem)).is_file() for stem in _SUBSETS.values()):
             pattern = "listSubGroups/subGroup5_{}.txt"  # the fold that the later release made its official split
-        splits = _listed(root, pattern, present, faults)
+        splits = _listed(root, pattern, present, issues)
         if self.partition != "saeed2022":
             return splits
         training = [patient for patient, split in splits.items() if split == "train"]
         return split_subjects(training, tuple(map(float, _SAEED2022)), seed=0)  # type: ignore[arg-type]  # three of them
 
 
-def _clip(root: Path, folder: Path, view: str, split: Split | None, faults: list[DatasetIssue]) -> Clip | None:
+def _record(
+    root: Path, folder: Path, view: str, split: Split | None, issues: list[DatasetIssue]
+) -> SequenceRecord | None:
     files = {}
     for role, stem in (
         ("ED", "ED"),
@@ -137,40 +139,40 @@ def _clip(root: Path, folder: Path, view: str, split: Split | None, faults: list
     place = folder.relative_to(root).as_posix()
     if "sequence" not in files and not {"ED", "ES"} <= files.keys():
         text = f"{view} has {', '.join(sorted(files))}, expected ED and ES or half_sequence"
-        faults.append(DatasetIssue(place, view, "incomplete view", text, "loss", "sequence"))
+        issues.append(DatasetIssue(place, view, "incomplete view", text, "loss", "sequence"))
         return None
     image = files.get("sequence") or files["ED"]
     try:
         count, spacing = _header(root / image)
     except DataError as error:
         text = str(error).removeprefix(f"{root / image}: ")
-        faults.append(DatasetIssue(image, "", "unreadable header", text, "damage", "sequence"))
+        issues.append(DatasetIssue(image, "", "unreadable header", text, "damage", "sequence"))
         return None
     if spacing is None:
-        faults.append(DatasetIssue(image, "", "spacing missing", "the header gives no pixel spacing"))
+        issues.append(DatasetIssue(image, "", "spacing missing", "the header gives no pixel spacing"))
     info = _info(folder, view)
     if "sequence" in files:
         labelled = _ends(count, info)
         if info.get("NbFrame", str(count)) != str(count):
             text = f"Info_{view}.cfg says NbFrame {info['NbFrame']}, the half sequence has {count} frames"
-            faults.append(DatasetIssue(place, f"Info_{view}.cfg", "frame count differs from the cfg", text))
+            issues.append(DatasetIssue(place, f"Info_{view}.cfg", "frame count differs from the cfg", text))
     else:
         count, labelled = 2, {0: "ED", 1: "ES"}
     for frame, phase in list(labelled.items()):
         if f"{phase}_gt" not in files:
-            faults.append(
+            issues.append(
                 DatasetIssue(place, f"{view} {phase}", "missing mask", f"{phase} has no mask file", "loss", "mask")
             )
             del labelled[frame]
-    clinical = {new: value for old, new in _CLINICAL.items() if (value := number(info.get(old, ""))) is not None}
-    return Clip(
+    clinical = {new: value for old, new in _CLINICAL.items() if (value := parse_float(info.get(old, ""))) is not None}
+    return SequenceRecord(
         folder.name, f"{folder.name}_{view}", view, split, count, labelled, spacing, clinical=clinical, files=files
     )
 
 
 def _ends(count: int, info: Mapping[str, str]) -> dict[int, Phase]:
-    """The half sequence's first and last frame, from end-diastole to end-systole unless the cfg has them reversed."""
-    diastole, systole = whole(info.get("ED", "")), whole(info.get("ES", ""))
+    """Return the phases of the half sequence's first and last frame, ED then ES unless the cfg reverses them."""
+    diastole, systole = parse_count(info.get("ED", "")), parse_count(info.get("ES", ""))
     backwards = diastole is not None and systole is not None and diastole > systole
     return {0: "ES", count - 1: "ED"} if backwards else {0: "ED", count - 1: "ES"}
 
@@ -180,10 +182,10 @@ def _info(folder: Path, view: str) -> dict[str, str]:
     return read_pairs(path) if path.is_file() else {}
 
 
-def _listed(root: Path, pattern: str, present: set[str], faults: list[DatasetIssue]) -> dict[str, Split]:
-    """The part of every patient that the three lists name."""
+def _listed(root: Path, pattern: str, present: set[str], issues: list[DatasetIssue]) -> dict[str, Split]:
+    """Return the split of every patient that the three lists name."""
     splits: dict[str, Split] = {}
-    for split, stem in reversed(_SUBSETS.items()):  # a patient in two keeps the one that is never trained on
+    for split, stem in reversed(_SUBSETS.items()):  # a patient in two lists stays in the one not used for training
         file = pattern.format(stem)
         path = root / file
         if not path.is_file():
@@ -195,45 +197,45 @@ def _listed(root: Path, pattern: str, present: set[str], faults: list[DatasetIss
                 continue
             if not re.fullmatch(r"\w+", subject):
                 text = f"'{subject[:80]}' is not a patient's name"
-                faults.append(DatasetIssue(file, f"row {row}", "unreadable split row", text, "loss", "row"))
+                issues.append(DatasetIssue(file, f"row {row}", "unreadable split row", text, "loss", "row"))
             elif splits.get(subject, split) != split:
                 text = f"{subject} is in the {splits[subject]} split too, and stays there"
-                faults.append(DatasetIssue(file, f"row {row}", "subject in two splits", text, "loss", "row"))
+                issues.append(DatasetIssue(file, f"row {row}", "subject in two splits", text, "loss", "row"))
             else:
                 splits[subject] = split
                 absent += subject not in present
         if absent:
-            text = f"{absent} of the patients that it lists are not on disk"
-            faults.append(DatasetIssue(file, "", "listed patients absent", text))
+            text = f"{absent} listed patients are not on disk"
+            issues.append(DatasetIssue(file, "", "listed patients absent", text))
     return splits
 
 
 def _find(path: Path) -> Path | None:
-    """The image with this name, of either release."""
+    """Return the image file of this name in either release's format, or None."""
     old = path.with_name(path.name + ".mhd")
-    return nifti.find(path) or (old if old.is_file() else None)
+    return nifti.find_nifti(path) or (old if old.is_file() else None)
 
 
 def _header(path: Path) -> tuple[int, tuple[float, float] | None]:
-    """Number of frames, and (row, column) spacing in mm after transposing."""
+    """Return the number of frames and the (row, column) spacing in mm after transposing."""
     if path.suffix != ".mhd":
-        header = nifti.read_header(path)
+        header = nifti.read_nifti_header(path)
         return header.slices, header.spacing
-    meta = metaimage.read_header(path)
+    meta = metaimage.read_metaimage_header(path)
     known = meta.spacing is not None and min(meta.spacing[:2]) > 0
     spacing = (meta.spacing[1], meta.spacing[0]) if meta.spacing is not None and known else None
     return (meta.size[2] if len(meta.size) > 2 else 1), spacing
 
 
 def _array(path: Path) -> np.ndarray:
-    array = metaimage.read(path).array if path.suffix == ".mhd" else nifti.read(path)[0]
+    array = metaimage.read_metaimage(path).array if path.suffix == ".mhd" else nifti.read_nifti(path)[0]
     if array.ndim > 3:
         raise DataError(f"{path}: shape {array.shape}, expected two or three axes")
     return array
 
 
 def _plane(path: Path) -> np.ndarray:
-    """A single image, transposed to (depth, lateral)."""
+    """Read a single image, transposed to (depth, lateral)."""
     array = _array(path)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]

@@ -13,10 +13,10 @@ from typing import ClassVar
 import numpy as np
 
 from trainables.common.errors import DataError
-from trainables.data.layouts.chaos import stacked
-from trainables.data.readers.dicom import Header, is_dicom, read_header
-from trainables.data.readers.grey import windowed
-from trainables.data.records import Clip, DatasetIssue, Layout, Pixels, Scan
+from trainables.data.layouts.chaos import read_stack
+from trainables.data.readers.dicom import DicomHeader, is_dicom, read_dicom_header
+from trainables.data.readers.grey import percentile_window
+from trainables.data.records import DatasetIssue, DatasetListing, Layout, Pixels, SequenceRecord
 
 VIEWS = ("SA", "2CH", "3CH", "4CH", "RVOT")
 _DESCRIBED = {
@@ -55,34 +55,34 @@ class CardiacDicom(Layout):
                     f"series '{entry}': expected NUMBER=VIEW with a view of {', '.join(VIEWS)}, or NUMBER="
                 )
 
-    def scan(self, root: Path) -> Scan:
+    def scan(self, root: Path) -> DatasetListing:
         """List the views of every subject's folder.
 
         Raises:
             DataError: no DICOM image is found in the subjects' folders.
         """
-        faults: list[DatasetIssue] = []
-        clips: list[Clip] = []
+        issues: list[DatasetIssue] = []
+        records: list[SequenceRecord] = []
         told = {int(entry.partition("=")[0]): entry.partition("=")[2].strip() for entry in self.series}
         for folder in sorted(path for path in root.glob("*") if path.is_dir()):
-            series = _series(root, folder, faults)
-            for view, members in _views(folder.name, series, told, faults).items():
-                clips.extend(_clip(root, folder.name, view, member, faults) for member in members)
-        if not clips:
+            series = _series(root, folder, issues)
+            for view, members in _views(folder.name, series, told, issues).items():
+                records.extend(_record(root, folder.name, view, member, issues) for member in members)
+        if not records:
             raise DataError(f"{root}: no cine series, expected a folder of DICOM files for each subject")
-        return Scan(tuple(clips), ("background",), tuple(faults))
+        return DatasetListing(tuple(records), ("background",), tuple(issues))
 
-    def read(self, root: Path, clip: Clip) -> Pixels:
+    def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a cine of one plane, moments in the order of their trigger times.
 
         Raises:
             DataError: a file is unreadable, or the moments differ in size.
         """
-        paths = [root / file for _, file in sorted(clip.files.items())]
-        headers = [read_header(path) for path in paths]
+        paths = [root / file for _, file in sorted(record.files.items())]
+        headers = [read_dicom_header(path) for path in paths]
         places = [header.plane for header in headers if header.plane is not None]
         planes = np.stack(places) if len(places) == len(headers) else None
-        return Pixels(windowed(stacked(paths, headers))[:, None], {}, planes)
+        return Pixels(percentile_window(read_stack(paths, headers))[:, None], {}, planes)
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class Series:
     """The images of one plane.
 
     Attributes:
-        number: of the series.
-        description: what the scanner's operator called it.
-        plane: where it lies, `(3, 3)` as `Pixels.planes`.
-        centre: of the image, in mm.
+        number: number of the series in its examination.
+        description: the scanner operator's name of the series.
+        plane: position of the image, `(3, 3)` as in `Pixels.planes`.
+        centre: centre of the image in mm along DICOM's axes.
         files: relative to the root, in the order of time.
-        header: of the first.
+        header: header of the first file.
     """
 
     number: int
@@ -103,36 +103,36 @@ class Series:
     plane: np.ndarray
     centre: np.ndarray
     files: tuple[str, ...]
-    header: Header
+    header: DicomHeader
 
     @property
     def normal(self) -> np.ndarray:
-        """Of length one; its sign has no meaning."""
+        """Unit normal of the plane; its sign has no meaning."""
         normal = np.cross(self.plane[2], self.plane[1])
         return np.asarray(normal / np.linalg.norm(normal))
 
 
-def _series(root: Path, folder: Path, faults: list[DatasetIssue]) -> list[Series]:
-    """The series of a folder, one for each plane."""
-    members: dict[tuple[str, int, tuple[float, ...]], list[tuple[Header, str]]] = defaultdict(list)
+def _series(root: Path, folder: Path, issues: list[DatasetIssue]) -> list[Series]:
+    """Return the series of a folder, one for each plane."""
+    members: dict[tuple[str, int, tuple[float, ...]], list[tuple[DicomHeader, str]]] = defaultdict(list)
     for path in _dicoms(folder):
         file = path.relative_to(root).as_posix()
         try:
-            header = read_header(path)
+            header = read_dicom_header(path)
         except DataError as error:
             text = str(error).removeprefix(f"{path}: ")
-            faults.append(DatasetIssue(file, "", "unreadable header", text, "damage", "image"))
+            issues.append(DatasetIssue(file, "", "unreadable header", text, "damage", "image"))
             continue
         if header.plane is None:
             text = "no ImagePositionPatient, ImageOrientationPatient or PixelSpacing"
-            faults.append(DatasetIssue(file, "", "geometry missing", text, "loss", "image"))
+            issues.append(DatasetIssue(file, "", "geometry missing", text, "loss", "image"))
             continue
         where = tuple(np.round(header.plane.ravel(), 2).tolist())
         members[(header.series, header.number, where)].append((header, file))
     return [_one(found) for _, found in sorted(members.items(), key=lambda item: (item[0][1], item[0][2]))]
 
 
-def _one(members: Sequence[tuple[Header, str]]) -> Series:
+def _one(members: Sequence[tuple[DicomHeader, str]]) -> Series:
     ordered = sorted(members, key=lambda member: (member[0].time or 0.0, member[0].instance, member[1]))
     header = ordered[0][0]
     assert header.plane is not None
@@ -151,9 +151,9 @@ def _dicoms(folder: Path) -> Iterator[Path]:
 
 
 def _views(
-    subject: str, series: Sequence[Series], told: Mapping[int, str], faults: list[DatasetIssue]
+    subject: str, series: Sequence[Series], told: Mapping[int, str], issues: list[DatasetIssue]
 ) -> dict[str, list[Series]]:
-    """The series of each view: many planes for the short axis, one for each long-axis view."""
+    """Return the series of each view: many planes for the short axis, one for each long-axis view."""
     found: dict[str, list[Series]] = defaultdict(list)
     undecided = []
     for one in series:
@@ -180,15 +180,15 @@ def _views(
         for one in claims:
             if one not in found.get(view, []):
                 text = f"described as {view}, but its plane does not fit as well as another's"
-                faults.append(
+                issues.append(
                     DatasetIssue(one.files[0], f"series {one.number}", "view uncertain", text, "note", "series")
                 )
     for one in undecided:
         if _said(one) is None:
             text = "neither its description nor its geometry tells the view; name it by the layout's `series`"
-            faults.append(DatasetIssue(one.files[0], f"series {one.number}", "view unknown", text, "note", "series"))
+            issues.append(DatasetIssue(one.files[0], f"series {one.number}", "view unknown", text, "note", "series"))
     if "SA" not in found:
-        faults.append(DatasetIssue(subject, "", "view missing", "no stack of parallel short-axis planes"))
+        issues.append(DatasetIssue(subject, "", "view missing", "no stack of parallel short-axis planes"))
     return found
 
 
@@ -198,7 +198,7 @@ def _said(one: Series) -> str | None:
 
 
 def _stack(series: Sequence[Series]) -> list[Series]:
-    """The largest set of parallel planes, in spatial order; empty when there is none of three or more."""
+    """Return the largest set of parallel planes in spatial order; empty when there is none of three or more."""
     best: list[Series] = []
     for one in series:
         parallel = [other for other in series if abs(other.normal @ one.normal) >= _PARALLEL]
@@ -210,25 +210,25 @@ def _stack(series: Sequence[Series]) -> list[Series]:
 
 
 def _axis(stack: Sequence[Series]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The stack's normal, and the centre of its middle plane."""
+    """Return the stack's normal and its mean centre; None for both without a stack."""
     if not stack:
         return None, None
     return stack[0].normal, np.mean([one.centre for one in stack], axis=0)
 
 
 def _off(one: Series, middle: np.ndarray) -> float:
-    """Distance in mm of a plane from a point."""
+    """Return the distance in mm of a plane from a point."""
     return float(abs((middle - one.plane[0]) @ one.normal))
 
 
-def _clip(root: Path, subject: str, view: str, one: Series, faults: list[DatasetIssue]) -> Clip:
+def _record(root: Path, subject: str, view: str, one: Series, issues: list[DatasetIssue]) -> SequenceRecord:
     if one.header.spacing is None:
-        faults.append(DatasetIssue(one.files[0], "", "spacing missing", "the header gives no pixel spacing"))
-    return Clip(
+        issues.append(DatasetIssue(one.files[0], "", "spacing missing", "the header gives no pixel spacing"))
+    return SequenceRecord(
         subject=subject,
         sequence=f"{subject}_{view}_{one.number}",
         view=view,
         frames=len(one.files),
         spacing=one.header.spacing,
-        files={f"{moment:05d}": file for moment, file in enumerate(one.files)},
+        files={f"{timepoint:05d}": file for timepoint, file in enumerate(one.files)},
     )

@@ -14,9 +14,9 @@ import numpy as np
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
-from trainables.data.readers.dicom import Header, is_dicom, read_frames, read_header
-from trainables.data.readers.grey import windowed
-from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
+from trainables.data.readers.dicom import DicomHeader, is_dicom, read_dicom_frames, read_dicom_header
+from trainables.data.readers.grey import percentile_window
+from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 
 PARTS: dict[str, Split | None] = {"Train_Sets": None, "Test_Sets": None}
 CONTRASTS = {
@@ -39,64 +39,66 @@ class Chaos(Layout):
 
     title: ClassVar[str] = "CHAOS (MR)"
 
-    def scan(self, root: Path) -> Scan:
+    def scan(self, root: Path) -> DatasetListing:
         """List the volumes of every patient.
 
         Raises:
             DataError: there is no patient's folder.
         """
-        faults: list[DatasetIssue] = []
-        clips: list[Clip] = []
+        issues: list[DatasetIssue] = []
+        records: list[SequenceRecord] = []
         patients = [path for part in PARTS for path in sorted((root / part / "MR").glob("*")) if path.is_dir()]
         if not patients:
             raise DataError(f"{root}: no patients, expected CHAOS (Train_Sets/MR/1/T2SPIR/DICOM_anon/...)")
         for patient in patients:
             for view, (sequence, below) in CONTRASTS.items():
-                clip = _clip(root, patient, view, patient / sequence / below, patient / sequence / "Ground", faults)
-                if clip is not None:
-                    clips.append(clip)
-        return Scan(tuple(clips), CLASSES, tuple(faults))
+                record = _record(root, patient, view, patient / sequence / below, patient / sequence / "Ground", issues)
+                if record is not None:
+                    records.append(record)
+        return DatasetListing(tuple(records), CLASSES, tuple(issues))
 
-    def read(self, root: Path, clip: Clip) -> Pixels:
+    def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a volume, slices in the order of their files' names, as the masks are.
 
         Raises:
             DataError: a slice or a mask is unreadable.
         """
-        paths = _slices(root / clip.files["image"])
-        headers = [read_header(path) for path in paths]
-        volume = stacked(paths, headers)
+        paths = _slices(root / record.files["image"])
+        headers = [read_dicom_header(path) for path in paths]
+        volume = read_stack(paths, headers)
         places = [header.plane for header in headers if header.plane is not None]
         planes = np.stack(places) if len(places) == len(headers) else None
-        if "mask" not in clip.files:
-            return Pixels(windowed(volume)[:, None], {}, planes)
-        names = sorted((root / clip.files["mask"]).glob("*.png"))
+        if "mask" not in record.files:
+            return Pixels(percentile_window(volume)[:, None], {}, planes)
+        names = sorted((root / record.files["mask"]).glob("*.png"))
         labels = np.stack([read_levels(path) for path in names]) if names else np.zeros((0, 0, 0), np.int64)
-        mask, fault = to_classes(labels, volume.shape, _MEANING, clip.files["mask"])
+        mask, issue = to_classes(labels, volume.shape, _MEANING, record.files["mask"])
         masks = dict(enumerate(mask)) if mask is not None else {}
-        return Pixels(windowed(volume)[:, None], masks, planes, (fault,) if fault else ())
+        return Pixels(percentile_window(volume)[:, None], masks, planes, (issue,) if issue else ())
 
 
-def _clip(root: Path, patient: Path, view: str, folder: Path, ground: Path, faults: list[DatasetIssue]) -> Clip | None:
+def _record(
+    root: Path, patient: Path, view: str, folder: Path, ground: Path, issues: list[DatasetIssue]
+) -> SequenceRecord | None:
     place = folder.relative_to(root).as_posix()
     slices = _slices(folder)
     if not slices:
-        faults.append(DatasetIssue(place, "", "missing image", f"no DICOM slices of {view}", "loss", "sequence"))
+        issues.append(DatasetIssue(place, "", "missing image", f"no DICOM slices of {view}", "loss", "sequence"))
         return None
     try:
-        header = read_header(slices[0])
+        header = read_dicom_header(slices[0])
     except DataError as error:
         text = str(error).removeprefix(f"{slices[0]}: ")
         file = slices[0].relative_to(root).as_posix()
-        faults.append(DatasetIssue(file, "", "unreadable header", text, "damage", "sequence"))
+        issues.append(DatasetIssue(file, "", "unreadable header", text, "damage", "sequence"))
         return None
     if header.spacing is None:
-        faults.append(DatasetIssue(place, slices[0].name, "spacing missing", "the header gives no pixel spacing"))
+        issues.append(DatasetIssue(place, slices[0].name, "spacing missing", "the header gives no pixel spacing"))
     files, labelled = {"image": place}, dict[int, Phase]()
     if ground.is_dir():
         files["mask"] = ground.relative_to(root).as_posix()
         labelled = dict.fromkeys(range(len(slices)), "")
-    return Clip(
+    return SequenceRecord(
         subject=f"{patient.parents[1].name}/{patient.name}",
         sequence=f"{patient.parents[1].name}/{patient.name}/{view}",
         view=view,
@@ -112,26 +114,26 @@ def _slices(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.is_file() and is_dicom(path))
 
 
-def stacked(paths: list[Path], headers: list[Header]) -> np.ndarray:
-    """Single-frame files as one array `(len(paths), H, W)`.
+def read_stack(paths: list[Path], headers: list[DicomHeader]) -> np.ndarray:
+    """Read single-frame files as one array `(len(paths), H, W)`.
 
     Raises:
-        DataError: one is unreadable, or differs in size from the first.
+        DataError: a file is unreadable, or differs in size from the first.
     """
     planes = []
     for path, header in zip(paths, headers, strict=True):
         if header.shape != headers[0].shape or header.frames != 1:
             found = f"{header.frames} frames of {header.shape[0]}x{header.shape[1]}"
             raise DataError(f"{path}: {found}, expected one of {headers[0].shape[0]}x{headers[0].shape[1]}")
-        planes.append(read_frames(path)[0])
+        planes.append(read_dicom_frames(path)[0])
     return np.stack(planes)
 
 
 def read_levels(path: Path) -> np.ndarray:
-    """The grey levels of an 8-bit picture, int64 `(H, W)`.
+    """Read the grey levels of an 8-bit image, int64 `(H, W)`.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if image is None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from trainables.common.errors import DataError, did_you_mean
-from trainables.data.layouts.volumes import header_of, read_clip, volume
-from trainables.data.readers.tables import is_file, is_inside, whole
-from trainables.data.records import GREY, Clip, DatasetIssue, Layout, Pixels, Scan
+from trainables.data.layouts.nifti_volumes import read_sequence, readable_header, volume
+from trainables.data.readers.tables import is_file, is_inside, parse_count
+from trainables.data.records import GREY, DatasetIssue, DatasetListing, Layout, Pixels, SequenceRecord
 
 LIST = "dataset.json"
 
@@ -33,7 +33,7 @@ class Decathlon(Layout):
     title: ClassVar[str] = "Medical Segmentation Decathlon"
     channels: tuple[str, ...] | None = None
 
-    def scan(self, root: Path) -> Scan:
+    def scan(self, root: Path) -> DatasetListing:
         """List the volumes of `dataset.json`.
 
         Raises:
@@ -44,16 +44,16 @@ class Decathlon(Layout):
         for name in wanted:
             if name not in task.channels:
                 raise DataError(f"{root / LIST}: no modality '{name}'{did_you_mean(name, task.channels)}")
-        faults: list[DatasetIssue] = list(task.faults)
-        clips: list[Clip] = []
+        issues: list[DatasetIssue] = list(task.issues)
+        records: list[SequenceRecord] = []
         seen: set[str] = set()
         for place, files in task.entries:
-            clip = _clip(root, place, files, len(task.channels), seen, faults)
-            if clip is not None:
-                clips.append(clip)
-        return Scan(tuple(clips), ("background", *task.classes.values()), tuple(faults), wanted)
+            record = _record(root, place, files, len(task.channels), seen, issues)
+            if record is not None:
+                records.append(record)
+        return DatasetListing(tuple(records), ("background", *task.classes.values()), tuple(issues), wanted)
 
-    def read(self, root: Path, clip: Clip) -> Pixels:
+    def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a volume, each channel stretched by itself.
 
         Raises:
@@ -61,24 +61,26 @@ class Decathlon(Layout):
         """
         task = read_task(root)
         meaning = {number: index for index, number in enumerate(task.classes, 1)}
-        return read_clip(root, clip, meaning, [task.channels.index(name) for name in self.channels or task.channels])
+        return read_sequence(
+            root, record, meaning, [task.channels.index(name) for name in self.channels or task.channels]
+        )
 
 
 @dataclass(frozen=True)
 class Task:
-    """What `dataset.json` says.
+    """Contents of `dataset.json`.
 
     Attributes:
         channels: names of the modalities.
         classes: names of the label numbers above 0, in their order.
         entries: each volume's place in the file and its files by role (`image`, perhaps `mask`).
-        faults: of the entries that say nothing usable.
+        issues: issues of the entries that cannot be used.
     """
 
     channels: tuple[str, ...]
     classes: Mapping[int, str]
     entries: tuple[tuple[str, Mapping[str, str]], ...]
-    faults: tuple[DatasetIssue, ...] = ()
+    issues: tuple[DatasetIssue, ...] = ()
 
 
 def read_task(root: Path) -> Task:
@@ -105,7 +107,7 @@ def read_task(root: Path) -> Task:
     if len(set(modalities)) != len(modalities):
         raise DataError(f"{path}, modality: {', '.join(modalities)}, expected a name of its own for every channel")
     entries: list[tuple[str, Mapping[str, str]]] = []
-    faults: list[DatasetIssue] = []
+    issues: list[DatasetIssue] = []
     for part in ("training", "test"):
         listed = document.get(part, [])
         if not isinstance(listed, list):
@@ -116,20 +118,20 @@ def read_task(root: Path) -> Task:
             if files is None or not all(is_inside(file) for file in files.values()):
                 text = f"found {str(entry)[:80]}, expected files below the dataset's folder"
                 kind = "unreadable entry" if files is None else "path outside the dataset"
-                faults.append(DatasetIssue(LIST, place, kind, text, "damage", "sequence"))
+                issues.append(DatasetIssue(LIST, place, kind, text, "damage", "sequence"))
             else:
                 entries.append((place, files))
-    return Task(modalities, {number: name for number, name in labels.items() if number}, tuple(entries), tuple(faults))
+    return Task(modalities, {number: name for number, name in labels.items() if number}, tuple(entries), tuple(issues))
 
 
 def _numbered(path: Path, document: Mapping[str, Any], part: str) -> dict[int, str]:
-    """A mapping from numbers, written as text, to names; sorted by number."""
+    """Return names by number, sorted by number, from a JSON mapping whose keys are numbers as text."""
     values = document.get(part)
     if not isinstance(values, dict) or not values:
         raise DataError(f"{path}, {part}: found {str(values)[:80]}, expected names by number")
     named: dict[int, str] = {}
     for key, name in values.items():
-        number = whole(key)
+        number = parse_count(key)
         if number is None or not isinstance(name, str) or number > 255 or number in named:
             raise DataError(f"{path}, {part}: '{key}: {name}', expected a number of its own from 0 to 255 and a name")
         named[number] = name
@@ -152,36 +154,40 @@ def _below(name: str) -> str:
     return name.removeprefix("./").lstrip("/")  # some published lists begin with a slash, meaning the task's folder
 
 
-def _clip(
-    root: Path, place: str, files: Mapping[str, str], channels: int, seen: set[str], faults: list[DatasetIssue]
-) -> Clip | None:
+def _record(
+    root: Path, place: str, files: Mapping[str, str], channels: int, seen: set[str], issues: list[DatasetIssue]
+) -> SequenceRecord | None:
     subject = Path(files["image"]).name.removesuffix(".gz").removesuffix(".nii")
     if subject in seen:
         text = f"'{subject}' is listed again"
-        faults.append(DatasetIssue(LIST, place, "listed twice", text, "loss", "sequence"))
+        issues.append(DatasetIssue(LIST, place, "listed twice", text, "loss", "sequence"))
         return None
     seen.add(subject)
     image = _present(root, files["image"])
     if image is None:
-        faults.append(DatasetIssue(files["image"], place, "missing image", "listed, but not there", "loss", "sequence"))
+        issues.append(
+            DatasetIssue(files["image"], place, "missing image", "the listed file does not exist", "loss", "sequence")
+        )
         return None
     found = {"image": image}
     if "mask" in files:
         mask = _present(root, files["mask"])
         if mask is None:
-            faults.append(DatasetIssue(files["mask"], place, "missing mask", "listed, but not there", "loss", "mask"))
+            issues.append(
+                DatasetIssue(files["mask"], place, "missing mask", "the listed file does not exist", "loss", "mask")
+            )
         else:
             found["mask"] = mask
-    header = header_of(root, image, faults)
+    header = readable_header(root, image, issues)
     if header is None:
         return None
-    if header.moments != channels:
-        text = f"{header.moments} channels, {LIST} names {channels}"
-        faults.append(DatasetIssue(image, "", "channels differ", text, "loss", "sequence"))
+    if header.timepoints != channels:
+        text = f"other channels than {LIST} (found {header.timepoints}, expected {channels})"
+        issues.append(DatasetIssue(image, "", "channels differ", text, "loss", "sequence"))
         return None
-    return volume(root, Clip(subject, subject, "volume", files=found), [])
+    return volume(root, SequenceRecord(subject, subject, "volume", files=found), [])
 
 
 def _present(root: Path, name: str) -> str | None:
-    """The file, which may have been unpacked."""
+    """Return the name of the existing file, compressed or not, or None."""
     return next((file for file in (name, name.removesuffix(".gz"), f"{name}.gz") if is_file(root / file)), None)

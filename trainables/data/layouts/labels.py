@@ -1,4 +1,4 @@
-"""Label numbers of a dataset to class indices: by what a number means, never by the number."""
+"""Conversion of a dataset's label numbers to class indices, by the structures' names."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from trainables.data.records import DatasetIssue
 def to_classes(
     labels: np.ndarray, shape: tuple[int, ...], meaning: Mapping[int, int], file: str, place: str = ""
 ) -> tuple[np.ndarray | None, DatasetIssue | None]:
-    """The class indices of a mask, or why it cannot be used.
+    """Convert the label numbers of a mask to class indices.
 
     Args:
-        labels: int64 label numbers, any shape.
-        shape: of the images that they belong to.
-        meaning: the class index of every label number that may occur; 0 is background and need not be said.
-        file: of the mask, for the fault.
-        place: in the file.
+        labels: int64 label numbers of any shape.
+        shape: shape of the images that the mask belongs to.
+        meaning: class index of every label number that may occur; 0 is background and may be omitted.
+        file: file of the mask, for the issue.
+        place: position in the file, for the issue; "" for the file as such.
 
     Returns:
-        The uint8 class indices, or None with a fault: another size than the image, a number without a meaning, or
-        nothing but background.
+        The uint8 class indices, or None with an issue: another size than the image's, an unknown label number, or
+        background only.
     """
     if labels.shape != shape:
-        text = f"the mask is {_by(labels.shape)}, its image {_by(shape)}"
+        text = f"mask and image differ in size (found {_by(labels.shape)}, expected {_by(shape)})"
         return None, DatasetIssue(file, place, "mask size differs from the image", text, "loss", "mask")
     found = np.unique(labels)
     known = {0: 0, **meaning}
     unknown = [int(label) for label in found if int(label) not in known]
     if unknown:
-        text = f"label {_few(unknown)}, expected {_few(sorted(known))}"
+        text = f"unknown label (found {_few(unknown)}, expected {_few(sorted(known))})"
         return None, DatasetIssue(file, place, "unknown label", text, "loss", "mask")
     if not found.any():
         return None, DatasetIssue(file, place, "empty mask", "the mask is background only", "loss", "mask")

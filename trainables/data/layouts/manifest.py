@@ -13,9 +13,9 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
 from trainables.data.layouts.manifest_rows import CLASSES_FILE, Row, read_classes, read_manifest, read_splits
-from trainables.data.readers.pictures import Picture, peek, read_picture
+from trainables.data.readers.pictures import Picture, read_picture, read_picture_header
 from trainables.data.readers.tables import is_inside
-from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
+from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Manifest(Layout):
 
     Attributes:
         file: name of the CSV file in the dataset's folder.
-        time: whether several slices in a NIfTI or MetaImage file are moments of a cycle; else they are a volume.
+        time: True where the slices of a NIfTI or MetaImage file are frames over time; False where they are a volume.
     """
 
     title: ClassVar[str] = "your own data (CSV manifest)"
@@ -39,67 +39,67 @@ class Manifest(Layout):
         if not is_inside(self.file):
             raise ValueError(f"file '{self.file}': expected a name in the dataset's folder")
 
-    def scan(self, root: Path) -> Scan:
+    def scan(self, root: Path) -> DatasetListing:
         """List the sequences of the manifest.
 
         Raises:
             DataError: the manifest or the list of classes is missing or is not one.
         """
         classes = read_classes(root)
-        faults: list[DatasetIssue] = []
-        rows = read_manifest(root, self.file, faults)
+        issues: list[DatasetIssue] = []
+        rows = read_manifest(root, self.file, issues)
         if any(row.mask for row in rows) and not classes:
             raise DataError(f"{root / CLASSES_FILE}: no such file, expected the masks' values and names")
-        splits = read_splits(self.file, rows, faults)
+        splits = read_splits(self.file, rows, issues)
         groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         for row in rows:
             groups[(row.subject, row.view, row.sequence, "" if row.single else row.image)].append(row)
-        clips = []
+        records = []
         for key, members in groups.items():
             name, split = "/".join(filter(None, key)), splits.get(members[0].subject)
-            clip = _clip(root, name, members, split, faults, time=self.time)
-            if clip is not None:
-                clips.append(clip)
-        return Scan(tuple(clips), ("background", *classes.values()), tuple(faults))
+            record = _record(root, name, members, split, issues, time=self.time)
+            if record is not None:
+                records.append(record)
+        return DatasetListing(tuple(records), ("background", *classes.values()), tuple(issues))
 
-    def read(self, root: Path, clip: Clip) -> Pixels:
+    def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a sequence.
 
         Raises:
             DataError: a file is unreadable, or the frames of a sequence differ in size.
         """
         meaning = {value: index for index, value in enumerate(read_classes(root), 1)}
-        if "image" in clip.files:
-            picture = read_picture(root / clip.files["image"])
+        if "image" in record.files:
+            picture = read_picture(root / record.files["image"])
         else:
-            paths = [root / file for file in _numbered(clip, "image").values()]
+            paths = [root / file for file in _numbered(record, "image").values()]
             picture = _together([(path, read_picture(path)) for path in paths])
-        images, faults = picture.images, list[DatasetIssue]()
+        images, issues = picture.images, list[DatasetIssue]()
         masks: dict[int, np.ndarray] = {}
-        if "mask" in clip.files:
-            file = clip.files["mask"]
+        if "mask" in record.files:
+            file = record.files["mask"]
             labels = read_picture(root / file, labels=True).images
-            mask, fault = to_classes(labels, images.shape, meaning, file)
+            mask, issue = to_classes(labels, images.shape, meaning, file)
             masks = dict(enumerate(mask)) if mask is not None else {}
-            faults.extend([fault] if fault else [])
-        for frame, file in _numbered(clip, "mask").items():
+            issues.extend([issue] if issue else [])
+        for frame, file in _numbered(record, "mask").items():
             if frame >= len(images):
                 text = f"mask of frame {frame}, but the image has {len(images)} frames (from 0)"
-                faults.append(DatasetIssue(file, "", "traced frame past the end", text, "loss", "mask"))
+                issues.append(DatasetIssue(file, "", "traced frame past the end", text, "loss", "mask"))
                 continue
             labels = read_picture(root / file, labels=True).images
             if labels.shape[0] == len(images) > 1:
                 labels = labels[frame : frame + 1]
-            mask, fault = to_classes(labels, (1, *images.shape[1:]), meaning, file)
-            faults.extend([fault] if fault else [])
+            mask, issue = to_classes(labels, (1, *images.shape[1:]), meaning, file)
+            issues.extend([issue] if issue else [])
             if mask is not None:
                 masks[frame] = mask[0]
-        return Pixels(images[:, None], masks, picture.planes, tuple(faults))
+        return Pixels(images[:, None], masks, picture.planes, tuple(issues))
 
 
-def _clip(
-    root: Path, key: str, rows: Sequence[Row], split: Split | None, faults: list[DatasetIssue], *, time: bool
-) -> Clip | None:
+def _record(
+    root: Path, key: str, rows: Sequence[Row], split: Split | None, issues: list[DatasetIssue], *, time: bool
+) -> SequenceRecord | None:
     first = rows[0]
     files: dict[str, str] = {}
     labelled: dict[int, Phase] = {}
@@ -122,19 +122,19 @@ def _clip(
                 files[f"mask/{row.frame:06d}"] = row.mask
                 labelled[row.frame or 0] = row.phase
         try:
-            header = peek(root / first.image)
+            header = read_picture_header(root / first.image)
         except DataError as error:
             text = str(error).removeprefix(f"{root / first.image}: ")
-            faults.append(DatasetIssue(first.image, "", "unreadable image", text, "damage", "sequence"))
+            issues.append(DatasetIssue(first.image, "", "unreadable image", text, "damage", "sequence"))
             return None
         frames, spacing, stack = header.frames, first.spacing or header.spacing, header.slices and not time
         if "mask" in files:
             labelled = dict.fromkeys(range(frames or 0), first.phase) | labelled
     if spacing is None:
-        faults.append(
-            DatasetIssue(first.image, "", "spacing missing", "neither the file nor row_mm and column_mm tell it")
+        issues.append(
+            DatasetIssue(first.image, "", "spacing missing", "no pixel spacing in the file or in row_mm and column_mm")
         )
-    return Clip(
+    return SequenceRecord(
         subject=first.subject,
         sequence=key,
         view=first.view,
@@ -148,14 +148,14 @@ def _clip(
     )
 
 
-def _numbered(clip: Clip, role: str) -> dict[int, str]:
-    """A clip's files of single frames, by frame."""
-    found = {name.partition("/")[2]: file for name, file in clip.files.items() if name.startswith(f"{role}/")}
+def _numbered(record: SequenceRecord, role: str) -> dict[int, str]:
+    """Return a sequence's single-frame files by frame."""
+    found = {name.partition("/")[2]: file for name, file in record.files.items() if name.startswith(f"{role}/")}
     return {int(place): file for place, file in sorted(found.items())}
 
 
 def _together(pictures: Sequence[tuple[Path, Picture]]) -> Picture:
-    """Single-frame files as one sequence."""
+    """Join single-frame images to one sequence."""
     first = pictures[0][1]
     for path, picture in pictures:
         if picture.images.shape != first.images.shape:

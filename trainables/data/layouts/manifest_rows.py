@@ -1,4 +1,4 @@
-"""The rows of `manifest.csv` and `classes.csv`: what one's own data is, as its owner lists it."""
+"""Reader of `manifest.csv` and `classes.csv`, which describe a user's own data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trainables.common.errors import DataError
-from trainables.data.readers.pictures import FLAT, is_video, kind_of
-from trainables.data.readers.tables import is_file, is_inside, number, read_rows, whole
+from trainables.data.readers.pictures import FLAT, file_type, is_video
+from trainables.data.readers.tables import is_file, is_inside, parse_count, parse_float, read_rows
 from trainables.data.records import PHASES, DatasetIssue, Phase, Split
 
 REQUIRED = ("subject", "image")
@@ -25,20 +25,20 @@ _SPLITS: dict[str, Split] = {
 
 @dataclass(frozen=True)
 class Row:
-    """A row whose cells are as they should be.
+    """A valid row of the manifest.
 
     Attributes:
-        line: of the file.
-        subject: the patient.
-        image: its file, relative to the dataset's folder.
-        split: as it is written, in lower case.
-        mask: its file, or "".
+        line: line number in the file.
+        subject: identifier of the patient.
+        image: image file, relative to the dataset's folder.
+        split: the split cell in lower case, or "".
+        mask: mask file, relative to the dataset's folder, or "".
         view: name of the view.
-        frame: place of a single image in its sequence, or the frame that the mask is of; None when not told.
+        frame: place of a single image in its sequence, or the frame that the mask belongs to; None when empty.
         sequence: name that keeps sequences of a view apart, or "".
-        phase: of the frame.
-        spacing: (row, column) mm, or None.
-        clinical: as `Clip.clinical`.
+        phase: phase of the frame in the cardiac cycle, or "".
+        spacing: (row, column) pixel spacing in mm, or None.
+        clinical: measured values by name, see `SequenceRecord.clinical`.
     """
 
     line: int
@@ -55,22 +55,22 @@ class Row:
 
     @property
     def single(self) -> bool:
-        """Whether the image file holds a single frame of a sequence, by its kind."""
-        return kind_of(self.image) in FLAT
+        """True for an image file that holds a single frame of a sequence, by its type."""
+        return file_type(self.image) in FLAT
 
 
 def read_classes(root: Path) -> dict[int, str]:
-    """Names of the masks' values above 0, from `classes.csv`; empty where there is no such file.
+    """Return the names of the masks' values above 0, from `classes.csv`; empty where there is no such file.
 
     Raises:
-        DataError: it is not such a list.
+        DataError: the file is not a list of values and names.
     """
     path = root / CLASSES_FILE
     if not path.is_file():
         return {}
     found: dict[int, str] = {}
     for line, (value, name) in read_rows(path, _CLASS_COLUMNS):
-        level = whole(value)
+        level = parse_count(value)
         taken = name in found.values() or (name == "background" and level != 0)
         if level is None or not name or level in found or taken:
             raise DataError(f"{path}, row {line}: '{value},{name}', expected a number and a name of their own")
@@ -81,13 +81,13 @@ def read_classes(root: Path) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def read_manifest(root: Path, name: str, faults: list[DatasetIssue]) -> list[Row]:
-    """The usable rows of the manifest, each file once.
+def read_manifest(root: Path, name: str, issues: list[DatasetIssue]) -> list[Row]:
+    """Return the usable rows of the manifest, each file once.
 
     Args:
-        root: of the dataset.
-        name: of the manifest.
-        faults: added to.
+        root: the dataset's folder.
+        name: file name of the manifest.
+        issues: list that found issues are appended to.
 
     Raises:
         DataError: it is missing, lacks a column or has no rows.
@@ -95,12 +95,12 @@ def read_manifest(root: Path, name: str, faults: list[DatasetIssue]) -> list[Row
     path = root / name
     columns = (*REQUIRED, *(column for column in OPTIONAL if column in _header(path)))
     found = [
-        _row(root, name, line, dict(zip(columns, row, strict=True)), faults) for line, row in read_rows(path, columns)
+        _row(root, name, line, dict(zip(columns, row, strict=True)), issues) for line, row in read_rows(path, columns)
     ]
     rows = [row for row in found if row is not None]
-    if not rows and not faults:
+    if not rows and not issues:
         raise DataError(f"{path}: no rows, expected one for each image")
-    return _once(name, rows, faults)
+    return _build_once(name, rows, issues)
 
 
 def _header(path: Path) -> list[str]:
@@ -111,28 +111,28 @@ def _header(path: Path) -> list[str]:
         return []  # read_rows says what is wrong
 
 
-def _row(root: Path, name: str, line: int, cells: Mapping[str, str], faults: list[DatasetIssue]) -> Row | None:
+def _row(root: Path, name: str, line: int, cells: Mapping[str, str], issues: list[DatasetIssue]) -> Row | None:
     place = f"row {line}"
     for column in ("image", "mask"):
         file = cells.get(column, "")
         if file and not is_inside(file):
             text = f"{column} '{file[:80]}', expected a path below the dataset's folder"
-            faults.append(DatasetIssue(name, place, "path outside the dataset", text, "damage", "sequence"))
+            issues.append(DatasetIssue(name, place, "path outside the dataset", text, "damage", "sequence"))
             return None
     problem = _problem(cells)
     if problem:
-        faults.append(DatasetIssue(name, place, "unreadable row", problem, "loss", "sequence"))
+        issues.append(DatasetIssue(name, place, "unreadable row", problem, "loss", "sequence"))
         return None
     if not is_file(root / cells["image"]):
-        text = f"{cells['image']} is listed but is not there"
-        faults.append(DatasetIssue(name, place, "missing image", text, "loss", "sequence"))
+        text = f"{cells['image']} is listed but does not exist"
+        issues.append(DatasetIssue(name, place, "missing image", text, "loss", "sequence"))
         return None
     mask = cells.get("mask", "")
     if mask and not is_file(root / mask):
-        faults.append(DatasetIssue(name, place, "missing mask", f"{mask} is listed but is not there", "loss", "mask"))
+        issues.append(DatasetIssue(name, place, "missing mask", f"{mask} is listed but does not exist", "loss", "mask"))
         mask = ""
-    down, across = number(cells.get("row_mm", "")), number(cells.get("column_mm", ""))
-    clinical = {key: value for key in ("ef", "edv", "esv") if (value := number(cells.get(key, ""))) is not None}
+    down, across = parse_float(cells.get("row_mm", "")), parse_float(cells.get("column_mm", ""))
+    clinical = {key: value for key in ("ef", "edv", "esv") if (value := parse_float(cells.get(key, ""))) is not None}
     return Row(
         line=line,
         subject=cells["subject"],
@@ -140,7 +140,7 @@ def _row(root: Path, name: str, line: int, cells: Mapping[str, str], faults: lis
         split=cells.get("split", "").lower(),
         mask=mask,
         view=cells.get("view", "") or "image",
-        frame=whole(cells.get("frame", "")),
+        frame=parse_count(cells.get("frame", "")),
         sequence=cells.get("sequence", ""),
         phase=cells.get("phase", "").upper(),  # type: ignore[arg-type]  # _problem checked it
         spacing=(down, across) if down and across and min(down, across) > 0 else None,
@@ -149,15 +149,15 @@ def _row(root: Path, name: str, line: int, cells: Mapping[str, str], faults: lis
 
 
 def _problem(cells: Mapping[str, str]) -> str:
-    """What is wrong with a row's cells, or ""."""
+    """Return the problem with a row's cells, or ""."""
     if not cells["subject"] or not cells["image"]:
         return "expected a subject and an image"
-    if kind_of(cells["image"]) is None:
-        return f"image '{cells['image'][-40:]}' is of a kind that is not read"
+    if file_type(cells["image"]) is None:
+        return f"image '{cells['image'][-40:]}' is of an unsupported file type"
     mask = cells.get("mask", "")
-    if mask and (kind_of(mask) is None or is_video(mask)):
-        return f"mask '{mask[-40:]}' is of a kind that is not read"
-    if cells.get("frame", "") and whole(cells["frame"]) is None:
+    if mask and (file_type(mask) is None or is_video(mask)):
+        return f"mask '{mask[-40:]}' is of an unsupported file type"
+    if cells.get("frame", "") and parse_count(cells["frame"]) is None:
         return f"frame is '{cells['frame'][:20]}', expected a whole number from 0 up"
     if cells.get("phase", "").upper() not in PHASES:
         return f"phase is '{cells['phase'][:20]}', expected ED, ES or nothing"
@@ -166,8 +166,8 @@ def _problem(cells: Mapping[str, str]) -> str:
     return ""
 
 
-def _once(name: str, rows: Sequence[Row], faults: list[DatasetIssue]) -> list[Row]:
-    """The rows but those that list a file again: a frame would count twice, or be trained on and tested with."""
+def _build_once(name: str, rows: Sequence[Row], issues: list[DatasetIssue]) -> list[Row]:
+    """Drop rows that list a file again: its frame would count twice, or be in both training and test data."""
     owners: dict[str, tuple[str, ...]] = {}
     seen: dict[tuple[str, int | None], int] = {}
     kept = []
@@ -178,15 +178,15 @@ def _once(name: str, rows: Sequence[Row], faults: list[DatasetIssue]) -> list[Ro
         if owners.setdefault(file, owner) != owner or (file, frame) in seen:
             line = seen.get((file, frame))
             text = f"{row.image} is listed in row {line}" if line else f"{row.image} is listed as another sequence's"
-            faults.append(DatasetIssue(name, f"row {row.line}", "listed twice", text, "loss", "row"))
+            issues.append(DatasetIssue(name, f"row {row.line}", "listed twice", text, "loss", "row"))
             continue
         seen[file, frame] = row.line
         kept.append(row)
     return kept
 
 
-def read_splits(name: str, rows: Sequence[Row], faults: list[DatasetIssue]) -> dict[str, Split]:
-    """The part of each subject; one in two stays in the part that is never trained on."""
+def read_splits(name: str, rows: Sequence[Row], issues: list[DatasetIssue]) -> dict[str, Split]:
+    """Return the split of each subject; one in two splits stays in the one not used for training."""
     order: tuple[Split, ...] = ("train", "val", "test")
     splits: dict[str, Split] = {}
     for row in rows:
@@ -197,5 +197,5 @@ def read_splits(name: str, rows: Sequence[Row], faults: list[DatasetIssue]) -> d
         splits[row.subject] = max(split, before, key=order.index)
         if before != split:
             text = f"the subject is in {before} and in {split}; it stays in {splits[row.subject]}"
-            faults.append(DatasetIssue(name, f"row {row.line}", "subject in two splits", text, "loss", "row"))
+            issues.append(DatasetIssue(name, f"row {row.line}", "subject in two splits", text, "loss", "row"))
     return splits

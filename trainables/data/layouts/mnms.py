@@ -13,160 +13,121 @@ from pathlib import Path
 from typing import ClassVar
 
 from trainables.common.errors import DataError
-from trainables.data.layouts.volumes import examined_view, read_clip
-from trainables.data.readers.nifti import find
-from trainables.data.readers.tables import read_rows, whole
-from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan, Split
+from trainables.data.layouts.cine_nifti import CineFormat, CineNifti, ExamInfo, InfoReader
+from trainables.data.readers.tables import parse_count, read_rows
+from trainables.data.records import DatasetIssue, Split
 
 CLASSES = ("background", "lv", "myocardium", "rv")
 LABELS = {"lv": 1, "myocardium": 2, "rv": 3}  # the reverse of ACDC's
 MNMS_COLUMNS = ("External code", "ED", "ES")
-MNMS_PARTS: dict[str, Split] = {
-    "Training/Labeled": "train",
-    "Training/Unlabeled": "train",
-    "Validation": "val",
-    "Testing": "test",
-}
-MNMS2_VIEWS = ("SA", "LA")
-_MNMS2_TRAIN, _MNMS2_VAL = 160, 200  # the last subjects of the two splits; the rest is for testing
+_MNMS2_LAST_TRAIN, _MNMS2_LAST_VAL = 160, 200  # subject numbers; higher ones are the test split
 
 
 @dataclass(frozen=True)
-class Mnms(Layout):
+class Mnms(CineNifti):
     """M&Ms: `{Training/Labeled,Training/Unlabeled,Validation,Testing}/<code>/<code>_sa[_gt].nii.gz` and a CSV file.
 
-    Image and mask of all moments are one file each; the CSV file names the two moments whose masks count.
+    One image file and one mask file hold all time points; the CSV file names the two time points whose masks count.
 
     Attributes:
-        frame_step: of the other moments every k-th is an unlabelled volume; 0 for none.
+        frame_step: every `frame_step`-th frame of the cine becomes an unlabelled volume in addition to the two labelled
+            ones, from 1 up; 0 for none.
     """
 
     title: ClassVar[str] = "M&Ms"
-    frame_step: int = 5
+    form: ClassVar[CineFormat] = CineFormat(
+        folders={
+            "Training/Labeled/*": "train",
+            "Training/Unlabeled/*": "train",
+            "Validation/*": "val",
+            "Testing/*": "test",
+        },
+        views={"SA": "sa"},
+        files={"cine": ("{subject}_sa",), "ED_gt": ("{subject}_sa_gt",), "ES_gt": ("{subject}_sa_gt",)},
+        classes=CLASSES,
+        labels={"SA": LABELS},
+        expected="Training/Labeled/<code>/<code>_sa.nii.gz",
+    )
 
-    def __post_init__(self) -> None:
-        if self.frame_step < 0:
-            raise ValueError(f"frame_step {self.frame_step}: expected a whole number from 0 up")
-
-    def scan(self, root: Path) -> Scan:
-        """List the volumes of every subject.
-
-        Raises:
-            DataError: no subject's folder is there, or not the CSV file.
-        """
-        faults: list[DatasetIssue] = []
-        clips: list[Clip] = []
-        phases = _phases(root, faults)
-        seen: set[str] = set()
-        for part, split in MNMS_PARTS.items():
-            for folder in sorted(path for path in (root / part).glob("*") if path.is_dir()):
-                place = folder.relative_to(root).as_posix()
-                if folder.name in seen:
-                    text = "the subject's folder is in another part too, which is taken"
-                    faults.append(DatasetIssue(place, "", "subject in two splits", text, "loss", "sequence"))
-                    continue
-                seen.add(folder.name)
-                clips.extend(_subject(root, folder, split, phases.get(folder.name), self.frame_step, faults))
-        if not seen:
-            raise DataError(f"{root}: no subjects, expected M&Ms (Training/Labeled/<code>/<code>_sa.nii.gz ...)")
-        return Scan(tuple(clips), CLASSES, tuple(faults))
-
-    def read(self, root: Path, clip: Clip) -> Pixels:
-        """Decode a volume.
+    def info_reader(self, root: Path, issues: list[DatasetIssue]) -> InfoReader:
+        """Read the CSV file in the dataset's folder and return a look-up in it.
 
         Raises:
-            DataError: a file of it is unreadable.
+            DataError: there is no CSV file, or it lacks a column.
         """
-        return read_clip(root, clip, {number: CLASSES.index(name) for name, number in LABELS.items()})
+        table = _read_table(root, issues)
+        return lambda folder: table.get(folder.name, ExamInfo(found=False))
+
+    def usable_files(
+        self, place: str, view: str, files: Mapping[str, str], info: ExamInfo, issues: list[DatasetIssue]
+    ) -> Mapping[str, str]:
+        """Return the files without masks whose phases are unknown; report a missing cine or missing phases."""
+        if "cine" not in files:
+            issues.append(DatasetIssue(place, "", "missing image", "no short-axis cine", "loss", "sequence"))
+            return {}
+        if "ED_gt" in files and not info.found:
+            text = "the subject has masks, but no row of the CSV file names its phases"
+            issues.append(DatasetIssue(place, "", "phases missing", text, "loss", "mask"))
+            return {"cine": files["cine"]}
+        return files
 
 
 @dataclass(frozen=True)
-class Mnms2(Layout):
+class Mnms2(CineNifti):
     """M&Ms-2: `dataset/NNN/NNN_{SA,LA}_{ED,ES,CINE}[_gt].nii.gz`; subjects 1-160 train, 161-200 val, the rest test.
 
     Attributes:
-        frame_step: of the cine's moments every k-th is an unlabelled volume besides the two labelled ones; 0 for none.
+        frame_step: every `frame_step`-th frame of a cine becomes an unlabelled volume in addition to the two labelled
+            ones, from 1 up; 0 for none.
     """
 
     title: ClassVar[str] = "M&Ms-2"
-    frame_step: int = 5
+    form: ClassVar[CineFormat] = CineFormat(
+        folders={"dataset/[0-9]*": None},
+        views={"SA": "SA", "LA": "LA"},
+        files={
+            "ED": ("{subject}_{view}_ED",),
+            "ED_gt": ("{subject}_{view}_ED_gt",),
+            "ES": ("{subject}_{view}_ES",),
+            "ES_gt": ("{subject}_{view}_ES_gt",),
+            "cine": ("{subject}_{view}_CINE",),
+        },
+        classes=CLASSES,
+        labels={"SA": LABELS, "LA": LABELS},
+        expected="dataset/001/001_SA_ED.nii.gz",
+    )
 
-    def __post_init__(self) -> None:
-        if self.frame_step < 0:
-            raise ValueError(f"frame_step {self.frame_step}: expected a whole number from 0 up")
+    def info_reader(self, root: Path, issues: list[DatasetIssue]) -> InfoReader:
+        """Return a reader that finds nothing: file names say everything."""
+        return lambda _: ExamInfo()
 
-    def scan(self, root: Path) -> Scan:
-        """List the volumes of every subject.
+    def usable_files(
+        self, place: str, view: str, files: Mapping[str, str], info: ExamInfo, issues: list[DatasetIssue]
+    ) -> Mapping[str, str]:
+        """Return the files unchanged; report a view without any."""
+        if not files:
+            issues.append(DatasetIssue(place, "", "view missing", f"no {view} image"))
+        return files
 
-        Raises:
-            DataError: there is no `dataset` folder with subjects.
-        """
-        faults: list[DatasetIssue] = []
-        clips: list[Clip] = []
-        folders = sorted(path for path in (root / "dataset").glob("[0-9]*") if path.is_dir())
-        if not folders:
-            raise DataError(f"{root}: no subjects, expected M&Ms-2 (dataset/001/001_SA_ED.nii.gz ...)")
-        for folder in folders:
-            for view in MNMS2_VIEWS:
-                files = _named(root, folder, view)
-                clips.extend(
-                    examined_view(root, folder.name, view, _part(folder.name), files, faults, every=self.frame_step)
-                )
-                if not files:
-                    text = f"no {view} image"
-                    faults.append(DatasetIssue(folder.relative_to(root).as_posix(), "", "view missing", text))
-        return Scan(tuple(clips), CLASSES, tuple(faults))
-
-    def read(self, root: Path, clip: Clip) -> Pixels:
-        """Decode a volume.
-
-        Raises:
-            DataError: a file of it is unreadable.
-        """
-        return read_clip(root, clip, {number: CLASSES.index(name) for name, number in LABELS.items()})
+    def split_of(self, folder: Path, split: Split | None) -> Split | None:
+        """Return the split by the subject's number; None for a folder whose name is not a number."""
+        number = parse_count(folder.name)
+        if number is None:
+            return None
+        return "train" if number <= _MNMS2_LAST_TRAIN else "val" if number <= _MNMS2_LAST_VAL else "test"
 
 
-def _phases(root: Path, faults: list[DatasetIssue]) -> Mapping[str, Mapping[Phase, int]]:
-    """The moments of the two phases, by subject, from the one CSV file in the dataset's folder."""
+def _read_table(root: Path, issues: list[DatasetIssue]) -> Mapping[str, ExamInfo]:
+    """Read the time points (from 0) of the two phases by subject from the CSV file in the dataset's folder."""
     table = next((path for path in sorted(root.glob("*.csv")) if not path.name.startswith(".")), None)
     if table is None:
-        raise DataError(f"{root}: no CSV file with the columns {', '.join(MNMS_COLUMNS)}, expected M&Ms")
-    found: dict[str, Mapping[Phase, int]] = {}
+        raise DataError(f"{root}: no CSV file with the columns {', '.join(MNMS_COLUMNS)} (expected M&Ms)")
+    found: dict[str, ExamInfo] = {}
     for row, (code, *cells) in read_rows(table, MNMS_COLUMNS):
-        diastole, systole = (whole(cell) for cell in cells)
+        diastole, systole = (parse_count(cell) for cell in cells)
         if diastole is None or systole is None:
-            text = f"ED '{cells[0]}', ES '{cells[1]}', expected whole numbers"
-            faults.append(DatasetIssue(table.name, f"row {row}", "phases missing", text))
+            text = f"unreadable phases (found ED '{cells[0]}', ES '{cells[1]}', expected whole numbers)"
+            issues.append(DatasetIssue(table.name, f"row {row}", "phases missing", text))
         else:
-            found[code] = {"ED": diastole, "ES": systole}
+            found[code] = ExamInfo({"ED": diastole, "ES": systole})
     return found
-
-
-def _subject(
-    root: Path, folder: Path, split: Split, phases: Mapping[Phase, int] | None, every: int, faults: list[DatasetIssue]
-) -> list[Clip]:
-    cine, mask = find(folder / f"{folder.name}_sa"), find(folder / f"{folder.name}_sa_gt")
-    place = folder.relative_to(root).as_posix()
-    if cine is None:
-        faults.append(DatasetIssue(place, "", "missing image", "no short-axis cine", "loss", "sequence"))
-        return []
-    files = {"cine": cine.relative_to(root).as_posix()}
-    if mask is not None and phases is None:
-        text = "labelled, but no row of the CSV file tells its phases"
-        faults.append(DatasetIssue(place, "", "phases missing", text, "loss", "mask"))
-    elif mask is not None:
-        files |= dict.fromkeys(("ED_gt", "ES_gt"), mask.relative_to(root).as_posix())
-    return examined_view(root, folder.name, "SA", split, files, faults, every=every, known=phases)
-
-
-def _named(root: Path, folder: Path, view: str) -> dict[str, str]:
-    roles = {"ED": "ED", "ED_gt": "ED_gt", "ES": "ES", "ES_gt": "ES_gt", "cine": "CINE"}
-    paths = {role: find(folder / f"{folder.name}_{view}_{stem}") for role, stem in roles.items()}
-    return {role: path.relative_to(root).as_posix() for role, path in paths.items() if path is not None}
-
-
-def _part(code: str) -> Split | None:
-    place = whole(code)
-    if place is None:
-        return None
-    return "train" if place <= _MNMS2_TRAIN else "val" if place <= _MNMS2_VAL else "test"

@@ -1,7 +1,7 @@
 """TED: four-chamber cycles of 98 CAMUS patients, every frame labelled.
 
 Painchaud et al., Echocardiography segmentation with enforced temporal consistency, IEEE TMI 41 (2022). Most of its
-patients are in CAMUS' training set: a network pretrained or trained on CAMUS must not be judged on them.
+patients are in CAMUS' training set: a network pretrained or trained on CAMUS must not be evaluated on them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage
-from trainables.data.readers.grey import published
-from trainables.data.readers.tables import number, read_pairs, whole
-from trainables.data.records import Clip, DatasetIssue, Layout, Phase, Pixels, Scan
+from trainables.data.readers.grey import to_uint8
+from trainables.data.readers.tables import parse_count, parse_float, read_pairs
+from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord
 
 FOLDER = "database"
 CLASSES = ("background", "lv", "myocardium")
@@ -31,60 +31,60 @@ class Ted(Layout):
 
     title: ClassVar[str] = "TED"
 
-    def scan(self, root: Path) -> Scan:
+    def scan(self, root: Path) -> DatasetListing:
         """List the patients' sequences.
 
         Raises:
             DataError: there is no `database` folder with patients in it.
         """
-        faults: list[DatasetIssue] = []
+        issues: list[DatasetIssue] = []
         folders = sorted(path for path in (root / FOLDER).glob("patient*") if path.is_dir())
         if not folders:
             raise DataError(f"{root}: no patients in {FOLDER}/, expected TED ({FOLDER}/patient001/...)")
-        clips = [clip for folder in folders if (clip := _clip(root, folder, faults)) is not None]
-        return Scan(tuple(clips), CLASSES, tuple(faults))
+        records = [record for folder in folders if (record := _record(root, folder, issues)) is not None]
+        return DatasetListing(tuple(records), CLASSES, tuple(issues))
 
-    def read(self, root: Path, clip: Clip) -> Pixels:
+    def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a sequence, transposed from the files' (lateral, depth, frame).
 
         Raises:
             DataError: its image or its mask is unreadable.
         """
-        images = published(_frames(root / clip.files["image"]))
+        images = to_uint8(_frames(root / record.files["image"]))
         masks: dict[int, np.ndarray] = {}
-        faults: list[DatasetIssue] = []
-        if "mask" in clip.files:
-            labels = np.rint(_frames(root / clip.files["mask"])).astype(np.int64)
+        issues: list[DatasetIssue] = []
+        if "mask" in record.files:
+            labels = np.rint(_frames(root / record.files["mask"])).astype(np.int64)
             if len(labels) != len(images):
                 text = f"{len(labels)} masks for {len(images)} frames"
-                faults.append(
-                    DatasetIssue(clip.files["mask"], "", "mask size differs from the image", text, "loss", "mask")
+                issues.append(
+                    DatasetIssue(record.files["mask"], "", "mask size differs from the image", text, "loss", "mask")
                 )
                 labels = labels[:0]
             for frame, plane in enumerate(labels):
-                mask, fault = to_classes(plane, images.shape[1:], _MEANING, clip.files["mask"], f"frame {frame}")
-                faults.extend([fault] if fault else [])
+                mask, issue = to_classes(plane, images.shape[1:], _MEANING, record.files["mask"], f"frame {frame}")
+                issues.extend([issue] if issue else [])
                 if mask is not None:
                     masks[frame] = mask
-        return Pixels(images[:, None], masks, faults=tuple(faults))
+        return Pixels(images[:, None], masks, issues=tuple(issues))
 
 
-def _clip(root: Path, folder: Path, faults: list[DatasetIssue]) -> Clip | None:
+def _record(root: Path, folder: Path, issues: list[DatasetIssue]) -> SequenceRecord | None:
     stem = folder / f"{folder.name}_4CH"
     image, mask, cfg = (stem.with_name(stem.name + end) for end in ("_sequence.mhd", "_sequence_gt.mhd", "_info.cfg"))
     name = image.relative_to(root).as_posix()
     if not image.is_file():
-        faults.append(DatasetIssue(name, "", "missing image", "the patient has no sequence", "loss", "sequence"))
+        issues.append(DatasetIssue(name, "", "missing image", "the patient has no sequence", "loss", "sequence"))
         return None
     try:
-        header = metaimage.read_header(image)
+        header = metaimage.read_metaimage_header(image)
     except DataError as error:
         text = str(error).removeprefix(f"{image}: ")
-        faults.append(DatasetIssue(name, "", "unreadable header", text, "damage", "sequence"))
+        issues.append(DatasetIssue(name, "", "unreadable header", text, "damage", "sequence"))
         return None
     if len(header.size) != 3:
         text = f"size {header.size}, expected (lateral, depth, frames)"
-        faults.append(DatasetIssue(name, "", "unreadable header", text, "damage", "sequence"))
+        issues.append(DatasetIssue(name, "", "unreadable header", text, "damage", "sequence"))
         return None
     files, count = {"image": name}, header.size[2]
     labelled: dict[int, Phase] = {}
@@ -93,21 +93,21 @@ def _clip(root: Path, folder: Path, faults: list[DatasetIssue]) -> Clip | None:
         files["mask"] = mask.relative_to(root).as_posix()
         labelled = dict.fromkeys(range(count), "")
         for phase in ("ED", "ES"):
-            at = whole(info.get(phase, ""))
+            at = parse_count(info.get(phase, ""))
             if at is None or not 1 <= at <= count:
                 text = f"{phase} is '{info.get(phase, '')}', expected a frame from 1 to {count}"
-                faults.append(DatasetIssue(cfg.relative_to(root).as_posix(), "", "phases missing", text))
+                issues.append(DatasetIssue(cfg.relative_to(root).as_posix(), "", "phases missing", text))
             else:
                 labelled[at - 1] = phase
     else:
         text = "the sequence has no mask file"
-        faults.append(DatasetIssue(name, "", "missing mask", text, "loss", "mask"))
+        issues.append(DatasetIssue(name, "", "missing mask", text, "loss", "mask"))
     spacing = header.spacing
     if spacing is None or min(spacing[:2]) <= 0:
         spacing = None
-        faults.append(DatasetIssue(name, "", "spacing missing", "the header gives no pixel spacing"))
-    value = number(info.get("EF", ""))
-    return Clip(
+        issues.append(DatasetIssue(name, "", "spacing missing", "the header gives no pixel spacing"))
+    value = parse_float(info.get("EF", ""))
+    return SequenceRecord(
         subject=folder.name,
         sequence=stem.name,
         view="4CH",
@@ -120,7 +120,7 @@ def _clip(root: Path, folder: Path, faults: list[DatasetIssue]) -> Clip | None:
 
 
 def _frames(path: Path) -> np.ndarray:
-    array = metaimage.read(path).array
+    array = metaimage.read_metaimage(path).array
     if array.ndim != 3:
         raise DataError(f"{path}: shape {array.shape}, expected (lateral, depth, frames)")
     return array.transpose(2, 1, 0)

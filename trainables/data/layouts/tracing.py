@@ -1,4 +1,4 @@
-"""From a traced contour to a mask."""
+"""Rasterization of traced contours to masks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def fill_polygon(outline: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Pixels whose centre lies inside a polygon or on its border, as the EchoNet-Dynamic reference draws its masks.
+    """Fill the pixels whose centre lies inside a polygon or on its border, as EchoNet-Dynamic's reference code does.
 
     The rays to the right and to the left of a pixel each count the edges that they cross, with the half-open rule taken
     from opposite sides; parities that differ mean that the pixel is on the border (O'Rourke, Computational Geometry in
@@ -48,6 +48,6 @@ def fill_polygon(outline: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def polygon_area(outline: np.ndarray) -> float:
-    """Area of a polygon in square pixels (shoelace formula); `outline` is `(points, 2)`."""
+    """Return a polygon's area in square pixels (shoelace formula); `outline` is `(points, 2)`."""
     x, y = outline.T
     return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)

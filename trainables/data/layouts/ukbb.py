@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from trainables.common.errors import DataError
-from trainables.data.layouts.volumes import examined_view, read_clip
-from trainables.data.readers.nifti import find
-from trainables.data.records import Clip, DatasetIssue, Layout, Pixels, Scan
+from trainables.data.layouts.cine_nifti import CineFormat, CineNifti, ExamInfo, InfoReader
+from trainables.data.records import DatasetIssue
 
 CLASSES = ("background", "lv", "myocardium", "rv", "la", "ra")
 STEMS = {"SA": "sa", "2CH": "la_2ch", "4CH": "la_4ch"}
@@ -25,54 +23,33 @@ LABELS = {
 
 
 @dataclass(frozen=True)
-class UkBiobank(Layout):
+class UkBiobank(CineNifti):
     """`<subject>/{sa,la_2ch,la_4ch}[_ED,_ES].nii.gz` and `label_<view>_{ED,ES}.nii.gz`.
 
-    Where a phase has no image of its own, end-diastole is the cine's first moment; the end-systolic moment is not
-    written anywhere, so that a label of end-systole needs its image.
+    Where a phase has no image file, end-diastole is the cine's first frame. The end-systolic frame is not recorded
+    anywhere, so an end-systolic mask needs its image file.
 
     Attributes:
-        frame_step: distance of the cine's moments that are unlabelled data besides the two labelled ones, from 1 up; 0
-            for none. A cine of a single slice keeps all moments.
+        frame_step: every `frame_step`-th frame of a cine becomes an unlabelled volume in addition to the two labelled
+            ones, from 1 up; 0 for none. A single-slice cine is kept with all its frames.
     """
 
     title: ClassVar[str] = "UK Biobank cardiac MR (NIfTI)"
-    frame_step: int = 5
+    form: ClassVar[CineFormat] = CineFormat(
+        folders={"*": None},
+        views=STEMS,
+        files={
+            "cine": ("{view}",),
+            "ED": ("{view}_ED",),
+            "ED_gt": ("label_{view}_ED",),
+            "ES": ("{view}_ES",),
+            "ES_gt": ("label_{view}_ES",),
+        },
+        classes=CLASSES,
+        labels=LABELS,
+        expected="<subject>/sa.nii.gz, la_2ch.nii.gz",
+    )
 
-    def __post_init__(self) -> None:
-        if self.frame_step < 0:
-            raise ValueError(f"frame_step {self.frame_step}: expected a whole number from 0 up")
-
-    def scan(self, root: Path) -> Scan:
-        """List the views of every subject.
-
-        Raises:
-            DataError: no subject's folder holds one of the views.
-        """
-        faults: list[DatasetIssue] = []
-        clips: list[Clip] = []
-        for folder in sorted(path for path in root.glob("*") if path.is_dir()):
-            for view, stem in STEMS.items():
-                files = _files(root, folder, stem)
-                clips.extend(
-                    examined_view(root, folder.name, view, None, files, faults, every=self.frame_step, known={"ED": 0})
-                )
-        if not clips and not faults:
-            raise DataError(f"{root}: no subjects, expected cardiac MR (<subject>/sa.nii.gz, la_2ch.nii.gz, ...)")
-        return Scan(tuple(clips), CLASSES, tuple(faults))
-
-    def read(self, root: Path, clip: Clip) -> Pixels:
-        """Decode a volume or a single-slice cine.
-
-        Raises:
-            DataError: a file of it is unreadable.
-        """
-        return read_clip(root, clip, {number: CLASSES.index(name) for name, number in LABELS[clip.view].items()})
-
-
-def _files(root: Path, folder: Path, stem: str) -> dict[str, str]:
-    roles = {"cine": stem}
-    for phase in ("ED", "ES"):
-        roles |= {phase: f"{stem}_{phase}", f"{phase}_gt": f"label_{stem}_{phase}"}
-    paths = {role: find(folder / name) for role, name in roles.items()}
-    return {role: path.relative_to(root).as_posix() for role, path in paths.items() if path is not None}
+    def info_reader(self, root: Path, issues: list[DatasetIssue]) -> InfoReader:
+        """Return a reader that knows end-diastole as every cine's first frame."""
+        return lambda _: ExamInfo({"ED": 0})

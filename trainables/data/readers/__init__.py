@@ -1,1 +1,1 @@
-"""File formats: images and tables as arrays and rows, with one clear error for a damaged file."""
+"""Readers of file formats: images as arrays and tables as rows, with one clear error for a damaged file."""

@@ -1,4 +1,4 @@
-"""DICOM images as grey frames, and where each lies in the patient."""
+"""Reader of DICOM images as grey frames, with each frame's position in the patient."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a reader of images needs of a DICOM file. It holds nothing that tells who the patient is but `patient`.
+class DicomHeader:
+    """Header entries of a DICOM image file; `patient` is the only one that identifies the patient.
 
     Attributes:
-        patient: its PatientID, "" when it has none. It never leaves the reader.
-        series: its SeriesInstanceUID, "" when it has none.
-        number: its SeriesNumber, 0 when it has none.
-        description: its SeriesDescription, "" when it has none.
-        frames: number of frames.
-        shape: (rows, columns).
-        spacing: (row, column) distance of pixels in mm, or None.
-        plane: as `Pixels.planes` has one, `(3, 3)` in mm; None when position or orientation are missing, or where the
-            orientation is not of two directions at right angles.
+        patient: the PatientID, "" when absent. It is never stored.
+        series: the SeriesInstanceUID, "" when absent.
+        number: the SeriesNumber, 0 when absent.
+        description: the SeriesDescription, "" when absent.
+        frames: number of frames, from 1 up.
+        shape: (rows, columns) in pixels.
+        spacing: (row, column) pixel spacing in mm, or None.
+        plane: position of the image as in `Pixels.planes`, `(3, 3)` in mm; None when position or orientation are
+            missing, or where the orientation's two directions are not orthonormal.
         time: TriggerTime in ms, or None.
-        instance: its InstanceNumber, 0 when it has none.
+        instance: the InstanceNumber, 0 when absent.
     """
 
     patient: str
@@ -47,7 +47,7 @@ class Header:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do: 128 bytes, then "DICM"."""
+    """Return True for a file that begins as DICOM files do: 128 bytes, then "DICM"."""
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -55,47 +55,47 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def read_header(path: Path) -> Header:
-    """The header of an image file.
+def read_dicom_header(path: Path) -> DicomHeader:
+    """Read the header of a DICOM image file without its pixels.
 
     Raises:
-        DataError: it is missing, damaged, no DICOM, or no image.
+        DataError: the file is missing, damaged, not DICOM, or not an image.
     """
     dataset = _open(path, pixels=False)
     try:
         header = _header(dataset)
-    except Exception as error:  # values are decoded when they are asked for, and each kind fails in its own way
+    except Exception as error:  # values are decoded on access, and each kind raises other exceptions
         raise DataError(f"{path}: damaged DICOM file ({_first_line(error)})") from None
     if min(header.shape) < 1:
-        raise DataError(f"{path}: {header.shape[0]} rows and {header.shape[1]} columns, expected an image")
+        raise DataError(f"{path}: no image (found {header.shape[0]} rows and {header.shape[1]} columns)")
     return header
 
 
-def _header(dataset: Any) -> Header:
-    rows, columns = _whole(dataset, "Rows"), _whole(dataset, "Columns")
+def _header(dataset: Any) -> DicomHeader:
+    rows, columns = _count(dataset, "Rows"), _count(dataset, "Columns")
     spacing = _numbers(dataset, "PixelSpacing", 2)
     if spacing is not None and min(spacing) <= 0:
         spacing = None
     time = _numbers(dataset, "TriggerTime", 1)
-    return Header(
+    return DicomHeader(
         patient=str(dataset.get("PatientID", "") or ""),
         series=str(dataset.get("SeriesInstanceUID", "") or ""),
-        number=_whole(dataset, "SeriesNumber"),
+        number=_count(dataset, "SeriesNumber"),
         description=str(dataset.get("SeriesDescription", "") or ""),
-        frames=max(1, _whole(dataset, "NumberOfFrames")),
+        frames=max(1, _count(dataset, "NumberOfFrames")),
         shape=(rows, columns),
         spacing=(spacing[0], spacing[1]) if spacing is not None else _region_spacing(dataset),
         plane=_plane(dataset, spacing),
         time=time[0] if time is not None else None,
-        instance=_whole(dataset, "InstanceNumber"),
+        instance=_count(dataset, "InstanceNumber"),
     )
 
 
-def read_frames(path: Path) -> np.ndarray:
-    """The frames of an image file, `(T, H, W)`: rescaled as the header says, colour turned grey, white on black.
+def read_dicom_frames(path: Path) -> np.ndarray:
+    """Return an image file's frames `(T, H, W)`: rescaled by the header's slope, colour turned grey, white on black.
 
     Raises:
-        DataError: it is missing, damaged, compressed in a way that cannot be undone here, or not finite.
+        DataError: the file is missing, damaged, of an unsupported compression, or has values that are not finite.
     """
     dataset = _open(path, pixels=True)
     try:
@@ -104,7 +104,7 @@ def read_frames(path: Path) -> np.ndarray:
         if kind == "PALETTE COLOR":
             pixels = apply_color_lut(pixels, dataset)
             pixels = pixels >> 8 * (pixels.itemsize - 1)  # 16-bit palettes fill their range
-        if kind == "PALETTE COLOR" or _whole(dataset, "SamplesPerPixel") == 3:
+        if kind == "PALETTE COLOR" or _count(dataset, "SamplesPerPixel") == 3:
             grey = pixels[..., :3].astype(np.float32) @ np.array(_LUMA, np.float32)  # decoded colour is RGB
         else:
             grey = pixels.astype(np.float32)
@@ -115,7 +115,7 @@ def read_frames(path: Path) -> np.ndarray:
     except Exception as error:
         raise DataError(f"{path}: pixels cannot be decoded ({_first_line(error)})") from None
     if not np.isfinite(grey).all():
-        raise DataError(f"{path}: holds values that are not finite")
+        raise DataError(f"{path}: pixel values that are not finite")
     return np.asarray(grey if grey.ndim == 3 else grey[None])
 
 
@@ -128,7 +128,7 @@ def _open(path: Path, *, pixels: bool) -> Any:
         raise DataError(f"{path}: damaged DICOM file ({_first_line(error)})") from None
 
 
-def _whole(dataset: Any, name: str) -> int:
+def _count(dataset: Any, name: str) -> int:
     try:
         return int(dataset.get(name, 0) or 0)
     except (TypeError, ValueError, OverflowError):
@@ -160,9 +160,9 @@ def _plane(dataset: Any, spacing: tuple[float, ...] | None) -> np.ndarray | None
 
 
 def _region_spacing(dataset: Any) -> tuple[float, float] | None:
-    """Of an ultrasound image whose first calibrated region is in cm (physical units 3)."""
+    """Return the pixel spacing of an ultrasound image from its first region calibrated in cm (physical units 3)."""
     for region in dataset.get("SequenceOfUltrasoundRegions", []) or []:
-        if _whole(region, "PhysicalUnitsXDirection") == 3 and _whole(region, "PhysicalUnitsYDirection") == 3:
+        if _count(region, "PhysicalUnitsXDirection") == 3 and _count(region, "PhysicalUnitsYDirection") == 3:
             across, down = _numbers(region, "PhysicalDeltaX", 1), _numbers(region, "PhysicalDeltaY", 1)
             if across is not None and down is not None and across[0] and down[0]:
                 return abs(down[0]) * 10, abs(across[0]) * 10

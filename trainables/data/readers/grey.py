@@ -1,14 +1,19 @@
-"""Grey values of scanners to the 256 levels that a store keeps."""
+"""Conversion of scanners' intensities to the 256 grey levels that a frame store keeps."""
 
 from __future__ import annotations
 
 import numpy as np
 
-DARK, BRIGHT = 0.5, 99.5  # percentiles; a few voxels of fat or flow must not take the whole range
+DARK, BRIGHT = 0.5, 99.5  # percentiles; a few voxels of fat or flow must not take the full range
 
 
-def published(images: np.ndarray) -> np.ndarray:
-    """Values that lie within 0..255, as ultrasound is published, rounded; others are stretched from their extremes."""
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Round values within 0..255, as ultrasound is published; stretch others from their minimum and maximum.
+
+    Example:
+        >>> to_uint8(np.array([0.4, 254.6])).tolist(), to_uint8(np.array([0, 1000])).tolist()
+        ([0, 255], [0, 255])
+    """
     values = images.astype(np.float32)
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 255:
@@ -16,10 +21,11 @@ def published(images: np.ndarray) -> np.ndarray:
     return np.rint(values).astype(np.uint8)
 
 
-def windowed(volume: np.ndarray) -> np.ndarray:
-    """A volume whose unit has no meaning (MR), stretched between its percentiles 0.5 and 99.5; any shape.
+def percentile_window(volume: np.ndarray) -> np.ndarray:
+    """Stretch a volume of arbitrary units (MR) between its percentiles 0.5 and 99.5 to uint8.
 
-    A constant volume becomes black.
+    Args:
+        volume: array of any shape and numeric type; a constant one becomes black.
     """
     low, high = np.percentile(volume, (DARK, BRIGHT))
     if high <= low:

@@ -53,17 +53,17 @@ class MetaImage(NamedTuple):
     direction: tuple[tuple[float, ...], ...] | None
 
 
-class Header(NamedTuple):
-    """What a header says of its pixels.
+class MetaImageHeader(NamedTuple):
+    """Description of the pixels in a MetaImage header.
 
     Attributes:
         size: samples along each axis, the fastest first.
         channels: values at each sample.
-        dtype: of a value, with the file's byte order.
-        compressed: whether the pixels are zlib (or gzip) compressed.
-        spacing: along each axis, or None.
-        offset: of the first sample, or None.
-        direction: of each axis, or None.
+        dtype: data type of a value, with the file's byte order.
+        compressed: True where the pixels are zlib (or gzip) compressed.
+        spacing: distance of samples along each axis, in mm as a rule, or None.
+        offset: position of the first sample, or None.
+        direction: direction cosines, one row per axis, or None.
         file: name of the pixels' file, "LOCAL" when they follow the header.
         skip: bytes before the pixels in that file; -1 when they are its last bytes.
     """
@@ -80,11 +80,11 @@ class Header(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Of the uncompressed pixels."""
+        """Size of the uncompressed pixels in bytes."""
         return math.prod(self.size) * self.channels * self.dtype.itemsize
 
 
-def read_header(path: Path) -> Header:
+def read_metaimage_header(path: Path) -> MetaImageHeader:
     """Read a `.mhd` or `.mha` header alone.
 
     Raises:
@@ -93,7 +93,7 @@ def read_header(path: Path) -> Header:
     return _header(path)[0]
 
 
-def read(path: Path) -> MetaImage:
+def read_metaimage(path: Path) -> MetaImage:
     """Read a MetaImage and its pixels.
 
     Raises:
@@ -116,14 +116,14 @@ def read(path: Path) -> MetaImage:
     return MetaImage(array, header.spacing, header.offset, header.direction)
 
 
-def write(path: Path, array: np.ndarray, spacing: tuple[float, ...], *, compress: bool = False) -> None:
+def write_metaimage(path: Path, array: np.ndarray, spacing: tuple[float, ...], *, compress: bool = False) -> None:
     """Write an array of one channel, its first axis fastest.
 
     Args:
         path: ends in ".mha" to hold the pixels itself; else they go beside it as ".raw" (".zraw" when compressed).
-        array: of 8 to 64 bit integers or 32 or 64 bit floats.
-        spacing: along each axis, mm.
-        compress: with zlib.
+        array: integers of 8 to 64 bits or floats of 32 or 64 bits.
+        spacing: distance of samples along each axis in mm.
+        compress: True to compress the pixels with zlib.
 
     Raises:
         ValueError: `spacing` does not fit the array, or MetaImage has no such element type.
@@ -158,8 +158,8 @@ def write(path: Path, array: np.ndarray, spacing: tuple[float, ...], *, compress
         pixels.write_bytes(data)
 
 
-def _header(path: Path) -> tuple[Header, int]:
-    """The header, and its length in bytes."""
+def _header(path: Path) -> tuple[MetaImageHeader, int]:
+    """Return the header and its length in bytes."""
     try:
         with path.open("rb") as file:
             start = file.read(_LONGEST_HEADER)
@@ -177,7 +177,7 @@ def _header(path: Path) -> tuple[Header, int]:
     if spacing is not None and min(spacing) <= 0:
         raise DataError(f"{path}: ElementSpacing {spacing}, expected numbers above 0")
     matrix = _numbers(path, tags, ("TransformMatrix", "Rotation", "Orientation"), axes * axes)
-    header = Header(
+    header = MetaImageHeader(
         size=_counts(path, tags, "DimSize", axes, 1),
         channels=_counts(path, tags, "ElementNumberOfChannels", 1, 1)[0] if "ElementNumberOfChannels" in tags else 1,
         dtype=_dtype(path, tags),
@@ -192,7 +192,7 @@ def _header(path: Path) -> tuple[Header, int]:
 
 
 def _tags(path: Path, start: bytes) -> tuple[dict[str, str], int]:
-    """`key = value` lines up to ElementDataFile, which ends a header, and their length in bytes."""
+    """Return the `key = value` lines up to ElementDataFile, which ends a header, and their length in bytes."""
     tags: dict[str, str] = {}
     position = 0
     while position < len(start) and "ElementDataFile" not in tags:
@@ -230,7 +230,7 @@ def _counts(path: Path, tags: Mapping[str, str], tag: str, number: int, least: i
 
 
 def _numbers(path: Path, tags: Mapping[str, str], names: tuple[str, ...], number: int) -> tuple[float, ...] | None:
-    """The first of these tags that is there."""
+    """Return the numbers of the first of these tags that exists, or None."""
     tag = next((name for name in names if name in tags), None)
     if tag is None:
         return None
@@ -253,7 +253,7 @@ def _dtype(path: Path, tags: Mapping[str, str]) -> np.dtype[np.generic]:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """The pixels' file, which must lie in the header's folder or below it."""
+    """Return the pixels' file, which must lie in the header's folder or below it."""
     parts = name.split()
     if parts[0] == "LIST" or ("%" in name and len(parts) > 1):
         raise DataError(f"{path}: ElementDataFile {name[:80]!r}: a file for each slice, expected one file of pixels")
@@ -263,8 +263,8 @@ def _beside(path: Path, name: str) -> Path:
     return path.parent / inside
 
 
-def _contents(path: Path, pixels: Path, header: Header, skip: int) -> bytes:
-    """The bytes of the pixels as stored."""
+def _contents(path: Path, pixels: Path, header: MetaImageHeader, skip: int) -> bytes:
+    """Return the bytes of the pixels as stored."""
     try:
         with pixels.open("rb") as file:
             found = os.fstat(file.fileno()).st_size
@@ -278,7 +278,7 @@ def _contents(path: Path, pixels: Path, header: Header, skip: int) -> bytes:
         raise DataError(f"{path}: its pixels {pixels.name} are not readable ({error.strerror or error})") from None
 
 
-def _inflated(path: Path, pixels: Path, header: Header, stored: bytes) -> bytes:
+def _inflated(path: Path, pixels: Path, header: MetaImageHeader, stored: bytes) -> bytes:
     """Uncompressed pixels; nothing much larger than what the header announces is ever made."""
     if header.nbytes > _BEST_DEFLATION * (len(stored) + 1):
         raise DataError(_mismatch(path, pixels, header, f"{len(stored)} compressed"))
@@ -295,6 +295,6 @@ def _inflated(path: Path, pixels: Path, header: Header, stored: bytes) -> bytes:
     return data
 
 
-def _mismatch(path: Path, pixels: Path, header: Header, found: str) -> str:
+def _mismatch(path: Path, pixels: Path, header: MetaImageHeader, found: str) -> str:
     size = " x ".join(map(str, header.size)) + (f" x {header.channels} channels" if header.channels > 1 else "")
     return f"{path}: {pixels.name} holds {found} bytes of pixels, expected {header.nbytes} ({size} of {header.dtype})"

@@ -1,4 +1,4 @@
-"""Decoding videos to grey frames."""
+"""Reader of videos as grey frames."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from trainables.common.errors import DataError
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: luma uses all of 0..255
 
 
-def read_grey(path: Path) -> np.ndarray:
-    """All frames of a video as uint8 `(T, H, W)`.
+def read_video(path: Path) -> np.ndarray:
+    """Return all frames of a video as uint8 `(T, H, W)`.
 
-    Where the codec stores full-range luma (MJPG does) that plane is taken as it is: about twice as fast as converting
-    to colour and back, and within two grey levels of it.
+    Where the codec stores full-range luma (as MJPG does) that plane is used unchanged: about twice as fast as
+    converting to colour and back, and within two grey levels of it.
 
     Raises:
-        DataError: the file is missing, is no video, or holds fewer frames than its header says. Decoders end such a
-            truncated file without an error.
+        DataError: the file is missing, is not a video, or holds fewer frames than its header says. Decoders end such
+            a truncated file without an error.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such video")
+        raise DataError(f"{path}: no such video file")
     frames: list[np.ndarray] = []
-    announced = 0
+    expected = 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise DataError(f"{path}: holds no video stream")
+                raise DataError(f"{path}: no video stream in the file")
             stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1  # frames are small: threads cost more than they bring
-            announced = stream.frames
+            stream.codec_context.thread_count = 1  # frames are small: threads cost more than they save
+            expected = stream.frames
             for packet in container.demux(stream):
-                if packet.is_corrupt:  # a decoder would paint what is missing
-                    raise DataError(f"{path}: truncated within frame {len(frames)} of {announced}")
+                if packet.is_corrupt:  # a decoder would fill in the missing part
+                    raise DataError(f"{path}: truncated within frame {len(frames)} of {expected}")
                 frames.extend(_luma(frame) for frame in packet.decode())
     except (av.FFmpegError, OSError) as error:
-        place = f"after frame {len(frames)} of {announced}" if frames else "as a video"
+        place = f"after frame {len(frames)} of {expected}" if frames else "as a video"
         raise DataError(f"{path}: cannot be decoded {place} ({error.strerror or error})") from None
-    if not frames or len(frames) < announced:
-        raise DataError(f"{path}: truncated, {len(frames)} frames decoded of {announced} in its header")
+    if not frames or len(frames) < expected:
+        raise DataError(f"{path}: truncated (found {len(frames)} frames, expected {expected} as in its header)")
     if len({frame.shape for frame in frames}) > 1:
         raise DataError(f"{path}: frame size changes within the video")
     return np.stack(frames)

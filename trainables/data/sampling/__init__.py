@@ -1,1 +1,1 @@
-"""Splits, batches and targets drawn from a frame store."""
+"""Splits, batches and training targets from a frame store."""

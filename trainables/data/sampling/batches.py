@@ -1,4 +1,4 @@
-"""Batches of frames by indexing the store: order and randomness named by seed and epoch, sharded over workers."""
+"""Batches of frames by indexing the store; order and augmentation are seeded by epoch, batches sharded over workers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor
 from trainables.augment.batch_rng import BatchRNG
 from trainables.common.errors import UserError
 from trainables.common.seeds import derive, numpy_generator
-from trainables.data.sampling.prefetch import prefetched
+from trainables.data.sampling.prefetch import prefetch
 from trainables.data.store.frames import FrameStore
 
 RowChooser = Callable[[int], np.ndarray]
-"""Gives an epoch's rows of the store (int64) from the epoch's number."""
+"""Function from the number of an epoch to that epoch's rows of the store (int64)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Batch:
         images: uint8 `(B, C, H, W)`.
         masks: uint8 class indices `(B, H, W)`, or None for unlabelled frames.
         rows: int64 `(B,)`, the frames' rows in the store.
-        draw: this batch's named randomness.
+        draw: random number generator of this batch, independent of the number of workers.
     """
 
     images: Tensor
@@ -38,12 +38,12 @@ class Batch:
 
     @property
     def device(self) -> torch.device:
-        """Where the images are."""
+        """Device that holds the images."""
         return self.images.device
 
 
 def shared_batch(rows: int, batch_size: int, workers: int) -> int:
-    """The batch size of which workers have equal shares even where there are fewer rows than one batch.
+    """Return the batch size that workers can share equally, where there may be fewer rows than one batch.
 
     Raises:
         UserError: there are fewer rows than workers.
@@ -51,25 +51,34 @@ def shared_batch(rows: int, batch_size: int, workers: int) -> int:
     if rows >= batch_size:
         return batch_size
     if rows < workers:
-        raise UserError(f"{workers} workers have {rows} training images between them; take fewer workers")
+        raise UserError(
+            f"too few training images (found {rows} for {workers} workers). Fix: use at most {rows} workers"
+        )
     return rows if workers == 1 else rows - rows % workers
 
 
 class Batches:
     """Epochs of shuffled logical batches over a frame store.
 
+    Example:
+        >>> from trainables.data.store.synthetic_store import synthetic_store
+        >>> store = synthetic_store(sequences=2, size=16, frames=5)
+        >>> batches = Batches(store, store.rows("train"), batch_size=4, masks=True)
+        >>> [tuple(batch.images.shape) for batch in batches.epoch(0)]
+        [(4, 1, 16, 16), (4, 1, 16, 16), (2, 1, 16, 16)]
+
     Args:
         store: the decoded frames.
-        rows: rows of the store, or a function of the epoch that gives them (one random frame a video, say); pairs of
-            rows `(N, 2)` give batches whose images and masks have a second axis of two.
-        batch_size: of the logical batch, over all workers.
-        seed: names the order and the augmentation.
-        masks: whether the batches carry masks; every row must then have one.
-        shuffle: off for evaluation.
-        steps: batches in an epoch, taken from shuffled passes over the rows that follow each other; None for one pass.
-        keep_tail: whether the last, smaller batch is given; one left-over row joins the batch before it, as batch
-            normalisation cannot be trained on a single image. Contrastive losses want full batches; a set smaller than
-            one batch is given as one batch all the same.
+        rows: rows of the store, or a function from the epoch to its rows (one random frame per video, say); pairs of
+            rows `(N, 2)` yield batches whose images and masks have a second axis of two.
+        batch_size: size of the logical batch, summed over all workers, from 1 up.
+        seed: seed of the order and of the augmentation.
+        masks: True for batches with masks; every row must then have one.
+        shuffle: True for a random order in each epoch; False for evaluation.
+        steps: number of batches in an epoch, taken from consecutive shuffled passes over the rows; None for one pass.
+        keep_tail: True to yield the last, smaller batch, as `drop_last=False` of PyTorch's DataLoader does; a single
+            left-over row joins the batch before it, as batch normalization cannot be trained on one image. False suits
+            contrastive losses, which need full batches; a set smaller than one batch is one batch in either case.
     """
 
     def __init__(
@@ -89,11 +98,11 @@ class Batches:
         self._masks, self._shuffle, self._keep_tail, self._steps = masks, shuffle, keep_tail, steps
 
     def rows(self, epoch: int = 0) -> np.ndarray:
-        """The epoch's rows before shuffling."""
+        """Return the epoch's rows before shuffling."""
         return self._rows(epoch) if callable(self._rows) else self._rows
 
     def __len__(self) -> int:
-        """Logical batches in an epoch."""
+        """Return the number of logical batches in an epoch."""
         return self._in_pass if self._steps is None else self._steps
 
     @property
@@ -104,9 +113,9 @@ class Batches:
     def epoch(
         self, epoch: int = 0, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"
     ) -> Iterator[Batch]:
-        """This worker's shard of every batch of the epoch; for a GPU made ready in a thread while it computes."""
+        """Yield this worker's shard of every batch of the epoch; a background thread prepares them for a GPU."""
         batches = self._epoch(epoch, rank, world_size, device)
-        yield from prefetched(batches) if torch.device(device).type == "cuda" else batches
+        yield from prefetch(batches) if torch.device(device).type == "cuda" else batches
 
     def _epoch(self, epoch: int, rank: int, world_size: int, device: torch.device | str) -> Iterator[Batch]:
         if self._steps is None or not self._in_pass:
@@ -120,7 +129,7 @@ class Batches:
             number, first = number + 1, 0
 
     def _pass(self, number: int, start: int, rank: int, world_size: int, device: torch.device | str) -> Iterator[Batch]:
-        """The batches of one shuffled pass over the rows, from the one at `start` on."""
+        """Yield the batches of one shuffled pass over the rows, beginning with number `start`."""
         rows = self.rows(number)
         if self._shuffle:
             rows = rows[numpy_generator(self.seed, "order", number).permutation(len(rows))]

@@ -1,4 +1,4 @@
-"""Preparing items in a thread while earlier ones are used."""
+"""Preparation of items in a background thread while earlier ones are used."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class _End:
-    """What comes after the last item.
+    """Marker behind the last item in the queue.
 
     Attributes:
-        error: that ended them, or None.
+        error: exception that ended the iteration, or None.
     """
 
     error: BaseException | None
 
 
-def prefetched(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
-    """The same items in the same order, up to `depth` of them made in advance by a thread.
+def prefetch(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
+    """Yield the items in order, up to `depth` of them computed in advance by a background thread.
 
-    An error comes where it would have come. The thread ends with the items, or when this is closed.
+    An exception is raised at the item that caused it. The thread ends after the last item or when the iterator is
+    closed.
+
+    Example:
+        >>> list(prefetch(iter(range(3))))
+        [0, 1, 2]
     """
     ready: queue.Queue[Item | _End] = queue.Queue(depth)
     closed = threading.Event()

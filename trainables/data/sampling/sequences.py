@@ -1,4 +1,4 @@
-"""Sequences of a frame store: the rows of one acquisition, frames in order of time."""
+"""Sequences of a frame store: the rows of one acquisition, frames in temporal order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from trainables.data.store.frames import FrameStore
 
 
 def sequences(store: FrameStore, rows: np.ndarray) -> list[np.ndarray]:
-    """The given rows by sequence, frames in order; slices of a volume are no moments of one.
+    """Group rows by sequence, frames in temporal order; slices of volumes are dropped.
 
     Args:
-        store: the frames.
-        rows: int64, ascending.
+        store: the frame store.
+        rows: rows of the store, int64, ascending.
     """
     rows = rows[store.index["stack"][rows] == 0]
     rows = rows[np.argsort(store.index["sequence"][rows], kind="stable")]
@@ -22,19 +22,19 @@ def sequences(store: FrameStore, rows: np.ndarray) -> list[np.ndarray]:
 
 
 def ends(store: FrameStore, rows: np.ndarray) -> tuple[int, int] | None:
-    """The rows of a sequence's labelled end-diastole and end-systole; None where it has not both."""
+    """Return the rows of a sequence's labelled end-diastole and end-systole, or None where one is missing."""
     index = store.index[rows]
     found = [rows[(index["phase"] == PHASES.index(phase)) & (index["mask"] >= 0)] for phase in ("ED", "ES")]
     return (int(found[0][0]), int(found[1][0])) if all(map(len, found)) else None
 
 
 def half_cycles(store: FrameStore, split: Split, subjects: np.ndarray | None = None) -> list[np.ndarray]:
-    """The rows from one labelled end of each sequence to the other, both included, in order of time.
+    """Return each sequence's rows between labelled end-diastole and end-systole, both included, in temporal order.
 
     Args:
-        store: the frames.
-        split: whose sequences; those without masks of both ends are left out.
-        subjects: only sequences of these; None for all.
+        store: the frame store.
+        split: split of the sequences; a sequence without masks of both phases is omitted.
+        subjects: indices of the subjects to use; None for all.
     """
     found = []
     for rows in sequences(store, store.rows(split, subjects=subjects)):

@@ -1,4 +1,4 @@
-"""Splits and label subsets, by subject and by name: never by image, never by position in a list."""
+"""Splits and label subsets by subject, never by image, independent of the order of a list."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from trainables.data.records import SPLITS, Split
 
 
 def split_subjects(subjects: Sequence[str], fractions: tuple[float, float, float], seed: int) -> dict[str, Split]:
-    """Put each subject in a part by fractions of their number.
+    """Split subjects into train, val and test by fractions of their number.
 
-    The order is drawn by name, so it does not depend on the order of `subjects`. Every part whose fraction is above
+    The random order depends on the subjects' names, not on the order of `subjects`. Every split whose fraction is above
     zero gets at least one subject as long as there are enough.
 
+    Example:
+        >>> parts = split_subjects([f"p{number}" for number in range(10)], (0.8, 0.1, 0.1), seed=0)
+        >>> sorted(parts.values())
+        ['test', 'train', 'train', 'train', 'train', 'train', 'train', 'train', 'train', 'val']
+
     Args:
-        subjects: identifiers; doubles count once.
-        fractions: of train, val and test; they are scaled to sum to one.
-        seed: names the draw.
+        subjects: identifiers; duplicates count once.
+        fractions: shares of train, val and test, from 0 up; they are scaled to sum to one.
+        seed: seed of the random order.
 
     Raises:
         ValueError: a negative fraction, or none above zero.
@@ -34,7 +39,7 @@ def split_subjects(subjects: Sequence[str], fractions: tuple[float, float, float
 
 
 def _shares(total: int, weights: np.ndarray) -> np.ndarray:
-    """Whole numbers in proportion to `weights` (largest remainders), none zero where its weight is not, if possible."""
+    """Apportion `total` by `weights` (largest remainders); a positive weight gets at least 1 where possible."""
     exact: np.ndarray = weights * total
     counts: np.ndarray = np.floor(exact).astype(int)
     for part in np.argsort(counts - exact, kind="stable")[: total - counts.sum()]:
@@ -50,22 +55,27 @@ def _shares(total: int, weights: np.ndarray) -> np.ndarray:
 def label_subset(
     subjects: np.ndarray, fraction: float | None = None, count: int | None = None, seed: int = 0
 ) -> np.ndarray:
-    """The subjects whose labels a run may use.
+    """Draw the subjects whose labels a run may use.
 
     For one seed the subsets are nested: the 5% subset lies inside the 25% subset, and a subject's rank does not depend
-    on who else is there.
+    on the other subjects.
+
+    Example:
+        >>> small, large = (label_subset(np.arange(20), fraction=share) for share in (0.05, 0.25))
+        >>> len(small), len(large), set(small) <= set(large)
+        (1, 5, True)
 
     Args:
-        subjects: integers `(n,)`, doubles count once.
-        fraction: in (0, 1], of the subjects; rounded to the nearest whole subject and at least one.
-        count: number of subjects, at least 1 (all of them when there are fewer). Exactly one of the two is given.
-        seed: names the draw.
+        subjects: integers `(n,)`; duplicates count once.
+        fraction: share of the subjects in (0, 1], rounded to the nearest whole subject and at least one.
+        count: number of subjects, from 1 up (all of them when there are fewer). Pass exactly one of the two.
+        seed: seed of the random ranks.
 
     Returns:
         The chosen subjects, sorted, int64.
     """
     if (fraction is None) == (count is None):
-        raise ValueError("label subset: give either a fraction or a count")
+        raise ValueError("label subset: expected exactly one of fraction and count")
     known = np.unique(np.asarray(subjects, np.int64))
     if fraction is not None:
         if not 0 < fraction <= 1:

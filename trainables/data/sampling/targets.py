@@ -1,4 +1,4 @@
-"""Which masks a network is trained to give: the dataset's own, or those of a sequence's ends and what they imply."""
+"""Masks that a network is trained on: all, those of end-diastole and end-systole, or these and pseudo-labels."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Targets = Literal["labelled", "ed_es", "propagated"]
 
 @dataclass(frozen=True, eq=False)
 class DenseLabels:
-    """Pseudo-labels.
+    """Pseudo-labels of frames between end-diastole and end-systole.
 
     Attributes:
-        rows: of the frame store, int64 `(N,)`, each once.
-        masks: class indices uint8 `(N, S, S)`; may be mapped from a file.
+        rows: rows of the frame store, int64 `(N,)`, without duplicates.
+        masks: class indices, uint8 `(N, S, S)`; may be mapped from a file.
     """
 
     rows: np.ndarray
@@ -28,14 +28,14 @@ class DenseLabels:
 
 
 def targeted(store: FrameStore, targets: Targets, dense: DenseLabels | None) -> FrameStore:
-    """The store as a network is to see it.
+    """Return the store with the masks that a network is trained on.
 
     Args:
-        store: the frames.
+        store: the frame store.
         targets: "labelled" leaves it as it is; "ed_es" keeps the masks of end-diastole and end-systole alone, in every
             split; "propagated" gives the frames between them, but for the test split's, the
             pseudo-labels as well.
-        dense: of "propagated".
+        dense: pseudo-labels, required by "propagated"; None otherwise.
     """
     if targets == "labelled":
         return store
@@ -48,13 +48,15 @@ def targeted(store: FrameStore, targets: Targets, dense: DenseLabels | None) -> 
     known = index["split"][dense.rows] != SPLITS.index("test")
     added = np.flatnonzero(known & (index["mask"][dense.rows] < 0))
     if len(added) == 0:
-        raise DataError("the pseudo-labels have no frame between the labelled ones; keep more frames (data.stride)")
+        raise DataError(
+            "the pseudo-labels have no frame between the labelled ones. Fix: keep more frames (data.stride)"
+        )
     index["mask"][dense.rows[added]] = len(store.masks) + added
     return replace(store, index=index, masks=_After(store.masks, dense.masks))  # type: ignore[arg-type]
 
 
 class _After:
-    """Two arrays of masks as one, neither of them copied."""
+    """Concatenation of two arrays of masks without a copy."""
 
     def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
         self._first, self._second = first, second
@@ -64,11 +66,11 @@ class _After:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """`(N, S, S)`."""
+        """Shape `(N, S, S)` of all masks."""
         return (len(self), *self._first.shape[1:])
 
     def __getitem__(self, wanted: Any) -> np.ndarray:
-        """The masks with these indices, an integer or an array of them."""
+        """Return the masks with these indices, an integer or an array of integers."""
         numbers = np.asarray(wanted)
         found = np.empty((*numbers.shape, *self._first.shape[1:]), self._first.dtype)
         later = numbers >= len(self._first)

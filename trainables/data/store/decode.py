@@ -1,4 +1,4 @@
-"""Decoding one sequence to the frames that a store keeps."""
+"""Decoder of one sequence to the frames that a store keeps."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from trainables.common.errors import DataError
-from trainables.data.records import Clip, DatasetIssue, Layout, Phase
-from trainables.data.store.integrity import unreadable_fault
+from trainables.data.records import DatasetIssue, Layout, Phase, SequenceRecord
+from trainables.data.store.integrity import unreadable_issue
 from trainables.data.store.resize import PixelGrid
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedSequence:
     """The kept frames of one sequence.
 
     Attributes:
-        images: uint8 `(n, C, S, S)`.
-        frames: their places in the sequence.
-        masks: uint8 `(S, S)` by frame.
-        spacing: (row, column) mm of a stored pixel, or None.
-        planes: float64 `(n, 3, 3)` of the stored frames as in `Pixels`, or None.
-        faults: found while reading; with a fault that skips the sequence, `frames` is empty.
+        images: uint8 frames `(n, C, S, S)`.
+        frames: indices of the frames in the sequence.
+        masks: uint8 class indices `(S, S)` by frame.
+        spacing: (row, column) spacing in mm of the stored pixels, or None.
+        planes: positions of the stored frames as in `Pixels.planes`, float64 `(n, 3, 3)`, or None.
+        issues: issues found while reading; an issue that skips the sequence leaves `frames` empty.
     """
 
     images: np.ndarray
@@ -32,20 +32,20 @@ class Decoded:
     masks: Mapping[int, np.ndarray] | None = None
     spacing: tuple[float, float] | None = None
     planes: np.ndarray | None = None
-    faults: tuple[DatasetIssue, ...] = ()
+    issues: tuple[DatasetIssue, ...] = ()
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Reads a clip of a dataset, keeps the wanted frames, and resizes them.
+    """Callable that reads a sequence, selects the frames to keep and resizes them.
 
     Attributes:
-        layout: of the dataset.
-        root: its folder.
+        layout: the dataset's layout.
+        root: the dataset's folder.
         image_size: side of the stored frames in pixels.
-        stride: as in `kept_frames`.
-        pixel_mm: of the stored pixels; None stretches every image to the stored square.
-        structures: class indices to keep, numbered anew from 1 in this order; None keeps all as they are.
+        stride: step between kept frames without a mask, see `kept_frames`.
+        pixel_mm: width of the stored pixels in mm; None stretches every image to the stored square.
+        structures: class indices to keep, renumbered from 1 in this order; None keeps all unchanged.
     """
 
     layout: Layout
@@ -55,34 +55,34 @@ class Decoder:
     pixel_mm: float | None = None
     structures: tuple[int, ...] | None = None
 
-    def __call__(self, clip: Clip) -> Decoded:
-        """Decode a clip; one that cannot be read comes back empty, with its fault."""
+    def __call__(self, record: SequenceRecord) -> DecodedSequence:
+        """Decode a sequence; return an empty one with an issue where it cannot be read."""
         try:
-            pixels = self.layout.read(self.root, clip)
+            pixels = self.layout.read(self.root, record)
         except DataError as error:
-            return self._nothing(unreadable_fault(self.root, clip, error))
+            return self._nothing(unreadable_issue(self.root, record, error))
         shape = (pixels.images.shape[2], pixels.images.shape[3])
         if self.pixel_mm is None:
             grid = PixelGrid.stretched(shape, self.image_size)
-        elif clip.spacing is None:
-            file, text = next(iter(clip.files.values()), ""), "`pixel_mm` is set, but the spacing is unknown"
+        elif record.spacing is None:
+            file, text = next(iter(record.files.values()), ""), "`pixel_mm` is set, but the spacing is unknown"
             return self._nothing(
                 DatasetIssue(file, "", "cannot be resampled without spacing", text, "loss", "sequence")
             )
         else:
-            grid = PixelGrid.centred(shape, self.image_size, clip.spacing, self.pixel_mm)
-        frames = kept_frames(len(pixels.images), clip.labelled, sorted(pixels.masks), self.stride)
-        return Decoded(
+            grid = PixelGrid.centered(shape, self.image_size, record.spacing, self.pixel_mm)
+        frames = kept_frames(len(pixels.images), record.labelled, sorted(pixels.masks), self.stride)
+        return DecodedSequence(
             grid.images(pixels.images[list(frames)]),
             frames,
             {frame: grid.mask(self._chosen(mask)) for frame, mask in pixels.masks.items()},
-            grid.spacing(clip.spacing) if clip.spacing is not None else None,
+            grid.spacing(record.spacing) if record.spacing is not None else None,
             grid.planes(pixels.planes[list(frames)]) if pixels.planes is not None else None,
-            pixels.faults,
+            pixels.issues,
         )
 
-    def _nothing(self, fault: DatasetIssue) -> Decoded:
-        return Decoded(np.zeros((0, 1, self.image_size, self.image_size), np.uint8), faults=(fault,))
+    def _nothing(self, issue: DatasetIssue) -> DecodedSequence:
+        return DecodedSequence(np.zeros((0, 1, self.image_size, self.image_size), np.uint8), issues=(issue,))
 
     def _chosen(self, mask: np.ndarray) -> np.ndarray:
         if self.structures is None:
@@ -93,14 +93,18 @@ class Decoder:
 
 
 def kept_frames(count: int, phases: Mapping[int, Phase], masked: Sequence[int], stride: int) -> tuple[int, ...]:
-    """The frames of a sequence that a store keeps.
+    """Return the indices of the frames that a store keeps.
+
+    Example:
+        >>> kept_frames(10, {2: "ED", 8: "ES"}, masked=[2, 8], stride=2)
+        (2, 4, 6, 8)
 
     Args:
-        count: frames of the sequence.
-        phases: of the frames that the layout lists as labelled.
+        count: number of frames of the sequence.
+        phases: phase by frame, for the frames that the layout lists as labelled.
         masked: frames that have a mask; all are kept.
-        stride: every k-th of the others is kept, strictly between end-diastole and end-systole where both are known and
-            inside the sequence, else over all of it; 0 keeps none.
+        stride: step between the other kept frames, strictly between end-diastole and end-systole where both are known
+            and inside the sequence, else over the full sequence; 0 keeps none.
     """
     kept = set(masked)
     if stride:

@@ -1,4 +1,4 @@
-"""The decoded frame store: uint8 frames and masks, memory-mapped, so that every process shares one copy."""
+"""Frame store: decoded uint8 frames and masks, memory-mapped, so that all processes share one copy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.common.errors import DataError
 from trainables.common.seeds import numpy_generator
 from trainables.data.records import GREY, SPLITS, Split
 
-STORE_VERSION = 2
+STORE_VERSION = 3  # format of the files: another version is refused, and `prepare` builds the store again
 IMAGES, MASKS, INDEX, CLINICAL, META = "images.npy", "masks.npy", "index.npy", "clinical.npy", "meta.json"
 
 INDEX_DTYPE = np.dtype(
@@ -35,28 +35,34 @@ INDEX_DTYPE = np.dtype(
 
 @dataclass(frozen=True, eq=False)
 class FrameStore:
-    """A dataset, decoded. Open one with `FrameStore.open`; it costs milliseconds and no memory of its own.
+    """A decoded dataset. `FrameStore.open` maps it in milliseconds without copying it to memory.
+
+    Example:
+        >>> from trainables.data.store.synthetic_store import synthetic_store
+        >>> store = synthetic_store(sequences=2, size=16, frames=5)
+        >>> len(store), store.rows("train", labelled=True).shape, store.images[store.rows("val")].shape
+        (30, (10,), (20, 1, 16, 16))
 
     Attributes:
-        folder: where it lies.
-        images: uint8 `(N, C, S, S)`.
+        folder: folder of the store's files.
+        images: uint8 frames `(N, C, S, S)`.
         masks: uint8 class indices `(M, S, S)`.
-        index: structured `(N,)`, a row a frame, frames of a sequence in order: `subject` (into `subjects`), `split`
-            (into SPLITS), `view` (into `views`), `sequence`, `frame` (0-based in its sequence), `phase` (into PHASES),
-            `mask` (row of `masks`, or -1), `stack` (1 where the sequence's frames are slices of one volume), `spacing`
-            ((row, column) mm of the stored pixel; NaN when unknown), `plane` (where the frame lies in the patient, in
-            mm along DICOM's axes: the centre of its first stored pixel, the step of a row down, the step of a column to
-            the right; NaN when unknown).
+        index: structured array `(N,)`, one row per frame, frames of a sequence in order: `subject` (into `subjects`),
+            `split` (into SPLITS), `view` (into `views`), `sequence`, `frame` (0-based in its sequence), `phase` (into
+            PHASES), `mask` (row of `masks`, or -1), `stack` (1 where the sequence's frames are slices of one volume),
+            `spacing` ((row, column) mm of the stored pixel; NaN when unknown), `plane` (position of the frame in the
+            patient, in mm along DICOM's axes: centre of the first stored pixel, step to the next row, step to the next
+            column; NaN when unknown).
         clinical: values `(sequences,)` by name, NaN when unknown: `ef` in percent, `edv` and `esv` in mL.
-        subjects: keyed hashes, in the order of the dataset's own identifiers.
+        subjects: keyed hashes of the identifiers, in the order of the unhashed ones.
         classes: names of the class indices; the first is "background".
         views: names of the views.
-        mean: of each channel over the train split, in 0..1.
-        std: likewise.
-        fingerprint: SHA-256 of the content; the same wherever the dataset lies and whatever key hashed its subjects.
-        faults: how many of each kind were met.
+        mean: mean of each channel over the train split, in 0..1.
+        std: standard deviation of each channel over the train split, in 0..1.
+        fingerprint: SHA-256 of the content, independent of the dataset's folder and of the subjects' key.
+        issues: number of dataset issues by kind.
         split_by: "official", "official, val by fractions" or "fractions".
-        channel_names: of the images' channels.
+        channel_names: names of the images' channels.
     """
 
     folder: Path
@@ -70,7 +76,7 @@ class FrameStore:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
-    faults: Mapping[str, int]
+    issues: Mapping[str, int]
     split_by: str
     channel_names: tuple[str, ...] = GREY
 
@@ -79,22 +85,24 @@ class FrameStore:
         """Map a prepared store.
 
         Raises:
-            DataError: there is none in `folder`, or another version of this software made it.
+            DataError: `folder` holds no store, or one of another format version.
         """
         try:
             meta: dict[str, Any] = json.loads((folder / META).read_text())
-            if meta.pop("version") != STORE_VERSION:
-                raise DataError(f"{folder}: a frame store of another version; prepare the dataset again")
+            version = meta.pop("version")
+            if version != STORE_VERSION:
+                text = f"frame store of another format version (found {version}, expected {STORE_VERSION})"
+                raise DataError(f"{folder}: {text}. Fix: prepare the dataset again")
             names = meta.pop("clinical")
             images, masks, index, clinical = (_mapped(folder / name) for name in (IMAGES, MASKS, INDEX, CLINICAL))
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{folder}: not a frame store ({error}); prepare the dataset again") from None
+            raise DataError(f"{folder}: not a frame store ({error}). Fix: prepare the dataset again") from None
         values = {name: clinical[:, column] for column, name in enumerate(names)}
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in meta.items()}
         return cls(folder, images, masks, index, values, **fields)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrameStore:
-        """Itself: nothing in it ever changes."""
+        """Return the store itself, as it is immutable."""
         return self
 
     def __reduce__(self) -> tuple[Callable[[Path], FrameStore], tuple[Path]]:
@@ -102,12 +110,12 @@ class FrameStore:
         return FrameStore.open, (self.folder,)
 
     def __len__(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         return len(self.index)
 
     @property
     def channels(self) -> int:
-        """Image channels C."""
+        """Number C of image channels."""
         return int(self.images.shape[1])
 
     @property
@@ -118,12 +126,12 @@ class FrameStore:
     def rows(
         self, split: Split, *, labelled: bool | None = None, subjects: Sequence[int] | np.ndarray | None = None
     ) -> np.ndarray:
-        """The rows of a split, int64, ascending.
+        """Return the rows of a split, int64, ascending.
 
         Args:
             split: "train", "val" or "test".
-            labelled: only frames with a mask (True) or without (False); None for both.
-            subjects: only frames of these, as indices into `subjects`; None for all.
+            labelled: True for frames with a mask only, False for frames without; None for both.
+            subjects: indices into `subjects` of the subjects to use; None for all.
         """
         chosen = self.index["split"] == SPLITS.index(split)
         if labelled is not None:
@@ -133,24 +141,24 @@ class FrameStore:
         return np.flatnonzero(chosen)
 
     def split_subjects(self, split: Split, *, labelled: bool | None = None) -> np.ndarray:
-        """The subjects of a split (those with labelled frames, say), sorted indices into `subjects`."""
+        """Return the subjects of a split as sorted indices into `subjects`; `labelled` selects frames as in `rows`."""
         return np.unique(self.index["subject"][self.rows(split, labelled=labelled)]).astype(np.int64)
 
     def one_per_sequence(
         self, split: Split, seed: int, subjects: Sequence[int] | np.ndarray | None = None
     ) -> Callable[[int], np.ndarray]:
-        """A chooser of one random frame a sequence for every epoch, as Saeed et al. (2022) pretrain.
+        """Return a function that draws one random frame per sequence in each epoch, as Saeed et al. (2022) pretrain.
 
-        It is drawn among the frames without a mask, which the store keeps strictly between end-diastole and
-        end-systole, and among all frames of a sequence that has none of those.
+        The frame is drawn from the frames without a mask, which the store keeps strictly between end-diastole and
+        end-systole, and from all frames of a sequence that has none of those.
 
         Args:
-            split: whose sequences.
-            seed: names the draw, together with the epoch.
-            subjects: only sequences of these; None for all.
+            split: split of the sequences.
+            seed: seed of the draw, together with the epoch.
+            subjects: indices into `subjects` of the subjects to use; None for all.
 
         Returns:
-            A function from the epoch to its rows, int64, one a sequence.
+            A function from the epoch to its rows, int64, one per sequence.
         """
         every = self.rows(split, subjects=subjects)
         unlabelled = self.index["mask"][every] < 0
@@ -175,7 +183,7 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _has_items(path: Path) -> bool:
-    """Whether the array has any item: an empty one cannot be mapped."""
+    """Return False for an empty array, which cannot be memory-mapped."""
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

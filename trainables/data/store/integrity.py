@@ -1,4 +1,4 @@
-"""Judging a dataset's faults: what they cost, and whether a study may run on what is left."""
+"""Decision whether a study may run on a dataset in spite of its issues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from trainables.common.errors import DataError
-from trainables.data.records import Clip, DatasetIssue
+from trainables.data.records import DatasetIssue, SequenceRecord
 
 OnError = Literal["stop", "skip"]
 _SHOWN = 5
@@ -17,67 +17,67 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What a dataset may lose before it is refused.
+    """Largest loss of data with which a dataset is accepted.
 
     Attributes:
-        losses: sequences, masks and rows left out, as a share of the listed sequences.
-        on_error: whether a file that cannot be decoded stops the study or is left out as a loss.
+        losses: number of sequences, masks and rows left out, as a share of the listed sequences, in [0, 1].
+        on_error: "stop" refuses a dataset with a file that cannot be decoded; "skip" counts the file as a loss.
     """
 
     losses: float = 0.02
     on_error: OnError = "stop"
 
 
-def unreadable_fault(root: Path, clip: Clip, error: DataError) -> DatasetIssue:
-    """The fault of a sequence whose reading failed with `error`."""
+def unreadable_issue(root: Path, record: SequenceRecord, error: DataError) -> DatasetIssue:
+    """Return the issue of a sequence whose reading failed with `error`."""
     text = str(error)
-    file = next((file for file in clip.files.values() if text.startswith(f"{root / file}: ")), "")
+    file = next((file for file in record.files.values() if text.startswith(f"{root / file}: ")), "")
     if file:
         text = text.removeprefix(f"{root / file}: ")
     return DatasetIssue(
-        file or next(iter(clip.files.values()), ""), "", "unreadable sequence", text, "damage", "sequence"
+        file or next(iter(record.files.values()), ""), "", "unreadable sequence", text, "damage", "sequence"
     )
 
 
-def lost_sequences(faults: Iterable[DatasetIssue]) -> int:
-    """How many sequences are left out whole."""
-    return sum(fault.skipped == "sequence" for fault in faults)
+def count_lost_sequences(issues: Iterable[DatasetIssue]) -> int:
+    """Count the issues that skip a sequence."""
+    return sum(issue.skipped == "sequence" for issue in issues)
 
 
-def summary(faults: Iterable[DatasetIssue]) -> dict[str, int]:
-    """Number of faults of each kind, the most frequent first. Free of identifiers."""
-    return dict(Counter(fault.kind for fault in faults).most_common())
+def count_by_kind(issues: Iterable[DatasetIssue]) -> dict[str, int]:
+    """Return the number of issues of each kind, the most frequent first; free of identifiers."""
+    return dict(Counter(issue.kind for issue in issues).most_common())
 
 
-def judge(root: Path, faults: Sequence[DatasetIssue], clips: int, tolerance: Tolerance) -> None:
+def enforce_tolerance(root: Path, issues: Sequence[DatasetIssue], sequences: int, tolerance: Tolerance) -> None:
     """Refuse a dataset that is damaged, or that would lose more than is tolerated.
 
     Args:
-        root: of the dataset, for the message.
-        faults: all that were found.
-        clips: sequences listed.
-        tolerance: what is acceptable.
+        root: the dataset's folder, for the message.
+        issues: all issues found.
+        sequences: number of listed sequences, readable or not.
+        tolerance: the largest acceptable loss.
 
     Raises:
-        DataError: with the first faults and how to go on.
+        DataError: the dataset is refused; the message lists the first issues and a fix.
     """
-    damaged = [fault for fault in faults if fault.severity == "damage"]
+    damaged = [issue for issue in issues if issue.severity == "damage"]
     if damaged and tolerance.on_error == "stop":
         raise DataError(
-            f"{root}: {len(damaged)} damaged of {clips} sequences\n{listing(damaged)}\n"
-            "Repair or remove them, or set `on_error: skip` to go on without them."
+            f"{root}: {len(damaged)} damaged of {sequences} sequences\n{format_issues(damaged)}\n"
+            "Fix: repair or remove them, or set `on_error: skip` to run without them."
         )
-    lost = [fault for fault in faults if fault.severity != "note"]
-    if len(lost) > tolerance.losses * clips:
+    lost = [issue for issue in issues if issue.severity != "note"]
+    if len(lost) > tolerance.losses * sequences:
         raise DataError(
-            f"{root}: {len(lost)} losses in {clips} sequences, more than the tolerated share {tolerance.losses:g}\n"
-            f"{listing(lost)}\nRepair them, or raise `tolerance`."
+            f"{root}: {len(lost)} losses in {sequences} sequences, more than the tolerated share {tolerance.losses:g}\n"
+            f"{format_issues(lost)}\nFix: repair them, or raise `tolerance`."
         )
 
 
-def listing(faults: Sequence[DatasetIssue], limit: int = _SHOWN) -> str:
-    """The first faults, one a line, and how many more there are."""
-    lines = [f"  {fault}" for fault in faults[:limit]]
-    if len(faults) > limit:
-        lines.append(f"  ... and {len(faults) - limit} more")
+def format_issues(issues: Sequence[DatasetIssue], limit: int = _SHOWN) -> str:
+    """Return the first issues, one per line, and the number of further ones."""
+    lines = [f"  {issue}" for issue in issues[:limit]]
+    if len(issues) > limit:
+        lines.append(f"  ... and {len(issues) - limit} more")
     return "\n".join(lines)

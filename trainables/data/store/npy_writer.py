@@ -1,4 +1,4 @@
-"""A `.npy` file that grows by whole items, and can go on growing after its writer was killed."""
+"""Writer of a `.npy` file that is extended item by item and can be resumed after its process was killed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import IO
 import numpy as np
 
 
-class GrowingArray:
-    """Uint8 items `(n, *item)` in a `.npy` file, digested as they are added.
+class NpyWriter:
+    """Writer of uint8 items `(n, *item)` to a `.npy` file, hashed as they are added.
 
     Args:
-        path: of the file; what it holds beyond `kept` items is cut off.
-        item: shape of one.
-        kept: items that are there already; each has to be passed to `digested` before others are added.
+        path: the file; content beyond `kept` items is cut off.
+        item: shape of one item.
+        kept: number of items that the file holds already; pass each to `add_existing` before others are appended.
 
     Attributes:
-        count: items added, those kept included.
+        count: number of items added, including the kept ones.
         digest: SHA-256 of the items' bytes.
     """
 
@@ -36,15 +36,15 @@ class GrowingArray:
     def append(self, items: np.ndarray) -> None:
         """Add items to the file."""
         self._file.write(np.ascontiguousarray(items).data)
-        self.digested(items)
+        self.add_existing(items)
 
-    def digested(self, items: np.ndarray) -> None:
-        """Count items that the file holds already."""
+    def add_existing(self, items: np.ndarray) -> None:
+        """Count and hash items that the file holds already."""
         self.digest.update(np.ascontiguousarray(items).data)
         self.count += len(items)
 
     def sync(self) -> None:
-        """Have the disk hold what was added."""
+        """Flush the added items to disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -56,13 +56,13 @@ class GrowingArray:
         self._file.close()
 
     def _header(self) -> None:
-        # The format pads the header for the first axis to grow, so the final one is as long as the first.
+        # The format pads the header so that the first axis can grow: the final header is as long as the first one.
         header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self._item)}
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-def stored_items(path: Path, item: tuple[int, ...], count: int) -> np.ndarray | None:
-    """The first `count` items of a file that was not closed, memory-mapped; None where it holds fewer."""
+def map_items(path: Path, item: tuple[int, ...], count: int) -> np.ndarray | None:
+    """Map the first `count` items of a file that was not closed; return None where it holds fewer."""
     size = int(np.prod(item))
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Doing the same to every sequence of a dataset, in this process or in several."""
+"""Ordered map over the sequences of a dataset, in this process or in several."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from typing import TypeVar
 
 import cv2
 
-from trainables.data.records import Clip
+from trainables.data.records import SequenceRecord
 
 T = TypeVar("T")
 
-_CLIPS_PER_WORKER = 200  # starting a process costs about as much as decoding so many small videos
-_AHEAD = 8  # results that wait for whoever takes them, for each process
+_RECORDS_PER_WORKER = 200  # starting a process costs about as much as decoding so many small videos
+_AHEAD = 8  # results per process that may wait to be consumed
 
 
-def in_order(function: Callable[[Clip], T], clips: Sequence[Clip], workers: int | None) -> Iterator[T]:
-    """`function` of every clip, in order, however many processes work on it.
+def parallel_map(
+    function: Callable[[SequenceRecord], T], records: Sequence[SequenceRecord], workers: int | None
+) -> Iterator[T]:
+    """Yield `function(record)` for every record, in order, whatever the number of processes.
 
     Args:
-        function: can be pickled where several processes work.
-        clips: in the order wanted.
-        workers: processes; None takes as many as there are cores and work for, and 1 works in this process.
+        function: callable to apply; it must be picklable for several processes.
+        records: sequences in the order of the results.
+        workers: number of processes; None chooses by cores and amount of work; 0 or 1 runs in this process.
     """
     if workers is None:
-        workers = min(os.cpu_count() or 1, len(clips) // _CLIPS_PER_WORKER)
+        workers = min(os.cpu_count() or 1, len(records) // _RECORDS_PER_WORKER)
     if workers <= 1:
-        yield from map(function, clips)
+        yield from map(function, records)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         ahead: deque[Future[T]] = deque()
         try:
-            for clip in clips:
-                ahead.append(pool.submit(function, clip))
+            for record in records:
+                ahead.append(pool.submit(function, record))
                 if len(ahead) > _AHEAD * workers:
                     yield ahead.popleft().result()
             while ahead:

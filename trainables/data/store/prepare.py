@@ -1,4 +1,4 @@
-"""From a dataset on disk to a frame store: decoded once, whole or not at all, by one process while the others wait."""
+"""Preparation of a dataset: decoded once into a frame store, atomically, by one process while others wait."""
 
 from __future__ import annotations
 
@@ -35,46 +35,48 @@ def prepare(
     """Open the frame store of a dataset, building it first where `storage` has none for these settings.
 
     Args:
-        settings: which data, and how it is decoded.
+        settings: the dataset's settings.
         root: the dataset's folder, or None for `settings.path` or the phantom.
         storage: folder of all stores and generated phantoms.
         key: secret under which the subjects' identifiers are hashed.
-        progress: told of each step.
-        workers: decoding processes; None chooses by the amount of work.
+        progress: callback after each step; None for none.
+        workers: number of decoding processes; None chooses by the amount of work.
 
     Raises:
-        DataError: the dataset is missing, damaged, or loses more than its settings tolerate.
+        DataError: the dataset is missing, damaged, or loses more data than its settings tolerate.
     """
     root = dataset_root(settings, root, storage, progress)
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder, expected {settings.layout.title}")
+        raise DataError(f"{root}: no such folder (expected {settings.layout.title})")
     folder = storage / "frames" / f"{layout_name(settings.layout)}-{_digest(settings, root, key)}"
-    _once(folder, lambda part: build_store(root, settings, key, part, progress=progress, workers=workers))
+    _build_once(folder, lambda part: build_store(root, settings, key, part, progress=progress, workers=workers))
     return FrameStore.open(folder)
 
 
 def dataset_root(settings: DataSettings, root: Path | None, storage: Path, progress: Progress | None = None) -> Path:
-    """The folder of the raw dataset; a phantom is generated under `storage` where it is not there yet.
+    """Return the folder of the raw dataset; generate a phantom under `storage` where it does not exist yet.
 
     Raises:
-        DataError: neither a folder nor a phantom is given, or no phantom can be had in this layout.
+        DataError: neither a folder nor a phantom is set, or the layout has no phantom.
     """
     if root is not None:
         return root
     if settings.path is not None:
         return Path(settings.path).expanduser()
     if settings.phantom is None:
-        raise DataError(f"dataset '{settings.layout.title}': no folder given; set its path, or a phantom to generate")
+        raise DataError(
+            f"dataset '{settings.layout.title}': no folder. Fix: set its `path`, or a `phantom` to generate"
+        )
     phantom = settings.phantom
     form = phantom_form(settings.layout, phantom.form)
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(phantom), sort_keys=True).encode()).hexdigest()[:12]
     folder = storage / "phantom" / f"{form}-{digest}"
-    _once(folder, lambda part: PHANTOMS[form].write(part, phantom, progress), resume=False)
+    _build_once(folder, lambda part: PHANTOMS[form].write(part, phantom, progress), resume=False)
     return folder
 
 
 def _digest(settings: DataSettings, root: Path, key: bytes) -> str:
-    """Names the store: the settings, the state of the dataset's files, and the key."""
+    """Return the store's name: a hash of the settings, the state of the dataset's files and the key."""
     chosen = dataclasses.asdict(settings)
     for where in ("path", "phantom"):
         del chosen[where]
@@ -87,7 +89,7 @@ def _digest(settings: DataSettings, root: Path, key: bytes) -> str:
 
 
 def _files(root: Path) -> Iterator[tuple[str, int, int]]:
-    """Relative path, size and modification time (ns) of every file below `root`."""
+    """Yield relative path, size and modification time (ns) of every file below `root`."""
     for folder, _, names in os.walk(root):
         for name in names:
             path = os.path.join(folder, name)  # noqa: PTH118 - ten times as fast as Path, over all files of a dataset
@@ -96,16 +98,18 @@ def _files(root: Path) -> Iterator[tuple[str, int, int]]:
                 yield os.path.relpath(path, root), status.st_size, status.st_mtime_ns
 
 
-def _once(folder: Path, make: Callable[[Path], None], *, resume: bool = True) -> None:
-    """Have `make` fill `folder`, unless it exists; another process that wants it too waits for the first.
+def _build_once(folder: Path, make: Callable[[Path], None], *, resume: bool = True) -> None:
+    """Create `folder` by `make` unless it exists; other processes that need it wait on a lock.
 
-    A `make` that can resume is given what a killed one left.
+    With `resume`, `make` receives the partial folder that a killed process left.
     """
     if folder.exists():
         return
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # A decoding process that runs its parent's script anew would wait here for ever, for its parent.
-        raise RuntimeError('a script that prepares data has to do so under `if __name__ == "__main__":`')
+        # A decoding process that imports its parent's script would wait here forever, for its parent.
+        raise RuntimeError(
+            'data prepared at import time of a script. Fix: prepare it under `if __name__ == "__main__":`'
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -113,11 +117,11 @@ def _once(folder: Path, make: Callable[[Path], None], *, resume: bool = True) ->
             return
         part = folder.parent / f".{folder.name}.part"
         if not resume:
-            shutil.rmtree(part, ignore_errors=True)  # whoever holds the lock is alone here
+            shutil.rmtree(part, ignore_errors=True)  # safe, as this process holds the lock
         part.mkdir(exist_ok=True)
         try:
             make(part)
         except UserError:
-            shutil.rmtree(part, ignore_errors=True)  # it would come to the same end again
+            shutil.rmtree(part, ignore_errors=True)  # a retry would fail the same way
             raise
         part.rename(folder)

@@ -1,4 +1,4 @@
-"""From an image of any size to the stored square: which source pixels it covers, and where it lies in the patient."""
+"""Resampling of an image of any size to the stored square, with its position in the patient."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class PixelGrid:
-    """How a stored square lies over the image that it was made from.
+    """Position of a stored square on its source image.
 
     Attributes:
         size: side of the square in stored pixels.
-        resized: (rows, columns) of the whole image at the stored resolution.
-        scale: source pixels in a stored one, (rows, columns).
+        resized: (rows, columns) of the full image at the stored resolution.
+        scale: number of source pixels per stored pixel, (rows, columns).
         offset: (row, column) of the square's corner in the resized image; negative where the image is padded.
     """
 
@@ -26,25 +26,25 @@ class PixelGrid:
 
     @classmethod
     def stretched(cls, shape: tuple[int, int], size: int) -> PixelGrid:
-        """The square is the whole image; the aspect ratio is not kept."""
+        """Return the grid that stretches the full image to the square; the aspect ratio is not kept."""
         return cls(size, (size, size), (shape[0] / size, shape[1] / size), (0, 0))
 
     @classmethod
-    def centred(cls, shape: tuple[int, int], size: int, spacing: tuple[float, float], pixel_mm: float) -> PixelGrid:
-        """The square's pixels are `pixel_mm` wide; what is too much is cut, what is missing padded, on all sides alike.
+    def centered(cls, shape: tuple[int, int], size: int, spacing: tuple[float, float], pixel_mm: float) -> PixelGrid:
+        """Return the grid with pixels `pixel_mm` wide, the image cropped or padded about its centre.
 
         Args:
             shape: (rows, columns) of the image.
-            size: side of the square.
-            spacing: (row, column) of the image's pixels in mm.
-            pixel_mm: of the stored pixels.
+            size: side of the square in stored pixels.
+            spacing: (row, column) spacing of the image's pixels in mm.
+            pixel_mm: width of the stored pixels in mm.
         """
         rows, columns = (max(1, round(n * mm / pixel_mm)) for n, mm in zip(shape, spacing, strict=True))
         offset = ((rows - size) // 2, (columns - size) // 2)
         return cls(size, (rows, columns), (shape[0] / rows, shape[1] / columns), offset)
 
     def images(self, images: np.ndarray) -> np.ndarray:
-        """Uint8 `(n, C, H, W)` to `(n, C, size, size)`: area averaging where a side shrinks, else bilinear."""
+        """Resize uint8 `(n, C, H, W)` to `(n, C, size, size)`: area averaging where a side shrinks, else bilinear."""
         height, width = images.shape[2:]
         rows, columns = self.resized
         if (height, width) == self.resized == (self.size, self.size):
@@ -59,7 +59,7 @@ class PixelGrid:
         return stored
 
     def mask(self, mask: np.ndarray) -> np.ndarray:
-        """Uint8 `(H, W)` to `(size, size)`, each pixel from the nearest one by its centre; padding is background."""
+        """Resize a uint8 mask `(H, W)` to `(size, size)` by the nearest pixel centre; padding is background."""
         rows, columns = self.resized
         if mask.shape == self.resized == (self.size, self.size):
             return mask
@@ -69,18 +69,18 @@ class PixelGrid:
         return stored
 
     def planes(self, planes: np.ndarray) -> np.ndarray:
-        """Planes `(n, 3, 3)` of the source images to those of the stored ones."""
+        """Convert planes `(n, 3, 3)` of the source images to those of the stored ones."""
         origin, down, right = planes[:, 0], planes[:, 1], planes[:, 2]
         first = [scale * (offset + 0.5) - 0.5 for scale, offset in zip(self.scale, self.offset, strict=True)]
         moved = origin + first[0] * down + first[1] * right
         return np.stack([moved, self.scale[0] * down, self.scale[1] * right], axis=1)
 
     def spacing(self, spacing: tuple[float, float]) -> tuple[float, float]:
-        """(row, column) mm of a source pixel to that of a stored one."""
+        """Convert the (row, column) spacing in mm of the source pixels to that of the stored ones."""
         return spacing[0] * self.scale[0], spacing[1] * self.scale[1]
 
     def _overlap(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Where the resized image and the square meet: in the square, and in the resized image."""
+        """Return the overlap of the resized image and the square as slices of the square, and of the image."""
         inner, outer = [], []
         for offset, length in zip(self.offset, self.resized, strict=True):
             low, high = max(offset, 0), min(offset + self.size, length)

@@ -1,4 +1,4 @@
-"""A store of noise, for timing what reads one."""
+"""Frame store of noise, for benchmarks and examples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from trainables.data.store.frames import INDEX_DTYPE, FrameStore
 
 
 def synthetic_store(sequences: int, size: int, frames: int) -> FrameStore:
-    """A store in memory with training sequences of so many frames of noise, and a few to validate."""
+    """Return a store in memory: `sequences` training sequences of noise and four for validation.
+
+    Args:
+        sequences: number of training sequences.
+        size: side of the square frames in pixels.
+        frames: number of frames of each sequence; all have masks of three classes.
+    """
     classes = ("background", "one", "two", "three")
     total = (sequences + 4) * frames
     index = np.zeros(total, INDEX_DTYPE)
@@ -31,7 +37,7 @@ def synthetic_store(sequences: int, size: int, frames: int) -> FrameStore:
         views=("",),
         mean=(0.5,),
         std=(0.3,),
-        fingerprint="made up",
-        faults={},
+        fingerprint="synthetic",
+        issues={},
         split_by="official",
     )

@@ -1,4 +1,4 @@
-"""Writing a frame store as its sequences are decoded, so that a killed writer loses little."""
+"""Writer of a frame store that appends sequences as they are decoded and resumes after its process was killed."""
 
 from __future__ import annotations
 
@@ -12,51 +12,52 @@ from typing import Any
 import numpy as np
 
 from trainables.common.files import atomic_writer, write_json
-from trainables.data.records import PHASES, SPLITS, Clip, Scan
-from trainables.data.store.decode import Decoded
+from trainables.data.records import PHASES, SPLITS, DatasetListing, SequenceRecord
+from trainables.data.store.decode import DecodedSequence
 from trainables.data.store.frames import CLINICAL, IMAGES, INDEX, INDEX_DTYPE, MASKS, META, STORE_VERSION
-from trainables.data.store.npy_writer import GrowingArray, stored_items
+from trainables.data.store.npy_writer import NpyWriter, map_items
 
 JOURNAL = "journal.jsonl"
 _SYNC_BYTES = 64 << 20
+_FINGERPRINT_VERSION = 2  # version of what the fingerprint covers; independent of the format of the files
 
 
 class StoreWriter:
-    """Writes a store's files from decoded clips, in the order in which they come.
+    """Writer of a store's files from decoded sequences, in the order in which they are added.
 
-    Every so often it has the disk hold the frames and then, in a journal, what they are. A later writer in the same
-    folder finds them in `kept`.
+    At intervals it flushes the frames to disk, then describes them in a journal. A later writer in the same folder
+    returns them in `kept`.
 
     Args:
-        folder: of the store to be.
-        channels: of the images.
-        size: side of the frames.
+        folder: folder to write to.
+        channels: number of image channels.
+        size: side of the square frames in pixels.
 
     Attributes:
-        kept: the decoded clips that an earlier writer left, the first clips of the dataset in their order, without
-            their faults.
-        clips_kept: how many these are.
-        faulty: which of these had faults.
-        subjects: identifiers of those added.
-        frames: number of those added.
+        kept: decoded sequences that an earlier writer left, the first ones of the dataset in order, without their
+            issues.
+        kept_count: number of these sequences.
+        with_issues: positions of those that had issues.
+        subjects: identifiers of the added subjects.
+        frames: number of added frames.
     """
 
     def __init__(self, folder: Path, channels: int, size: int) -> None:
         self._folder = folder
-        self.kept: Iterator[Decoded] = iter(())
-        self.faulty: frozenset[int] = frozenset()
+        self.kept: Iterator[DecodedSequence] = iter(())
+        self.with_issues: frozenset[int] = frozenset()
         entries = _journal(folder / JOURNAL)
         item, plane = (channels, size, size), (size, size)
         images, masks = (sum(len(entry[name]) for entry in entries) for name in ("frames", "masked"))
-        old_images, old_masks = stored_items(folder / IMAGES, item, images), stored_items(folder / MASKS, plane, masks)
+        old_images, old_masks = map_items(folder / IMAGES, item, images), map_items(folder / MASKS, plane, masks)
         if old_images is None or old_masks is None:
             entries, images, masks = [], 0, 0
         else:
             self.kept = _replayed(entries, old_images, old_masks)
-            self.faulty = frozenset(place for place, entry in enumerate(entries) if entry["faults"])
-        self.clips_kept = len(entries)
-        self._images = GrowingArray(folder / IMAGES, item, images)
-        self._masks = GrowingArray(folder / MASKS, plane, masks)
+            self.with_issues = frozenset(place for place, entry in enumerate(entries) if entry["issues"])
+        self.kept_count = len(entries)
+        self._images = NpyWriter(folder / IMAGES, item, images)
+        self._masks = NpyWriter(folder / MASKS, plane, masks)
         self._log = (folder / JOURNAL).open("r+b" if entries else "wb")
         self._log.truncate(sum(entry["bytes"] for entry in entries))
         self._log.seek(0, os.SEEK_END)
@@ -64,34 +65,34 @@ class StoreWriter:
         self._unsynced = 0
         self._channels = channels
         self._levels = np.zeros((channels, 256), np.int64)
-        self._sequences: list[Clip] = []
+        self._sequences: list[SequenceRecord] = []
         self._views: list[str] = []
         self._index: list[np.ndarray] = []
         self.subjects: list[str] = []
 
     @property
     def frames(self) -> int:
-        """How many have been added."""
+        """Number of frames added so far."""
         return self._images.count
 
-    def add(self, clip: Clip, decoded: Decoded, split: int, *, kept: bool = False) -> None:
-        """Append a sequence; one without frames leaves its faults in the journal.
+    def add(self, record: SequenceRecord, decoded: DecodedSequence, split: int, *, kept: bool = False) -> None:
+        """Append a sequence; one without frames is only counted in the journal.
 
         Args:
-            clip: as listed.
-            decoded: its frames, with the channels that the store has.
-            split: its subject's, an index into SPLITS.
-            kept: whether the decoded clip is one of `self.kept`.
+            record: the sequence as its layout lists it.
+            decoded: its frames, with as many channels as the store has.
+            split: split of its subject, an index into SPLITS.
+            kept: True for one of `self.kept`, whose frames are on disk already.
         """
         masks = dict(decoded.masks or {})
         masked = [frame for frame in decoded.frames if frame in masks]
         planes = np.stack([masks[frame] for frame in masked]) if masked else None
         if decoded.frames:
-            self._index.append(self._rows(clip, decoded, masked, split))
-            self._sequences.append(clip)
+            self._index.append(self._rows(record, decoded, masked, split))
+            self._sequences.append(record)
         for array, items in ((self._images, decoded.images), (self._masks, planes)):
             if items is not None and len(items):
-                (array.digested if kept else array.append)(items)
+                (array.add_existing if kept else array.append)(items)
         if SPLITS[split] == "train":
             for channel, plane in enumerate(np.moveaxis(decoded.images, 1, 0)):
                 self._levels[channel] += np.bincount(plane.ravel(), minlength=256)
@@ -102,7 +103,7 @@ class StoreWriter:
                 self.sync()
 
     def sync(self) -> None:
-        """Have the disk hold all that was added; the journal last, so that it never says too much."""
+        """Flush everything added to disk; the journal last, so that it never describes missing frames."""
         self._images.sync()
         self._masks.sync()
         self._log.writelines(self._lines)
@@ -111,30 +112,32 @@ class StoreWriter:
         self._lines, self._unsynced = [], 0
 
     def close(self) -> None:
-        """Finish the two large files."""
+        """Flush and close the two large files."""
         self.sync()
         self._log.close()
         self._images.close()
         self._masks.close()
 
-    def finish(self, layout: str, scan: Scan, classes: tuple[str, ...], subjects: Sequence[str], **said: Any) -> None:
-        """Write the index, the clinical values and, last, what makes the folder a store.
+    def finish(
+        self, layout: str, scan: DatasetListing, classes: tuple[str, ...], subjects: Sequence[str], **extra: Any
+    ) -> None:
+        """Write the index, the clinical values and, last, the description that completes the store.
 
         Args:
-            layout: its name.
-            scan: of the dataset.
-            classes: of the stored masks.
-            subjects: what stands for `self.subjects`.
-            said: of the preparation, for the store's description.
+            layout: registered name of the layout.
+            scan: the dataset's listing.
+            classes: names of the stored masks' classes.
+            subjects: keyed hashes of `self.subjects`, in order.
+            **extra: further entries of the store's description.
         """
         index = np.concatenate(self._index) if self._index else np.zeros(0, INDEX_DTYPE)
-        names = sorted({name for clip in self._sequences for name in clip.clinical})
-        table = [[clip.clinical.get(name, np.nan) for name in names] for clip in self._sequences]
+        names = sorted({name for record in self._sequences for name in record.clinical})
+        table = [[record.clinical.get(name, np.nan) for name in names] for record in self._sequences]
         clinical = np.array(table, np.float64).reshape(len(self._sequences), len(names))
         for name, values in ((INDEX, index), (CLINICAL, clinical)):
             with atomic_writer(self._folder / name) as file:
                 np.save(file, values)
-        mean, std = _moments(self._levels)
+        mean, std = _mean_and_std(self._levels)
         meta: dict[str, Any] = {
             "classes": list(classes),
             "views": self._views,
@@ -143,47 +146,47 @@ class StoreWriter:
             "std": std,
             "channel_names": list(scan.channels),
         }
-        state = hashlib.sha256(json.dumps([STORE_VERSION, layout, meta], sort_keys=True).encode())
+        state = hashlib.sha256(json.dumps([_FINGERPRINT_VERSION, layout, meta], sort_keys=True).encode())
         for digest in (self._images.digest, self._masks.digest):
             state.update(digest.digest())
         state.update(index.tobytes())
         state.update(clinical.tobytes())
-        meta |= {"version": STORE_VERSION, "fingerprint": state.hexdigest(), "subjects": list(subjects), **said}
+        meta |= {"version": STORE_VERSION, "fingerprint": state.hexdigest(), "subjects": list(subjects), **extra}
         (self._folder / JOURNAL).unlink()
         write_json(self._folder / META, meta)
 
-    def _rows(self, clip: Clip, decoded: Decoded, masked: Sequence[int], split: int) -> np.ndarray:
-        """The index of a sequence."""
-        if not self.subjects or self.subjects[-1] != clip.subject:
-            self.subjects.append(clip.subject)
-        if clip.view not in self._views:
-            self._views.append(clip.view)
+    def _rows(self, record: SequenceRecord, decoded: DecodedSequence, masked: Sequence[int], split: int) -> np.ndarray:
+        """Return the index rows of a sequence."""
+        if not self.subjects or self.subjects[-1] != record.subject:
+            self.subjects.append(record.subject)
+        if record.view not in self._views:
+            self._views.append(record.view)
         rows = np.zeros(len(decoded.frames), INDEX_DTYPE)
         rows["subject"], rows["split"] = len(self.subjects) - 1, split
-        rows["view"], rows["sequence"] = self._views.index(clip.view), len(self._sequences)
+        rows["view"], rows["sequence"] = self._views.index(record.view), len(self._sequences)
         rows["frame"] = decoded.frames
-        rows["phase"] = [PHASES.index(clip.labelled.get(frame, "")) for frame in decoded.frames]
+        rows["phase"] = [PHASES.index(record.labelled.get(frame, "")) for frame in decoded.frames]
         place = {frame: self._masks.count + number for number, frame in enumerate(masked)}
         rows["mask"] = [place.get(frame, -1) for frame in decoded.frames]
-        rows["stack"] = clip.stack
+        rows["stack"] = record.stack
         rows["spacing"] = decoded.spacing if decoded.spacing is not None else np.nan
         rows["plane"] = decoded.planes if decoded.planes is not None else np.nan
         return rows
 
 
-def _line(decoded: Decoded, masked: Sequence[int]) -> bytes:
+def _line(decoded: DecodedSequence, masked: Sequence[int]) -> bytes:
     entry = {
         "frames": decoded.frames,
         "masked": masked,
         "spacing": decoded.spacing,
         "planes": decoded.planes.tolist() if decoded.planes is not None else None,
-        "faults": len(decoded.faults),  # their texts name files, which no store may
+        "issues": len(decoded.issues),  # their messages name files, which a store must not contain
     }
     return json.dumps(entry).encode() + b"\n"
 
 
 def _journal(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a journal, each with its length in `bytes`; a torn one ends it."""
+    """Return the complete lines of a journal, each with its length in `bytes`, up to the first torn one."""
     entries = []
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -200,12 +203,12 @@ def _journal(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _replayed(entries: Sequence[Mapping[str, Any]], images: np.ndarray, masks: np.ndarray) -> Iterator[Decoded]:
+def _replayed(entries: Sequence[Mapping[str, Any]], images: np.ndarray, masks: np.ndarray) -> Iterator[DecodedSequence]:
     first, first_mask = 0, 0
     for entry in entries:
         count, masked = len(entry["frames"]), entry["masked"]
         spacing, planes = entry["spacing"], entry["planes"]
-        yield Decoded(
+        yield DecodedSequence(
             images[first : first + count],
             tuple(entry["frames"]),
             {frame: masks[first_mask + number] for number, frame in enumerate(masked)},
@@ -215,8 +218,8 @@ def _replayed(entries: Sequence[Mapping[str, Any]], images: np.ndarray, masks: n
         first, first_mask = first + count, first_mask + len(masked)
 
 
-def _moments(levels: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel in 0..1 from its histogram `(C, 256)` of grey levels."""
+def _mean_and_std(levels: np.ndarray) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation in 0..1 of each channel from its histogram `(C, 256)` of grey levels."""
     grey = np.arange(256) / 255
     weights = levels / np.maximum(levels.sum(axis=1, keepdims=True), 1)
     mean = weights @ grey

@@ -93,7 +93,7 @@ def write_metaimage(folder: Path, cine: Cine) -> list[Listed]:
     """Write all frames along the third axis of one compressed file, and their masks to another."""
     spacing = cine.millimetres / cine.images.shape[-1]
     for stem, values in (("image", cine.images), ("mask", _masks(cine))):
-        metaimage.write(folder / f"{stem}.mhd", values.T, (spacing, spacing, 1.0), compress=stem == "mask")
+        metaimage.write_metaimage(folder / f"{stem}.mhd", values.T, (spacing, spacing, 1.0), compress=stem == "mask")
     return [Listed("image.mhd", "mask.mhd")]
 
 

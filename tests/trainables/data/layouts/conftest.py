@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def voxels() -> Callable[..., tuple[np.ndarray, ...]]:
-    """Finds the voxel of a NIfTI file that lies where a reader says that a pixel lies, by nibabel's affine alone."""
+    """Find the voxel of a NIfTI file that lies where a reader says that a pixel lies, by nibabel's affine alone."""
 
     def find(path: Path, planes: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
         rows, columns = (axis[..., None] for axis in np.indices(shape))

@@ -27,53 +27,53 @@ def patient(root: Path, file: str) -> Path:
     return root / "database_nifti" / "patient0001" / file
 
 
-def faults(root: Path) -> dict[str, tuple[str, str, str]]:
+def issues(root: Path) -> dict[str, tuple[str, str, str]]:
     scan = LAYOUT.scan(root)
-    found = list(scan.faults)
-    for clip in scan.clips:
-        found.extend(LAYOUT.read(root, clip).faults)
-    return {fault.kind: (fault.file, fault.place, fault.skipped) for fault in found}
+    found = list(scan.issues)
+    for record in scan.records:
+        found.extend(LAYOUT.read(root, record).issues)
+    return {issue.kind: (issue.file, issue.place, issue.skipped) for issue in found}
 
 
 def test_a_clean_dataset_has_no_faults(camus_root):
-    assert faults(camus_root) == {}
+    assert issues(camus_root) == {}
 
 
 def test_sequences_come_back_as_the_phantom_drew_them(camus_root):
     settings = PhantomSettings(subjects=4, frames=12, seed=5, fractions=(0.5, 0.25, 0.25))
-    clips = LAYOUT.scan(camus_root).clips
-    assert [clip.sequence for clip in clips] == [
+    records = LAYOUT.scan(camus_root).records
+    assert [record.sequence for record in records] == [
         f"patient{n:04d}_{view}" for n in range(1, 5) for view in ("2CH", "4CH")
     ]
-    for clip in clips:
-        cine, pixels = draw_cine(settings, clip.subject, clip.view), LAYOUT.read(camus_root, clip)
+    for record in records:
+        cine, pixels = draw_cine(settings, record.subject, record.view), LAYOUT.read(camus_root, record)
         step = 1 if cine.end_systole > cine.end_diastole else -1
         expected = cine.images[cine.end_diastole : (cine.end_systole + step) % 13 or None : step][:, :101]
         if cine.end_systole + step < 0:
             expected = cine.images[cine.end_diastole :: -1][:, :101]
         np.testing.assert_array_equal(pixels.images[:, 0], expected)
-        assert clip.labelled == {0: "ED", len(expected) - 1: "ES"}
+        assert record.labelled == {0: "ED", len(expected) - 1: "ES"}
         for frame, source in ((0, cine.end_diastole), (len(expected) - 1, cine.end_systole)):
             np.testing.assert_array_equal(pixels.masks[frame], truth(cine, source)[:101])
-        assert clip.spacing == pytest.approx([cine.millimetres / 112] * 2)
-        assert clip.clinical["ef"] == round(cine.ejection_fraction)
+        assert record.spacing == pytest.approx([cine.millimetres / 112] * 2)
+        assert record.clinical["ef"] == round(cine.ejection_fraction)
 
 
 def test_a_cfg_with_end_diastole_last_turns_the_phases_round(root):
     cfg = patient(root, "Info_4CH.cfg")
     lines = [line for line in cfg.read_text().splitlines() if not line.startswith(("ED", "ES"))]
     cfg.write_text("\n".join(["ED: 9", "ES: 1", *lines]))
-    clip = next(clip for clip in LAYOUT.scan(root).clips if clip.sequence == "patient0001_4CH")
-    assert clip.frames is not None
-    assert clip.labelled == {0: "ES", clip.frames - 1: "ED"}
+    record = next(record for record in LAYOUT.scan(root).records if record.sequence == "patient0001_4CH")
+    assert record.frames is not None
+    assert record.labelled == {0: "ES", record.frames - 1: "ED"}
 
 
 def test_without_half_sequences_the_two_stills_are_the_sequence(root):
     for path in root.rglob("*half_sequence*"):
         path.unlink()
-    for clip in LAYOUT.scan(root).clips:
-        pixels = LAYOUT.read(root, clip)
-        assert clip.labelled == {0: "ED", 1: "ES"}
+    for record in LAYOUT.scan(root).records:
+        pixels = LAYOUT.read(root, record)
+        assert record.labelled == {0: "ED", 1: "ES"}
         assert pixels.images.shape == (2, 1, 101, 112)
         assert sorted(pixels.masks) == [0, 1]
 
@@ -82,19 +82,19 @@ def test_the_official_split_is_read_and_its_absence_is_none(root):
     lists = {
         stem: (root / "database_split" / f"subgroup_{stem}.txt").read_text().split() for stem in ("training", "testing")
     }
-    splits = {clip.subject: clip.split for clip in LAYOUT.scan(root).clips}
+    splits = {record.subject: record.split for record in LAYOUT.scan(root).records}
     assert {name for name, split in splits.items() if split == "train"} == set(lists["training"])
     assert {name for name, split in splits.items() if split == "test"} == set(lists["testing"])
     shutil.rmtree(root / "database_split")
-    assert {clip.split for clip in LAYOUT.scan(root).clips} == {None}
+    assert {record.split for record in LAYOUT.scan(root).records} == {None}
 
 
 def test_grey_values_outside_a_byte_are_stretched(root):
     for path in patient(root, "").glob("*_4CH_half_sequence.nii.gz"):
         values = np.asarray(nib.load(path).dataobj)
         nib.save(nib.Nifti1Image(values * 16 - 100, np.eye(4)), path)
-        clip = next(clip for clip in LAYOUT.scan(root).clips if clip.sequence == "patient0001_4CH")
-        scaled = LAYOUT.read(root, clip).images[:, 0].transpose(2, 1, 0)
+        record = next(record for record in LAYOUT.scan(root).records if record.sequence == "patient0001_4CH")
+        scaled = LAYOUT.read(root, record).images[:, 0].transpose(2, 1, 0)
         expected = (values - values.min()) / (values.max() - values.min()) * 255
         np.testing.assert_allclose(scaled, expected, atol=0.51)
 
@@ -167,7 +167,7 @@ PLANTED = {
 def test_each_planted_fault_is_reported_with_its_file_and_place(kind, root):
     plant, expected = PLANTED[kind]
     plant(root)
-    assert faults(root)[kind] == expected
+    assert issues(root)[kind] == expected
 
 
 VALUE = st.sampled_from(["0", "1", "4", "99", "-1", "2.5", "1e300", "nan", "../2"]) | st.text(max_size=5)
@@ -180,22 +180,24 @@ def test_no_cfg_makes_the_reader_crash(root, content):
     lines = content if isinstance(content, bytes) else "".join(f"{key}: {value}\n" for key, value in content).encode()
     patient(root, "Info_4CH.cfg").write_bytes(lines)
     scan = LAYOUT.scan(root)
-    assert len(scan.clips) == 8
-    LAYOUT.read(root, next(clip for clip in scan.clips if (clip.subject, clip.view) == ("patient0001", "4CH")))
+    assert len(scan.records) == 8
+    LAYOUT.read(
+        root, next(record for record in scan.records if (record.subject, record.view) == ("patient0001", "4CH"))
+    )
 
 
 def test_a_subject_in_two_splits_is_never_trained_on(root):
     in_two_splits(root)
     name = (root / "database_split" / "subgroup_testing.txt").read_text().split()[0]
-    assert {clip.split for clip in LAYOUT.scan(root).clips if clip.subject == name} == {"test"}
+    assert {record.split for record in LAYOUT.scan(root).records if record.subject == name} == {"test"}
 
 
 def test_a_torn_image_is_an_error_that_names_it(root):
     path = patient(root, "patient0001_4CH_ED_gt.nii.gz")
     path.write_bytes(path.read_bytes()[:-60])
-    clip = next(clip for clip in LAYOUT.scan(root).clips if clip.sequence == "patient0001_4CH")
+    record = next(record for record in LAYOUT.scan(root).records if record.sequence == "patient0001_4CH")
     with pytest.raises(DataError, match=r"patient0001_4CH_ED_gt\.nii\.gz: not a readable NIfTI image"):
-        LAYOUT.read(root, clip)
+        LAYOUT.read(root, record)
 
 
 def test_another_folder_is_one_clear_error(tmp_path):
@@ -206,27 +208,27 @@ def test_another_folder_is_one_clear_error(tmp_path):
 def test_the_real_sample_reads_with_its_published_sizes_spacing_and_labels(real_camus):
     scan = LAYOUT.scan(real_camus)
     sizes = {"patient0001": (389, 549), "patient0166": (292, 355), "patient0233": (584, 708)}
-    assert {clip.subject: clip.split for clip in scan.clips} == {
+    assert {record.subject: record.split for record in scan.records} == {
         "patient0001": "train",
         "patient0166": "train",
         "patient0233": "val",
     }
-    assert {fault.kind for fault in scan.faults} == {"listed patients absent"}
-    for clip in scan.clips:
-        pixels = LAYOUT.read(real_camus, clip)
-        assert clip.view == "4CH"
-        assert pixels.images.shape == (2, 1, *sizes[clip.subject])
-        assert clip.spacing == pytest.approx((0.308, 0.308), rel=1e-5)
-        assert pixels.faults == ()
+    assert {issue.kind for issue in scan.issues} == {"listed patients absent"}
+    for record in scan.records:
+        pixels = LAYOUT.read(real_camus, record)
+        assert record.view == "4CH"
+        assert pixels.images.shape == (2, 1, *sizes[record.subject])
+        assert record.spacing == pytest.approx((0.308, 0.308), rel=1e-5)
+        assert pixels.issues == ()
         for mask in pixels.masks.values():
             assert set(np.unique(mask)) == {0, 1, 2, 3}
-    assert scan.clips[2].clinical == {"ef": 63.0}
+    assert scan.records[2].clinical == {"ef": 63.0}
 
 
 def test_the_real_sample_is_upright(real_camus):
-    for clip in LAYOUT.scan(real_camus).clips:
-        pixels = LAYOUT.read(real_camus, clip)
-        areas = {phase: (pixels.masks[frame] == 1).sum() for frame, phase in clip.labelled.items()}
+    for record in LAYOUT.scan(real_camus).records:
+        pixels = LAYOUT.read(real_camus, record)
+        areas = {phase: (pixels.masks[frame] == 1).sum() for frame, phase in record.labelled.items()}
         assert areas["ED"] > areas["ES"]
         rows = [np.nonzero(pixels.masks[0] == label)[0].mean() for label in (1, 3)]
         assert rows[0] < rows[1]  # the atrium lies deeper than the ventricle

@@ -19,21 +19,21 @@ def older(tmp_path_factory):
 
 def parts(root, partition):
     found = {"train": set(), "val": set(), "test": set()}
-    for clip in Camus(partition).scan(root).clips:
-        found[clip.split].add(clip.subject)
+    for record in Camus(partition).scan(root).records:
+        found[record.split].add(record.subject)
     return found
 
 
 def test_both_releases_read_alike(older, tmp_path):
     PHANTOMS["camus"].write(tmp_path, SETTINGS, None)
     old, new = Camus().scan(older), Camus().scan(tmp_path)
-    old_clips = {clip.sequence: clip for clip in old.clips}
-    assert old_clips.keys() == {clip.sequence for clip in new.clips}
-    for clip in new.clips[:6]:
-        other = old_clips[clip.sequence]
-        assert (other.split, other.labelled) == (clip.split, clip.labelled)
-        assert other.spacing == pytest.approx((clip.spacing[0] / 2, clip.spacing[1]))  # rows half as far apart
-        here, there = Camus().read(tmp_path, clip), Camus().read(older, other)
+    old_clips = {record.sequence: record for record in old.records}
+    assert old_clips.keys() == {record.sequence for record in new.records}
+    for record in new.records[:6]:
+        other = old_clips[record.sequence]
+        assert (other.split, other.labelled) == (record.split, record.labelled)
+        assert other.spacing == pytest.approx((record.spacing[0] / 2, record.spacing[1]))  # rows half as far apart
+        here, there = Camus().read(tmp_path, record), Camus().read(older, other)
         np.testing.assert_array_equal(there.images.shape, np.array(here.images.shape) * (1, 1, 2, 1))
         for frame, mask in here.masks.items():
             np.testing.assert_array_equal(there.masks[frame], np.repeat(mask, 2, axis=0))
@@ -50,7 +50,7 @@ def test_ten_folds_test_everyone_once_and_the_fifth_is_the_official_split(older)
 
 
 def _empty_release(root, patients):
-    """The published lists over patients' folders with a header but hardly a pixel."""
+    """Write the published lists over patients' folders with a header but hardly a pixel."""
     import nibabel as nib
 
     image = nib.Nifti1Image(np.zeros((2, 2), np.uint8), np.diag([0.308, 0.308, 1, 1]))
@@ -71,9 +71,9 @@ def test_the_official_split_and_that_of_saeed_2022_have_the_published_sizes(tmp_
     for stem, low, high in (("training", 0, 400), ("validation", 400, 450), ("testing", 450, 500)):
         (lists / f"subgroup_{stem}.txt").write_text("\n".join(patients[low:high]))
     images = dict.fromkeys(("train", "val", "test"), 0)
-    for clip in Camus("saeed2022").scan(tmp_path).clips:
-        if clip.split is not None:
-            images[clip.split] += len(clip.labelled)
+    for record in Camus("saeed2022").scan(tmp_path).records:
+        if record.split is not None:
+            images[record.split] += len(record.labelled)
     assert images == {"train": 600, "val": 100, "test": 100}  # section 3.4
     official, saeed = parts_sizes(Camus(), tmp_path), parts_sizes(Camus("saeed2022"), tmp_path)
     assert official == {"train": 400, "val": 50, "test": 50}
@@ -82,8 +82,8 @@ def test_the_official_split_and_that_of_saeed_2022_have_the_published_sizes(tmp_
 
 def parts_sizes(layout, root):
     counts: dict[str | None, int] = {}
-    for clip in layout.scan(root).clips:
-        counts[clip.split] = counts.get(clip.split, 0) + 1
+    for record in layout.scan(root).records:
+        counts[record.split] = counts.get(record.split, 0) + 1
     return counts
 
 

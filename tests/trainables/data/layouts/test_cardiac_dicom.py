@@ -7,8 +7,8 @@ import pytest
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.cardiac_dicom import CardiacDicom
-from trainables.data.readers.dicom import read_header
-from trainables.data.readers.grey import windowed
+from trainables.data.readers.dicom import read_dicom_header
+from trainables.data.readers.grey import percentile_window
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 from trainables.phantom import PHANTOMS, PhantomSettings
@@ -33,14 +33,14 @@ def rewrite(folder, change):
 
 def views(root, **settings):
     found: dict[str, list[int]] = {}
-    for clip in CardiacDicom(**settings).scan(root).clips:
-        found.setdefault(clip.view, []).append(int(clip.sequence.rsplit("_", 1)[1]))
+    for record in CardiacDicom(**settings).scan(root).records:
+        found.setdefault(record.view, []).append(int(record.sequence.rsplit("_", 1)[1]))
     return {view: sorted(series) for view, series in found.items()}
 
 
-def faults(root, **settings):
+def issues(root, **settings):
     report = check(DataSettings(layout=CardiacDicom(**settings)), root)
-    return {fault.kind: (fault.file, fault.place, fault.skipped) for fault in report.faults}
+    return {issue.kind: (issue.file, issue.place, issue.skipped) for issue in report.issues}
 
 
 def test_views_by_description_and_by_parallel_planes(root):
@@ -55,15 +55,17 @@ def test_moments_come_in_the_order_of_their_times_whatever_the_files_names(root)
         times[float(header.TriggerTime)] = header.pixel_array
     for number, path in enumerate(sorted(folder.glob("*.dcm"), reverse=True)):
         path.rename(folder / f"x{number}.dcm")
-    (clip,) = (clip for clip in CardiacDicom().scan(root).clips if clip.view == "4CH")
-    pixels = CardiacDicom().read(root, clip)
-    np.testing.assert_array_equal(pixels.images[:, 0], windowed(np.stack([times[time] for time in sorted(times)])))
+    (record,) = (record for record in CardiacDicom().scan(root).records if record.view == "4CH")
+    pixels = CardiacDicom().read(root, record)
+    np.testing.assert_array_equal(
+        pixels.images[:, 0], percentile_window(np.stack([times[time] for time in sorted(times)]))
+    )
     across, down = np.array(header.ImageOrientationPatient, float).reshape(2, 3)  # PS3.3, C.7.6.2.1.1
     row_mm, column_mm = map(float, header.PixelSpacing)
     for plane in pixels.planes:
         np.testing.assert_allclose(plane, [header.ImagePositionPatient, row_mm * down, column_mm * across], atol=1e-9)
-    assert clip.spacing == (row_mm, column_mm)
-    assert clip.frames == len(times) == 8
+    assert record.spacing == (row_mm, column_mm)
+    assert record.frames == len(times) == 8
 
 
 def test_a_series_may_be_told_or_left_out_by_its_number(root):
@@ -75,7 +77,7 @@ def test_a_series_may_be_told_or_left_out_by_its_number(root):
 def test_a_description_that_the_geometry_contradicts_is_not_believed(root):
     rewrite(root / "subject001" / "Se2", lambda header: setattr(header, "SeriesDescription", "cine 4CH"))
     assert views(root)["4CH"] == [6]
-    assert faults(root)["view uncertain"][1:] == ("series 2", "series")
+    assert issues(root)["view uncertain"][1:] == ("series 2", "series")
 
 
 def test_planted_faults_are_named(root):
@@ -83,7 +85,7 @@ def test_planted_faults_are_named(root):
     rewrite(root / "subject001" / "Se6", lambda header: setattr(header, "SeriesDescription", "other"))
     broken = root / "subject001" / "Se1" / "0001.dcm"
     broken.write_bytes(broken.read_bytes()[:400])
-    found = faults(root)
+    found = issues(root)
     assert found["geometry missing"][2] == "image"
     assert found["view unknown"][1:] == ("series 6", "series")
     assert {"unreadable header", "unreadable sequence"} & found.keys()
@@ -94,7 +96,7 @@ def test_a_subject_without_a_stack(root):
         for path in (root / "subject001" / f"Se{number}").glob("*"):
             path.unlink()
     assert views(root) == {"2CH": [5], "4CH": [6]}
-    assert faults(root)["view missing"][0] == "subject001"
+    assert issues(root)["view missing"][0] == "subject001"
 
 
 def test_a_series_whose_images_differ_in_size(root):
@@ -102,7 +104,7 @@ def test_a_series_whose_images_differ_in_size(root):
     dataset = pydicom.dcmread(path)
     dataset.Rows, dataset.PixelData = 31, dataset.PixelData[: 31 * 32 * 2]
     dataset.save_as(path)
-    found = faults(root)["unreadable sequence"]
+    found = issues(root)["unreadable sequence"]
     assert found == ("subject001/Se6/0004.dcm", "", "sequence")
 
 
@@ -113,13 +115,13 @@ def test_series_of_the_real_sample_that_are_told_by_their_numbers():
     found = views(REAL, series=series)
     assert (found["3CH"], found["2CH"], len(found["SA"])) == ([16001], [17001], 6)
     assert "4CH" not in found
-    assert scan.faults == ()
+    assert scan.issues == ()
 
 
 def test_a_file_with_other_pixels_than_its_header_says(root):
     path = root / "subject001" / "Se6" / "0003.dcm"
     path.write_bytes(path.read_bytes()[:-300])
-    assert faults(root)["unreadable sequence"] == ("subject001/Se6/0003.dcm", "", "sequence")
+    assert issues(root)["unreadable sequence"] == ("subject001/Se6/0003.dcm", "", "sequence")
 
 
 def test_another_folder_is_one_clear_error(tmp_path):
@@ -127,7 +129,7 @@ def test_another_folder_is_one_clear_error(tmp_path):
         CardiacDicom().scan(tmp_path)
     (tmp_path / "text.dcm").write_text("hello")
     with pytest.raises(DataError, match=r"text\.dcm: not a readable DICOM file"):
-        read_header(tmp_path / "text.dcm")
+        read_dicom_header(tmp_path / "text.dcm")
 
 
 @needs_real
@@ -139,15 +141,15 @@ def test_the_views_of_the_real_sample():
         "4CH": [14001],
         "RVOT": [22001],
     }
-    doubted = {fault.place for fault in scan.faults if fault.kind == "view uncertain"}
+    doubted = {issue.place for issue in scan.issues if issue.kind == "view uncertain"}
     assert doubted == {"series 16001", "series 19001"}  # a 3CH called 4CH, and the right heart's 2CH
-    stack = [clip for clip in scan.clips if clip.view == "SA"]
+    stack = [record for record in scan.records if record.view == "SA"]
     origins, shapes = [], set()
-    for clip in scan.clips:
-        pixels = CardiacDicom().read(REAL, clip)
-        assert (len(pixels.images), clip.spacing) == (5, (1.40625, 1.40625))
+    for record in scan.records:
+        pixels = CardiacDicom().read(REAL, record)
+        assert (len(pixels.images), record.spacing) == (5, (1.40625, 1.40625))
         shapes.add(pixels.images.shape[2:])
-        if clip in stack:
+        if record in stack:
             plane = pixels.planes[0]
             normal = np.cross(plane[1], plane[2])
             origins.append(plane[0] @ normal / np.linalg.norm(normal))

@@ -6,7 +6,7 @@ from pydicom.uid import MRImageStorage
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.chaos import CLASSES, Chaos
-from trainables.data.readers.grey import windowed
+from trainables.data.readers.grey import percentile_window
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 from trainables.phantom import PHANTOMS, PhantomSettings
@@ -19,21 +19,21 @@ def root(tmp_path):
     return tmp_path
 
 
-def faults(root):
+def issues(root):
     report = check(DataSettings(layout=Chaos()), root)
-    return {fault.kind: (fault.file, fault.skipped) for fault in report.faults}
+    return {issue.kind: (issue.file, issue.skipped) for issue in report.issues}
 
 
 def test_contrasts_are_views_and_grey_levels_are_organs(root):
     scan = Chaos().scan(root)
-    assert {clip.view for clip in scan.clips} == {"T1-in", "T1-out", "T2-SPIR"}
-    clip = next(clip for clip in scan.clips if clip.view == "T2-SPIR" and clip.labelled)
-    pixels = Chaos().read(root, clip)
-    slices = sorted((root / clip.files["image"]).glob("*.dcm"))
-    pictures = sorted((root / clip.files["mask"]).glob("*.png"))
+    assert {record.view for record in scan.records} == {"T1-in", "T1-out", "T2-SPIR"}
+    record = next(record for record in scan.records if record.view == "T2-SPIR" and record.labelled)
+    pixels = Chaos().read(root, record)
+    slices = sorted((root / record.files["image"]).glob("*.dcm"))
+    pictures = sorted((root / record.files["mask"]).glob("*.png"))
     columns, rows = np.meshgrid(np.arange(40), np.arange(40))
     volume = np.stack([pydicom.dcmread(path).pixel_array for path in slices])
-    np.testing.assert_array_equal(pixels.images[:, 0], windowed(volume))
+    np.testing.assert_array_equal(pixels.images[:, 0], percentile_window(volume))
     for number, (path, picture) in enumerate(zip(slices, pictures, strict=True)):
         header, levels = pydicom.dcmread(path), cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
         for level, name in ((63, "liver"), (126, "right kidney"), (189, "left kidney"), (252, "spleen")):
@@ -43,26 +43,26 @@ def test_contrasts_are_views_and_grey_levels_are_organs(root):
         expected = origin + rows[..., None] * row_mm * down + columns[..., None] * column_mm * across
         place, step_down, step_right = pixels.planes[number]
         np.testing.assert_allclose(place + rows[..., None] * step_down + columns[..., None] * step_right, expected)
-        assert clip.spacing == pytest.approx(tuple(header.PixelSpacing))
-    unlabelled = [clip for clip in scan.clips if clip.subject.startswith("Test_Sets")]
+        assert record.spacing == pytest.approx(tuple(header.PixelSpacing))
+    unlabelled = [record for record in scan.records if record.subject.startswith("Test_Sets")]
     assert unlabelled
-    assert not any(clip.labelled for clip in unlabelled)
+    assert not any(record.labelled for record in unlabelled)
 
 
 def test_planted_faults_are_named(root):
-    labelled = [clip for clip in Chaos().scan(root).clips if clip.labelled and clip.view == "T2-SPIR"]
+    labelled = [record for record in Chaos().scan(root).records if record.labelled and record.view == "T2-SPIR"]
     first, second = labelled
     sorted((root / first.files["image"]).glob("*.dcm"))[2].write_bytes(bytes(128) + b"DICM junk")
     ground = sorted((root / second.files["mask"]).glob("*.png"))
     cv2.imwrite(str(ground[1]), np.full((40, 40), 100, np.uint8))
-    found = faults(root)
+    found = issues(root)
     assert found["unreadable sequence"] == (first.files["image"], "sequence")
     assert found["unknown label"] == (second.files["mask"], "mask")
     ground[1].unlink()
-    assert faults(root)["mask size differs from the image"] == (second.files["mask"], "mask")
+    assert issues(root)["mask size differs from the image"] == (second.files["mask"], "mask")
     for path in (root / second.files["image"]).glob("*.dcm"):
         path.unlink()
-    assert faults(root)["missing image"] == (second.files["image"], "sequence")
+    assert issues(root)["missing image"] == (second.files["image"], "sequence")
 
 
 @pytest.mark.parametrize(
@@ -74,23 +74,23 @@ def test_planted_faults_are_named(root):
     ],
 )  # fmt: skip
 def test_the_published_range_of_levels_is_one_organ(root, level, name):
-    clip = next(clip for clip in Chaos().scan(root).clips if clip.labelled)
-    for path in (root / clip.files["mask"]).glob("*.png"):
+    record = next(record for record in Chaos().scan(root).records if record.labelled)
+    for path in (root / record.files["mask"]).glob("*.png"):
         cv2.imwrite(str(path), np.full((40, 40), level, np.uint8))
-    pixels = Chaos().read(root, clip)
+    pixels = Chaos().read(root, record)
     if name is None:
-        assert [fault.kind for fault in pixels.faults] == ["unknown label"]
+        assert [issue.kind for issue in pixels.issues] == ["unknown label"]
     else:
         assert (np.stack(list(pixels.masks.values())) == CLASSES.index(name)).all()
 
 
 def test_masks_of_background_slices_of_another_size_and_no_pictures(root):
-    first, *_, fourth = [clip for clip in Chaos().scan(root).clips if clip.labelled][:4]
+    first, *_, fourth = [record for record in Chaos().scan(root).records if record.labelled][:4]
     for path in (root / first.files["mask"]).glob("*.png"):
         cv2.imwrite(str(path), np.zeros((40, 40), np.uint8))
-    assert faults(root)["empty mask"] == (first.files["mask"], "mask")
+    assert issues(root)["empty mask"] == (first.files["mask"], "mask")
     sorted((root / fourth.files["mask"]).glob("*.png"))[0].write_bytes(b"no")
-    assert faults(root)["unreadable sequence"][1] == "sequence"
+    assert issues(root)["unreadable sequence"][1] == "sequence"
     path = sorted((root / fourth.files["image"]).glob("*.dcm"))[3]
     write_dicom(path, MRImageStorage, np.ones((40, 39), np.uint16), {})
     with pytest.raises(DataError, match=rf"{path.name}: 1 frames of 40x39, expected one of 40x40"):
@@ -98,14 +98,14 @@ def test_masks_of_background_slices_of_another_size_and_no_pictures(root):
 
 
 def test_a_first_slice_without_spacing_or_header(root):
-    clip = Chaos().scan(root).clips[0]
-    path = sorted((root / clip.files["image"]).glob("*.dcm"))[0]
+    record = Chaos().scan(root).records[0]
+    path = sorted((root / record.files["image"]).glob("*.dcm"))[0]
     header = pydicom.dcmread(path)
     del header.PixelSpacing
     header.save_as(path)
-    assert faults(root)["spacing missing"] == (clip.files["image"], "")
+    assert issues(root)["spacing missing"] == (record.files["image"], "")
     path.write_bytes(bytes(128) + b"DICM")
-    assert faults(root)["unreadable header"][1] == "sequence"
+    assert issues(root)["unreadable header"][1] == "sequence"
 
 
 def test_another_folder_is_one_clear_error(tmp_path):

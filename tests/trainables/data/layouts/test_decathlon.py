@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.decathlon import Decathlon, read_task
-from trainables.data.readers.grey import windowed
+from trainables.data.readers.grey import percentile_window
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 from trainables.phantom import PHANTOMS, PhantomSettings
@@ -33,37 +33,37 @@ def change(root: Path, **parts) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | parts))
 
 
-def faults(root: Path, layout: Decathlon | None = None) -> dict[str, tuple[str, str, str]]:
+def issues(root: Path, layout: Decathlon | None = None) -> dict[str, tuple[str, str, str]]:
     report = check(DataSettings(layout=layout or Decathlon()), root)
-    return {fault.kind: (fault.file, fault.place, fault.skipped) for fault in report.faults}
+    return {issue.kind: (issue.file, issue.place, issue.skipped) for issue in report.issues}
 
 
 def test_volumes_channels_and_labels_as_the_json_says(root, voxels):
     document = json.loads((root / "dataset.json").read_text())
     scan = Decathlon().scan(root)
     assert (scan.classes, scan.channels) == (("background", "PZ", "TZ"), ("T2", "ADC"))
-    assert sum(bool(clip.labelled) for clip in scan.clips) == len(document["training"])
-    assert len(scan.clips) == len(document["training"]) + len(document["test"])
-    for clip, entry in zip(scan.clips, document["training"], strict=False):
+    assert sum(bool(record.labelled) for record in scan.records) == len(document["training"])
+    assert len(scan.records) == len(document["training"]) + len(document["test"])
+    for record, entry in zip(scan.records, document["training"], strict=False):
         image = nib.load(root / entry["image"])
         values, labels = image.get_fdata(), np.asarray(nib.load(root / entry["label"]).dataobj)
-        pixels = Decathlon().read(root, clip)
+        pixels = Decathlon().read(root, record)
         there = voxels(root / entry["image"], pixels.planes, pixels.images.shape[2:])
         for channel in (0, 1):
-            np.testing.assert_array_equal(pixels.images[:, channel], windowed(values[..., channel][there]))
+            np.testing.assert_array_equal(pixels.images[:, channel], percentile_window(values[..., channel][there]))
         masks = np.stack([pixels.masks[slice_] for slice_ in range(len(pixels.images))])
         np.testing.assert_array_equal(masks, labels[there])
         assert (pixels.planes[:, 1, 1] > 0).all()  # the back is below
         assert (pixels.planes[:, 2, 0] > 0).all()  # the left is on the right
-        assert clip.spacing == pytest.approx(tuple(image.header.get_zooms()[1::-1]))
-        assert clip.stack
+        assert record.spacing == pytest.approx(tuple(image.header.get_zooms()[1::-1]))
+        assert record.stack
 
 
 def test_a_choice_of_channels_in_the_order_asked(root):
-    clip = Decathlon().scan(root).clips[0]
-    both, one = Decathlon().read(root, clip), Decathlon(channels=("ADC",)).read(root, clip)
+    record = Decathlon().scan(root).records[0]
+    both, one = Decathlon().read(root, record), Decathlon(channels=("ADC",)).read(root, record)
     np.testing.assert_array_equal(one.images[:, 0], both.images[:, 1])
-    turned = Decathlon(channels=("ADC", "T2")).read(root, clip)
+    turned = Decathlon(channels=("ADC", "T2")).read(root, record)
     np.testing.assert_array_equal(turned.images, both.images[:, ::-1])
     with pytest.raises(DataError, match=r"no modality 'T3'.* 'T2'"):
         Decathlon(channels=("T3",)).scan(root)
@@ -84,7 +84,7 @@ def test_planted_faults_are_named_with_their_place(root):
         root,
         training=[*document["training"], document["training"][2], {"image": "../x.nii.gz", "label": "y.nii.gz"}, 7],
     )
-    found = faults(root)
+    found = issues(root)
     assert found["missing mask"][1:] == ("training[0]", "mask")
     assert found["missing image"][1:] == ("training[1]", "sequence")
     assert found["unknown label"][0] == document["training"][2]["label"].removeprefix("./")
@@ -112,22 +112,22 @@ def test_planted_faults_of_files_are_named(root, kind, role, skipped, write):
         bare = nib.Nifti1Image(write(np.asarray(nib.load(path).dataobj)), None)
         bare.header["pixdim"][1:4] = 0
         nib.save(bare, path)
-    assert faults(root)[kind] == (entry[role].removeprefix("./"), "", skipped)
+    assert issues(root)[kind] == (entry[role].removeprefix("./"), "", skipped)
 
 
 @pytest.mark.parametrize("role", ["image", "label"])
 def test_a_truncated_file_costs_its_volume(root, role):
     path = root / json.loads((root / "dataset.json").read_text())["training"][0][role]
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-500]))
-    assert faults(root)["unreadable sequence"][::2] == (path.relative_to(root).as_posix(), "sequence")
+    assert issues(root)["unreadable sequence"][::2] == (path.relative_to(root).as_posix(), "sequence")
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "..\\x.nii", "C:\\x.nii", "a/../../x.nii", "x\0.nii"])
 def test_no_path_leaves_the_folder(root, path):
     change(root, training=[{"image": path, "label": path}])
     scan = Decathlon().scan(root)
-    assert {fault.kind for fault in scan.faults} <= {"path outside the dataset", "missing image"}
-    assert all(not clip.labelled for clip in scan.clips)
+    assert {issue.kind for issue in scan.issues} <= {"path outside the dataset", "missing image"}
+    assert all(not record.labelled for record in scan.records)
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,10 @@ def test_the_real_sample(tmp_path):
         document = json.loads((REAL / "dataset.json").read_text())
         files = {"image": f"/imagesTr/{name}.nii", "label": f"/labelsTr/{name}.nii"}
         (root / "dataset.json").write_text(json.dumps(document | {"training": [files], "test": []}))
-        (clip,) = Decathlon().scan(root).clips
-        pixels = Decathlon().read(root, clip)
+        (record,) = Decathlon().scan(root).records
+        pixels = Decathlon().read(root, record)
         masks = np.stack([pixels.masks[slice_] for slice_ in range(shape[0])])
-        assert (masks.shape, clip.spacing) == (shape, pytest.approx((step, step)))
+        assert (masks.shape, record.spacing) == (shape, pytest.approx((step, step)))
         counts = [int((np.asarray(label.dataobj) == number).sum()) for number in (1, 2)]
         assert [int((masks == number).sum()) for number in (1, 2)] == counts
         peripheral, transition = (np.argwhere(masks == number).mean(axis=0) for number in (1, 2))

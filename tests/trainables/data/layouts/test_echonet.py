@@ -31,23 +31,23 @@ def rewrite(path: Path, change) -> None:
         csv.writer(file).writerows(change(rows))
 
 
-def faults(root: Path) -> dict[str, tuple[str, str, str]]:
+def issues(root: Path) -> dict[str, tuple[str, str, str]]:
     scan = LAYOUT.scan(root)
-    found = list(scan.faults)
-    for clip in scan.clips:
-        found.extend(LAYOUT.read(root, clip).faults)
-    return {fault.kind: (fault.file, fault.place, fault.skipped) for fault in found}
+    found = list(scan.issues)
+    for record in scan.records:
+        found.extend(LAYOUT.read(root, record).issues)
+    return {issue.kind: (issue.file, issue.place, issue.skipped) for issue in found}
 
 
 def test_a_clean_dataset_has_no_faults(echonet_root):
-    assert faults(echonet_root) == {}
+    assert issues(echonet_root) == {}
 
 
 def test_masks_are_those_of_the_phantom(echonet_root, small_phantom):
     overlaps = []
-    for clip in LAYOUT.scan(echonet_root).clips:
-        cine, pixels = draw_cine(small_phantom, clip.subject), LAYOUT.read(echonet_root, clip)
-        assert {phase: frame for frame, phase in clip.labelled.items()} == {
+    for record in LAYOUT.scan(echonet_root).records:
+        cine, pixels = draw_cine(small_phantom, record.subject), LAYOUT.read(echonet_root, record)
+        assert {phase: frame for frame, phase in record.labelled.items()} == {
             "ED": cine.end_diastole,
             "ES": cine.end_systole,
         }
@@ -62,10 +62,10 @@ def test_masks_are_those_of_the_phantom(echonet_root, small_phantom):
 
 
 def test_masks_are_drawn_as_the_reference_draws_them(echonet_root):
-    clip = LAYOUT.scan(echonet_root).clips[0]
-    masks = LAYOUT.read(echonet_root, clip).masks
+    record = LAYOUT.scan(echonet_root).records[0]
+    masks = LAYOUT.read(echonet_root, record).masks
     with (echonet_root / "VolumeTracings.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["FileName"] == f"{clip.subject}.avi"]
+        rows = [row for row in csv.DictReader(file) if row["FileName"] == f"{record.subject}.avi"]
     for frame, mask in masks.items():
         chords = [row for row in rows if int(row["Frame"]) == frame]
         x1, y1, x2, y2 = (np.array([float(row[key]) for row in chords]) for key in ("X1", "Y1", "X2", "Y2"))
@@ -76,27 +76,27 @@ def test_masks_are_drawn_as_the_reference_draws_them(echonet_root):
 
 
 def test_end_diastole_is_the_larger_area_whatever_the_order_in_the_table(root):
-    before = {clip.subject: clip.labelled for clip in LAYOUT.scan(root).clips}
+    before = {record.subject: record.labelled for record in LAYOUT.scan(root).records}
     rewrite(root / "VolumeTracings.csv", lambda rows: rows[:1] + sorted(rows[1:], key=lambda row: -int(row[5])))
-    assert {clip.subject: clip.labelled for clip in LAYOUT.scan(root).clips} == before
+    assert {record.subject: record.labelled for record in LAYOUT.scan(root).records} == before
 
 
 def test_clinical_values_and_split_come_from_the_file_list(echonet_root):
     with (echonet_root / "FileList.csv").open(newline="") as file:
         rows = {row["FileName"]: row for row in csv.DictReader(file)}
-    for clip in LAYOUT.scan(echonet_root).clips:
-        row = rows[clip.subject]
-        assert clip.clinical == {key: float(row[key.upper()]) for key in ("ef", "esv", "edv")}
-        assert clip.split == row["Split"].lower()
-        ef = 100 * (clip.clinical["edv"] - clip.clinical["esv"]) / clip.clinical["edv"]
-        assert clip.clinical["ef"] == pytest.approx(ef, abs=0.01)
+    for record in LAYOUT.scan(echonet_root).records:
+        row = rows[record.subject]
+        assert record.clinical == {key: float(row[key.upper()]) for key in ("ef", "esv", "edv")}
+        assert record.split == row["Split"].lower()
+        ef = 100 * (record.clinical["edv"] - record.clinical["esv"]) / record.clinical["edv"]
+        assert record.clinical["ef"] == pytest.approx(ef, abs=0.01)
 
 
 def first(rows):
     return rows[1][0]
 
 
-def listing(change):
+def format_issues(change):
     return lambda root: rewrite(root / "FileList.csv", change)
 
 
@@ -125,13 +125,13 @@ PLANTED = {
         lambda root: next((root / "Videos").iterdir()).unlink(),
         ("FileList.csv", None, "sequence"),
     ),
-    "path outside the dataset": (listing(set_cell(2, 0, "../../secret")), ("FileList.csv", "row 3", "sequence")),
-    "listed twice": (listing(lambda rows: [*rows, rows[1]]), ("FileList.csv", "row 10", "sequence")),
-    "unknown split": (listing(set_cell(4, 8, "DEV")), ("FileList.csv", "row 5", "sequence")),
-    "clinical value missing": (listing(set_cell(1, 1, "n/a")), ("FileList.csv", "row 2", "")),
-    "frame count missing": (listing(set_cell(1, 7, "")), ("FileList.csv", "row 2", "")),
-    "frame count differs from the table": (listing(set_cell(1, 7, "99")), (None, "", "")),
-    "frame size differs from the table": (listing(set_cell(1, 4, "768")), (None, "", "")),
+    "path outside the dataset": (format_issues(set_cell(2, 0, "../../secret")), ("FileList.csv", "row 3", "sequence")),
+    "listed twice": (format_issues(lambda rows: [*rows, rows[1]]), ("FileList.csv", "row 10", "sequence")),
+    "unknown split": (format_issues(set_cell(4, 8, "DEV")), ("FileList.csv", "row 5", "sequence")),
+    "clinical value missing": (format_issues(set_cell(1, 1, "n/a")), ("FileList.csv", "row 2", "")),
+    "frame count missing": (format_issues(set_cell(1, 7, "")), ("FileList.csv", "row 2", "")),
+    "frame count differs from the table": (format_issues(set_cell(1, 7, "99")), (None, "", "")),
+    "frame size differs from the table": (format_issues(set_cell(1, 4, "768")), (None, "", "")),
     "traced video not listed": (
         tracings(lambda rows: [*rows, ["0XNO.avi", *rows[1][1:]]]),
         ("VolumeTracings.csv", "row 338", ""),
@@ -159,7 +159,7 @@ PLANTED = {
 def test_each_planted_fault_is_reported_with_its_file_and_place(kind, root):
     plant, expected = PLANTED[kind]
     plant(root)
-    found = faults(root)
+    found = issues(root)
     assert kind in found
     for value, wanted in zip(found[kind], expected, strict=True):
         assert wanted is None or value == wanted
@@ -167,9 +167,9 @@ def test_each_planted_fault_is_reported_with_its_file_and_place(kind, root):
 
 def test_a_frame_with_hardly_any_rows_loses_its_mask(root):
     rewrite(root / "VolumeTracings.csv", lambda rows: rows[:4] + rows[22:])
-    (fault,) = LAYOUT.scan(root).faults
-    assert (fault.kind, fault.severity, fault.skipped) == ("tracing rows other than 21", "loss", "mask")
-    assert sorted(len(clip.labelled) for clip in LAYOUT.scan(root).clips) == [1] + [2] * 7
+    (issue,) = LAYOUT.scan(root).issues
+    assert (issue.kind, issue.severity, issue.skipped) == ("tracing rows other than 21", "loss", "mask")
+    assert sorted(len(record.labelled) for record in LAYOUT.scan(root).records) == [1] + [2] * 7
 
 
 names = st.sampled_from(["0X", "7", "0X.avi", "..", "a" * 300, ""])
@@ -193,30 +193,30 @@ def test_no_content_of_the_tables_makes_the_reader_crash(tmp_path, listed, trace
         with (tmp_path / name).open("w", newline="", errors="replace") as file:
             csv.writer(file).writerows(rows)
     with contextlib.suppress(DataError):
-        for clip in LAYOUT.scan(tmp_path).clips:
-            LAYOUT.read(tmp_path, clip)
+        for record in LAYOUT.scan(tmp_path).records:
+            LAYOUT.read(tmp_path, record)
 
 
 def test_a_frame_traced_twice_uses_the_first_tracing(root):
-    clean = {clip.subject: clip.outlines for clip in LAYOUT.scan(root).clips}
+    clean = {record.subject: record.outlines for record in LAYOUT.scan(root).records}
 
     def again(rows):
         second = [[row[0], *(str(float(v) + 9) for v in row[1:5]), row[5]] for row in rows[1:22]]
         return rows[:22] + second + rows[22:]
 
     rewrite(root / "VolumeTracings.csv", again)
-    for clip in LAYOUT.scan(root).clips:
-        for frame, outline in clip.outlines.items():
-            np.testing.assert_array_equal(outline, clean[clip.subject][frame])
+    for record in LAYOUT.scan(root).records:
+        for frame, outline in record.outlines.items():
+            np.testing.assert_array_equal(outline, clean[record.subject][frame])
 
 
 def test_a_truncated_video_is_an_error_that_names_it(root):
     video = sorted((root / "Videos").iterdir())[0]
     data = video.read_bytes()
     video.write_bytes(data[: len(data) // 2])
-    clip = next(clip for clip in LAYOUT.scan(root).clips if clip.subject == video.stem)
+    record = next(record for record in LAYOUT.scan(root).records if record.subject == video.stem)
     with pytest.raises(DataError, match=rf"{video.name}: (truncated|cannot be decoded)"):
-        LAYOUT.read(root, clip)
+        LAYOUT.read(root, record)
 
 
 def test_a_missing_dataset_and_a_missing_table_are_one_clear_error(tmp_path):

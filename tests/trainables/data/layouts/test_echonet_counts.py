@@ -37,18 +37,18 @@ def test_labelled_images_are_those_of_saeed_2022(full_size):
     scan = EchoNetDynamic(untraced=False).scan(full_size)
     images = {"train": 0, "val": 0, "test": 0}
     videos = {"train": 0, "val": 0, "test": 0}
-    for clip in scan.clips:
-        images[clip.split] += len(clip.labelled)
-        videos[clip.split] += 1
+    for record in scan.records:
+        images[record.split] += len(record.labelled)
+        videos[record.split] += 1
     assert images == {"train": 14_920, "val": 2_576, "test": 2_552}  # section 3.3
     assert (videos["train"], videos["val"]) == (7_460, 1_288)  # of each of which pretraining takes one frame
-    kinds = [fault.kind for fault in scan.faults]
+    kinds = [issue.kind for issue in scan.issues]
     assert kinds.count("no tracing") == 6
-    assert [fault.skipped for fault in scan.faults if fault.kind == "no tracing"] == ["sequence"] * 6
+    assert [issue.skipped for issue in scan.issues if issue.kind == "no tracing"] == ["sequence"] * 6
     assert kinds.count("traced video not listed") == 1
 
 
 def test_untraced_videos_are_unlabelled_data_where_wanted(full_size):
-    clips = EchoNetDynamic().scan(full_size).clips
-    assert len(clips) == 10_030
-    assert sum(not clip.labelled for clip in clips) == 6
+    records = EchoNetDynamic().scan(full_size).records
+    assert len(records) == 10_030
+    assert sum(not record.labelled for record in records) == 6

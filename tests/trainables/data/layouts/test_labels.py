@@ -8,8 +8,8 @@ MEANING = {1: 3, 2: 2, 3: 1}
 
 def test_numbers_become_the_classes_that_they_mean():
     labels = np.array([[0, 1], [2, 3]])
-    mask, fault = to_classes(labels, (2, 2), MEANING, "m.nii")
-    assert fault is None
+    mask, issue = to_classes(labels, (2, 2), MEANING, "m.nii")
+    assert issue is None
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, [[0, 3], [2, 1]])
 
@@ -17,20 +17,20 @@ def test_numbers_become_the_classes_that_they_mean():
 @pytest.mark.parametrize(
     ("labels", "kind", "text"),
     [
-        ([[0, 7]], "unknown label", "label 7, expected 0, 1, 2, 3"),
-        ([[0, -2]], "unknown label", "label -2, expected"),
+        ([[0, 7]], "unknown label", "unknown label (found 7, expected 0, 1, 2, 3)"),
+        ([[0, -2]], "unknown label", "unknown label (found -2, expected"),
         ([[0, 0]], "empty mask", "background only"),
-        ([[1], [1]], "mask size differs from the image", "the mask is 2 x 1, its image 1 x 2"),
+        ([[1], [1]], "mask size differs from the image", "mask and image differ in size (found 2 x 1, expected 1 x 2)"),
     ],
 )
 def test_what_cannot_be_used_says_why(labels, kind, text):
-    mask, fault = to_classes(np.array(labels), (1, 2), MEANING, "m.nii", "frame 4")
+    mask, issue = to_classes(np.array(labels), (1, 2), MEANING, "m.nii", "frame 4")
     assert mask is None
-    assert (fault.kind, fault.file, fault.place, fault.severity, fault.skipped) == (
+    assert (issue.kind, issue.file, issue.place, issue.severity, issue.skipped) == (
         kind,
         "m.nii",
         "frame 4",
         "loss",
         "mask",
     )
-    assert text in fault.message
+    assert text in issue.message

@@ -48,18 +48,18 @@ def table(root: Path, *rows: tuple[object, ...], columns=COLUMNS) -> Path:
     return root
 
 
-def faults(root: Path) -> dict[str, tuple[str, str, str]]:
+def issues(root: Path) -> dict[str, tuple[str, str, str]]:
     report = check(DataSettings(layout=Manifest()), root)
-    return {fault.kind: (fault.file, fault.place, fault.skipped) for fault in report.faults}
+    return {issue.kind: (issue.file, issue.place, issue.skipped) for issue in report.issues}
 
 
 def test_every_kind_of_file_gives_back_what_was_written(written):
     layout = Manifest(time=True)
-    clips = {clip.subject: clip for clip in layout.scan(written).clips}
+    records = {record.subject: record for record in layout.scan(written).records}
     kinds = {}
-    for name, clip in clips.items():
-        cine, pixels = draw_cine(PHANTOM, name, "4CH"), layout.read(written, clip)
-        kind = Path(next(iter(clip.files.values()))).suffix
+    for name, record in records.items():
+        cine, pixels = draw_cine(PHANTOM, name, "4CH"), layout.read(written, record)
+        kind = Path(next(iter(record.files.values()))).suffix
         kinds[kind] = name
         whole = kind != ".png"
         images = cine.images if whole else half_cycle(cine)[0]
@@ -71,21 +71,21 @@ def test_every_kind_of_file_gives_back_what_was_written(written):
         if whole:
             ends = {cine.end_diastole, cine.end_systole}
             assert ends <= set(pixels.masks)
-        assert clip.spacing == pytest.approx((cine.millimetres / 48,) * 2, rel=1e-3)
+        assert record.spacing == pytest.approx((cine.millimetres / 48,) * 2, rel=1e-3)
     assert set(kinds) == {".png", ".gz", ".dcm", ".mhd", ".avi", ".mp4"}
 
 
 def test_a_file_of_slices_is_a_volume_unless_said_otherwise(written):
-    stacks = {clip.subject for clip in Manifest().scan(written).clips if clip.stack}
+    stacks = {record.subject for record in Manifest().scan(written).records if record.stack}
     assert len(stacks) == 2  # NIfTI and MetaImage
-    assert not any(clip.stack for clip in Manifest(time=True).scan(written).clips)
+    assert not any(record.stack for record in Manifest(time=True).scan(written).records)
 
 
 def test_pictures_are_one_sequence_in_the_order_of_their_frames(root):
     table(root, ("p", "", "b.png", "", "4CH", 9), ("p", "", "a.png", "m.png", "4CH", 2))
-    (clip,) = Manifest().scan(root).clips
-    pixels = Manifest().read(root, clip)
-    assert (clip.frames, dict(clip.labelled), clip.split, clip.view) == (2, {0: ""}, None, "4CH")
+    (record,) = Manifest().scan(root).records
+    pixels = Manifest().read(root, record)
+    assert (record.frames, dict(record.labelled), record.split, record.view) == (2, {0: ""}, None, "4CH")
     assert pixels.images[:, 0, 0, 0].tolist() == [90, 120]
     assert np.argwhere(pixels.masks[0] == 1).min(axis=0).tolist() == [3, 2]
 
@@ -93,8 +93,13 @@ def test_pictures_are_one_sequence_in_the_order_of_their_frames(root):
 def test_further_columns(root):
     columns = (*COLUMNS, "phase", "row_mm", "column_mm", "ef")
     table(root, ("p", "val", "a.png", "m.png", "", "", "es", "0.5", "0.25", "61"), columns=columns)
-    (clip,) = Manifest().scan(root).clips
-    assert (clip.labelled, clip.spacing, clip.clinical, clip.split) == ({0: "ES"}, (0.5, 0.25), {"ef": 61.0}, "val")
+    (record,) = Manifest().scan(root).records
+    assert (record.labelled, record.spacing, record.clinical, record.split) == (
+        {0: "ES"},
+        (0.5, 0.25),
+        {"ef": 61.0},
+        "val",
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,40 +133,40 @@ def test_further_columns(root):
 )
 def test_planted_faults_are_named(root, rows, kind, place, skipped):
     table(root, *rows)
-    assert faults(root)[kind] == ("manifest.csv", place, skipped)
+    assert issues(root)[kind] == ("manifest.csv", place, skipped)
 
 
 def test_masks_that_cannot_be_used(root):
     cv2.imwrite(str(root / "m.png"), np.full((12, 10), 9, np.uint8))
     table(root, ("p", "", "a.png", "m.png", "", ""))
-    assert faults(root)["unknown label"] == ("m.png", "", "mask")
+    assert issues(root)["unknown label"] == ("m.png", "", "mask")
     cv2.imwrite(str(root / "m.png"), np.full((12, 11), 5, np.uint8))
-    assert faults(root)["mask size differs from the image"] == ("m.png", "", "mask")
+    assert issues(root)["mask size differs from the image"] == ("m.png", "", "mask")
     cv2.imwrite(str(root / "m.png"), np.zeros((12, 10), np.uint8))
-    assert faults(root)["empty mask"] == ("m.png", "", "mask")
+    assert issues(root)["empty mask"] == ("m.png", "", "mask")
     (root / "m.png").write_bytes(b"not a picture")
-    assert faults(root)["unreadable sequence"][2] == "sequence"
+    assert issues(root)["unreadable sequence"][2] == "sequence"
 
 
 def test_images_that_cannot_be_used(root):
     table(root, ("p", "", "a.png", "", "", 0), ("p", "", "b.png", "", "", 1))
-    assert faults(root)["spacing missing"] == ("a.png", "", "")
+    assert issues(root)["spacing missing"] == ("a.png", "", "")
     cv2.imwrite(str(root / "b.png"), np.full((12, 11), 9, np.uint8))
-    assert faults(root)["unreadable sequence"] == ("b.png", "", "sequence")
+    assert issues(root)["unreadable sequence"] == ("b.png", "", "sequence")
     (root / "a.nii").write_bytes(b"no")
     table(root, ("p", "", "a.nii", "", "", ""))
-    assert faults(root)["unreadable image"] == ("a.nii", "", "sequence")
+    assert issues(root)["unreadable image"] == ("a.nii", "", "sequence")
 
 
 def test_a_volume_is_listed_once_for_each_mask(root):
     nib.save(nib.Nifti1Image(np.ones((10, 12, 3), np.uint8), np.diag([-1, -1, 4, 1])), root / "v.nii")
     rows = [("p", "", "v.nii", "m.png", "", 0), ("p", "", "v.nii", "m.png", "", 2), ("p", "", "v.nii", "", "", "")]
     table(root, *rows)
-    assert faults(root) == {}
-    assert set(Manifest().scan(root).clips[0].labelled) == {0, 2}
+    assert issues(root) == {}
+    assert set(Manifest().scan(root).records[0].labelled) == {0, 2}
     table(root, *rows, ("p", "", "v.nii", "m.png", "", 2), ("p", "", "v.nii", "m.png", "other", 1))
-    assert [fault.place for fault in Manifest().scan(root).faults] == ["row 5", "row 6"]
-    assert len(Manifest().scan(root).clips) == 1
+    assert [issue.place for issue in Manifest().scan(root).issues] == ["row 5", "row 6"]
+    assert len(Manifest().scan(root).records) == 1
 
 
 def test_an_echo_cine_of_a_scanner(root):
@@ -170,17 +175,17 @@ def test_an_echo_cine_of_a_scanner(root):
     mask[100:140, 90:200] = 5
     cv2.imwrite(str(root / "m.png"), mask)
     table(root, ("p", "", "cine.dcm", "m.png", "4CH", 29), ("p", "", "cine.dcm", "m.png", "4CH", 30))
-    (clip,) = Manifest().scan(root).clips
-    assert (clip.frames, clip.stack, clip.spacing) == (30, False, pytest.approx((0.510497, 0.510497), abs=1e-5))
-    pixels = Manifest().read(root, clip)
+    (record,) = Manifest().scan(root).records
+    assert (record.frames, record.stack, record.spacing) == (30, False, pytest.approx((0.510497, 0.510497), abs=1e-5))
+    pixels = Manifest().read(root, record)
     assert pixels.images.shape == (30, 1, 240, 320)
     np.testing.assert_array_equal(pixels.masks[29] == 1, mask == 5)
-    assert faults(root) == {"traced frame past the end": ("m.png", "", "mask")}
+    assert issues(root) == {"traced frame past the end": ("m.png", "", "mask")}
 
 
 def test_a_subject_in_two_splits_stays_where_it_is_never_trained_on(root):
     table(root, ("p", "test", "a.png", "", "x", ""), ("p", "train", "b.png", "", "y", ""))
-    assert {clip.split for clip in Manifest().scan(root).clips} == {"test"}
+    assert {record.split for record in Manifest().scan(root).records} == {"test"}
 
 
 def test_a_mask_past_the_end_of_a_video(written, tmp_path):
@@ -191,7 +196,7 @@ def test_a_mask_past_the_end_of_a_video(written, tmp_path):
         (tmp_path / row[name]).write_bytes((written / row[name]).read_bytes())
     (tmp_path / "classes.csv").write_bytes((written / "classes.csv").read_bytes())
     table(tmp_path, ("p", "", row["image"], row["mask"], "", 99))
-    assert faults(tmp_path)["traced frame past the end"] == (row["mask"], "", "mask")
+    assert issues(tmp_path)["traced frame past the end"] == (row["mask"], "", "mask")
 
 
 @pytest.mark.parametrize(

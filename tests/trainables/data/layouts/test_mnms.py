@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.mnms import CLASSES, Mnms, Mnms2
-from trainables.data.readers.grey import windowed
+from trainables.data.readers.grey import percentile_window
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 from trainables.phantom import PHANTOMS, PhantomSettings
@@ -31,41 +31,41 @@ def second(tmp_path):
     return tmp_path
 
 
-def faults(layout, root):
-    return {fault.kind: (fault.file, fault.skipped) for fault in check(DataSettings(layout=layout), root).faults}
+def issues(layout, root):
+    return {issue.kind: (issue.file, issue.skipped) for issue in check(DataSettings(layout=layout), root).issues}
 
 
 def test_phases_come_from_the_table_and_labels_by_their_names(root, voxels):
     rows = {row["External code"]: row for row in csv.DictReader((root / TABLE).open())}
     scan = Mnms(frame_step=3).scan(root)
-    assert {clip.split for clip in scan.clips} == {"train", "val", "test"}
-    for clip in scan.clips:
-        if not clip.labelled:
+    assert {record.split for record in scan.records} == {"train", "val", "test"}
+    for record in scan.records:
+        if not record.labelled:
             continue
-        moment = int(rows[clip.subject][clip.sequence[-2:]])
-        assert clip.moment == moment
-        (path,) = root.rglob(f"{clip.subject}_sa_gt.nii.gz")
-        pixels = Mnms().read(root, clip)
+        timepoint = int(rows[record.subject][record.sequence[-2:]])
+        assert record.timepoint == timepoint
+        (path,) = root.rglob(f"{record.subject}_sa_gt.nii.gz")
+        pixels = Mnms().read(root, record)
         there = voxels(path, pixels.planes, pixels.images.shape[2:])
-        labels = np.asarray(nib.load(path).dataobj)[..., moment][there]
-        image = nib.load(path.with_name(f"{clip.subject}_sa.nii.gz"))
-        np.testing.assert_array_equal(pixels.images[:, 0], windowed(image.get_fdata()[..., moment][there]))
-        assert clip.spacing == pytest.approx(image.header.get_zooms()[1::-1])
+        labels = np.asarray(nib.load(path).dataobj)[..., timepoint][there]
+        image = nib.load(path.with_name(f"{record.subject}_sa.nii.gz"))
+        np.testing.assert_array_equal(pixels.images[:, 0], percentile_window(image.get_fdata()[..., timepoint][there]))
+        assert record.spacing == pytest.approx(image.header.get_zooms()[1::-1])
         masks = np.stack([pixels.masks[slice_] for slice_ in range(4)])
         for name, number in (("lv", 1), ("myocardium", 2), ("rv", 3)):  # as Campello et al. number them
             np.testing.assert_array_equal(masks == CLASSES.index(name), labels == number)
-    cine = {clip.moment for clip in scan.clips if not clip.labelled}
+    cine = {record.timepoint for record in scan.records if not record.labelled}
     assert cine <= {1, 4, 7}
 
 
 def test_the_views_and_the_split_of_the_second_challenge(second):
     scan = Mnms2(frame_step=0).scan(second)
-    assert {clip.view for clip in scan.clips} == {"SA", "LA"}
-    for clip in scan.clips:
-        number = int(clip.subject)
-        assert clip.split == ("train" if number <= 160 else "val" if number <= 200 else "test")
-        assert clip.frames == (4 if clip.view == "SA" else 1)
-        assert set(np.unique(list(Mnms2().read(second, clip).masks.values()))) <= {0, 1, 2, 3}
+    assert {record.view for record in scan.records} == {"SA", "LA"}
+    for record in scan.records:
+        number = int(record.subject)
+        assert record.split == ("train" if number <= 160 else "val" if number <= 200 else "test")
+        assert record.frames == (4 if record.view == "SA" else 1)
+        assert set(np.unique(list(Mnms2().read(second, record).masks.values()))) <= {0, 1, 2, 3}
 
 
 def test_planted_faults_are_named(root):
@@ -80,11 +80,11 @@ def test_planted_faults_are_named(root):
     (path,) = root.rglob(f"{third}_sa.nii.gz")
     path.unlink()
     kinds = {}
-    for fault in check(DataSettings(layout=Mnms()), root).faults:
-        kinds.setdefault(fault.kind, []).append((fault.file, fault.place, fault.skipped))
+    for issue in check(DataSettings(layout=Mnms()), root).issues:
+        kinds.setdefault(issue.kind, []).append((issue.file, issue.place, issue.skipped))
     assert (TABLE, "row 2", "") in kinds["phases missing"]
     assert any(file.endswith(code) and skipped == "mask" for file, _, skipped in kinds["phases missing"])
-    assert kinds["moment past the end"][0][2] == "sequence"
+    assert kinds["time point past the end"][0][2] == "sequence"
     assert kinds["missing image"][0][0].endswith(third)
 
 
@@ -109,7 +109,7 @@ def test_planted_faults_of_files_are_named(root, kind, stem, skipped, change):
         bare = nib.Nifti1Image(change(np.asarray(nib.load(path).dataobj)), None)
         bare.header["pixdim"][1:4] = 0
         nib.save(bare, path)
-    assert faults(Mnms(), root)[kind] == (path.relative_to(root).as_posix(), skipped)
+    assert issues(Mnms(), root)[kind] == (path.relative_to(root).as_posix(), skipped)
 
 
 def test_a_missing_view_and_a_missing_mask_of_the_second_challenge(second):
@@ -117,7 +117,7 @@ def test_a_missing_view_and_a_missing_mask_of_the_second_challenge(second):
     for path in one.glob("*_LA_*"):
         path.unlink()
     (two / f"{two.name}_SA_ES_gt.nii.gz").unlink()
-    found = faults(Mnms2(), second)
+    found = issues(Mnms2(), second)
     assert found["view missing"] == (f"dataset/{one.name}", "")
     assert found["missing mask"] == (f"dataset/{two.name}/{two.name}_SA_ES.nii.gz", "mask")
 
@@ -125,14 +125,14 @@ def test_a_missing_view_and_a_missing_mask_of_the_second_challenge(second):
 def test_a_subject_in_two_parts_is_taken_once(root):
     first = sorted((root / "Training/Labeled").iterdir())[0]
     (root / "Testing" / first.name).mkdir(parents=True)
-    assert faults(Mnms(), root)["subject in two splits"] == (f"Testing/{first.name}", "sequence")
+    assert issues(Mnms(), root)["subject in two splits"] == (f"Testing/{first.name}", "sequence")
 
 
 def test_a_folder_without_the_table_and_one_without_subjects(root, tmp_path_factory):
     (root / TABLE).unlink()
     with pytest.raises(DataError, match="no CSV file with the columns External code"):
         Mnms().scan(root)
-    with pytest.raises(DataError, match="no subjects, expected M&Ms-2"):
+    with pytest.raises(DataError, match="no subjects \\(expected M&Ms-2"):
         Mnms2().scan(tmp_path_factory.mktemp("empty"))
 
 

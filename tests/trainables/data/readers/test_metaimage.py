@@ -29,7 +29,7 @@ HEADER = {
 
 
 def put(folder, data=bytes(range(12)), name="a.raw", **changes):
-    """A header as ITK writes it, with tags changed or (None) left out, and its pixels."""
+    """Write a header as ITK writes it, with tags changed or (None) left out, and its pixels."""
     tags = {key: value for key, value in {**HEADER, **changes}.items() if value is not None}
     tags["ElementDataFile"] = tags.pop("ElementDataFile")  # ends the header
     (folder / "a.mhd").write_text("".join(f"{key} = {value}\n" for key, value in tags.items()))
@@ -39,7 +39,7 @@ def put(folder, data=bytes(range(12)), name="a.raw", **changes):
 
 
 def test_the_first_axis_runs_fastest(tmp_path):
-    image = metaimage.read(put(tmp_path))
+    image = metaimage.read_metaimage(put(tmp_path))
     assert image.array.shape == (3, 2, 2)
     for x in range(3):
         for y in range(2):
@@ -71,7 +71,7 @@ def test_every_element_type_in_both_byte_orders(tmp_path, element, code, low, hi
     values = [low, high, 1, 2]
     data = struct.pack(f"{order}4{code}", *values)
     changes = {"DimSize": "2 2 1", "ElementType": element, "BinaryDataByteOrderMSB": str(order == ">")}
-    array = metaimage.read(put(tmp_path, data, **changes)).array
+    array = metaimage.read_metaimage(put(tmp_path, data, **changes)).array
     expected = struct.unpack(f"=4{code}", struct.pack(f"=4{code}", *values))
     assert array.ravel(order="F").tolist() == list(expected)
     assert array.dtype.isnative
@@ -81,44 +81,44 @@ def test_every_element_type_in_both_byte_orders(tmp_path, element, code, low, hi
 def test_compressed_pixels(tmp_path, pack):
     data = pack(bytes(range(12)))
     path = put(tmp_path, data, name="a.zraw", CompressedData="True", ElementDataFile="a.zraw")
-    assert metaimage.read(path).array.ravel(order="F").tolist() == list(range(12))
+    assert metaimage.read_metaimage(path).array.ravel(order="F").tolist() == list(range(12))
 
 
 def test_pixels_after_their_header(tmp_path):
     path = put(tmp_path, None, ElementDataFile="LOCAL")
     path.write_bytes(path.read_bytes() + bytes(range(12)))
-    assert metaimage.read(path).array[2, 1, 1] == 11
+    assert metaimage.read_metaimage(path).array[2, 1, 1] == 11
 
 
 def test_bytes_before_the_pixels_are_skipped(tmp_path):
     for skip in ("4", "-1"):
         path = put(tmp_path, b"head" + bytes(range(12)), HeaderSize=skip)
-        assert metaimage.read(path).array.ravel(order="F").tolist() == list(range(12))
+        assert metaimage.read_metaimage(path).array.ravel(order="F").tolist() == list(range(12))
 
 
 def test_channels_come_last(tmp_path):
-    array = metaimage.read(put(tmp_path, DimSize="3 2 1", ElementNumberOfChannels="2")).array
+    array = metaimage.read_metaimage(put(tmp_path, DimSize="3 2 1", ElementNumberOfChannels="2")).array
     assert array.shape == (3, 2, 1, 2)
     assert array[1, 1, 0].tolist() == [8, 9]  # the fifth sample's two values
 
 
 def test_geometry_as_itk_orders_it(tmp_path):
-    """A matrix is written axis by axis: here the first axis of the array points along y."""
-    image = metaimage.read(put(tmp_path, TransformMatrix="0 1 0 -1 0 0 0 0 1", Offset="-4.5 2 1e1"))
+    """Check that a matrix is read axis by axis: here the first axis of the array points along y."""
+    image = metaimage.read_metaimage(put(tmp_path, TransformMatrix="0 1 0 -1 0 0 0 0 1", Offset="-4.5 2 1e1"))
     assert image.direction == ((0, 1, 0), (-1, 0, 0), (0, 0, 1))
     assert image.offset == (-4.5, 2, 10)
 
 
 def test_what_a_header_leaves_out_is_none(tmp_path):
-    image = metaimage.read(put(tmp_path, ElementSpacing=None, Offset=None, TransformMatrix=None))
+    image = metaimage.read_metaimage(put(tmp_path, ElementSpacing=None, Offset=None, TransformMatrix=None))
     assert (image.spacing, image.offset, image.direction) == (None, None, None)
-    assert metaimage.read(put(tmp_path, ElementSpacing=None, ElementSize="1 2 3")).spacing == (1, 2, 3)
+    assert metaimage.read_metaimage(put(tmp_path, ElementSpacing=None, ElementSize="1 2 3")).spacing == (1, 2, 3)
 
 
 def test_windows_line_ends(tmp_path):
     path = put(tmp_path)
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    assert metaimage.read(path).array.shape == (3, 2, 2)
+    assert metaimage.read_metaimage(path).array.shape == (3, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_every_fault_is_one_message(tmp_path, changes, data, message):
     (tmp_path / "a.raw").write_bytes(bytes(12))  # what a path that leaves the folder would find
     path = put(folder, data, **changes)
     with pytest.raises(DataError, match=message) as caught:
-        metaimage.read(path)
+        metaimage.read_metaimage(path)
     assert str(path) in str(caught.value)
 
 
@@ -170,17 +170,17 @@ def test_every_fault_is_one_message(tmp_path, changes, data, message):
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "a.mhd").write_bytes(content)
     with pytest.raises(DataError, match="not a MetaImage header"):
-        metaimage.read(tmp_path / "a.mhd")
+        metaimage.read_metaimage(tmp_path / "a.mhd")
 
 
 def test_a_missing_header_and_a_folder(tmp_path):
     for path in (tmp_path / "none.mhd", tmp_path):
         with pytest.raises(DataError, match="not readable"):
-            metaimage.read(path)
+            metaimage.read_metaimage(path)
 
 
 def test_the_header_alone_needs_no_pixels(tmp_path):
-    header = metaimage.read_header(put(tmp_path, None))
+    header = metaimage.read_metaimage_header(put(tmp_path, None))
     assert header.size == (3, 2, 2)
     assert header.nbytes == 12
     assert header.file == "a.raw"
@@ -190,8 +190,8 @@ def test_the_header_alone_needs_no_pixels(tmp_path):
 @pytest.mark.parametrize(("name", "compress"), [("a.mhd", False), ("a.mhd", True), ("a.mha", False), ("a.mha", True)])
 def test_what_is_written_is_read_back(tmp_path, code, name, compress):
     array = np.arange(24).reshape(2, 3, 4).astype(code)
-    metaimage.write(tmp_path / name, array, (0.5, 1 / 3, 2.0), compress=compress)
-    image = metaimage.read(tmp_path / name)
+    metaimage.write_metaimage(tmp_path / name, array, (0.5, 1 / 3, 2.0), compress=compress)
+    image = metaimage.read_metaimage(tmp_path / name)
     np.testing.assert_array_equal(image.array, array)
     assert image.array.dtype == np.dtype(code).newbyteorder("=")
     assert image.spacing == pytest.approx((0.5, 1 / 3, 2.0), rel=1e-8)
@@ -201,7 +201,7 @@ def test_what_is_written_is_read_back(tmp_path, code, name, compress):
 
 
 def test_written_bytes_are_little_endian_with_the_first_axis_fastest(tmp_path):
-    metaimage.write(tmp_path / "a.mhd", np.array([[1, 2], [3, 4]], ">u2"), (1.0, 1.0))
+    metaimage.write_metaimage(tmp_path / "a.mhd", np.array([[1, 2], [3, 4]], ">u2"), (1.0, 1.0))
     assert (tmp_path / "a.raw").read_bytes() == struct.pack("<4H", 1, 3, 2, 4)
     lines = dict(line.split(" = ") for line in (tmp_path / "a.mhd").read_text().splitlines())
     assert list(lines)[-1] == "ElementDataFile"
@@ -215,9 +215,9 @@ def test_written_bytes_are_little_endian_with_the_first_axis_fastest(tmp_path):
 
 def test_what_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected 2 numbers"):
-        metaimage.write(tmp_path / "a.mhd", np.zeros((2, 2)), (1.0,))
+        metaimage.write_metaimage(tmp_path / "a.mhd", np.zeros((2, 2)), (1.0,))
     with pytest.raises(ValueError, match="array of bool"):
-        metaimage.write(tmp_path / "a.mhd", np.zeros((2, 2), bool), (1.0, 1.0))
+        metaimage.write_metaimage(tmp_path / "a.mhd", np.zeros((2, 2), bool), (1.0, 1.0))
 
 
 tags = st.sampled_from(
@@ -257,7 +257,7 @@ def test_any_header_gives_an_image_or_a_data_error(tmp_path, changes, data):
     (tmp_path / "a.mhd").write_bytes(text.encode("utf-8", "surrogatepass") + data)
     (tmp_path / "a.raw").write_bytes(data)
     try:
-        image = metaimage.read(tmp_path / "a.mhd")
+        image = metaimage.read_metaimage(tmp_path / "a.mhd")
     except DataError:
         return
     assert 0 < image.array.nbytes <= 40 * 1100
@@ -269,4 +269,4 @@ def test_any_header_gives_an_image_or_a_data_error(tmp_path, changes, data):
 def test_any_bytes_give_an_image_or_a_data_error(tmp_path, content):
     (tmp_path / "a.mhd").write_bytes(content)
     with pytest.raises(DataError):
-        metaimage.read(tmp_path / "a.mhd")
+        metaimage.read_metaimage(tmp_path / "a.mhd")

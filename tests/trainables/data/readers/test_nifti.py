@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainables.common.errors import DataError
-from trainables.data.readers.nifti import find, read, read_header, read_labels
+from trainables.data.readers.nifti import find_nifti, read_labels, read_nifti, read_nifti_header
 
 
 def save(path, array, affine, zooms=None):
@@ -19,7 +19,7 @@ def save(path, array, affine, zooms=None):
 
 
 def turned(seed):
-    """A random rotation."""
+    """Return a random rotation matrix `(3, 3)`."""
     q, r = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
     return q * np.sign(np.diag(r))
 
@@ -33,7 +33,7 @@ def test_every_voxel_lies_in_the_patient_where_the_affine_puts_it(tmp_path_facto
     shape = tuple(rng.integers(2, 7, 3))
     array = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
     path = save(tmp_path_factory.mktemp("n") / "a.nii", array, affine)
-    values, header = read(path)
+    values, header = read_nifti(path)
     upright, planes = header.upright(values), header.planes()
     assert upright.shape == (shape[2], shape[1], shape[0])
     for slice_, row, column in rng.integers(0, upright.shape, (5, 3)):
@@ -54,7 +54,7 @@ def test_axial_slices_are_shown_as_radiologists_see_them(tmp_path, axes):
     origin = [0 if step > 0 else size - 1 for step, size in zip(axes, world.shape, strict=True)]
     affine = np.diag([*axes, 1]).astype(float)
     affine[:3, 3] = origin
-    values, header = read(save(tmp_path / "a.nii.gz", world[flips], affine))
+    values, header = read_nifti(save(tmp_path / "a.nii.gz", world[flips], affine))
     slice_, row, column = np.argwhere(header.upright(values) == 9)[0]
     assert (row, column) == (7 - 5, 7 - 6)
     np.testing.assert_allclose(header.planes()[slice_][0] + [column, row, 0], [-6, -5, 0], atol=1e-6)
@@ -62,8 +62,8 @@ def test_axial_slices_are_shown_as_radiologists_see_them(tmp_path, axes):
 
 def test_moments_come_first(tmp_path):
     array = np.random.default_rng(0).integers(0, 99, (4, 5, 3, 2)).astype(np.int16)
-    values, header = read(save(tmp_path / "a.nii", array, np.diag([-2.0, -3, 4, 1])))
-    assert (header.slices, header.moments, header.spacing) == (3, 2, (3.0, 2.0))
+    values, header = read_nifti(save(tmp_path / "a.nii", array, np.diag([-2.0, -3, 4, 1])))
+    assert (header.slices, header.timepoints, header.spacing) == (3, 2, (3.0, 2.0))
     np.testing.assert_array_equal(header.upright(values), array.transpose(3, 2, 1, 0))
 
 
@@ -71,7 +71,7 @@ def test_a_header_without_geometry_has_none(tmp_path):
     image = nib.Nifti1Image(np.ones((4, 5, 3), np.uint8), None)
     image.header["pixdim"][1:4] = 0
     nib.save(image, tmp_path / "a.nii")
-    header = read_header(tmp_path / "a.nii")
+    header = read_nifti_header(tmp_path / "a.nii")
     assert (header.zooms, header.spacing, header.affine, header.planes()) == (None, None, None, None)
     assert not header.contradiction
 
@@ -81,7 +81,7 @@ def test_an_affine_that_contradicts_the_spacing_is_not_believed(tmp_path):
     image.header["pixdim"][1:4] = (1.7, 1.7, 5)
     image.header["qform_code"] = 0
     nib.save(image, tmp_path / "a.nii")
-    header = read_header(tmp_path / "a.nii")
+    header = read_nifti_header(tmp_path / "a.nii")
     assert header.contradiction
     assert header.planes() is None
     assert header.spacing == pytest.approx((1.7, 1.7))
@@ -93,16 +93,16 @@ def test_faults_are_one_clear_error(tmp_path):
     torn.write_bytes(path.read_bytes()[:-20])
     for broken, text in ((tmp_path / "no.nii", "not a readable NIfTI image"), (torn, "not a readable NIfTI image")):
         with pytest.raises(DataError, match=text) as caught:
-            read(broken)
+            read_nifti(broken)
         assert str(broken) in str(caught.value)
     (tmp_path / "text.nii").write_text("hello")
     with pytest.raises(DataError, match=r"text.nii: not a readable"):
-        read_header(tmp_path / "text.nii")
+        read_nifti_header(tmp_path / "text.nii")
     with pytest.raises(DataError, match="not finite"):
-        read(save(tmp_path / "nan.nii", np.full((2, 2), np.nan, np.float32), np.eye(4)))
-    assert find(tmp_path / "a") == path
-    assert find(tmp_path / "b") is None
-    assert find(tmp_path / ("b" * 300)) is None  # longer than a name can be
+        read_nifti(save(tmp_path / "nan.nii", np.full((2, 2), np.nan, np.float32), np.eye(4)))
+    assert find_nifti(tmp_path / "a") == path
+    assert find_nifti(tmp_path / "b") is None
+    assert find_nifti(tmp_path / ("b" * 300)) is None  # longer than a name can be
 
 
 def test_labels_are_whole_numbers(tmp_path):
@@ -121,7 +121,7 @@ def test_no_damaged_header_makes_the_reader_crash(tmp_path, changes, end):
     for place, value in changes:
         content[place] = value
     path.write_bytes(content[:end])
-    for reader in (read_header, read):
+    for reader in (read_nifti_header, read_nifti):
         with contextlib.suppress(DataError):
             reader(path)
 
@@ -134,4 +134,4 @@ def test_a_type_that_is_none_and_an_offset_into_the_header(tmp_path, place, valu
     content[place : place + len(value)] = value
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.nii: not a readable NIfTI image"):
-        read_header(path)
+        read_nifti_header(path)

@@ -8,8 +8,8 @@ from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from trainables.common.errors import DataError
 from trainables.data.readers import metaimage
-from trainables.data.readers.grey import windowed
-from trainables.data.readers.pictures import FLAT, is_video, kind_of, peek, read_picture
+from trainables.data.readers.grey import percentile_window
+from trainables.data.readers.pictures import FLAT, file_type, is_video, read_picture, read_picture_header
 from trainables.phantom.writers.dicom_file import write_dicom
 from trainables.phantom.writers.echonet import write_avi
 
@@ -37,7 +37,7 @@ def test_more_bits_keep_their_detail(tmp_path):
     for name, image in (("a.png", deep), ("a.tif", deep.astype(np.float32))):
         path = picture(tmp_path / name, image)
         found = read_picture(path).images
-        np.testing.assert_array_equal(found[0], windowed(deep))
+        np.testing.assert_array_equal(found[0], percentile_window(deep))
         assert np.unique(found).size > 100
         np.testing.assert_array_equal(read_picture(path, labels=True).images[0], deep)
 
@@ -47,7 +47,7 @@ def test_colour_is_turned_grey_but_has_no_label_numbers(tmp_path):
     colour[:, :5] = (0, 0, 200)  # red, as OpenCV orders channels
     path = picture(tmp_path / "a.png", colour)
     np.testing.assert_allclose(read_picture(path).images[0, 0, [0, 9]], [0.299 * 200, 0], atol=1)
-    with pytest.raises(DataError, match=r"a\.png: a colour picture, expected label numbers"):
+    with pytest.raises(DataError, match=r"a\.png: a colour image \(expected label numbers\)"):
         read_picture(path, labels=True)
     same = picture(tmp_path / "b.png", np.repeat(GREY[0, ..., None], 3, axis=2))
     np.testing.assert_array_equal(read_picture(same, labels=True).images[0], GREY[0])
@@ -55,11 +55,11 @@ def test_colour_is_turned_grey_but_has_no_label_numbers(tmp_path):
 
 def test_volumes_and_cines_tell_their_frames_spacing_and_slices(tmp_path):
     nib.save(nib.Nifti1Image(GREY.T, np.diag([-0.5, -0.75, 3, 1])), tmp_path / "a.nii.gz")
-    metaimage.write(tmp_path / "a.mhd", GREY.T, (0.5, 0.75, 3.0))
+    metaimage.write_metaimage(tmp_path / "a.mhd", GREY.T, (0.5, 0.75, 3.0))
     tags = {"PixelSpacing": [0.75, 0.5]}
     write_dicom(tmp_path / "a.dcm", UltrasoundMultiFrameImageStorage, GREY, tags)
     for name, slices in (("a.nii.gz", True), ("a.mhd", True), ("a.dcm", False)):
-        found, header = read_picture(tmp_path / name), peek(tmp_path / name)
+        found, header = read_picture(tmp_path / name), read_picture_header(tmp_path / name)
         np.testing.assert_array_equal(found.images, GREY, err_msg=name)
         np.testing.assert_array_equal(read_picture(tmp_path / name, labels=True).images, GREY)
         assert found.spacing == header.spacing == (0.75, 0.5)
@@ -70,23 +70,23 @@ def test_volumes_and_cines_tell_their_frames_spacing_and_slices(tmp_path):
 
 def test_a_single_image_is_no_volume(tmp_path):
     nib.save(nib.Nifti1Image(GREY[0].T, np.diag([-1, -1, 1, 1])), tmp_path / "a.nii")
-    metaimage.write(tmp_path / "a.mha", GREY[0].T, (1.0, 1.0))
+    metaimage.write_metaimage(tmp_path / "a.mha", GREY[0].T, (1.0, 1.0))
     for name in ("a.nii", "a.mha"):
-        assert (peek(tmp_path / name).frames, read_picture(tmp_path / name).slices) == (1, False)
+        assert (read_picture_header(tmp_path / name).frames, read_picture(tmp_path / name).slices) == (1, False)
         np.testing.assert_array_equal(read_picture(tmp_path / name).images, GREY[:1])
 
 
 def test_a_video_has_frames_but_no_labels(tmp_path):
     steady = np.repeat(np.array([40, 120, 200], np.uint8), 32 * 32).reshape(3, 32, 32)
     write_avi(tmp_path / "a.avi", steady)
-    assert peek(tmp_path / "a.avi").frames is None
+    assert read_picture_header(tmp_path / "a.avi").frames is None
     np.testing.assert_allclose(read_picture(tmp_path / "a.avi").images, steady, atol=3)
-    with pytest.raises(DataError, match=r"a\.avi: a video, expected a picture or a volume of label numbers"):
+    with pytest.raises(DataError, match=r"a\.avi: a video \(expected an image or a volume of label numbers\)"):
         read_picture(tmp_path / "a.avi", labels=True)
 
 
 def test_kinds_go_by_the_name_in_any_case():
-    assert [kind_of(name) for name in ("A.NII.GZ", "a.b.JPG", "a.gz", "png", "")] == [
+    assert [file_type(name) for name in ("A.NII.GZ", "a.b.JPG", "a.gz", "png", "")] == [
         ".nii.gz",
         ".jpg",
         None,
@@ -97,7 +97,7 @@ def test_kinds_go_by_the_name_in_any_case():
 
 
 def test_other_kinds_and_missing_files_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"a\.pmg: a kind of file that is not read.*'\.png'"):
+    with pytest.raises(DataError, match=r"a\.pmg: unsupported file type.*'\.png'"):
         read_picture(tmp_path / "a.pmg")
     for suffix in (*FLAT, ".nii.gz", ".mhd", ".dcm", ".avi"):
         with pytest.raises(DataError, match=rf"no{suffix}: no such file"):
@@ -111,7 +111,7 @@ def test_half_a_file_is_an_error_that_names_it(tmp_path, suffix, share):
     if suffix == ".nii":
         nib.save(nib.Nifti1Image(large, np.eye(4)), path)
     elif suffix == ".mha":
-        metaimage.write(path, large, (1.0, 1.0))
+        metaimage.write_metaimage(path, large, (1.0, 1.0))
     elif suffix == ".dcm":
         write_dicom(path, UltrasoundMultiFrameImageStorage, large, {})
     elif suffix == ".avi":
@@ -127,10 +127,12 @@ def test_half_a_file_is_an_error_that_names_it(tmp_path, suffix, share):
 
 def test_pages_that_would_be_lost_and_values_that_are_none(tmp_path):
     assert cv2.imwritemulti(str(tmp_path / "a.tif"), list(GREY))
-    with pytest.raises(DataError, match=r"a\.tif: 3 pages, expected one picture"):
+    with pytest.raises(DataError, match=r"a\.tif: too many pages \(found 3, expected 1\)"):
         read_picture(tmp_path / "a.tif")
-    with pytest.raises(DataError, match=r"b\.tif: holds values that are not finite"):
+    with pytest.raises(DataError, match=r"b\.tif: pixel values that are not finite"):
         read_picture(picture(tmp_path / "b.tif", np.full((4, 4), np.nan, np.float32)))
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 2, 3), np.uint8), np.eye(4)), tmp_path / "c.nii")
-    with pytest.raises(DataError, match=r"c\.nii: shape \(4, 4, 2, 3\), expected one image or one volume"):
+    with pytest.raises(
+        DataError, match=r"c\.nii: unsupported shape \(found \(4, 4, 2, 3\), expected one image or one volume\)"
+    ):
         read_picture(tmp_path / "c.nii")

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainables.common.errors import DataError
-from trainables.data.readers.tables import is_inside, number, read_pairs, read_rows, whole
+from trainables.data.readers.tables import is_inside, parse_count, parse_float, read_pairs, read_rows
 
 
 def test_rows_come_in_the_order_asked_for_with_their_line_numbers(tmp_path):
@@ -35,14 +35,14 @@ def test_no_bytes_make_the_readers_crash(tmp_path, content):
     with contextlib.suppress(DataError):
         for _, cells in read_rows(path, ("A", "B")):
             assert len(cells) == 2
-            number(cells[0]), whole(cells[1])
+            parse_float(cells[0]), parse_count(cells[1])
     read_pairs(path)
 
 
 def test_numbers_that_are_not():
-    assert number("1e400") is number("nan") is number("") is None
-    assert whole("46.0") == 46
-    assert whole("4.5") is whole("-1") is None
+    assert parse_float("1e400") is parse_float("nan") is parse_float("") is None
+    assert parse_count("46.0") == 46
+    assert parse_count("4.5") is parse_count("-1") is None
 
 
 @pytest.mark.parametrize("path", ["../a", "a/../../b", "/etc/passwd", "C:\\x", "..\\x", "", "a\0b", "\\\\host\\share"])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from trainables.common.errors import DataError
-from trainables.data.readers.video import read_grey
+from trainables.data.readers.video import read_video
 from trainables.phantom.writers.echonet import write_avi
 
 
@@ -16,7 +16,7 @@ def smooth_video(frames: int = 12, height: int = 96, width: int = 80) -> np.ndar
 def test_luma_plane_agrees_with_opencv_and_the_written_frames(tmp_path):
     images = smooth_video()
     write_avi(tmp_path / "a.avi", images)
-    read = read_grey(tmp_path / "a.avi")
+    read = read_video(tmp_path / "a.avi")
     capture = cv2.VideoCapture(str(tmp_path / "a.avi"))
     peer = [cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2GRAY) for _ in range(len(images))]
     assert read.shape == images.shape
@@ -30,7 +30,7 @@ def test_limited_range_codecs_are_stretched_to_the_full_grey_range(tmp_path):
     for image in images:
         writer.write(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
     writer.release()
-    read = read_grey(tmp_path / "b.avi")
+    read = read_video(tmp_path / "b.avi")
     assert read.min() < 8
     assert read.max() > 247
 
@@ -39,8 +39,8 @@ def test_a_truncated_file_is_refused_although_decoders_end_it_silently(tmp_path)
     write_avi(tmp_path / "a.avi", smooth_video(40))
     data = (tmp_path / "a.avi").read_bytes()
     (tmp_path / "half.avi").write_bytes(data[: data.index(b"00dc", len(data) // 2)])
-    with pytest.raises(DataError, match=r"half\.avi: truncated, \d+ frames decoded of 40 in its header"):
-        read_grey(tmp_path / "half.avi")
+    with pytest.raises(DataError, match=r"half\.avi: truncated \(found \d+ frames, expected 40 as in its header\)"):
+        read_video(tmp_path / "half.avi")
 
 
 def test_a_file_cut_within_a_frame_says_how_far_it_could_be_read(tmp_path):
@@ -48,7 +48,7 @@ def test_a_file_cut_within_a_frame_says_how_far_it_could_be_read(tmp_path):
     data = (tmp_path / "a.avi").read_bytes()
     (tmp_path / "cut.avi").write_bytes(data[: data.index(b"00dc", len(data) // 2) + 200])
     with pytest.raises(DataError, match=r"cut\.avi: (cannot be decoded after frame|truncated)"):
-        read_grey(tmp_path / "cut.avi")
+        read_video(tmp_path / "cut.avi")
 
 
 @pytest.mark.parametrize("share", [0.5, 0.99])
@@ -58,12 +58,12 @@ def test_a_file_cut_within_its_last_frame_is_refused_although_all_frames_come_ou
     last, index = data.rindex(b"00dc", 0, data.rindex(b"idx1")), data.rindex(b"idx1")
     (tmp_path / "cut.avi").write_bytes(data[: last + round(share * (index - last))])
     with pytest.raises(DataError, match=r"cut\.avi: truncated within frame 4 of 5"):
-        read_grey(tmp_path / "cut.avi")
+        read_video(tmp_path / "cut.avi")
 
 
 def test_missing_and_foreign_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.avi: no such video"):
-        read_grey(tmp_path / "none.avi")
+        read_video(tmp_path / "none.avi")
     (tmp_path / "text.avi").write_text("not a video")
     with pytest.raises(DataError, match=r"text\.avi: cannot be decoded as a video"):
-        read_grey(tmp_path / "text.avi")
+        read_video(tmp_path / "text.avi")

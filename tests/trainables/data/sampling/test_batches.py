@@ -34,5 +34,5 @@ def test_workers_have_equal_shares_of_a_set_smaller_than_one_batch():
     assert [[len(batch.images) for batch in each] for each in batches] == [[2], [2], [2]]
     assert shared_batch(7, 16, 1) == 7
     assert shared_batch(40, 16, 3) == 16
-    with pytest.raises(UserError, match="3 workers have 2 training images"):
+    with pytest.raises(UserError, match=r"too few training images \(found 2 for 3 workers\)"):
         shared_batch(2, 16, 3)

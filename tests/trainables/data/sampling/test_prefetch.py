@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainables.data.sampling.prefetch import prefetched
+from trainables.data.sampling.prefetch import prefetch
 
 
 def threads() -> list[str]:
@@ -21,7 +21,7 @@ def test_items_come_in_order_and_are_made_ahead_but_not_far():
                 third.set()
             yield number
 
-    ahead = prefetched(items(), depth=2)
+    ahead = prefetch(items(), depth=2)
     assert next(ahead) == 0
     assert third.wait(10)  # one is used, two wait, one is in the maker's hand
     assert made == [0, 1, 2, 3]
@@ -34,7 +34,7 @@ def test_an_error_comes_where_it_would_have_come():
         yield 1
         raise ValueError("of the second")
 
-    ahead = prefetched(items())
+    ahead = prefetch(items())
     assert next(ahead) == 1
     with pytest.raises(ValueError, match="of the second"):
         next(ahead)
@@ -42,7 +42,7 @@ def test_an_error_comes_where_it_would_have_come():
 
 
 def test_the_thread_ends_when_nobody_wants_more():
-    ahead = prefetched(iter(range(10**9)))
+    ahead = prefetch(iter(range(10**9)))
     assert next(ahead) == 0
     ahead.close()  # type: ignore[attr-defined]
     assert not threads()

@@ -43,5 +43,5 @@ def test_propagated_masks_fill_what_lies_between_but_never_in_the_test_split():
 
 
 def test_pseudo_labels_of_no_other_frame_are_refused():
-    with pytest.raises(DataError, match=r"no frame between the labelled ones; keep more frames \(data.stride\)"):
+    with pytest.raises(DataError, match=r"no frame between the labelled ones\. Fix: keep more frames \(data.stride\)"):
         targeted(sequence_store(PHASES, 4), "propagated", dense([0, 3]))

@@ -15,11 +15,11 @@ def test_every_file_is_read_and_every_fault_listed(echonet_root, tmp_path):
     for workers in (1, 2):
         report = check(DataSettings(), root, lambda *step: seen.append(step), workers=workers)
         assert report.sequences == 8
-        assert {(fault.file, fault.kind) for fault in report.faults} == {
+        assert {(issue.file, issue.kind) for issue in report.issues} == {
             ("FileList.csv", "missing video"),
             (f"Videos/{torn.name}", "unreadable sequence"),
         }
-        assert str(root) not in str(report.faults[1])
+        assert str(root) not in str(report.issues[1])
         assert seen[-1] == ("checking", 7, 7)
         assert "1 damaged of 8 sequences" in report.refusal
     lenient = dataclasses.replace(DataSettings(), on_error="skip", tolerance=0.25)
@@ -29,7 +29,7 @@ def test_every_file_is_read_and_every_fault_listed(echonet_root, tmp_path):
 def test_subjects_are_counted_by_split_and_label(echonet_root):
     report = check(DataSettings(), echonet_root)
     assert report.subjects == {"train": (4, 4), "val": (2, 2), "test": (2, 2)}
-    assert (report.faults, report.refusal) == ((), "")
+    assert (report.issues, report.refusal) == ((), "")
 
 
 def test_a_split_that_cannot_be_had_refuses_but_files_are_read_all_the_same(echonet_root, tmp_path):
@@ -40,4 +40,4 @@ def test_a_split_that_cannot_be_had_refuses_but_files_are_read_all_the_same(echo
     sorted((root / "Videos").iterdir())[0].write_bytes(b"")
     report = check(DataSettings(split="official"), root)
     assert "leaves val empty" in report.refusal
-    assert [fault.severity for fault in report.faults] == ["damage"]
+    assert [issue.severity for issue in report.issues] == ["damage"]

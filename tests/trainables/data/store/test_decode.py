@@ -3,7 +3,7 @@ import pytest
 
 from trainables.data.layouts.echonet import EchoNetDynamic
 from trainables.data.store.decode import Decoder, kept_frames
-from trainables.data.store.parallel import in_order
+from trainables.data.store.parallel import parallel_map
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_kept_frames(count, phases, masked, stride, expected):
 
 def test_processes_decode_the_same_in_the_same_order(echonet_root):
     layout = EchoNetDynamic()
-    clips, decoder = layout.scan(echonet_root).clips, Decoder(layout, echonet_root, 32, 2)
-    for here, there in zip(in_order(decoder, clips, 1), in_order(decoder, clips, 2), strict=True):
+    records, decoder = layout.scan(echonet_root).records, Decoder(layout, echonet_root, 32, 2)
+    for here, there in zip(parallel_map(decoder, records, 1), parallel_map(decoder, records, 2), strict=True):
         assert here.frames == there.frames
         np.testing.assert_array_equal(here.images, there.images)

@@ -80,5 +80,5 @@ def test_a_folder_without_a_store_is_a_clear_error(tmp_path):
     with pytest.raises(DataError, match="not a frame store"):
         FrameStore.open(tmp_path)
     (tmp_path / "meta.json").write_text('{"version": 0}')
-    with pytest.raises(DataError, match="another version"):
+    with pytest.raises(DataError, match="another format version"):
         FrameStore.open(tmp_path)

@@ -2,7 +2,7 @@ import pytest
 
 from trainables.common.errors import DataError
 from trainables.data.records import DatasetIssue
-from trainables.data.store.integrity import Tolerance, judge, listing, summary
+from trainables.data.store.integrity import Tolerance, count_by_kind, enforce_tolerance, format_issues
 
 NOTE = DatasetIssue("a.csv", "row 2", "odd", "found 3, expected 4")
 LOSS = DatasetIssue("b.csv", "row 7", "gone", "it is not there", "loss", "sequence")
@@ -10,26 +10,26 @@ DAMAGE = DatasetIssue("c.avi", "", "torn", "truncated", "damage", "sequence")
 
 
 def test_notes_are_always_tolerated_and_losses_up_to_their_share(tmp_path):
-    judge(tmp_path, [NOTE] * 100, 10, Tolerance(0.0))
-    judge(tmp_path, [LOSS] * 2, 100, Tolerance(0.02))
+    enforce_tolerance(tmp_path, [NOTE] * 100, 10, Tolerance(0.0))
+    enforce_tolerance(tmp_path, [LOSS] * 2, 100, Tolerance(0.02))
     with pytest.raises(
         DataError, match=r"3 losses in 100 sequences.*0\.02\n  b\.csv, row 7: it is not there \(skipped"
     ):
-        judge(tmp_path, [LOSS] * 3, 100, Tolerance(0.02))
+        enforce_tolerance(tmp_path, [LOSS] * 3, 100, Tolerance(0.02))
 
 
 def test_damage_stops_unless_it_may_be_skipped_and_then_it_is_a_loss(tmp_path):
     with pytest.raises(DataError, match=r"1 damaged of 100 sequences\n  c\.avi: truncated"):
-        judge(tmp_path, [DAMAGE], 100, Tolerance(0.02))
-    judge(tmp_path, [DAMAGE], 100, Tolerance(0.02, "skip"))
+        enforce_tolerance(tmp_path, [DAMAGE], 100, Tolerance(0.02))
+    enforce_tolerance(tmp_path, [DAMAGE], 100, Tolerance(0.02, "skip"))
     with pytest.raises(DataError, match="3 losses"):
-        judge(tmp_path, [DAMAGE] * 3, 100, Tolerance(0.02, "skip"))
+        enforce_tolerance(tmp_path, [DAMAGE] * 3, 100, Tolerance(0.02, "skip"))
 
 
 def test_summary_counts_kinds_and_carries_no_names():
-    assert summary([NOTE, LOSS, LOSS]) == {"gone": 2, "odd": 1}
+    assert count_by_kind([NOTE, LOSS, LOSS]) == {"gone": 2, "odd": 1}
 
 
 def test_listing_shows_the_first_and_counts_the_rest():
-    assert listing([LOSS] * 8).splitlines()[-1] == "  ... and 3 more"
-    assert len(listing([LOSS] * 3).splitlines()) == 3
+    assert format_issues([LOSS] * 8).splitlines()[-1] == "  ... and 3 more"
+    assert len(format_issues([LOSS] * 3).splitlines()) == 3

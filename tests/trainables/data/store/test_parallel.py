@@ -4,36 +4,36 @@ from itertools import islice
 import pytest
 
 from trainables.common.errors import DataError
-from trainables.data.records import Clip
-from trainables.data.store.parallel import in_order
+from trainables.data.records import SequenceRecord
+from trainables.data.store.parallel import parallel_map
 
-CLIPS = [Clip(f"s{number}", f"q{number}", "4CH") for number in range(40)]
-
-
-def name_and_process(clip: Clip) -> tuple[str, int]:
-    return clip.sequence, os.getpid()
+CLIPS = [SequenceRecord(f"s{number}", f"q{number}", "4CH") for number in range(40)]
 
 
-def torn(clip: Clip) -> str:
-    if clip.sequence == "q3":
+def name_and_process(record: SequenceRecord) -> tuple[str, int]:
+    return record.sequence, os.getpid()
+
+
+def torn(record: SequenceRecord) -> str:
+    if record.sequence == "q3":
         raise DataError("q3.avi: truncated")
-    return clip.sequence
+    return record.sequence
 
 
 def test_one_worker_is_this_process_and_takes_clips_as_they_are_asked_for():
     asked = []
-    found = in_order(lambda clip: asked.append(clip.sequence), CLIPS, 1)
+    found = parallel_map(lambda record: asked.append(record.sequence), CLIPS, 1)
     assert list(islice(found, 2)) == [None, None]
     assert asked == ["q0", "q1"]
 
 
 def test_little_work_starts_no_process():
-    assert {process for _, process in in_order(name_and_process, CLIPS, None)} == {os.getpid()}
+    assert {process for _, process in parallel_map(name_and_process, CLIPS, None)} == {os.getpid()}
 
 
 def test_other_processes_give_results_in_order_and_an_error_as_it_was():
-    found = list(in_order(name_and_process, CLIPS, 2))
-    assert [name for name, _ in found] == [clip.sequence for clip in CLIPS]
+    found = list(parallel_map(name_and_process, CLIPS, 2))
+    assert [name for name, _ in found] == [record.sequence for record in CLIPS]
     assert os.getpid() not in {process for _, process in found}
     with pytest.raises(DataError, match=r"q3\.avi: truncated"):
-        list(in_order(torn, CLIPS, 2))
+        list(parallel_map(torn, CLIPS, 2))

@@ -34,12 +34,12 @@ def storage(tmp_path_factory) -> Path:
 def test_frames_and_masks_are_the_readers_resized(echonet_root, storage):
     store = prepare(SETTINGS, echonet_root, storage, KEY)
     layout = EchoNetDynamic()
-    clips = sorted(layout.scan(echonet_root).clips, key=lambda clip: clip.subject)
+    records = sorted(layout.scan(echonet_root).records, key=lambda record: record.subject)
     assert store.images.shape[1:] == (1, 40, 40)
-    for number, clip in enumerate(clips):
-        pixels = layout.read(echonet_root, clip)
+    for number, record in enumerate(records):
+        pixels = layout.read(echonet_root, record)
         rows = np.flatnonzero(store.index["sequence"] == number)
-        ends = sorted(clip.labelled)
+        ends = sorted(record.labelled)
         wanted = sorted({*ends, *range(ends[0] + 2, ends[1], 2)})
         assert store.index["frame"][rows].tolist() == wanted
         for row in rows:
@@ -50,8 +50,8 @@ def test_frames_and_masks_are_the_readers_resized(echonet_root, storage):
             assert (place >= 0) == (frame in pixels.masks)
             if place >= 0:
                 assert np.abs(store.masks[place].mean() - pixels.masks[frame].mean()) < 0.01
-                assert ["", "ED", "ES"][store.index["phase"][row]] == clip.labelled[frame]
-        assert store.clinical["ef"][number] == clip.clinical["ef"]
+                assert ["", "ED", "ES"][store.index["phase"][row]] == record.labelled[frame]
+        assert store.clinical["ef"][number] == record.clinical["ef"]
     assert np.isnan(store.index["spacing"]).all()
 
 
@@ -89,7 +89,7 @@ def test_no_identifier_is_stored_anywhere(root, tmp_path):
     torn.write_bytes(torn.read_bytes()[:5000])
     settings = dataclasses.replace(SETTINGS, on_error="skip", tolerance=0.5)
     store = prepare(settings, root, tmp_path / "s", KEY)
-    assert store.faults == {"unreadable sequence": 1}
+    assert store.issues == {"unreadable sequence": 1}
     assert len(set(store.subjects)) == 7
     for path in (tmp_path / "s").rglob("*"):
         assert not any(name in path.name.encode() for name in names)
@@ -144,12 +144,12 @@ def test_a_killed_preparation_goes_on_where_it_was(root, tmp_path, at, monkeypat
     read: list[str] = []
     reader = EchoNetDynamic.read
     monkeypatch.setattr(
-        EchoNetDynamic, "read", lambda self, root, clip: read.append(clip.subject) or reader(self, root, clip)
+        EchoNetDynamic, "read", lambda self, root, record: read.append(record.subject) or reader(self, root, record)
     )
     resumed = prepare(settings, root, tmp_path / "s", KEY)
     assert len(read) == 8 - at + (at > 2)  # a sequence with a fault is read again for what to say of it
     assert resumed.fingerprint == store.fingerprint
-    assert resumed.faults == store.faults == {"unreadable sequence": 1}
+    assert resumed.issues == store.issues == {"unreadable sequence": 1}
     assert (resumed.mean, resumed.std) == (store.mean, store.std)
     np.testing.assert_array_equal(resumed.images, store.images)
 
@@ -214,13 +214,13 @@ def test_losses_above_the_tolerance_stop(root, tmp_path):
     with pytest.raises(DataError, match="1 losses in 8 sequences"):
         prepare(SETTINGS, root, tmp_path / "s", KEY)
     store = prepare(dataclasses.replace(SETTINGS, tolerance=0.2), root, tmp_path / "s", KEY)
-    assert store.faults == {"missing video": 1}
+    assert store.issues == {"missing video": 1}
 
 
 def test_missing_dataset_and_unknown_names_are_clear(echonet_root, tmp_path):
-    with pytest.raises(DataError, match="nowhere: no such folder, expected EchoNet-Dynamic"):
+    with pytest.raises(DataError, match=r"nowhere: no such folder \(expected EchoNet-Dynamic\)"):
         prepare(SETTINGS, tmp_path / "nowhere", tmp_path, KEY)
-    with pytest.raises(DataError, match="no folder given"):
+    with pytest.raises(DataError, match=r"no folder\. Fix: set its"):
         prepare(SETTINGS, None, tmp_path, KEY)
     with pytest.raises(DataError, match=r"the masks have no structure 'la'.* 'lv'"):
         prepare(dataclasses.replace(SETTINGS, structures=("la",)), echonet_root, tmp_path, KEY)
@@ -245,7 +245,7 @@ def test_a_phantom_is_generated_once_in_its_layout(tmp_path):
 def test_the_real_sample_is_split_by_fractions_and_says_so(real_camus, tmp_path):
     store = prepare(DataSettings(layout=Camus(), image_size=64), real_camus, tmp_path, KEY)
     assert store.split_by == "fractions"
-    assert store.faults["no complete official split"] == 1
+    assert store.issues["no complete official split"] == 1
     assert [len(store.split_subjects(split)) for split in ("train", "val", "test")] == [1, 1, 1]
     assert len(store) == 6
     assert len(store.one_per_sequence("train", 0)(0)) == 1

@@ -25,7 +25,7 @@ def test_masks_take_the_pixel_whose_centre_is_nearest():
 
 def test_a_resolution_is_kept_by_cutting_and_padding_about_the_centre():
     image = np.random.default_rng(1).integers(1, 256, (1, 1, 20, 8)).astype(np.uint8)
-    grid = PixelGrid.centred((20, 8), 12, (1.5, 1.5), 1.5)
+    grid = PixelGrid.centered((20, 8), 12, (1.5, 1.5), 1.5)
     stored = grid.images(image)[0, 0]
     np.testing.assert_array_equal(stored[:, 2:10], image[0, 0, 4:16])
     assert not stored[:, :2].any()
@@ -44,7 +44,7 @@ def test_a_stored_pixel_lies_in_the_patient_where_its_source_pixels_do(shape, si
     rng = np.random.default_rng(seed)
     plane = rng.normal(size=(1, 3, 3))
     spacing = (float(rng.uniform(0.7, 2)), float(rng.uniform(0.7, 2)))
-    grid = PixelGrid.stretched(shape, size) if pixel_mm is None else PixelGrid.centred(shape, size, spacing, pixel_mm)
+    grid = PixelGrid.stretched(shape, size) if pixel_mm is None else PixelGrid.centered(shape, size, spacing, pixel_mm)
     stored = grid.planes(plane)[0]
     row, column = rng.integers(0, size, 2)
     source = [
@@ -61,7 +61,7 @@ def test_a_bright_dot_is_stored_where_the_planes_say():
     image = np.zeros((1, 1, 90, 60), np.uint8)
     image[0, 0, 63, 30] = 255
     plane = np.array([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]])  # patient x is the row, y the column
-    for grid in (PixelGrid.stretched((90, 60), 30), PixelGrid.centred((90, 60), 40, (1.0, 1.0), 2.0)):
+    for grid in (PixelGrid.stretched((90, 60), 30), PixelGrid.centered((90, 60), 40, (1.0, 1.0), 2.0)):
         stored, (origin, down, right) = grid.images(image)[0, 0].astype(float), grid.planes(plane)[0]
         rows, columns = np.indices(stored.shape)
         middle = [(stored * axis).sum() / stored.sum() for axis in (rows, columns)]

@@ -60,20 +60,20 @@ def test_planes_of_different_views_show_the_same_tissue_where_they_cross(ukbb):
 def test_the_readers_planes_are_those_of_the_files(ukbb):
     layout = UkBiobank()
     exam = draw_examination(SETTINGS, "ukbb 1")
-    for clip in layout.scan(ukbb).clips:
-        if clip.subject != "1000001" or "_cine" in clip.sequence:
+    for record in layout.scan(ukbb).records:
+        if record.subject != "1000001" or "_cine" in record.sequence:
             continue
-        pixels, view = layout.read(ukbb, clip), exam.views[clip.view]
-        moment = 0 if clip.sequence.endswith("ED") else exam.end_systole
+        pixels, view = layout.read(ukbb, record), exam.views[record.view]
+        timepoint = 0 if record.sequence.endswith("ED") else exam.end_systole
         for slice_, plane in enumerate(pixels.planes):
             rng = np.random.default_rng(slice_)
             for row, column in rng.integers(0, SETTINGS.size, (20, 2)):
                 point = plane[0] + row * plane[1] + column * plane[2]
                 origin, down, right = view.planes[slice_]
                 place = [round((point - origin) @ step / (step @ step)) for step in (down, right)]
-                truth = view.labels[moment, slice_][tuple(place)]
+                truth = view.labels[timepoint, slice_][tuple(place)]
                 name = ("background", "lv", "myocardium", "rv", "la", "ra")[truth]
-                if clip.view == "SA" and name in ("la", "ra"):
+                if record.view == "SA" and name in ("la", "ra"):
                     name = "background"
                 assert CLASSES[pixels.masks[slice_][row, column]] == name
 
@@ -82,12 +82,12 @@ def test_volume_and_ejection_fraction_from_the_stack(tmp_path):
     settings = PhantomSettings(subjects=2, frames=8, size=128, slices=24, seed=4)
     PHANTOMS["acdc"].write(tmp_path, settings, None)
     layout = Acdc(frame_step=0)
-    for clip in layout.scan(tmp_path).clips:
-        number = {"patient001": 0, "patient002": 1}[clip.subject]
+    for record in layout.scan(tmp_path).records:
+        number = {"patient001": 0, "patient002": 1}[record.subject]
         exam = draw_examination(settings, f"acdc {number}", ("SA",))
-        pixels, phase = layout.read(tmp_path, clip), clip.sequence[-2:]
+        pixels, phase = layout.read(tmp_path, record), record.sequence[-2:]
         gap = np.linalg.norm(exam.views["SA"].step)
-        counted = sum((mask == 1).sum() for mask in pixels.masks.values()) * np.prod(clip.spacing) * gap / 1000
+        counted = sum((mask == 1).sum() for mask in pixels.masks.values()) * np.prod(record.spacing) * gap / 1000
         assert counted == pytest.approx(exam.volumes[phase == "ES"], rel=0.06)
 
 
@@ -95,14 +95,14 @@ def test_dicom_series_lie_where_their_headers_say(tmp_path):
     PHANTOMS["cardiac_dicom"].write(tmp_path, SETTINGS, None)
     exam = draw_examination(SETTINGS, "dicom 1")
     scan = CardiacDicom().scan(tmp_path)
-    assert scan.faults == ()
-    mine = [clip.view for clip in scan.clips if clip.subject == "subject001"]
+    assert scan.issues == ()
+    mine = [record.view for record in scan.records if record.subject == "subject001"]
     counts = {view: mine.count(view) for view in exam.views}
     assert counts == {"SA": SETTINGS.slices, "2CH": 1, "4CH": 1}
     header = pydicom.dcmread(tmp_path / "subject001" / f"Se{SETTINGS.slices + 2}" / "0001.dcm")
     assert header.SeriesDescription == "cine 4CH"
-    (clip,) = (clip for clip in scan.clips if clip.subject == "subject001" and clip.view == "4CH")
-    pixels = CardiacDicom().read(tmp_path, clip)
+    (record,) = (record for record in scan.records if record.subject == "subject001" and record.view == "4CH")
+    pixels = CardiacDicom().read(tmp_path, record)
     assert pixels.images.shape == (8, 1, 96, 96)
     np.testing.assert_allclose(pixels.planes[0], exam.views["4CH"].planes[0], atol=1e-3)
 
@@ -111,8 +111,8 @@ def test_dicom_series_lie_where_their_headers_say(tmp_path):
 def test_blood_is_bright_and_muscle_dark(name):
     exam = draw_examination(PhantomSettings(frames=8, size=128, slices=6), name, ("SA",))
     view = exam.views["SA"]
-    for moment in (0, exam.end_systole):
-        images, labels = view.images[moment], view.labels[moment]
+    for timepoint in (0, exam.end_systole):
+        images, labels = view.images[timepoint], view.labels[timepoint]
         level = {label: np.median(images[labels == label]) for label in (LV, MYOCARDIUM, RV)}
         assert level[LV] > 2.2 * level[MYOCARDIUM]
         assert level[RV] > 2.2 * level[MYOCARDIUM]

@@ -45,7 +45,9 @@ def test_a_view_has_the_published_files_and_proportions(camus):
     names = {f"{folder.name}_{stem}.{end}" for stem in stems for end in ("mhd", "raw")}
     assert {path.name for path in folder.iterdir()} == names | {"Info_2CH.cfg", "Info_4CH.cfg"}
     for view in ("2CH", "4CH"):
-        read = {stem[4:]: metaimage.read(folder / f"{folder.name}_{stem}.mhd") for stem in stems if view in stem}
+        read = {
+            stem[4:]: metaimage.read_metaimage(folder / f"{folder.name}_{stem}.mhd") for stem in stems if view in stem
+        }
         info = read_pairs(folder / f"Info_{view}.cfg")
         assert read["sequence"].array.shape[2] == int(info["NbFrame"])
         cine = draw_cine(SETTINGS, folder.name, view)

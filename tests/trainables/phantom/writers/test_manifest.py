@@ -73,7 +73,7 @@ def test_volumes_have_a_mask_of_their_shape(root, rows):
         (row,), cine = of(rows, suffix)
         assert row["frame"] == ""
         if suffix == "mhd":
-            image, mask = (metaimage.read(root / row[column]) for column in ("image", "mask"))
+            image, mask = (metaimage.read_metaimage(root / row[column]) for column in ("image", "mask"))
             arrays, spacing = (image.array, mask.array), image.spacing
         else:
             image, mask = (nib.load(root / row[column]) for column in ("image", "mask"))

@@ -21,7 +21,7 @@ def test_every_frame_has_its_mask(ted):
     for folder in ted.iterdir():
         cine = draw_cine(SETTINGS, folder.name)
         images, masks = (
-            metaimage.read(folder / f"{folder.name}_4CH_{stem}.mhd") for stem in ("sequence", "sequence_gt")
+            metaimage.read_metaimage(folder / f"{folder.name}_4CH_{stem}.mhd") for stem in ("sequence", "sequence_gt")
         )
         assert images.array.dtype == masks.array.dtype == np.uint8
         np.testing.assert_array_equal(images.array.transpose(2, 1, 0), cine.images)
@@ -36,7 +36,7 @@ def test_the_cfg_names_the_ends_of_the_cycle_from_one(ted):
     for folder in ted.iterdir():
         lines = read_pairs(folder / f"{folder.name}_4CH_info.cfg")
         assert list(lines) == ["ED", "ES", "NbFrame", "Sex", "Age", "ImageQuality", "EF"]
-        masks = metaimage.read(folder / f"{folder.name}_4CH_sequence_gt.mhd").array
+        masks = metaimage.read_metaimage(folder / f"{folder.name}_4CH_sequence_gt.mhd").array
         areas = (masks == 1).sum(axis=(0, 1))
         assert areas[int(lines["ED"]) - 1] > 0.97 * areas.max()
         assert areas[int(lines["ES"]) - 1] < 1.05 * areas.min()
