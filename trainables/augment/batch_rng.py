@@ -1,4 +1,4 @@
-"""Random parameters for one shard of a logical batch, the same whatever the number of shards."""
+"""Random numbers for one shard of a logical batch, independent of the number of shards."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ from trainables.common.seeds import derive
 
 
 class BatchRNG:
-    """Draws per-sample parameters for the whole logical batch and hands out this worker's rows.
+    """Random number generator of one worker's shard of a logical batch.
 
-    So the augmentation of a sample depends on the seed and its place in the logical batch only, never on how many
-    workers share that batch.
+    Per-sample parameters are drawn for the full logical batch, and the rows of this shard are returned. The
+    augmentation of a sample thus depends on the seed and the sample's position in the logical batch, not on the number
+    of workers.
 
     Args:
-        seed: names the stream.
-        total: samples in the logical batch, over all workers.
-        first: this shard's first row in it.
-        count: this shard's number of rows.
-        device: where the drawn parameters go; drawing itself is done on the CPU.
-        frames: of each sample, which share its parameters; a row is handed out for every frame.
-        rows: of all those, the ones that are handed out; None for all.
+        seed: seed of the stream.
+        total: number of samples in the logical batch, over all workers.
+        first: index of this shard's first sample in the logical batch.
+        count: number of samples in this shard.
+        device: device of the returned tensors; parameters are drawn on the CPU.
+        frames: number of frames per sample; all frames of a sample share its parameters, and each has one row.
+        rows: indices of the rows to return, int64 on the CPU; None returns all rows.
+
+    Example:
+        >>> full = BatchRNG(seed=0, total=8, first=0, count=8).uniform(0, 1)
+        >>> shard = BatchRNG(seed=0, total=8, first=4, count=4).uniform(0, 1)
+        >>> torch.equal(shard, full[4:])
+        True
     """
 
     def __init__(
@@ -43,12 +50,12 @@ class BatchRNG:
 
     @property
     def count(self) -> int:
-        """Rows that are handed out."""
+        """Number of rows in each result."""
         return self.samples * self.frames if self._rows is None else len(self._rows)
 
     def _with(self, **changes: Any) -> BatchRNG:
-        """The same but for these arguments, drawn from its beginning."""
-        same = {
+        """Return a copy with changed arguments, at the start of its stream."""
+        arguments = {
             "seed": self.seed,
             "total": self.total,
             "first": self.first,
@@ -57,65 +64,66 @@ class BatchRNG:
             "frames": self.frames,
             "rows": self._rows,
         }
-        return BatchRNG(**{**same, **changes})
+        return BatchRNG(**{**arguments, **changes})
 
     def _shard(self, values: Tensor) -> Tensor:
-        own = values[self.first : self.first + self.samples]
-        own = own if self.frames == 1 else own.repeat_interleave(self.frames, 0)
-        return to_device_async(own if self._rows is None else own[self._rows], self.device)
+        """Return the rows of this shard from values of the full logical batch."""
+        shard = values[self.first : self.first + self.samples]
+        shard = shard if self.frames == 1 else shard.repeat_interleave(self.frames, 0)
+        return to_device_async(shard if self._rows is None else shard[self._rows], self.device)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Float32 `(count, *shape)`, uniform in [low, high)."""
+        """Return uniform values in [low, high), float32 `(count, *shape)`."""
         return self._shard(torch.rand(self.total, *shape, generator=self._generator) * (high - low) + low)
 
     def normal(self, *shape: int) -> Tensor:
-        """Float32 `(count, *shape)`, standard normal."""
+        """Return standard normal values, float32 `(count, *shape)`."""
         return self._shard(torch.randn(self.total, *shape, generator=self._generator))
 
     def chance(self, probability: float) -> Tensor:
-        """Bool `(count,)`, true with `probability`."""
+        """Return booleans that are true with `probability`, bool `(count,)`."""
         return self._shard(torch.rand(self.total, generator=self._generator) < probability)
 
     def integers(self, low: int, high: int, *shape: int) -> Tensor:
-        """Int64 `(count, *shape)`, uniform in [low, high)."""
+        """Return uniform integers in [low, high), int64 `(count, *shape)`."""
         return self._shard(torch.randint(low, high, (self.total, *shape), generator=self._generator))
 
     def fork(self, *names: str | int) -> BatchRNG:
-        """An independent draw for the same shard, by name: one for each view or operation."""
+        """Return an independent stream for this shard, named after a view or an operation."""
         return self._with(seed=derive(self.seed, *names))
 
     def on(self, device: torch.device | str) -> BatchRNG:
-        """The same, its parameters handed out on another device."""
+        """Return a copy whose results are on another device."""
         return self._with(device=device)
 
     def of_rows(self, rows: Tensor) -> BatchRNG:
-        """The same for some of the rows that a draw of all hands out: int64 `(count,)` on the CPU."""
+        """Return a copy that returns only the rows with the indices `rows`, int64 `(count,)` on the CPU."""
         return self._with(rows=rows)
 
     def of_frames(self, frames: int) -> BatchRNG:
-        """The same for samples of several frames each, so that the frames of a sequence are moved alike."""
+        """Return a copy for samples of several frames, which share their sample's parameters."""
         return self._with(frames=frames, rows=None)
 
     def part(self, first: int, count: int) -> BatchRNG:
-        """The same randomness for `count` of this shard's rows, from its row `first` on, drawn from its beginning."""
+        """Return a copy for `count` samples of this shard from index `first` on, at the start of its stream."""
         return self._with(first=self.first + first, count=count, rows=None)
 
     def field(self, *shape: int) -> Tensor:
-        """Float32 `(count, *shape)` standard normal noise for pixels, drawn where it is used; each frame has its own.
+        """Return standard normal pixel noise, float32 `(count, *shape)`, drawn on `device` for each frame separately.
 
-        Each row has a stream of its own: a whole logical batch of pixel noise would be thrown away by every other
-        worker. So the values do not depend on the shards, though on the kind of device; and one draw has one field.
+        Each row has a separate stream, so that a worker draws noise only for its shard. The values do not depend on
+        the shards, but on the type of device. Repeated calls return equal noise; use `fork` for more.
         """
         generator = torch.Generator(device=self.device)
         noise = torch.empty(self.count, *shape, device=self.device)
         rows = range(self.count) if self._rows is None else self._rows.tolist()
-        for own, row in zip(noise, rows, strict=True):
-            own.normal_(generator=generator.manual_seed(derive(self.seed, "field", self.first * self.frames + row)))
+        for values, row in zip(noise, rows, strict=True):
+            values.normal_(generator=generator.manual_seed(derive(self.seed, "field", self.first * self.frames + row)))
         return noise
 
 
 def to_device_async(values: Tensor, device: torch.device) -> Tensor:
-    """`values` of the CPU on `device`, without waiting for what a GPU has still to do."""
+    """Return a copy of CPU tensor `values` on `device`, without synchronizing a GPU."""
     if device.type == "cuda":
         values = values.pin_memory()
     return values.to(device, non_blocking=True)

@@ -1,8 +1,9 @@
-"""Geometry: crop, flip, rotation, shift and scale of a batch, composed into one map and one resampling."""
+"""Geometry: crop, flip, rotation, shift, scale and elastic deformation of a batch, composed into one resampling."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,15 +11,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainables.augment.batch_rng import BatchRNG
+from trainables.augment.operation import AffineOperation, DisplacementOperation
 
 
 @dataclass(frozen=True)
-class Crop:
-    """Random resized crop (SimCLR, appendix A): a box of random area and aspect, stretched back to the image's size.
+class Crop(AffineOperation):
+    """Random resized crop (SimCLR, appendix A): a box of random area and aspect, resized to the size of the image.
 
     Attributes:
-        area: range of the box's share of the image, in (0, 1].
-        aspect: range of width / height, above 0; drawn evenly in its logarithm.
+        area: range of the box's share of the image, in (0, 1]; drawn uniformly.
+        aspect: range of width / height, above 0; drawn log-uniformly.
     """
 
     area: tuple[float, float] = (0.08, 1.0)
@@ -31,9 +33,9 @@ class Crop:
             raise ValueError(f"aspect {self.aspect}: expected 0 < low <= high")
 
     def boxes(self, rng: BatchRNG, strength: float, size: tuple[int, int]) -> Tensor:
-        """Boxes of whole pixels `(B, 4)` as left, top, width and height, in an image of `size` (height, width).
+        """Return boxes `(B, 4)` as left, top, width and height in whole pixels of an image of `size` (height, width).
 
-        Boxes that do not fit are drawn again, up to ten times, as torchvision does; then the whole image is taken.
+        A box that does not fit is redrawn up to ten times, as in torchvision; after that, the full image is used.
         """
         low = 1 - (1 - self.area[0]) * min(strength, 1.0)
         high = max(low, self.area[1])
@@ -47,10 +49,19 @@ class Crop:
         corner = torch.floor(rng.uniform(0, 1, 2) * (limits - sides + 1))
         return torch.cat([torch.minimum(corner, limits - sides), sides], 1)
 
+    def compose(
+        self, matrix: Tensor, offset: Tensor, rng: BatchRNG, strength: float, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the maps restricted to the boxes."""
+        corner, sides = self.boxes(rng, strength, size).split(2, 1)
+        limits = torch.tensor(size[::-1], dtype=sides.dtype, device=sides.device)
+        center = ((2 * corner + sides) / limits - 1).view(-1, 1, 2)
+        return matrix * (sides / limits).view(-1, 1, 2), offset + (matrix * center).sum(2)
+
 
 @dataclass(frozen=True)
-class Flip:
-    """Mirror left and right.
+class Flip(AffineOperation):
+    """Horizontal flip, at any strength above 0.
 
     Attributes:
         p: probability, in [0, 1].
@@ -62,13 +73,20 @@ class Flip:
         if not 0 <= self.p <= 1:
             raise ValueError(f"p is {self.p}, expected a probability in [0, 1]")
 
+    def compose(
+        self, matrix: Tensor, offset: Tensor, rng: BatchRNG, strength: float, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the maps with x negated for the chosen images."""
+        sign = torch.where(rng.chance(self.p), -1.0, 1.0)
+        return matrix * torch.stack([sign, torch.ones_like(sign)], 1).view(-1, 1, 2), offset
+
 
 @dataclass(frozen=True)
-class Rotate:
-    """Turn about the centre.
+class Rotate(AffineOperation):
+    """Rotation about the center.
 
     Attributes:
-        degrees: largest angle either way, in [0, 180].
+        degrees: largest angle in either direction, in degrees, in [0, 180].
     """
 
     degrees: float = 15.0
@@ -77,13 +95,22 @@ class Rotate:
         if not 0 <= self.degrees <= 180:
             raise ValueError(f"degrees is {self.degrees}, expected an angle in [0, 180]")
 
+    def compose(
+        self, matrix: Tensor, offset: Tensor, rng: BatchRNG, strength: float, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the maps rotated by random angles."""
+        limit = strength * math.radians(self.degrees)
+        angle = rng.uniform(-limit, limit)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        return matrix @ torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1), offset
+
 
 @dataclass(frozen=True)
-class Translate:
-    """Shift.
+class Translate(AffineOperation):
+    """Random shift along both axes.
 
     Attributes:
-        fraction: largest shift either way, as a share of the image's side, in [0, 1].
+        fraction: largest shift in either direction, as a fraction of the image's side, in [0, 1].
     """
 
     fraction: float = 0.1
@@ -92,13 +119,19 @@ class Translate:
         if not 0 <= self.fraction <= 1:
             raise ValueError(f"fraction is {self.fraction}, expected a share in [0, 1]")
 
+    def compose(
+        self, matrix: Tensor, offset: Tensor, rng: BatchRNG, strength: float, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the maps shifted in the input's coordinates."""
+        return matrix, offset + 2 * strength * self.fraction * rng.uniform(-1, 1, 2)
+
 
 @dataclass(frozen=True)
-class Scale:
-    """Enlarge or shrink about the centre.
+class Scale(AffineOperation):
+    """Magnification or reduction about the center.
 
     Attributes:
-        range: of the factor, above 0; drawn evenly in its logarithm.
+        range: lowest and highest scale factor, above 0, where 1 keeps the size; drawn log-uniformly.
     """
 
     range: tuple[float, float] = (0.8, 1.25)
@@ -107,14 +140,21 @@ class Scale:
         if not 0 < self.range[0] <= self.range[1]:
             raise ValueError(f"range {self.range}: expected 0 < low <= high")
 
+    def compose(
+        self, matrix: Tensor, offset: Tensor, rng: BatchRNG, strength: float, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the maps divided by random factors."""
+        low, high = (strength * math.log(limit) for limit in self.range)
+        return matrix / torch.exp(rng.uniform(low, high)).view(-1, 1, 1), offset
+
 
 @dataclass(frozen=True)
-class Elastic:
-    """Smooth random displacement.
+class Elastic(DisplacementOperation):
+    """Elastic deformation: bicubic interpolation of normally distributed displacements on a coarse grid.
 
     Attributes:
-        amplitude: typical displacement, as a share of the image's side, in [0, 0.2].
-        knots: of the displacement along each side, between which it is interpolated, from 4 up.
+        amplitude: standard deviation of the displacement at a knot, as a fraction of the image's side, in [0, 0.2].
+        knots: number of grid points along each side, at least 4.
     """
 
     amplitude: float = 0.03
@@ -124,83 +164,68 @@ class Elastic:
         if not 0 <= self.amplitude <= 0.2 or self.knots < 4:
             raise ValueError(f"amplitude {self.amplitude}, knots {self.knots}: expected in [0, 0.2] and at least 4")
 
-    def field(self, rng: BatchRNG, strength: float, size: tuple[int, int]) -> Tensor:
-        """Displacements (x, y) `(B, 2, *size)` in [-1, 1] coordinates, bicubic between normal values at the knots."""
+    def displacement(self, rng: BatchRNG, strength: float, size: tuple[int, int]) -> Tensor:
+        """Return displacements (x, y) in [-1, 1] coordinates, float32 `(B, 2, *size)`."""
         knots = 2 * strength * self.amplitude * rng.normal(2, self.knots, self.knots)
         return bicubic(knots, size, align_corners=True)
 
 
 def bicubic(knots: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
-    """What `F.interpolate` makes of a few knots `(B, C, K, K)`, faster: two products with small matrices."""
+    """Return `F.interpolate(knots, size, mode="bicubic")`, faster for few knots: two products with small matrices.
+
+    Args:
+        knots: float32 `(B, C, K, K)`.
+        size: height and width of the result.
+        align_corners: place the outer knots at the centers of the outer pixels, as in `F.interpolate`.
+    """
     weights = []
     for count in size:
-        each = torch.eye(knots.shape[-1], device=knots.device).view(1, knots.shape[-1], knots.shape[-1], 1)
-        weights.append(F.interpolate(each, (count, 1), mode="bicubic", align_corners=align_corners)[0, :, :, 0])
+        basis = torch.eye(knots.shape[-1], device=knots.device).view(1, knots.shape[-1], knots.shape[-1], 1)
+        weights.append(F.interpolate(basis, (count, 1), mode="bicubic", align_corners=align_corners)[0, :, :, 0])
     return weights[0].T @ knots @ weights[1]
 
 
-def transforms(
-    rng: BatchRNG,
-    strength: float,
-    size: tuple[int, int],
-    crop: Crop | None,
-    flip: Flip | None,
-    rotate: Rotate | None,
-    translate: Translate | None,
-    scale: Scale | None,
-) -> Tensor | None:
-    """For each sample the affine map `(2, 3)` from output to input coordinates in [-1, 1]; None for the identity.
+def affine_maps(
+    operations: Mapping[str, AffineOperation], rng: BatchRNG, strength: float, size: tuple[int, int]
+) -> Tensor:
+    """Return each sample's affine map from output to input coordinates in [-1, 1], float32 `(B, 2, 3)`.
 
-    `strength` multiplies how far each operation goes from doing nothing; a flip is a flip at any strength above 0.
-    `size` is the (height, width) of the images, whose pixels a crop does not split.
+    Args:
+        operations: operations by name, in order of composition; the name selects the random stream.
+        rng: random numbers of the batch.
+        strength: factor on each operation's distance from the identity, above 0.
+        size: height and width of the input images in pixels; crops begin and end between pixels.
     """
-    if strength == 0 or not any((crop, flip, rotate, translate, scale)):
-        return None
     ones = torch.ones(rng.count, device=rng.device)
     matrix = torch.diag_embed(torch.stack([ones, ones], 1))
     offset = torch.zeros(rng.count, 2, device=rng.device)
-    if crop is not None:
-        corner, sides = crop.boxes(rng.fork("crop"), strength, size).split(2, 1)
-        limits = torch.tensor(size[::-1], dtype=sides.dtype, device=sides.device)
-        matrix, offset = torch.diag_embed(sides / limits), (2 * corner + sides) / limits - 1
-    if scale is not None:
-        low, high = (strength * math.log(limit) for limit in scale.range)
-        matrix = matrix / torch.exp(rng.fork("scale").uniform(low, high)).view(-1, 1, 1)
-    if rotate is not None:
-        limit = strength * math.radians(rotate.degrees)
-        angle = rng.fork("rotate").uniform(-limit, limit)
-        cos, sin = torch.cos(angle), torch.sin(angle)
-        matrix = matrix @ torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
-    if translate is not None:
-        offset = offset + 2 * strength * translate.fraction * rng.fork("translate").uniform(-1, 1, 2)
-    if flip is not None:
-        sign = torch.where(rng.fork("flip").chance(flip.p), -1.0, 1.0)
-        matrix = matrix * torch.stack([sign, ones], 1).view(-1, 1, 2)
+    for name, operation in operations.items():
+        matrix, offset = operation.compose(matrix, offset, rng.fork(name), strength, size)
     return torch.cat([matrix, offset.unsqueeze(2)], 2)
 
 
 def resample(
     images: Tensor, masks: Tensor | None, maps: Tensor, size: tuple[int, int], field: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Images bilinear and masks nearest under the same maps; what lies outside is black and background.
+    """Resample images bilinearly and masks by nearest neighbor; pixels outside the input are 0.
 
     Args:
         images: float `(B, C, H, W)`.
         masks: class indices `(B, H, W)` or None.
-        maps: `(B, 2, 3)` from `transforms`.
-        size: (height, width) of what comes out.
-        field: displacements `(B, 2, *size)` that are added to where the maps lead.
+        maps: affine maps `(B, 2, 3)` from `affine_maps`.
+        size: height and width of the result in pixels.
+        field: displacements `(B, 2, *size)` added to the mapped coordinates; None for none.
     """
-    grid = sources(maps, size, field).permute(0, 2, 3, 1)
-    moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    grid = source_coordinates(maps, size, field).permute(0, 2, 3, 1)
+    warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     if masks is None:
-        return moved, None
+        return warped, None
     labels = F.grid_sample(masks.unsqueeze(1).float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return moved, labels.squeeze(1).to(masks.dtype)
+    return warped, labels.squeeze(1).to(masks.dtype)
 
 
-def sources(maps: Tensor, size: tuple[int, int], field: Tensor | None) -> Tensor:
-    """Where each pixel of an output of `size` comes from: (x, y) in [-1, 1], `(B, 2, *size)`."""
+def source_coordinates(maps: Tensor, size: tuple[int, int], field: Tensor | None) -> Tensor:
+    """Return the input coordinates (x, y) in [-1, 1] of each output pixel, float32 `(B, 2, *size)`."""
     height, width = size
     x = _pixel_centers(width, maps.device).view(1, 1, width)
     y = _pixel_centers(height, maps.device).view(1, height, 1)
@@ -210,5 +235,5 @@ def sources(maps: Tensor, size: tuple[int, int], field: Tensor | None) -> Tensor
 
 
 def _pixel_centers(count: int, device: torch.device) -> Tensor:
-    """Pixel centres in [-1, 1]."""
+    """Return the centers of `count` pixels in [-1, 1]."""
     return (torch.arange(count, device=device) + 0.5) * (2 / count) - 1

@@ -11,17 +11,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainables.augment.batch_rng import BatchRNG, to_device_async
+from trainables.augment.operation import IntensityOperation, MeansAtBrightness, PointwiseOperation
 
 
 def check_probability(p: float) -> None:
-    """Refuse what is no probability."""
+    """Raise ValueError unless `p` is in [0, 1]."""
     if not 0 <= p <= 1:
         raise ValueError(f"p is {p}, expected a probability in [0, 1]")
 
 
 def on_chosen(images: Tensor, rng: BatchRNG, p: float, change: Callable[[Tensor, BatchRNG, Tensor], Tensor]) -> Tensor:
-    """`change` the images that chance picks, given them, their share of the draw, and their rows on the CPU."""
-    # Which they are is known on the CPU, so that no device is waited for.
+    """Return the batch with `change` applied to images that are chosen with probability `p`.
+
+    Args:
+        images: float32 `(B, C, H, W)`.
+        rng: random numbers of the operation.
+        p: probability of each image, in [0, 1].
+        change: function of the chosen images, their random numbers and their rows (int64 on the CPU) to new images.
+    """
+    # The choice is drawn on the CPU, so that a GPU is never synchronized.
     rows = rng.fork("chosen").on("cpu").chance(p).nonzero().squeeze(1)
     if not len(rows):
         return images
@@ -32,12 +40,12 @@ def on_chosen(images: Tensor, rng: BatchRNG, p: float, change: Callable[[Tensor,
 
 
 @dataclass(frozen=True)
-class Jitter:
-    """Brightness and contrast; what SimCLR's colour distortion does to one channel.
+class Jitter(PointwiseOperation):
+    """Random brightness and contrast: SimCLR's color distortion for one channel.
 
     Attributes:
-        brightness: the factor is drawn from 1 - b to 1 + b, not below 0.
-        contrast: likewise, about each image's mean.
+        brightness: half width of the factor's range about 1, at least 0; factors below 0 are not drawn.
+        contrast: half width of the factor's range about 1, at least 0; applied about each image's mean.
         p: probability, in [0, 1].
     """
 
@@ -51,12 +59,15 @@ class Jitter:
             raise ValueError(f"brightness {self.brightness}, contrast {self.contrast}: expected at least 0")
 
     def __call__(
-        self, images: Tensor, rng: BatchRNG, strength: float, means: Callable[[Tensor, Tensor], Tensor] | None = None
+        self, images: Tensor, rng: BatchRNG, strength: float, means: MeansAtBrightness | None = None
     ) -> Tensor:
-        """Both, for the chosen samples, clipped to [0, 1] after each.
+        """Change brightness, then contrast, of the chosen images; clip to [0, 1] after each.
 
-        `means`, given rows `(N,)` and brightnesses `(N,)`, says what the mean `(N,)` of each row's image is with that
-        brightness; without it `images` themselves are asked.
+        Args:
+            images: float32 `(B, C, H, W)` in [0, 1].
+            rng: random numbers of this operation.
+            strength: factor on the half widths.
+            means: function that returns the means of the brightened images; None computes them from `images`.
         """
 
         def change(images: Tensor, rng: BatchRNG, rows: Tensor) -> Tensor:
@@ -67,13 +78,17 @@ class Jitter:
 
         return on_chosen(images, rng, self.p, change)
 
+    def map_levels(self, levels: Tensor, rng: BatchRNG, strength: float, means: MeansAtBrightness) -> Tensor:
+        """Return the new gray levels, with the contrast about the means of the images instead of the levels."""
+        return self(levels, rng, strength, means)
+
 
 @dataclass(frozen=True)
-class Gamma:
-    """A power of the grey values.
+class Gamma(PointwiseOperation):
+    """Power law of the gray values.
 
     Attributes:
-        range: of the exponent, above 0; drawn evenly in its logarithm.
+        range: lowest and highest exponent, above 0; drawn log-uniformly.
         p: probability, in [0, 1].
     """
 
@@ -86,7 +101,7 @@ class Gamma:
             raise ValueError(f"range {self.range}: expected 0 < low <= high")
 
     def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
-        """Images ** exponent."""
+        """Return images ** exponent for the chosen images."""
         low, high = (strength * math.log(limit) for limit in self.range)
 
         def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
@@ -96,7 +111,7 @@ class Gamma:
 
 
 @dataclass(frozen=True)
-class Blur:
+class Blur(IntensityOperation):
     """Gaussian blur, with a kernel a tenth of the image wide (SimCLR, appendix A).
 
     Attributes:
@@ -113,13 +128,13 @@ class Blur:
             raise ValueError(f"sigma {self.sigma}: expected 0 < low <= high")
 
     def sigmas(self, rng: BatchRNG, strength: float) -> Tensor:
-        """Standard deviations `(B,)` in pixels, on the CPU: times the strength, and 0 where nothing is blurred."""
+        """Return standard deviations in pixels times strength, float32 `(B,)` on the CPU; 0 for images without blur."""
         rng = rng.on("cpu")
         chosen = rng.chance(self.p)
         return torch.where(chosen, rng.uniform(*self.sigma) * strength, 0.0)
 
     def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
-        """Blur the chosen samples, each by its own kernel."""
+        """Blur the chosen images, each with a different kernel."""
         sigma = self.sigmas(rng, strength)
         chosen = sigma.nonzero().squeeze(1)
         if not len(chosen):
@@ -129,11 +144,11 @@ class Blur:
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(IntensityOperation):
     """Additive Gaussian noise.
 
     Attributes:
-        sigma: largest standard deviation, in units of the grey range; drawn evenly from 0.
+        sigma: largest standard deviation, as a fraction of the gray range; drawn uniformly from 0.
         p: probability, in [0, 1].
     """
 
@@ -146,7 +161,7 @@ class Noise:
             raise ValueError(f"sigma is {self.sigma}, expected at least 0")
 
     def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
-        """Images + sigma n, clipped to [0, 1]."""
+        """Return images + sigma n, clipped to [0, 1]."""
 
         def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
             sigma = rng.uniform(0, strength * self.sigma).view(-1, 1, 1, 1)
@@ -156,8 +171,8 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Solarise:
-    """Invert what is brighter than the middle grey (BYOL, appendix B).
+class Solarise(PointwiseOperation):
+    """Inversion of gray values of 1/2 and above (BYOL, appendix B).
 
     Attributes:
         p: probability at strength 1, in [0, 1].
@@ -169,18 +184,18 @@ class Solarise:
         check_probability(self.p)
 
     def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
-        """1 - v where v >= 1/2."""
+        """Return 1 - v where v >= 1/2 in the chosen images."""
         p = min(1.0, strength * self.p)
         return on_chosen(images, rng, p, lambda images, *_: torch.where(images >= 0.5, 1 - images, images))
 
 
 def blur_radius(height: int, width: int) -> int:
-    """Pixels on each side of a kernel's middle: the kernel is a tenth of the image's side wide (SimCLR, appendix A)."""
+    """Return the kernel's radius in pixels: the kernel is a tenth of the longer side wide (SimCLR, appendix A)."""
     return max(1, round(0.1 * max(height, width)) // 2)
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image `(B, C, H, W)` by its own standard deviation `(B,)` in pixels, mirrored at the edges."""
+    """Blur each image `(B, C, H, W)` by its standard deviation `(B,)` in pixels, with reflection at the edges."""
     count, channels, height, width = images.shape
     radius = blur_radius(height, width)
     offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
@@ -193,4 +208,5 @@ def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _factor(rng: BatchRNG, width: float) -> Tensor:
+    """Return factors `(B,)`, uniform within `width` of 1 and at least 0."""
     return rng.uniform(max(0.0, 1 - width), 1 + width)

@@ -1,8 +1,8 @@
-"""A CPU's way to move, grade and blur uint8 images: OpenCV, which has what torch lacks for a byte a pixel.
+"""OpenCV implementation of warp, lookup table and blur for uint8 images on a CPU, faster than torch for bytes.
 
-It does what `geometry.resample`, the operations on grey values and `intensity.gaussian_blur` do, to the grey level that
-rounding to uint8 after the move costs, with one difference: a box of whole pixels is stretched without looking at the
-pixels beside it.
+The results equal those of `geometry.resample`, the pointwise operations and `intensity.gaussian_blur` within the one
+gray level lost by rounding to uint8 after the warp, with one difference: a crop at pixel edges is resized without
+reading the pixels outside it.
 """
 
 from __future__ import annotations
@@ -17,48 +17,48 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.augment.geometry import sources
+from trainables.augment.geometry import source_coordinates
 from trainables.augment.intensity import blur_radius
 
-cv2.setNumThreads(1)  # an image is too small to share; batches are shared instead
+cv2.setNumThreads(1)  # images are too small to split; the rows of a batch run in parallel instead
 
 
 def warp(
     images: Tensor, masks: Tensor | None, maps: Tensor, size: tuple[int, int], field: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Images bilinear and masks nearest under the same maps; what lies outside is black and background.
+    """Resample images bilinearly and masks by nearest neighbor; pixels outside the input are 0.
 
     Args:
         images: uint8 `(B, C, H, W)`.
         masks: class indices below 256 `(B, H, W)` or None.
-        maps: `(B, 2, 3)` from `geometry.transforms`.
-        size: (height, width) of what comes out.
-        field: displacements `(B, 2, *size)` that are added to where the maps lead.
+        maps: affine maps `(B, 2, 3)` from `geometry.affine_maps`.
+        size: height and width of the result in pixels.
+        field: displacements `(B, 2, *size)` added to the mapped coordinates; None for none.
     """
-    ways = _resamplers(maps, (images.shape[2], images.shape[3]), size, field)
+    resamplers = _resamplers(maps, (images.shape[2], images.shape[3]), size, field)
     planes, out = images.numpy(), np.empty((*images.shape[:2], *size), np.uint8)
     labels = masks.to(torch.uint8).numpy() if masks is not None else None
     out_labels = np.empty((len(images), *size), np.uint8) if labels is not None else None
 
-    def move(row: int) -> None:
-        for plane, moved in zip(planes[row], out[row], strict=True):
-            ways[row](plane, moved, False)
+    def warp_row(row: int) -> None:
+        for plane, warped in zip(planes[row], out[row], strict=True):
+            resamplers[row](plane, warped, False)
         if labels is not None and out_labels is not None:
-            ways[row](labels[row], out_labels[row], True)
+            resamplers[row](labels[row], out_labels[row], True)
 
-    _parallel_for(move, len(images))
+    _parallel_for(warp_row, len(images))
     if masks is None or out_labels is None:
         return torch.from_numpy(out), None
     return torch.from_numpy(out), torch.from_numpy(out_labels).to(masks.dtype)
 
 
 def means(images: Tensor, rows: Tensor, brightness: Tensor) -> Tensor:
-    """The means `(N,)` in [0, 1] of some rows of uint8 images `(B, C, H, W)`, each made brighter and clipped.
+    """Return the means of selected images after a change of brightness and clipping, float32 `(N,)` in [0, 1].
 
     Args:
-        images: the batch.
-        rows: int64 `(N,)`.
-        brightness: factors `(N,)`, at least 0.
+        images: uint8 `(B, C, H, W)`.
+        rows: indices of the selected images, int64 `(N,)`.
+        brightness: factors on the gray values `(N,)`, at least 0.
     """
     planes, found = images.numpy(), np.empty(len(rows), np.float32)
     chosen, factors = rows.tolist(), brightness.tolist()
@@ -79,12 +79,12 @@ def means(images: Tensor, rows: Tensor, brightness: Tensor) -> Tensor:
 
 
 def apply_lut(images: Tensor, levels: Tensor, sigma: Tensor | None) -> Tensor:
-    """Give each grey level its new value, then blur.
+    """Map each gray level by a lookup table, then blur.
 
     Args:
         images: uint8 `(B, C, H, W)`.
-        levels: float32 `(B, 256)`.
-        sigma: of a Gaussian `(B,)` in pixels, 0 for the images that stay sharp; None where all do.
+        levels: lookup tables of the images, float32 `(B, 256)`.
+        sigma: standard deviations of the Gaussians in pixels `(B,)`, 0 for no blur; None blurs no image.
 
     Returns:
         Float32 `(B, C, H, W)`.
@@ -94,25 +94,25 @@ def apply_lut(images: Tensor, levels: Tensor, sigma: Tensor | None) -> Tensor:
     sigmas = sigma.tolist() if sigma is not None else [0.0] * len(images)
     widest = blur_radius(images.shape[2], images.shape[3])
 
-    def grade(row: int) -> None:
+    def map_row(row: int) -> None:
         side = 2 * min(widest, math.ceil(4 * sigmas[row])) + 1
-        for plane, shown in zip(planes[row], out[row], strict=True):
-            cv2.LUT(plane, tables[row], shown)
+        for plane, mapped in zip(planes[row], out[row], strict=True):
+            cv2.LUT(plane, tables[row], mapped)
             if side > 1:
-                cv2.GaussianBlur(shown, (side, side), sigmas[row], shown)
+                cv2.GaussianBlur(mapped, (side, side), sigmas[row], mapped)
 
-    _parallel_for(grade, len(images))
+    _parallel_for(map_row, len(images))
     return torch.from_numpy(out)
 
 
 _Resampler = Callable[[np.ndarray, np.ndarray, bool], object]
-"""Moves the first plane into the second; nearest if asked for."""
+"""Function that resamples its first plane into its second, by nearest neighbor if the flag is set."""
 
 
 def _resamplers(maps: Tensor, source: tuple[int, int], size: tuple[int, int], field: Tensor | None) -> list[_Resampler]:
-    """How to move each image: the fastest of the ways that are exact for its map."""
+    """Return the fastest exact resampler for the map of each image."""
     if field is not None:
-        places = (sources(maps, size, field) + 1) * (torch.tensor(source[::-1]) / 2).view(2, 1, 1) - 0.5
+        places = (source_coordinates(maps, size, field) + 1) * (torch.tensor(source[::-1]) / 2).view(2, 1, 1) - 0.5
         return [_remap(x, y) for x, y in places.numpy()]
     m, pixels = maps.double().numpy(), np.array(source[::-1], np.float64)
     scale = m[:, (0, 1), (0, 1)]
@@ -128,35 +128,40 @@ def _resamplers(maps: Tensor, source: tuple[int, int], size: tuple[int, int], fi
 
 
 def _resize(box: list[list[int]], mirror_x: bool, mirror_y: bool) -> _Resampler:
+    """Return a resampler that resizes a box (left, right), (top, bottom) of whole pixels and mirrors the result."""
     (left, right), (top, bottom) = box
     flip = {(True, False): 1, (False, True): 0, (True, True): -1}.get((mirror_x, mirror_y))
 
-    def way(plane: np.ndarray, moved: np.ndarray, nearest: bool) -> None:
+    def resampler(plane: np.ndarray, warped: np.ndarray, nearest: bool) -> None:
         by = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_LINEAR
-        cv2.resize(plane[top:bottom, left:right], moved.shape[::-1], moved, interpolation=by)
+        cv2.resize(plane[top:bottom, left:right], warped.shape[::-1], warped, interpolation=by)
         if flip is not None:
-            cv2.flip(moved, flip, moved)
+            cv2.flip(warped, flip, warped)
 
-    return way
+    return resampler
 
 
 def _warp_affine(matrix: np.ndarray) -> _Resampler:
-    def way(plane: np.ndarray, moved: np.ndarray, nearest: bool) -> None:
-        flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
-        cv2.warpAffine(plane, matrix, moved.shape[::-1], moved, flags)
+    """Return a resampler for an affine map `(2, 3)` from output to input pixels."""
 
-    return way
+    def resampler(plane: np.ndarray, warped: np.ndarray, nearest: bool) -> None:
+        flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
+        cv2.warpAffine(plane, matrix, warped.shape[::-1], warped, flags)
+
+    return resampler
 
 
 def _remap(x: np.ndarray, y: np.ndarray) -> _Resampler:
-    def way(plane: np.ndarray, moved: np.ndarray, nearest: bool) -> None:
-        cv2.remap(plane, x, y, cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR, moved)
+    """Return a resampler for given input coordinates of each output pixel, float32 `(H, W)` each."""
 
-    return way
+    def resampler(plane: np.ndarray, warped: np.ndarray, nearest: bool) -> None:
+        cv2.remap(plane, x, y, cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR, warped)
+
+    return resampler
 
 
 def _pixel_matrices(m: np.ndarray, source: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Maps between [-1, 1] as maps between pixels, whose centres are whole numbers, float64 `(B, 2, 3)`."""
+    """Return maps between [-1, 1] as maps between pixel indices, float64 `(B, 2, 3)`."""
     half, ends = np.array(source[::-1]) / 2, np.array(size[::-1], np.float64)
     first = m[:, :, 2] + m[:, :, :2] @ (1 / ends - 1)
     matrices: np.ndarray = np.concatenate([m[:, :, :2] * 2 / ends, first[:, :, None] + 1], 2) * half[:, None]
@@ -165,7 +170,7 @@ def _pixel_matrices(m: np.ndarray, source: tuple[int, int], size: tuple[int, int
 
 
 def _parallel_for(work: Callable[[int], None], count: int) -> None:
-    """`work` on the rows of a batch, by as many threads as torch may use."""
+    """Run `work` for each row of a batch, on as many threads as torch may use."""
     threads = min(torch.get_num_threads(), count)
     if threads <= 1:
         _for_each(work, range(count))

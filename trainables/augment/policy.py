@@ -1,87 +1,91 @@
-"""An augmentation policy: which operations, how strong, how likely."""
+"""Augmentation policy: the registry of operations, and their application to a batch."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
 
 from trainables.augment import opencv
 from trainables.augment.batch_rng import BatchRNG
-from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, resample, transforms
+from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, affine_maps, resample
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
+from trainables.augment.operation import (
+    AffineOperation,
+    DisplacementOperation,
+    IntensityOperation,
+    Operation,
+    PointwiseOperation,
+)
 from trainables.augment.ultrasound import Attenuation, Compression, Gain, Haze, Shadow, Speckle
 
-POINTWISE = ("jitter", "gamma", "solarise", "compression")
-"""Operations that give each grey value of an image a new one, wherever it stands."""
-
-INTENSITY = (
-    *POINTWISE,
-    "blur",
-    "speckle",
-    "attenuation",
-    "gain",
-    "shadow",
-    "haze",
-    "noise",
-)
-"""The operations on grey values, in the order in which they are applied."""
-
-
 Resampling = Callable[[Tensor, Tensor | None, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, Tensor | None]]
-"""Moves images and masks, given maps, the size of what comes out, and displacements."""
+"""Function that resamples images and masks: `resample` or `opencv.warp`."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Operations on a batch; None leaves one out, and no other's random numbers change by that.
+    """Augmentation operations of a batch; None turns one off and leaves the random numbers of the others unchanged.
 
-    The defaults are SimCLR's policy as far as one channel has it (Chen et al. 2020, appendix A): random resized crop,
-    flip, brightness and contrast, blur.
+    The fields are the registry of operations: a new operation is a class derived from `AffineOperation`,
+    `DisplacementOperation`, `IntensityOperation` or `PointwiseOperation`, and one field here. A field's name selects
+    the operation's random stream; within a kind, the order of the fields is the order of application. `jitter` stays
+    the first pointwise operation, because it uses the means of the unchanged images.
+
+    The defaults are SimCLR's policy for one channel (Chen et al. 2020, appendix A): random resized crop, flip,
+    brightness and contrast, blur.
 
     Attributes:
-        strength: of all operations together, from 0 up: 0 changes nothing, 1 is as the operations say.
-        size: side in pixels of what comes out, from 16 up; None for that of what goes in. Small views cost less.
+        strength: factor on all operations, at least 0: 0 changes nothing, 1 applies the operations as configured.
+        size: side of the result in pixels, at least 16; None keeps the input's size. Small views cost less.
         crop: random resized crop.
-        flip: mirror.
-        rotate: turn.
-        translate: shift.
-        scale: enlarge or shrink.
-        elastic: smooth displacement.
+        scale: magnification or reduction.
+        rotate: rotation about the center.
+        translate: shift along both axes.
+        flip: horizontal flip.
+        elastic: elastic deformation.
         jitter: brightness and contrast.
-        gamma: power of the grey values.
-        solarise: invert bright pixels.
-        blur: Gaussian.
+        gamma: power of the gray values.
+        solarise: inversion of bright pixels.
+        compression: change of dynamic range.
+        blur: Gaussian blur.
         speckle: multiplicative, correlated noise.
-        attenuation: loss with depth.
-        gain: time-gain curve.
+        attenuation: signal loss with depth.
+        gain: time-gain compensation curve.
         shadow: acoustic shadow.
         haze: clutter near the probe.
-        compression: another dynamic range.
-        noise: additive.
+        noise: additive Gaussian noise.
+
+    Example:
+        >>> images = torch.zeros(4, 1, 64, 64, dtype=torch.uint8)
+        >>> policy = Policy(size=32, crop=Crop(area=(0.2, 1.0)), blur=None)
+        >>> views, _ = policy.apply(images, None, BatchRNG(seed=0, total=4, first=0, count=4))
+        >>> views.shape, views.dtype
+        (torch.Size([4, 1, 32, 32]), torch.float32)
     """
 
     strength: float = 1.0
     size: int | None = None
     crop: Crop | None = field(default_factory=Crop)
-    flip: Flip | None = field(default_factory=Flip)
+    scale: Scale | None = None
     rotate: Rotate | None = None
     translate: Translate | None = None
-    scale: Scale | None = None
+    flip: Flip | None = field(default_factory=Flip)
     elastic: Elastic | None = None
     jitter: Jitter | None = field(default_factory=Jitter)
     gamma: Gamma | None = None
     solarise: Solarise | None = None
+    compression: Compression | None = None
     blur: Blur | None = field(default_factory=Blur)
     speckle: Speckle | None = None
     attenuation: Attenuation | None = None
     gain: Gain | None = None
     shadow: Shadow | None = None
     haze: Haze | None = None
-    compression: Compression | None = None
     noise: Noise | None = None
 
     def __post_init__(self) -> None:
@@ -92,7 +96,7 @@ class Policy:
 
     @classmethod
     def mild(cls) -> Policy:
-        """For training on labels: small turns, shifts and scales, and a little contrast."""
+        """Return the default policy of supervised training: small geometric changes and a little contrast."""
         return cls(
             crop=None,
             flip=None,
@@ -103,63 +107,77 @@ class Policy:
             blur=None,
         )
 
+    def active(self) -> dict[str, Operation]:
+        """Return the operations that change something, by name, in order of application."""
+        if self.strength == 0:
+            return {}
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Operation)}
+
     def apply(self, images: Tensor, masks: Tensor | None, rng: BatchRNG) -> tuple[Tensor, Tensor | None]:
-        """Augment a batch: on its device, and uint8 images on a CPU by OpenCV.
+        """Return the augmented batch; compute on its device, or with OpenCV for uint8 images on a CPU.
 
         Args:
             images: uint8, or float in [0, 1], `(B, C, H, W)`.
-            masks: class indices `(B, H, W)`, moved with their images; or None.
+            masks: class indices `(B, H, W)`, warped like their images; or None.
             rng: random numbers of the batch.
 
         Returns:
             Float32 images in [0, 1], and the masks.
         """
         with torch.autocast(images.device.type, enabled=False):
+            pending = deque((name, op) for name, op in self.active().items() if isinstance(op, IntensityOperation))
             if images.device.type == "cpu" and images.dtype == torch.uint8:
-                values, masks = self._by_bytes(images, masks, rng)
-                left = [name for name in INTENSITY if name not in (*POINTWISE, "blur")]
+                images, masks = self._warp(images, masks, rng, opencv.warp)
+                values = self._apply_lut(images, rng, pending)
             else:
                 values = images.float() / 255 if images.dtype == torch.uint8 else images
                 values, masks = self._warp(values, masks, rng, resample)
-                left = list(INTENSITY)
-            return self._changed(values, rng, left), masks
+            for name, operation in pending:
+                values = operation(values, rng.fork(name), self.strength)
+            return values, masks
 
     def maps(self, rng: BatchRNG, size: tuple[int, int]) -> Tensor | None:
-        """Where `apply` takes its pixels from with the same draw, elastic displacement apart.
+        """Return the affine maps that `apply` uses with equal random numbers; None without affine operations.
 
-        Affine maps `(B, 2, 3)` from the coordinates of its output to those of its input, both in [-1, 1]; None where
-        nothing moves. `size` is the (height, width) of its input.
+        Args:
+            rng: random numbers of the batch.
+            size: height and width of the input images in pixels.
+
+        Returns:
+            Maps from output to input coordinates, both in [-1, 1], float32 `(B, 2, 3)`; without displacements.
         """
+        affine = {name: op for name, op in self.active().items() if isinstance(op, AffineOperation)}
         with torch.autocast(rng.device.type, enabled=False):
-            return transforms(rng, self.strength, size, self.crop, self.flip, self.rotate, self.translate, self.scale)
+            return affine_maps(affine, rng, self.strength, size) if affine else None
 
     def _warp(
-        self, images: Tensor, masks: Tensor | None, rng: BatchRNG, by: Resampling
+        self, images: Tensor, masks: Tensor | None, rng: BatchRNG, resampling: Resampling
     ) -> tuple[Tensor, Tensor | None]:
+        """Return images and masks after all geometric operations and the change of size."""
         source = (images.shape[2], images.shape[3])
         size = source if self.size is None else (self.size, self.size)
-        maps, field = self.maps(rng, source), None
-        if self.elastic is not None and self.strength > 0:
-            field = self.elastic.field(rng.fork("elastic"), self.strength, size)
-        if maps is None and (field is not None or size != source):
+        maps, displacement = self.maps(rng, source), None
+        for name, operation in self.active().items():
+            if isinstance(operation, DisplacementOperation):
+                added = operation.displacement(rng.fork(name), self.strength, size)
+                displacement = added if displacement is None else displacement + added
+        if maps is None and (displacement is not None or size != source):
             maps = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
-        return (images, masks) if maps is None else by(images, masks, maps, size, field)
+        return (images, masks) if maps is None else resampling(images, masks, maps, size, displacement)
 
-    def _changed(self, values: Tensor, rng: BatchRNG, names: Iterable[str]) -> Tensor:
-        for name in names if self.strength > 0 else ():
-            operation = getattr(self, name)
-            if operation is not None:
-                values = operation(values, rng.fork(name), self.strength)
-        return values
+    def _apply_lut(self, images: Tensor, rng: BatchRNG, pending: deque[tuple[str, IntensityOperation]]) -> Tensor:
+        """Return uint8 images as float32 after the leading pointwise operations and a blur that follows them.
 
-    def _by_bytes(self, images: Tensor, masks: Tensor | None, rng: BatchRNG) -> tuple[Tensor, Tensor | None]:
-        """Geometry, pointwise operations and blur of uint8 images: each grey level's new value is found once."""
-        images, masks = self._warp(images, masks, rng, opencv.warp)
+        Pointwise operations change a lookup table of 256 gray levels per image. Applied operations are removed from
+        `pending`.
+        """
         levels, sigma = (torch.arange(256) / 255).expand(len(images), 1, 1, 256), None
-        if self.jitter is not None and self.strength > 0:
-            means = functools.partial(opencv.means, images)
-            levels = self.jitter(levels, rng.fork("jitter"), self.strength, means)
-        levels = self._changed(levels, rng, (name for name in POINTWISE if name != "jitter"))
-        if self.blur is not None and self.strength > 0:
-            sigma = self.blur.sigmas(rng.fork("blur"), self.strength)
-        return opencv.apply_lut(images, levels.reshape(-1, 256), sigma), masks
+        means = functools.partial(opencv.means, images)
+        while pending and isinstance(pointwise := pending[0][1], PointwiseOperation):
+            name, _ = pending.popleft()
+            levels = pointwise.map_levels(levels, rng.fork(name), self.strength, means)
+        if pending and isinstance(blur := pending[0][1], Blur):
+            name, _ = pending.popleft()
+            sigma = blur.sigmas(rng.fork(name), self.strength)
+        return opencv.apply_lut(images, levels.reshape(-1, 256), sigma)

@@ -1,6 +1,6 @@
-"""What varies between ultrasound acquisitions: speckle, depth attenuation, time gain, shadows, haze, log compression.
+"""Ultrasound acquisition effects: speckle, depth attenuation, time gain, shadows, haze, log compression.
 
-All act on a batch in [0, 1] whose rows are depth, from the probe down.
+All act on a batch in [0, 1] whose rows are depth, with the probe at the top.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from torch.nn import functional as F
 from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.geometry import bicubic
 from trainables.augment.intensity import check_probability, on_chosen
+from trainables.augment.operation import IntensityOperation, PointwiseOperation
 
 
 @dataclass(frozen=True)
-class Speckle:
-    """Multiplicative noise, correlated over a few pixels as speckle is.
+class Speckle(IntensityOperation):
+    """Multiplicative noise, correlated over a few pixels.
 
     Attributes:
-        sigma: largest relative standard deviation; drawn evenly from 0.
+        sigma: largest relative standard deviation; drawn uniformly from 0.
         grain: size of a grain in pixels, at least 1.
         p: probability, in [0, 1].
     """
@@ -36,7 +37,7 @@ class Speckle:
             raise ValueError(f"sigma {self.sigma}, grain {self.grain}: expected at least 0 and at least 1")
 
     def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
-        """Images (1 + sigma n) with unit-variance n of the grain's size."""
+        """Return images (1 + sigma n) with unit-variance noise n of the grain's size."""
         _, _, height, width = images.shape
 
         def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
@@ -50,11 +51,11 @@ class Speckle:
 
 
 @dataclass(frozen=True)
-class Attenuation:
-    """Signal lost with depth, exponentially.
+class Attenuation(IntensityOperation):
+    """Exponential signal loss with depth.
 
     Attributes:
-        rate: largest exponent over the whole depth; drawn evenly from 0.
+        rate: largest exponent over the full depth; drawn uniformly from 0.
         p: probability, in [0, 1].
     """
 
@@ -67,7 +68,7 @@ class Attenuation:
             raise ValueError(f"rate is {self.rate}, expected at least 0")
 
     def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
-        """Images exp(-rate depth), with depth from 0 to 1 down the rows."""
+        """Return images exp(-rate depth), with depth from 0 to 1 down the rows."""
         depth = torch.linspace(0, 1, images.shape[2], device=images.device).view(1, 1, -1, 1)
 
         def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
@@ -78,8 +79,8 @@ class Attenuation:
 
 
 @dataclass(frozen=True)
-class Gain:
-    """Time-gain compensation set otherwise: a smooth gain curve over depth.
+class Gain(IntensityOperation):
+    """Change of time-gain compensation: a smooth gain curve over depth.
 
     Attributes:
         amount: largest relative change at each of six sliders.
@@ -95,7 +96,7 @@ class Gain:
             raise ValueError(f"amount is {self.amount}, expected a share in [0, 1]")
 
     def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
-        """Images times the curve through the six sliders, clipped to [0, 1]."""
+        """Return images times the curve through the six sliders, clipped to [0, 1]."""
         limit = min(1.0, strength * self.amount)
 
         def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
@@ -107,12 +108,12 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Shadow:
-    """An acoustic shadow: a dark ray from the probe down.
+class Shadow(IntensityOperation):
+    """Acoustic shadow: a dark ray that starts at the probe.
 
     Attributes:
-        depth: largest loss in the shadow's middle, in [0, 1]; drawn evenly from 0.
-        width: largest half width, as a share of the image; drawn evenly from a fifth of it.
+        depth: largest loss at the shadow's center, in [0, 1]; drawn uniformly from 0.
+        width: largest half width, as a fraction of the image, in (0, 1]; drawn uniformly from a fifth of it.
         p: probability, in [0, 1].
     """
 
@@ -126,7 +127,7 @@ class Shadow:
             raise ValueError(f"depth {self.depth}, width {self.width}: expected shares in [0, 1]")
 
     def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
-        """Darken about a ray from the middle of the upper edge."""
+        """Darken the chosen images along a ray from the center of the upper edge."""
         _, _, height, width = images.shape
         y = ((torch.arange(height, device=images.device) + 0.5) / height).view(1, 1, -1, 1)
         x = ((torch.arange(width, device=images.device) + 0.5) / width - 0.5).view(1, 1, 1, -1)
@@ -149,11 +150,11 @@ class Shadow:
 
 
 @dataclass(frozen=True)
-class Haze:
+class Haze(IntensityOperation):
     """Reverberation clutter: a bright veil near the probe.
 
     Attributes:
-        amount: largest brightness added; drawn evenly from 0.
+        amount: largest brightness added, in [0, 1]; drawn uniformly from 0.
         p: probability, in [0, 1].
     """
 
@@ -180,11 +181,11 @@ class Haze:
 
 
 @dataclass(frozen=True)
-class Compression:
-    """Log compression set otherwise: the dynamic range in dB, mapped to grey, changes.
+class Compression(PointwiseOperation):
+    """Change of log compression: the dynamic range in dB that the gray scale shows.
 
     Attributes:
-        decibels: range of the new dynamic range; the image's own is taken as 60 dB.
+        decibels: lowest and highest new dynamic range in dB, above 0; the image's range is assumed to be 60 dB.
         p: probability, in [0, 1].
     """
 
@@ -197,7 +198,7 @@ class Compression:
             raise ValueError(f"decibels {self.decibels}: expected 0 < low <= high")
 
     def __call__(self, images: Tensor, rng: BatchRNG, strength: float) -> Tensor:
-        """Grey v stands for 60 (v - 1) dB; show it in the new range, clipped to [0, 1]; black stays black."""
+        """Map gray v, which represents 60 (v - 1) dB, to the new range; clip to [0, 1]; black stays black."""
         low, high = (60 + strength * (limit - 60) for limit in self.decibels)
 
         def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:

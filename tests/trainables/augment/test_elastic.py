@@ -16,7 +16,7 @@ def test_image_and_mask_move_alike_and_smoothly():
     policy = Policy(crop=None, flip=None, jitter=None, blur=None, elastic=Elastic(0.05, 5))
     rng = BatchRNG(4, 3, 0, 3)
     moved, labels = policy.apply(images, masks, rng)
-    field = Elastic(0.05, 5).field(rng.fork("elastic"), 1.0, (40, 40)).numpy()
+    field = Elastic(0.05, 5).displacement(rng.fork("elastic"), 1.0, (40, 40)).numpy()
     assert 0.02 < np.abs(field / 2).mean() < 0.06
     assert np.abs(np.diff(field, axis=2)).max() < 0.1
     for sample in range(3):

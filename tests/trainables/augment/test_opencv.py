@@ -37,14 +37,14 @@ def smooth(count: int, channels: int = 1, size: int = 48) -> torch.Tensor:
 
 
 def both(policy: Policy, images: torch.Tensor, masks: torch.Tensor | None = None):
-    """What OpenCV and torch make of the same."""
+    """Return the results of OpenCV and of torch for equal inputs."""
     return policy.apply(images, masks, rng(len(images))), policy.apply(images / 255, masks, rng(len(images)))
 
 
 @pytest.mark.parametrize("size", [None, 34, 64])
 @pytest.mark.parametrize("name", MOVES)
 def test_images_move_alike(name, size):
-    """But for the rim of a crop, where torch's way looks at the pixels beside it."""
+    """Compare without the rim of a crop, where torch reads pixels outside the crop."""
     (ours, _), (expected, _) = both(replace(MOVES[name], size=size), smooth(16, channels=2))
     side = size or 48
     assert ours.shape == expected.shape == (16, 2, side, side)
@@ -81,7 +81,7 @@ def test_masks_move_alike(name, size):
     ids=str,
 )
 def test_grey_values_change_alike(operation):
-    """To far less than a grey level, as nothing is rounded between; in images of two channels too."""
+    """Compare to much less than a gray level, as nothing is rounded in between, with two channels."""
     policy = replace(NOTHING, **{type(operation).__name__.lower(): operation})
     (ours, _), (expected, _) = both(policy, smooth(16, channels=2))
     torch.testing.assert_close(ours, expected, rtol=0, atol=0.05 * LEVEL)

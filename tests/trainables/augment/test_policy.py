@@ -9,9 +9,9 @@ import torch
 from scipy import ndimage, stats
 
 from trainables.augment.batch_rng import BatchRNG
-from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, resample, transforms
+from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, affine_maps, resample
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise, gaussian_blur
-from trainables.augment.policy import INTENSITY, Policy
+from trainables.augment.policy import Policy
 from trainables.augment.ultrasound import Attenuation, Compression, Gain, Haze, Shadow, Speckle
 from trainables.networks.torchvision_ops import torchvision
 
@@ -91,10 +91,9 @@ def test_blur_is_torchvisions(sigma):
 
 
 def test_a_map_moves_the_image_as_scipy_does():
-    policy = (Crop(), Flip(1.0), Rotate(30), Translate(0.1), Scale())
+    affine = {"crop": Crop(), "scale": Scale(), "rotate": Rotate(30), "translate": Translate(0.1), "flip": Flip(1.0)}
     images, size = pictures(4, 32), 32
-    maps = transforms(rng(4), 1.0, (size, size), *policy)
-    assert maps is not None
+    maps = affine_maps(affine, rng(4), 1.0, (size, size))
     moved, _ = resample(images, None, maps, (size, size))
     for image, out, m in zip(images[:, 0].numpy(), moved[:, 0].numpy(), maps.double().numpy(), strict=True):
         to_unit = lambda i: (i + 0.5) * 2 / size - 1  # noqa: E731
@@ -139,7 +138,7 @@ def test_every_operation_does_something_within_bounds_and_disturbs_no_other(name
     assert changed.min() >= 0
     assert changed.max() <= 1 + 1e-5
     without = replace(EVERYTHING, **{name: None})
-    assert {op for op in INTENSITY if getattr(without, op) is not None} == set(INTENSITY) - {name}
+    assert set(without.active()) == set(OPERATIONS) - {name}
     other = "gamma" if name != "gamma" else "jitter"
     one = getattr(EVERYTHING, other)(images, rng(64).fork(other), 1.0)
     two = replace(alone, **{name: None, other: getattr(EVERYTHING, other)}).apply(images, None, rng(64))[0]
