@@ -1,1 +1,1 @@
-"""Small shared parts: files, seeds, errors, registries, background threads."""
+"""Shared helpers: files, seeds, errors, registries, background threads."""

@@ -1,4 +1,4 @@
-"""The errors that are somebody's input and not our fault: shown as one message, without a traceback."""
+"""User-facing errors, which the command line shows as one message without a traceback."""
 
 from __future__ import annotations
 
@@ -7,23 +7,30 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Bad input: a setting, path, dataset or checkpoint. The message says where, what was found, what was expected."""
+    """Invalid input: a setting, path, dataset or checkpoint. The message names place, found and expected value."""
 
 
 class DataError(UserError):
-    """A dataset, or one file of it, that cannot be read as its layout says."""
+    """A dataset, or a file in it, that does not match its layout or cannot be read."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint or artifact that is missing, damaged, or not what the network expects."""
+    """A checkpoint or artifact that is missing, damaged, or does not fit the network."""
 
 
 class TrainingFailed(Exception):
-    """A run that ended by its own judgement (diverged, collapsed): the same settings would end the same way again."""
+    """A training run that diverged or collapsed; it is not repeated, as equal settings would fail again."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the closest known name, or the known names when none is close."""
+    """Return the end of an error message about an unknown name: the closest known name, or all if none is close.
+
+    Example:
+        >>> did_you_mean("simclrr", ["byol", "simclr"])
+        "; did you mean 'simclr'?"
+        >>> did_you_mean("xyz", ["byol", "simclr"])
+        '; known: byol, simclr'
+    """
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:

@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the new, never a part."""
+"""Atomic file writes: a reader sees the old content or the new content, never a part of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, Any
 
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path`; on success it is flushed to disk and renamed over `path`."""
+    """Open a temporary file in the folder of `path`; on success, flush it to disk and rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
@@ -29,7 +29,7 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
 
 
 def sync_directory(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename inside it survives a power cut."""
+    """Flush a folder's entries to disk, so that a rename inside it survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -38,11 +38,11 @@ def sync_directory(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path` atomically, as UTF-8."""
     with atomic_writer(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
+    """Write `value` to `path` atomically, as indented JSON with sorted keys."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")

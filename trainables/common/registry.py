@@ -1,4 +1,4 @@
-"""Named choices: how a study file's `name: simclr` finds its class."""
+"""Registries, which map a name in a study file (`name: simclr`) to a class."""
 
 from __future__ import annotations
 
@@ -11,11 +11,21 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T], Mapping[str, T]):
-    """A mapping from name to choice whose misses explain themselves.
+    """A mapping from name to entry that suggests the closest name for an unknown one.
 
     Args:
-        kind: what the names are, for messages ("pretext method").
-        entries: the choices that ship with the package.
+        kind: singular noun for an entry in error messages, such as "pretext method".
+        entries: initial entries by name.
+
+    Example:
+        >>> optimizers = Registry("optimizer", {"adam": dict})
+        >>> optimizers.add("sgd", list)
+        >>> sorted(optimizers)
+        ['adam', 'sgd']
+        >>> optimizers["adamm"]
+        Traceback (most recent call last):
+        ...
+        trainables.common.errors.UserError: unknown optimizer 'adamm'; did you mean 'adam'?
     """
 
     def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
@@ -23,7 +33,11 @@ class Registry(Generic[T], Mapping[str, T]):
         self._entries = dict(entries)
 
     def add(self, name: str, entry: T) -> None:
-        """Make `entry` available as `name`; a taken name is refused."""
+        """Register `entry` as `name`.
+
+        Raises:
+            ValueError: the name is already registered.
+        """
         if name in self._entries:
             raise ValueError(f"{self.kind} '{name}' is already registered")
         self._entries[name] = entry

@@ -55,6 +55,25 @@ def fit(
     Raises:
         TrainingFailed: the loss is not finite, or `on_epoch` raised it.
         CheckpointError: the checkpoint in the runtime's folder is from another network or optimizer.
+
+    Example:
+        >>> from trainables.data.store.synthetic_store import synthetic_store
+        >>> from trainables.engine.runtime import LocalRuntime
+        >>> class Brightness(Task):  # learns the mean gray value
+        ...     def __init__(self) -> None:
+        ...         super().__init__()
+        ...         self.gray = torch.nn.Parameter(torch.zeros(1))
+        ...
+        ...     def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        ...         return {"loss": (batch.images / 255 - self.gray).square().mean()}
+        ...
+        ...     def evaluate(self, batches):
+        ...         raise NotImplementedError  # no validation batches in this example
+        >>> store = synthetic_store(sequences=2, size=16, frames=4)
+        >>> batches = Batches(store, store.rows("train"), batch_size=4)
+        >>> result = fit(Brightness(), batches, None, FitSettings(epochs=3), LocalRuntime(), seed=0)
+        >>> result.epoch, len(result.history)
+        (3, 3)
     """
     trainer = Trainer(task, train, val, settings, runtime, seed, on_epoch, probe)
     try:
@@ -65,7 +84,7 @@ def fit(
 
 
 class Trainer:
-    """One run of `fit`, whose arguments it takes: epochs, steps, evaluations, checkpoints and reports."""
+    """One training run: epochs, steps, evaluations, checkpoints and reports; `fit` describes its arguments."""
 
     def __init__(
         self,

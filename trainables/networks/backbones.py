@@ -12,26 +12,26 @@ class Backbone(nn.Module, ABC):
     """An encoder of images.
 
     Attributes:
-        channels: of each feature map that `features` gives, shallow to deep.
+        channels: number of channels of each feature map that `features` returns, shallow to deep.
     """
 
     channels: tuple[int, ...]
 
     @property
     def feature_channels(self) -> int:
-        """Channels of the deepest features."""
+        """Number of channels of the deepest feature map."""
         return self.channels[-1]
 
     @abstractmethod
     def stages(self) -> list[nn.Module]:
-        """The backbone's parts from shallow to deep, which together hold all its parameters."""
+        """Return the backbone's stages, shallow to deep; together they contain all its parameters."""
 
     @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:
-        """Feature maps of float images `(B, C, H, W)`, each `(B, channels[i], h_i, w_i)`, shallow to deep."""
+        """Return feature maps of float images `(B, C, H, W)`, each `(B, channels[i], h_i, w_i)`, shallow to deep."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """The deepest features `(B, feature_channels, h, w)`."""
+        """Return the deepest feature map `(B, feature_channels, h, w)` of float images `(B, C, H, W)`."""
         return self.features(images)[-1]
 
 
@@ -41,4 +41,4 @@ class BackboneSettings(ABC):
 
     @abstractmethod
     def build(self, in_channels: int) -> Backbone:
-        """A backbone for images with `in_channels` channels, its weights drawn from torch's global generator."""
+        """Return a backbone for images with `in_channels` channels, its weights drawn from torch's global generator."""

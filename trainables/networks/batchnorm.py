@@ -1,6 +1,6 @@
-"""Batch normalisation over all workers' samples, on any device.
+"""Synchronized batch normalization: mean and variance over the samples of all workers, on any device.
 
-torch's SyncBatchNorm refuses the CPU; there the same is done by what torch offers for it.
+`torch.nn.SyncBatchNorm` runs on GPUs only; on CPUs `SyncBatchNorm` of this module replaces it.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def _of_all_workers(own: Tensor) -> Tensor:
-    """A vector of each worker, `(W, N)`; gloo is many times faster to gather a short one than to reduce it."""
-    gathered = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-    dist.all_gather(gathered, own)
+def _gather_workers(local: Tensor) -> Tensor:
+    """Return the vectors `(N,)` of all workers as `(W, N)`; gloo gathers short vectors faster than it reduces them."""
+    gathered = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, local)
     return torch.stack(gathered)
 
 
-class _Normalise(Function):
-    """Normalises `(B, C, ...)` by all workers' samples; gives also their mean and variance `(C,)`, and their number.
+class _GlobalBatchNorm(Function):
+    """Batch normalization of `(B, C, ...)` by the mean and variance `(C,)` over all workers, which it also returns.
 
-    One exchange between the workers forward and one backward, where most of the time goes.
+    Communication takes most of the time, so each pass, forward and backward, needs one exchange between the workers.
     """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        own = torch.cat([*torch.batch_norm_update_stats(x, None, None, 0.0), x.new_tensor([x.numel() / x.shape[1]])])
-        means, variances, counts = _of_all_workers(own).split([x.shape[1], x.shape[1], 1], 1)
+        local = torch.cat([*torch.batch_norm_update_stats(x, None, None, 0.0), x.new_tensor([x.numel() / x.shape[1]])])
+        means, variances, counts = _gather_workers(local).split([x.shape[1], x.shape[1], 1], 1)
         count = counts.sum()
         mean = (counts * means).sum(0) / count
         variance = (counts * (variances + (means - mean).square())).sum(0) / count
@@ -46,32 +46,32 @@ class _Normalise(Function):
         x, weight, mean, scale, count = ctx.saved_tensors
         axes = [axis for axis in range(x.dim()) if axis != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
-        normalised = (x - mean.view(shape)).mul_(scale.view(shape))
-        shift, stretch = gradient.sum(axes), (gradient * normalised).sum(axes)
-        own = (None, None) if weight is None else (stretch, shift)
-        shift, stretch = (_of_all_workers(torch.cat([shift, stretch])).sum(0) / count).view(2, *shape)
-        back = normalised.mul_(-stretch).add_(gradient).sub_(shift)
-        return back.mul_((scale if weight is None else scale * weight).view(shape)), *own, None
+        normalized = (x - mean.view(shape)).mul_(scale.view(shape))
+        grad_bias, grad_weight = gradient.sum(axes), (gradient * normalized).sum(axes)
+        param_grads = (None, None) if weight is None else (grad_weight, grad_bias)
+        grad_bias, grad_weight = (_gather_workers(torch.cat([grad_bias, grad_weight])).sum(0) / count).view(2, *shape)
+        grad_input = normalized.mul_(-grad_weight).add_(gradient).sub_(grad_bias)
+        return grad_input.mul_((scale if weight is None else scale * weight).view(shape)), *param_grads, None
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation by the mean and variance of all workers' samples."""
+    """Batch normalization by the mean and variance over the samples of all workers."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"expected at least 2 dimensions, got {input.dim()}")
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise `(B, C, ...)`; in evaluation mode by the running statistics, as ever."""
+        """Normalize `(B, C, ...)` by all workers' statistics; by the running statistics in evaluation mode."""
         if not self.training or not dist.is_initialized() or dist.get_world_size() == 1:
-            return _by_own_samples(self, input)
+            return _local_batch_norm(self, input)
         x = input.float() if input.dtype in (torch.bfloat16, torch.float16) else input
-        out, mean, variance, count = _Normalise.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
-        self._remember(mean, variance, float(count))
-        normalised: Tensor = out.to(input.dtype)
-        return normalised
+        out, mean, variance, count = _GlobalBatchNorm.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
+        self._update_running_statistics(mean, variance, float(count))
+        normalized: Tensor = out.to(input.dtype)
+        return normalized
 
-    def _remember(self, mean: Tensor, variance: Tensor, count: float) -> None:
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: float) -> None:
         if self.running_mean is None or self.running_var is None:
             return
         if self.num_batches_tracked is not None:
@@ -84,27 +84,28 @@ class SyncBatchNorm(_BatchNorm):
         self.running_var.lerp_((variance * (count / max(count - 1, 1))).to(self.running_var.dtype), momentum)
 
 
-def _by_own_samples(module: _BatchNorm, x: Tensor) -> Tensor:
-    batch = module.training or module.running_mean is None
+def _local_batch_norm(module: _BatchNorm, x: Tensor) -> Tensor:
+    """Normalize `x` by this worker's samples, or by the running statistics in evaluation mode."""
+    use_batch = module.training or module.running_mean is None
     if module.training and module.num_batches_tracked is not None:
         module.num_batches_tracked.add_(1)
     momentum = module.momentum if module.momentum is not None else 0.0
     return F.batch_norm(
-        x, module.running_mean, module.running_var, module.weight, module.bias, batch, momentum, module.eps
+        x, module.running_mean, module.running_var, module.weight, module.bias, use_batch, momentum, module.eps
     )
 
 
 def synchronise(module: nn.Module) -> nn.Module:
-    """`module` with every batch norm in it sharing statistics between the workers; parameters stay the same ones."""
+    """Replace every batch norm inside `module` by a synchronized one that keeps its parameters; return `module`."""
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm) and not isinstance(child, SyncBatchNorm | nn.SyncBatchNorm):
-            setattr(module, name, _converted(child))
+            setattr(module, name, _to_sync_batch_norm(child))
         else:
             synchronise(child)
     return module
 
 
-def _converted(norm: _BatchNorm) -> nn.Module:
+def _to_sync_batch_norm(norm: _BatchNorm) -> nn.Module:
     if next(iter(norm.state_dict().values())).is_cuda:
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(norm)
         return converted

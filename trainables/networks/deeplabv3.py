@@ -16,12 +16,18 @@ RESIDUAL = (ResNet50, ResNet18, TinyResNet)
 
 @dataclass(frozen=True)
 class DeepLabV3(NetworkSettings):
-    """DeepLabV3.
+    """Settings of a DeepLabV3.
 
     Attributes:
-        backbone: a residual one.
-        rates: dilation of the pyramid's 3x3 branches; 12, 24 and 36 are the paper's for stride 8.
-        width: channels of each branch.
+        backbone: settings of a residual backbone (`resnet50`, `resnet18`, `resnet_tiny`); ResNet-50 by default.
+        rates: dilation rates of the pyramid's 3x3 branches, each from 1 up; the default is the paper's for stride 8.
+        width: number of channels of each branch, from 1 up; 256 in the paper and by default.
+
+    Example:
+        >>> import torch
+        >>> network = DeepLabV3(TinyResNet(width=8), rates=(1, 2), width=16).build(in_channels=1, classes=3)
+        >>> network(torch.zeros(2, 1, 32, 32)).shape
+        torch.Size([2, 3, 32, 32])
     """
 
     backbone: BackboneSettings = field(default_factory=ResNet50)
@@ -35,13 +41,19 @@ class DeepLabV3(NetworkSettings):
             raise ValueError(f"rates {self.rates}, width {self.width}: expected whole numbers from 1 up")
 
     def build(self, in_channels: int, classes: int) -> SegmentationNetwork:
-        """The network."""
+        """Return a network for images with `in_channels` channels and masks of `classes` classes."""
         backbone = self.backbone.build(in_channels)
         return SegmentationNetwork(backbone, Decoder(backbone.feature_channels, self.rates, self.width), classes)
 
 
 class Decoder(nn.Module):
-    """torchvision's pyramid and the 3x3 convolution that follows it, on the deepest features."""
+    """Atrous spatial pyramid pooling of the deepest features, followed by a 3x3 convolution.
+
+    Args:
+        in_channels: number of channels of the deepest features.
+        rates: dilation rates of the pyramid's 3x3 branches.
+        width: number of channels of each branch and of the output.
+    """
 
     def __init__(self, in_channels: int, rates: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -50,6 +62,6 @@ class Decoder(nn.Module):
         self.fuse = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """`(B, width, h, w)` at the backbone's stride."""
+        """Return features `(B, width, h, w)` at the backbone's stride."""
         out: Tensor = self.fuse(self.pyramid(features[-1]))
         return out

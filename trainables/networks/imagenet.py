@@ -1,4 +1,4 @@
-"""ImageNet's weights as a start."""
+"""Initialization of residual backbones with torchvision's ImageNet weights."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _CLASSIFIER = ("fc.weight", "fc.bias")
 
 @dataclass(frozen=True)
 class ImageNetWeights:
-    """Where torchvision's ImageNet weights come from.
+    """Source of torchvision's ImageNet weights.
 
     Attributes:
-        file: a state dict saved by torchvision's own download, or None.
-        download: fetch them when no file is given; nothing is ever fetched otherwise.
+        file: path of a state dict as torchvision downloads it; None by default.
+        download: True downloads the weights if `file` is None; False, the default, never downloads anything.
     """
 
     file: str | None = None
@@ -32,23 +32,28 @@ class ImageNetWeights:
 
 
 def load_imagenet(backbone: Backbone, weights: ImageNetWeights) -> None:
-    """Start a residual backbone from ImageNet; a single-channel first convolution takes the sum over the colours.
+    """Load ImageNet weights into a residual backbone, adapted to its number of input channels.
+
+    Args:
+        backbone: ResNet-50 or ResNet-18 whose weights are replaced.
+        weights: file of the weights, or permission to download them.
 
     Raises:
-        UserError: the backbone has no ImageNet weights, or neither a file is given nor downloading allowed.
-        CheckpointError: the file is not these weights.
+        UserError: the backbone has no ImageNet weights, there is neither a file nor permission to download, or the
+            download fails.
+        CheckpointError: the file is missing or does not contain the weights of this backbone.
     """
     if not isinstance(backbone, ResNet):
-        raise UserError(f"{type(backbone).__name__} has no ImageNet weights; resnet50 and resnet18 do")
+        raise UserError(f"{type(backbone).__name__} has no ImageNet weights. Fix: use resnet50 or resnet18")
     name = "resnet50" if hasattr(backbone.layer1[0], "conv3") else "resnet18"
     state = dict(_state(name, weights))
-    for surplus in _CLASSIFIER:
-        state.pop(surplus, None)
-    state["conv1.weight"] = _for_channels(state["conv1.weight"], backbone.conv1.in_channels)
+    for key in _CLASSIFIER:
+        state.pop(key, None)
+    state["conv1.weight"] = _adapt_channels(state["conv1.weight"], backbone.conv1.in_channels)
     try:
         backbone.load_state_dict(state)
     except RuntimeError as error:
-        raise CheckpointError(f"{weights.file or 'torchvision'}: not the weights of {name}: {error}") from None
+        raise CheckpointError(f"{weights.file or 'torchvision'}: expected the weights of {name}: {error}") from None
 
 
 def _state(name: str, weights: ImageNetWeights) -> Mapping[str, Tensor]:
@@ -56,14 +61,16 @@ def _state(name: str, weights: ImageNetWeights) -> Mapping[str, Tensor]:
         return _read(Path(weights.file).expanduser())
     if not weights.download:
         raise UserError(
-            f"no ImageNet weights for {name}: give their file (weights: PATH), or allow fetching them (download: true)"
+            f"the ImageNet weights of {name} have no source. Fix: set their file (weights: PATH) or download: true"
         )
     try:
         chosen = torchvision().models.get_model_weights(name)["IMAGENET1K_V1"]
-        fetched: Mapping[str, Tensor] = chosen.get_state_dict(progress=False, check_hash=True)
+        downloaded: Mapping[str, Tensor] = chosen.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError) as error:
-        raise UserError(f"the ImageNet weights of {name} cannot be fetched ({error}); give their file") from None
-    return fetched
+        raise UserError(
+            f"the ImageNet weights of {name} cannot be downloaded ({error}). Fix: set their file (weights: PATH)"
+        ) from None
+    return downloaded
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
@@ -74,12 +81,12 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     except Exception as error:
         raise CheckpointError(f"{path}: not a file of tensors ({error})") from None
     if not isinstance(state, Mapping) or "conv1.weight" not in state:
-        raise CheckpointError(f"{path}: holds no 'conv1.weight', expected ImageNet weights as torchvision saves them")
+        raise CheckpointError(f"{path}: has no 'conv1.weight', expected ImageNet weights as torchvision saves them")
     return state
 
 
-def _for_channels(kernel: Tensor, channels: int) -> Tensor:
-    """A colour kernel `(O, 3, k, k)` for grey images or any number of channels, keeping the response to grey."""
+def _adapt_channels(kernel: Tensor, channels: int) -> Tensor:
+    """Return an RGB kernel `(O, 3, k, k)` as `(O, channels, k, k)` with an equal response to gray images."""
     if channels == kernel.shape[1]:
         return kernel
     return kernel.sum(1, keepdim=True).expand(-1, channels, -1, -1) / channels

@@ -1,4 +1,4 @@
-"""Images as networks want them: zero mean and unit variance by channel."""
+"""Normalization of images to zero mean and unit variance by channel."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from torch import Tensor, nn
 
 
 class Normalise(nn.Module):
-    """Subtracts a mean and divides by a standard deviation, of a dataset's train split.
+    """Normalization by the mean and standard deviation of a dataset's train split.
 
     Args:
-        mean: of each channel, for images in [0, 1].
-        std: likewise.
+        mean: mean of each channel, for images in [0, 1].
+        std: standard deviation of each channel, for images in [0, 1]; at least 1e-6 is used.
+
+    Example:
+        >>> Normalise(mean=[0.5], std=[0.25])(torch.ones(1, 1, 1, 1)).item()
+        2.0
     """
 
     mean: Tensor
@@ -25,5 +29,5 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).clamp_min(1e-6).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(B, C, H, W)` to the same."""
+        """Return normalized images `(B, C, H, W)` for float images `(B, C, H, W)` in [0, 1]."""
         return (images - self.mean) / self.std

@@ -1,4 +1,4 @@
-"""Residual backbones (He et al. 2016), dilated for dense prediction where asked (Chen et al. 2017)."""
+"""Residual backbones (He et al. 2016), optionally dilated for dense prediction (Chen et al. 2017)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from trainables.networks.torchvision_ops import torchvision
 
 
 class ResNet(Backbone):
-    """torchvision's residual network without its classifier; its tensors keep torchvision's names.
+    """Torchvision's residual network without its classifier; parameters keep torchvision's names.
 
     Args:
-        net: the network whose layers are taken.
-        in_channels: of the images; the first convolution is replaced when they are not three.
+        net: torchvision network whose layers are used.
+        in_channels: number of channels of the images; the first convolution is replaced unless there are three.
     """
 
     conv1: nn.Conv2d
@@ -33,12 +33,12 @@ class ResNet(Backbone):
         self.channels = tuple(_width(layer) for layer in (self.layer1, self.layer2, self.layer3, self.layer4))
 
     def stages(self) -> list[nn.Module]:
-        """The first convolution, and the four residual stages."""
+        """Return the first convolution and the four residual stages."""
         stem = nn.ModuleList([self.conv1, self.bn1])
         return [stem, self.layer1, self.layer2, self.layer3, self.layer4]
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The outputs of the four stages, at strides 4, 8, 16 and 32, or 4, 8, 8 and 8 when dilated."""
+        """Return the outputs of the four stages, at strides 4, 8, 16 and 32, or 4, 8, 8 and 8 if dilated."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         found = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
@@ -49,36 +49,41 @@ class ResNet(Backbone):
 
 @dataclass(frozen=True)
 class ResNet50(BackboneSettings):
-    """ResNet-50.
+    """Settings of a ResNet-50.
 
     Attributes:
-        dilated: keep stride 8 with atrous convolutions in the last two stages, as DeepLabV3 has it; else stride 32.
+        dilated: True, the default, keeps stride 8 by atrous convolutions in the last two stages, as in DeepLabV3; False
+            is stride 32.
     """
 
     dilated: bool = True
 
     def build(self, in_channels: int) -> ResNet:
-        """Torchvision's ResNet-50."""
+        """Return torchvision's ResNet-50 for images with `in_channels` channels."""
         net = torchvision().models.resnet50(replace_stride_with_dilation=[False, self.dilated, self.dilated])
         return ResNet(net, in_channels)
 
 
 @dataclass(frozen=True)
 class ResNet18(BackboneSettings):
-    """ResNet-18, at stride 32: its basic blocks have no dilated form."""
+    """Settings of a ResNet-18, at stride 32, as torchvision's basic blocks cannot be dilated."""
 
     def build(self, in_channels: int) -> ResNet:
-        """Torchvision's ResNet-18."""
+        """Return torchvision's ResNet-18 for images with `in_channels` channels."""
         return ResNet(torchvision().models.resnet18(), in_channels)
 
 
 @dataclass(frozen=True)
 class TinyResNet(BackboneSettings):
-    """A small residual network for laptops, tests and the quick start.
+    """Settings of a small residual network for laptops, tests and the quick start.
 
     Attributes:
-        width: channels of the first stage, from 4 up; the others have twice, four and four times as many.
-        dilated: keep stride 8 with an atrous last stage; else stride 16.
+        width: channels of the first stage, from 4 up, 16 by default; later stages have 2, 4 and 4 times as many.
+        dilated: True, the default, keeps stride 8 by atrous convolutions in the last stage; False is stride 16.
+
+    Example:
+        >>> TinyResNet(width=8).build(in_channels=1).channels
+        (8, 16, 32, 32)
     """
 
     width: int = 16
@@ -89,12 +94,12 @@ class TinyResNet(BackboneSettings):
             raise ValueError(f"width {self.width}: expected a whole number from 4 up")
 
     def build(self, in_channels: int) -> TinyBackbone:
-        """The network."""
+        """Return a small residual network for images with `in_channels` channels."""
         return TinyBackbone(in_channels, self.width, self.dilated)
 
 
 class TinyBackbone(Backbone):
-    """Four stages of one residual block each, at strides 2, 4, 8 and 16, or 2, 4, 8 and 8 when dilated."""
+    """Residual network of four stages with one block each, at strides 2, 4, 8 and 16, or 2, 4, 8 and 8 if dilated."""
 
     def __init__(self, in_channels: int, width: int, dilated: bool = True) -> None:
         super().__init__()
@@ -108,11 +113,11 @@ class TinyBackbone(Backbone):
         self.stage4 = _Block(4 * width, 4 * width, **({"dilation": 2} if dilated else {"stride": 2}))
 
     def stages(self) -> list[nn.Module]:
-        """The first convolution, and the four residual stages."""
+        """Return the first convolution and the four residual stages."""
         return [self.stem, self.stage1, self.stage2, self.stage3, self.stage4]
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The outputs of the four stages."""
+        """Return the outputs of the four stages, shallow to deep."""
         x = self.stem(images)
         found = []
         for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
@@ -122,7 +127,7 @@ class TinyBackbone(Backbone):
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut."""
+    """Residual block of two 3x3 convolutions and a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
@@ -131,10 +136,10 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU()
-        same = stride == 1 and inputs == outputs
+        same_shape = stride == 1 and inputs == outputs
         self.shortcut: nn.Module = (
             nn.Identity()
-            if same
+            if same_shape
             else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
         )
 
@@ -145,7 +150,7 @@ class _Block(nn.Module):
 
 
 def _width(layer: nn.Sequential) -> int:
-    """Channels that a stage of torchvision's network gives."""
+    """Return the number of output channels of a stage of torchvision's network."""
     last: Any = layer[-1]
     conv = last.conv3 if hasattr(last, "conv3") else last.conv2
     return int(conv.out_channels)

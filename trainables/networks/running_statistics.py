@@ -1,4 +1,4 @@
-"""Running statistics of batch norm where a batch comes in parts."""
+"""Running statistics of batch norm when a batch is processed as micro-batches."""
 
 from __future__ import annotations
 
@@ -12,38 +12,42 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextlib.contextmanager
 def update_bn_once(modules: Iterable[nn.Module], parts: int) -> Iterator[None]:
-    """While entered, the parts of one batch go through the modules; running statistics move as if it were one batch.
+    """Update running statistics once for all micro-batches that the modules process inside the context.
 
-    They move as often and as far as the whole batch would have moved them, towards the mean of the parts' statistics,
-    weighted by images. Where a norm's input is the whole batch's, that is the whole batch's mean; the variance leaves
-    out how the parts' means differ.
+    Number and momentum of the updates are those of the logical batch. Each update uses the mean of the micro-batches'
+    statistics, weighted by their images. This equals the logical batch's mean if the inputs of the norm do not depend
+    on the split; the running variance excludes the variance between the micro-batches' means.
+
+    Args:
+        modules: modules that process the micro-batches, with their submodules.
+        parts: number of micro-batches in the logical batch.
     """
-    kept = [_Kept(norm) for norm in _moving(modules)]
-    hooks = [each.norm.register_forward_pre_hook(each.before) for each in kept]
+    saved = [_SavedNorm(norm) for norm in _updated_norms(modules)]
+    hooks = [each.norm.register_forward_pre_hook(each.before) for each in saved]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
-        for each in kept:
+        for each in saved:
             each.flush(parts)
 
 
 @contextlib.contextmanager
 def freeze_bn_stats(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """While entered, batch norms normalise as ever but leave their running statistics where they are."""
-    kept = [_Kept(norm) for norm in _moving(modules)]
-    for each in kept:
+    """Keep the running statistics of all batch norms fixed inside the context; outputs do not change."""
+    saved = [_SavedNorm(norm) for norm in _updated_norms(modules)]
+    for each in saved:
         each.norm.momentum = 0.0
     try:
         yield
     finally:
-        for each in kept:
+        for each in saved:
             each.restore()
 
 
-class _Kept:
-    """A batch norm, and what it knew before."""
+class _SavedNorm:
+    """A batch norm and its running statistics, momentum and count before the context."""
 
     def __init__(self, norm: _BatchNorm) -> None:
         assert norm.running_mean is not None
@@ -56,8 +60,8 @@ class _Kept:
         self.calls, self.images = 0, 0
 
     def before(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Let the next call make the running statistics the mean over all calls so far."""
-        if self.norm.momentum == 0.0:  # the norm is `freeze_bn_stats`: a call made again for its gradient
+        """Set the momentum with which the next call makes the running statistics the mean over all calls so far."""
+        if self.norm.momentum == 0.0:  # inside `freeze_bn_stats`: recomputed for the gradient
             return
         self.calls += 1
         self.images += len(inputs[0])
@@ -65,7 +69,7 @@ class _Kept:
 
     @torch.no_grad()
     def flush(self, parts: int) -> None:
-        """Move from what was known towards the mean of all calls."""
+        """Update the saved running statistics by the mean over all calls inside the context."""
         self.restore()
         if self.calls == 0:
             return
@@ -77,11 +81,12 @@ class _Kept:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Momentum and count as they were."""
+        """Restore the momentum and the count from before the context."""
         self.norm.momentum = self.momentum
         self.count.copy_(self.counted)
 
 
-def _moving(modules: Iterable[nn.Module]) -> list[_BatchNorm]:
+def _updated_norms(modules: Iterable[nn.Module]) -> list[_BatchNorm]:
+    """Return the batch norms in training mode that have running statistics."""
     norms = [module for module in modules if isinstance(module, _BatchNorm)]
     return [norm for norm in norms if norm.training and norm.running_mean is not None]

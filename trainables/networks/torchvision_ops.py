@@ -1,8 +1,8 @@
-"""torchvision, imported when it is first needed: it takes as long to import as torch itself.
+"""Lazy import of torchvision, which takes as long to import as torch; all code here imports it by `torchvision()`.
 
-torchvision's wheels are built against one torch build. Beside another (a CPU-only torch, say) its extension does not
-load, and `import torchvision` then fails while registering shape functions for two operators that do not exist. We use
-none of its operators, only models and weights, so declaring the two names is enough. Get torchvision from here.
+A torchvision wheel is built against one torch build. With another build (such as a CPU-only torch) its extension does
+not load, and `import torchvision` fails when it registers shape functions for two missing operators. Only models and
+weights are used here, no operators, so it is enough to declare these two names.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _MISSING = {
 }
 
 _declared: list[torch.library.Library] = []
-"""Kept, as a library that is let go takes its operators with it."""
+"""Libraries of declared operators; an operator exists only as long as its library is referenced."""
 
 
 @functools.cache
 def torchvision() -> ModuleType:
-    """The package."""
+    """Import torchvision on the first call and return the package."""
     try:
         import torchvision as loaded
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Putting weights of one network into another: every one that is asked for, or an error that names what differs."""
+"""Loading pretrained weights: all requested weights are loaded, or an error names the differences."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from trainables.common.errors import CheckpointError
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor] | None, *, partly: bool = False) -> None:
-    """Load weights in place.
+    """Load pretrained weights into a network, in place.
 
     Args:
-        network: whose parts ("backbone", "decoder") are its children.
-        weights: by key, "backbone...." and perhaps "decoder...."; None leaves the network as it is.
-        partly: whether a part of the network, or of the weights, may have no counterpart. Within a part that both have,
-            every weight must fit.
+        network: network with the children "backbone", "decoder" and "head", its parts.
+        weights: tensors by name ("backbone....", "decoder...."); None leaves the network unchanged.
+        partly: True loads the parts that both network and weights have, and ignores the others; False, the default,
+            requires each part. All weights of a loaded part must fit.
 
     Raises:
-        CheckpointError: the weights are another network's; the message names what differs.
+        CheckpointError: names or shapes differ; the message names up to four differences.
     """
     if weights is None:
         return
@@ -36,16 +36,22 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor] | None, *, pa
 
 
 def part_of(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
-    """The weights of one part, its prefix dropped; empty when there are none."""
+    """Return the weights of one part by name, without the part's prefix; empty if there are none.
+
+    Example:
+        >>> list(part_of({"backbone.conv.weight": Tensor(), "head.bias": Tensor()}, "backbone"))
+        ['conv.weight']
+    """
     return {key.removeprefix(f"{part}."): value for key, value in weights.items() if key.startswith(f"{part}.")}
 
 
 def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """Return a description of each difference: shapes first, then missing and unexpected names."""
     missing = [f"'{name}' is missing" for name in expected if name not in found]
-    surplus = [f"'{name}' is not part of it" for name in found if name not in expected]
+    unexpected = [f"'{name}' is unexpected" for name in found if name not in expected]
     shapes = [
         f"'{name}' is {tuple(found[name].shape)}, expected {tuple(expected[name].shape)}"
         for name in expected
         if name in found and found[name].shape != expected[name].shape
     ]
-    return [*shapes, *missing, *surplus]
+    return [*shapes, *missing, *unexpected]

@@ -13,7 +13,7 @@ from trainables.networks.torchvision_ops import torchvision
 from trainables.networks.unet import UNet, UNetEncoder
 
 SMALL: list[NetworkSettings] = [
-    DeepLabV3(backbone=TinyResNet(width=4), rates=(1, 2), width=8),
+    DeepLabV3(backbone=TinyResNet(width=8), rates=(1, 2), width=8),
     DeepLabV3(backbone=ResNet18(), rates=(1, 2), width=8),
     UNet(backbone=UNetEncoder(width=4, depth=2)),
     UNet(backbone=UNetEncoder(width=4, depth=3, norm="instance")),
@@ -59,7 +59,7 @@ def test_the_original_unet_has_its_papers_size():
     assert sum(p.numel() for p in plain.parameters()) == 31_030_658  # Ronneberger et al.: 31 million
 
 
-def test_a_backbone_that_does_not_fit_is_refused_by_name():
+def test_an_unsupported_backbone_raises_an_error_that_names_the_supported_ones():
     with pytest.raises(ValueError, match="unet_encoder"):
         UNet(backbone=ResNet18())
     with pytest.raises(ValueError, match="resnet50, resnet18 or resnet_tiny"):
@@ -67,21 +67,21 @@ def test_a_backbone_that_does_not_fit_is_refused_by_name():
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_imagenet_weights_answer_to_grey_as_they_did_to_grey_in_colour(tmp_path, channels):
+def test_imagenet_weights_respond_equally_to_gray_images_with_any_number_of_channels(tmp_path, channels):
     torch.manual_seed(0)
     theirs = torchvision().models.resnet18()
     torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
     ours = ResNet18().build(channels)
     load_imagenet(ours, ImageNetWeights(str(tmp_path / "resnet18.pth")))
-    grey = torch.randn(1, 1, 32, 32)
-    expected = theirs.conv1(grey.expand(-1, 3, -1, -1))
-    torch.testing.assert_close(ours.conv1(grey.expand(-1, channels, -1, -1)), expected, rtol=1e-4, atol=1e-5)
+    gray = torch.randn(1, 1, 32, 32)
+    expected = theirs.conv1(gray.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(ours.conv1(gray.expand(-1, channels, -1, -1)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_imagenet_is_never_fetched_unasked_and_says_what_it_lacks(tmp_path):
-    with pytest.raises(UserError, match="give their file"):
+def test_imagenet_weights_are_not_downloaded_by_default_and_errors_name_the_problem(tmp_path):
+    with pytest.raises(UserError, match=r"have no source\. Fix: set their file"):
         load_imagenet(ResNet18().build(1), ImageNetWeights())
-    with pytest.raises(UserError, match="has no ImageNet weights"):
+    with pytest.raises(UserError, match=r"TinyBackbone has no ImageNet weights\. Fix: use resnet50 or resnet18"):
         load_imagenet(TinyResNet().build(1), ImageNetWeights())
     with pytest.raises(CheckpointError, match="no such file"):
         load_imagenet(ResNet18().build(1), ImageNetWeights(str(tmp_path / "none.pth")))
@@ -90,9 +90,9 @@ def test_imagenet_is_never_fetched_unasked_and_says_what_it_lacks(tmp_path):
         load_imagenet(ResNet18().build(1), ImageNetWeights(str(tmp_path / "other.pth")))
 
 
-def test_every_registered_backbone_gives_the_channels_it_announces():
+def test_every_registered_backbone_returns_feature_maps_with_its_channels():
     for name, settings in BACKBONES.items():
-        chosen: BackboneSettings = settings(width=4) if name in ("resnet_tiny", "unet_encoder") else settings()  # type: ignore[call-arg]
+        chosen: BackboneSettings = settings(width=8) if name in ("resnet_tiny", "unet_encoder") else settings()  # type: ignore[call-arg]
         backbone = chosen.build(1)
         maps = backbone.features(torch.randn(2, 1, 32, 32))
         assert tuple(m.shape[1] for m in maps) == backbone.channels

@@ -1,4 +1,4 @@
-"""Computing activations again: the same training in less memory."""
+"""Activation checkpointing: equal training in less memory."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def segmentation(network) -> Task:
 
 TASKS = {
     "UNet": lambda: segmentation(UNet(UNetEncoder(width=4, depth=2))),
-    "DeepLabV3": lambda: segmentation(DeepLabV3(TinyResNet(width=4), rates=(1, 2), width=8)),
-    "SimCLR": lambda: SimCLR(projection=8).build(TinyResNet(width=4).build(1), VIEWS, STORE),
-    "BYOL": lambda: BYOL(hidden=8, projection=8).build(TinyResNet(width=4).build(1), VIEWS, STORE),
+    "DeepLabV3": lambda: segmentation(DeepLabV3(TinyResNet(width=8), rates=(1, 2), width=8)),
+    "SimCLR": lambda: SimCLR(projection=8).build(TinyResNet(width=8).build(1), VIEWS, STORE),
+    "BYOL": lambda: BYOL(hidden=8, projection=8).build(TinyResNet(width=8).build(1), VIEWS, STORE),
 }
 
 
 def trained(name: str, **settings: object) -> dict[str, Tensor]:
-    """The weights and running statistics after six steps."""
+    """Return the weights and running statistics after six steps."""
     torch.manual_seed(0)
     task = TASKS[name]()
     batches = Batches(STORE, STORE.rows("train"), 8, masks=name in ("UNet", "DeepLabV3"))
@@ -56,14 +56,16 @@ def trained(name: str, **settings: object) -> dict[str, Tensor]:
 def test_training_ends_at_the_same_weights_and_running_statistics(name, parts):
     if name in ("UNet", "DeepLabV3") and parts is not None:
         pytest.skip("this loss does not support micro-batching")
-    kept, again = (trained(name, micro_batch=parts, recompute=each) for each in (False, True))
-    assert kept.keys() == again.keys()
-    for key, value in kept.items():
-        torch.testing.assert_close(again[key], value, rtol=1e-4, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
+    stored, recomputed = (trained(name, micro_batch=parts, recompute=each) for each in (False, True))
+    assert stored.keys() == recomputed.keys()
+    for key, value in stored.items():
+        torch.testing.assert_close(
+            recomputed[key], value, rtol=1e-4, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}"
+        )
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
-def test_a_network_over_time_gets_equal_gradients_and_running_statistics(norm):
+def test_a_3d_network_gets_equal_gradients_and_running_statistics(norm):
     torch.manual_seed(0)
     plain = UNet3D(UNetEncoder(width=4, depth=2, norm=norm), window=5).build(1, 2)
     checkpointed, images = copy.deepcopy(plain), torch.rand(2, 1, 5, 18, 16)
@@ -76,16 +78,16 @@ def test_a_network_over_time_gets_equal_gradients_and_running_statistics(norm):
         assert torch.equal(value, again), name
 
 
-def test_a_network_over_time_keeps_less_for_the_gradient():
+def test_a_3d_network_saves_less_for_the_gradient():
     network = UNet3D(UNetEncoder(width=8, depth=1), window=5).build(1, 2)
     images = torch.rand(2, 1, 5, 16, 16)
-    plain = kept_bytes(network, images)
+    plain = saved_bytes(network, images)
     recompute(network)
-    assert kept_bytes(network, images) < 0.5 * plain
+    assert saved_bytes(network, images) < 0.5 * plain
 
 
-def kept_bytes(module: nn.Module, images: Tensor) -> int:
-    """What lives on from the forward pass for the gradient, by the storages that the graph holds."""
+def saved_bytes(module: nn.Module, images: Tensor) -> int:
+    """Return the bytes of all storages that the forward pass saves for the backward pass."""
     held: dict[int, int] = {}
 
     def pack(value: Tensor) -> Tensor:
@@ -98,12 +100,12 @@ def kept_bytes(module: nn.Module, images: Tensor) -> int:
     return sum(held.values())
 
 
-def test_a_blocks_inside_is_not_kept():
+def test_activations_inside_a_block_are_not_saved():
     module = nn.Sequential(ResNet50().build(1).layer1)
     images = torch.rand(2, 64, 16, 16)
-    whole = kept_bytes(module, images)
+    plain = saved_bytes(module, images)
     recompute(module)
-    assert kept_bytes(module, images) < 0.2 * whole
+    assert saved_bytes(module, images) < 0.2 * plain
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -13,7 +13,7 @@ def network() -> nn.Sequential:
 
 @pytest.mark.parametrize("calls", [1, 2])
 @pytest.mark.parametrize("sizes", [[6, 6], [7, 3, 2]])
-def test_parts_move_the_mean_as_the_whole_batch_does_and_count_as_one(calls, sizes):
+def test_micro_batches_update_the_running_mean_once_as_the_logical_batch_does(calls, sizes):
     whole, parts = network()[0], network()
     for _ in range(calls):
         whole(IMAGES)
@@ -32,7 +32,7 @@ def test_parts_move_the_mean_as_the_whole_batch_does_and_count_as_one(calls, siz
     assert int(parts[2].num_batches_tracked) == 0
 
 
-def test_unmoved_statistics_stay_and_still_the_batch_normalises():
+def test_frozen_statistics_do_not_change_and_the_batch_is_still_normalized():
     norms = network()
     before = {name: value.clone() for name, value in norms.state_dict().items()}
     with freeze_bn_stats(norms.modules()):
@@ -42,7 +42,7 @@ def test_unmoved_statistics_stay_and_still_the_batch_normalises():
     assert [norm.momentum for norm in (norms[0], norms[2])] == [0.3, 0.1]
 
 
-def test_a_frozen_norm_is_left_alone():
+def test_a_norm_in_evaluation_mode_is_not_updated():
     norms = network()
     norms[0].eval()
     with update_bn_once(norms.modules(), 2):

@@ -19,7 +19,7 @@ def pair(norm="batch", width=4, depth=2):
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
 @pytest.mark.parametrize("size", [(16, 16), (18, 13)])
-def test_with_the_weights_of_a_2d_unet_it_segments_each_frame_as_that_does(norm, size):
+def test_with_weights_of_a_2d_unet_each_frame_is_segmented_as_by_the_2d_unet(norm, size):
     settings, flat, temporal = pair(norm)
     load_weights(temporal, settings.adapt_weights(dict(flat.state_dict())))
     images = torch.rand(2, 1, 5, *size, generator=torch.Generator().manual_seed(1))
@@ -30,14 +30,14 @@ def test_with_the_weights_of_a_2d_unet_it_segments_each_frame_as_that_does(norm,
     torch.testing.assert_close(found, frames, rtol=1e-4, atol=1e-5)
 
 
-def test_it_sees_the_frames_around():
+def test_logits_of_a_frame_depend_on_all_frames_of_the_window():
     _, _, temporal = pair()
     images = torch.rand(1, 1, 5, 16, 16, generator=torch.Generator().manual_seed(1)).requires_grad_()
     temporal(images)[0, 1, 2].sum().backward()
     assert (images.grad.abs().sum((0, 1, 3, 4)) > 0).all()
 
 
-def test_it_takes_over_a_pretrained_backbone_alone_and_refuses_another_width():
+def test_a_pretrained_backbone_is_loaded_alone_and_another_width_is_refused():
     settings, flat, temporal = pair()
     weights = {key: value for key, value in flat.state_dict().items() if key.startswith("backbone.")}
     load_weights(temporal, settings.adapt_weights(weights), partly=True)
@@ -49,7 +49,7 @@ def test_it_takes_over_a_pretrained_backbone_alone_and_refuses_another_width():
         load_weights(other.build(1, 3), other.adapt_weights(weights), partly=True)
 
 
-def test_its_settings_are_checked():
+def test_settings_are_validated():
     with pytest.raises(ValueError, match="window is 2, expected a whole number of frames from 3 up"):
         UNet3D(window=2)
     assert UNet3D().image_network == UNet()

@@ -1,4 +1,4 @@
-"""Layer-wise adaptive rate scaling."""
+"""Layer-wise adaptive rate scaling (LARS)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from torch import Tensor
 
 
 class LARS(torch.optim.Optimizer):
-    """SGD with momentum whose step in each layer is in proportion to the layer's own norm.
+    """SGD with momentum whose step in each layer is proportional to the norm of the layer's weights.
 
     You et al. 2017, algorithm 1: v <- m v + lr r g and w <- w - v, with g the gradient plus weight decay and
-    r = trust |w| / |g|, or 1 where either norm is 0. As in SimCLR and BYOL the norm is taken of the decayed gradient,
-    and tensors of one dimension or none (biases, scales and shifts of normalisation) have r = 1 and no weight decay.
+    r = trust |w| / |g|, or 1 where either norm is 0. As in SimCLR and BYOL, |g| is the norm of the gradient plus
+    weight decay, and tensors of at most one dimension (biases, parameters of normalization) have r = 1 and no weight
+    decay.
 
     Args:
-        params: tensors or groups.
-        lr: learning rate.
-        momentum: in [0, 1).
-        weight_decay: at least 0.
-        trust: the trust coefficient.
+        params: parameters or parameter groups, as in other torch optimizers.
+        lr: learning rate, above 0.
+        momentum: factor of the previous step, in [0, 1).
+        weight_decay: factor of the weights that is added to the gradient, at least 0.
+        trust: trust coefficient, above 0.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class LARS(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step along the gradients that the parameters hold."""
+        """Update the parameters by one step and return the loss of `closure`, if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -40,12 +41,14 @@ class LARS(torch.optim.Optimizer):
             params = [p for p in group["params"] if p.grad is not None]
             layers, vectors = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]
             if vectors:
-                self._move(vectors, torch._foreach_mul([_grad(p) for p in vectors], group["lr"]), group["momentum"])
+                self._apply_momentum(
+                    vectors, torch._foreach_mul([_grad(p) for p in vectors], group["lr"]), group["momentum"]
+                )
             if layers:
-                self._move(layers, _adapted(layers, group), group["momentum"])
+                self._apply_momentum(layers, _scale_layers(layers, group), group["momentum"])
         return loss
 
-    def _move(self, params: list[Tensor], scaled: list[Tensor] | tuple[Tensor, ...], momentum: float) -> None:
+    def _apply_momentum(self, params: list[Tensor], scaled: list[Tensor] | tuple[Tensor, ...], momentum: float) -> None:
         for p in params:
             if "velocity" not in self.state[p]:
                 self.state[p]["velocity"] = torch.zeros_like(p)
@@ -55,11 +58,15 @@ class LARS(torch.optim.Optimizer):
         torch._foreach_sub_(params, velocities)
 
 
-def _adapted(layers: list[Tensor], group: dict[str, Any]) -> list[Tensor] | tuple[Tensor, ...]:
-    """The layers' decayed gradients, each times the learning rate and its own trust ratio."""
+def _scale_layers(layers: list[Tensor], group: dict[str, Any]) -> list[Tensor] | tuple[Tensor, ...]:
+    """Return each layer's gradient plus weight decay, times the learning rate and the layer's trust ratio."""
     decayed = torch._foreach_add([_grad(p) for p in layers], layers, alpha=group["weight_decay"])
-    sizes, steps = torch.stack(torch._foreach_norm(layers)), torch.stack(torch._foreach_norm(decayed))
-    ratios = torch.where((sizes > 0) & (steps > 0), group["trust"] * sizes / steps, torch.ones_like(sizes))
+    weight_norms, gradient_norms = torch.stack(torch._foreach_norm(layers)), torch.stack(torch._foreach_norm(decayed))
+    ratios = torch.where(
+        (weight_norms > 0) & (gradient_norms > 0),
+        group["trust"] * weight_norms / gradient_norms,
+        torch.ones_like(weight_norms),
+    )
     torch._foreach_mul_(decayed, (group["lr"] * ratios).unbind())
     return decayed
 

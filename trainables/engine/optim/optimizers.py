@@ -1,4 +1,4 @@
-"""Optimizers by name, as settings that build them."""
+"""Settings of optimizers, which build them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from madgrad import MADGRAD
 from trainables.engine.optim import lars
 
 Groups = list[dict[str, Any]]
-"""What `Task.parameter_groups` gives: dictionaries with `params`, and possibly `lr_scale`, which the loop applies."""
+"""Parameter groups as `Task.parameter_groups` returns them: `params`, and `lr_scale`, which the loop applies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,8 @@ class Optimizer(ABC):
     """Settings that build an optimizer.
 
     Attributes:
-        lr: the learning rate, above 0, before the schedule's factor and a group's `lr_scale`.
-        weight_decay: at least 0.
+        lr: learning rate, above 0, before the schedule's factor and a group's `lr_scale`.
+        weight_decay: factor of the weights that is added to the gradient, at least 0; 0 is no weight decay.
     """
 
     lr: float = 1e-3
@@ -35,7 +35,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def build(self, groups: Groups) -> torch.optim.Optimizer:
-        """The optimizer of these groups; each starts at `lr` and keeps its other keys."""
+        """Return an optimizer of these parameter groups; each starts at `lr` and keeps its other keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +43,14 @@ class Adam(Optimizer):
     """Adam (Kingma and Ba 2015). Weight decay is added to the gradient.
 
     Attributes:
-        betas: decay of the running mean and of the running square, each in [0, 1).
-        eps: added to the denominator, above 0.
-        amsgrad: never let the denominator shrink (Reddi et al. 2018).
+        betas: decay rates of the running means of the gradient and of its square, each in [0, 1).
+        eps: term added to the denominator, above 0.
+        amsgrad: True uses the largest running square so far as the denominator (Reddi et al. 2018); off by default.
+
+    Example:
+        >>> optimizer = Adam(lr=0.01).build([{"params": [torch.zeros(1, requires_grad=True)]}])
+        >>> optimizer.param_groups[0]["lr"]
+        0.01
     """
 
     betas: tuple[float, float] = (0.9, 0.999)
@@ -57,7 +62,7 @@ class Adam(Optimizer):
         _check_adam(self.betas, self.eps)
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
-        """Torch's Adam, in its fused form."""
+        """Return torch's fused Adam of these parameter groups."""
         return torch.optim.Adam(
             groups, self.lr, self.betas, self.eps, self.weight_decay, amsgrad=self.amsgrad, fused=True
         )
@@ -65,12 +70,12 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Optimizer):
-    """Adam with weight decay apart from the gradient (Loshchilov and Hutter 2019).
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
     Attributes:
-        weight_decay: times the learning rate, the share by which weights shrink each step; at least 0.
-        betas: decay of the running mean and of the running square, each in [0, 1).
-        eps: added to the denominator, above 0.
+        weight_decay: fraction of the weights, times the learning rate, that is subtracted in each step; at least 0.
+        betas: decay rates of the running means of the gradient and of its square, each in [0, 1).
+        eps: term added to the denominator, above 0.
     """
 
     weight_decay: float = 1e-2
@@ -82,7 +87,7 @@ class AdamW(Optimizer):
         _check_adam(self.betas, self.eps)
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
-        """Torch's AdamW, in its fused form."""
+        """Return torch's fused AdamW of these parameter groups."""
         return torch.optim.AdamW(groups, self.lr, self.betas, self.eps, self.weight_decay, fused=True)
 
 
@@ -91,8 +96,8 @@ class SGD(Optimizer):
     """Stochastic gradient descent.
 
     Attributes:
-        momentum: in [0, 1).
-        nesterov: look ahead by the momentum, which must then be above 0.
+        momentum: factor of the previous step, in [0, 1).
+        nesterov: True uses Nesterov momentum, which requires a momentum above 0; off by default.
     """
 
     lr: float = 1e-2
@@ -101,12 +106,12 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_share("momentum", self.momentum)
+        _check_fraction("momentum", self.momentum)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov is true while momentum is 0, expected a momentum in (0, 1)")
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
-        """Torch's SGD; its fused form fails where a weight gets its first gradient after others have theirs."""
+        """Return torch's SGD; its fused form fails if a weight gets its first gradient later than others."""
         return torch.optim.SGD(
             groups, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov, foreach=True
         )
@@ -114,13 +119,13 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class Madgrad(Optimizer):
-    """Momentumised adaptive dual averaging (Defazio and Jelassi 2021): the authors' own package.
+    """Momentumized adaptive dual averaging (Defazio and Jelassi 2021), from the authors' package `madgrad`.
 
     It needs less weight decay than Adam, often none.
 
     Attributes:
-        momentum: in [0, 1).
-        eps: added to the denominator outside the root and to the learning rate, at least 0.
+        momentum: factor of the previous step, in [0, 1).
+        eps: term added to the denominator, outside the root, and to the learning rate; at least 0.
     """
 
     momentum: float = 0.9
@@ -128,12 +133,12 @@ class Madgrad(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_share("momentum", self.momentum)
+        _check_fraction("momentum", self.momentum)
         if not self.eps >= 0:
             raise ValueError(f"eps is {self.eps}, expected at least 0")
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
-        """The package's MADGRAD."""
+        """Return MADGRAD of these parameter groups."""
         built: torch.optim.Optimizer = MADGRAD(groups, self.lr, self.momentum, self.weight_decay, self.eps)
         return built
 
@@ -142,13 +147,13 @@ class Madgrad(Optimizer):
 class Lars(Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017), as SimCLR and BYOL use it.
 
-    Biases and normalisation parameters take a plain momentum step and no weight decay. Both papers scale the rate with
+    Biases and normalization parameters get plain momentum steps and no weight decay. Both papers scale the rate with
     the logical batch: lr = 0.3 x batch / 256 (SimCLR), 0.2 to 0.45 x batch / 256 (BYOL).
 
     Attributes:
-        weight_decay: added to the gradient before the ratio is taken; at least 0.
-        momentum: in [0, 1).
-        trust: the trust coefficient, above 0.
+        weight_decay: factor of the weights that is added to the gradient before the trust ratio; at least 0.
+        momentum: factor of the previous step, in [0, 1).
+        trust: trust coefficient, above 0.
     """
 
     lr: float = 0.3
@@ -158,22 +163,22 @@ class Lars(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_share("momentum", self.momentum)
+        _check_fraction("momentum", self.momentum)
         if not self.trust > 0:
             raise ValueError(f"trust is {self.trust}, expected a number above 0")
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
-        """Our LARS."""
+        """Return LARS of these parameter groups."""
         return lars.LARS(groups, self.lr, self.momentum, self.weight_decay, self.trust)
 
 
-def _check_share(name: str, value: float) -> None:
+def _check_fraction(name: str, value: float) -> None:
     if not 0 <= value < 1:
         raise ValueError(f"{name} is {value}, expected a number in [0, 1)")
 
 
 def _check_adam(betas: tuple[float, float], eps: float) -> None:
     for beta in betas:
-        _check_share("betas", beta)
+        _check_fraction("betas", beta)
     if not eps > 0:
         raise ValueError(f"eps is {eps}, expected a number above 0")

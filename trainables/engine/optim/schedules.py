@@ -1,6 +1,6 @@
-"""Learning-rate schedules: a factor for each step, computed from the step and the past alone.
+"""Learning-rate schedules: a factor for each step, computed from the step and the metrics so far.
 
-A schedule keeps no state, so a resumed run follows exactly the rates of one that was never stopped.
+A schedule has no state, so a resumed run uses exactly the learning rates of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import ClassVar
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(ABC):
-    """The learning rate over a run, as a factor of the optimizer's.
+    """Learning rate during a run, as a factor of the optimizer's learning rate.
 
     Attributes:
-        warmup_epochs: over which the factor grows linearly from 0, at least 0; what comes after is the schedule's own,
-            stretched over the steps that are left.
+        warmup_epochs: epochs of linear warm-up from 0, at least 0; 0 by default. The schedule covers the steps after.
     """
 
     follows_metric: ClassVar[bool] = False
-    """Whether the factor depends on the evaluations so far."""
+    """True if the factor depends on the evaluations so far."""
 
     warmup_epochs: float = 0.0
 
@@ -31,14 +30,13 @@ class Schedule(ABC):
             raise ValueError(f"warmup_epochs is {self.warmup_epochs}, expected at least 0")
 
     def factor(self, step: int, steps: int, steps_per_epoch: int, monitored: Sequence[float]) -> float:
-        """What to multiply the learning rate with in one step.
+        """Return the factor of the learning rate in one step.
 
         Args:
-            step: optimizer steps done so far, in [0, steps).
-            steps: of the whole run.
+            step: number of optimizer steps so far, in [0, steps).
+            steps: number of optimizer steps in the run.
             steps_per_epoch: logical batches in an epoch.
-            monitored: the monitored metric, or the validation loss negated, of each evaluated epoch so far; higher is
-                better.
+            monitored: monitored metric, or negated validation loss, of each evaluated epoch so far; higher is better.
         """
         warmup = min(round(self.warmup_epochs * steps_per_epoch), steps)
         if step < warmup:
@@ -47,15 +45,15 @@ class Schedule(ABC):
 
     @abstractmethod
     def after_warmup(self, progress: float, monitored: Sequence[float]) -> float:
-        """The factor once `progress`, in [0, 1), of the steps after the warm-up are done."""
+        """Return the factor after the fraction `progress`, in [0, 1), of the steps that follow the warm-up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Schedule):
-    """The optimizer's rate throughout."""
+    """Constant learning rate, equal to the optimizer's."""
 
     def after_warmup(self, progress: float, monitored: Sequence[float]) -> float:
-        """1."""
+        """Return the constant factor 1."""
         return 1.0
 
 
@@ -64,7 +62,11 @@ class Cosine(Schedule):
     """Half a cosine from 1 down to a floor, without restarts (Loshchilov and Hutter 2017).
 
     Attributes:
-        floor: the factor that the end approaches, in [0, 1].
+        floor: factor at the end of the run, in [0, 1]; 0 by default.
+
+    Example:
+        >>> Cosine().factor(step=50, steps=100, steps_per_epoch=10, monitored=[])
+        0.5
     """
 
     floor: float = 0.0
@@ -74,16 +76,16 @@ class Cosine(Schedule):
         _check_floor(self.floor)
 
     def after_warmup(self, progress: float, monitored: Sequence[float]) -> float:
-        """Floor + (1 - floor) (1 + cos(pi progress)) / 2."""
+        """Return floor + (1 - floor) (1 + cos(pi progress)) / 2."""
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Polynomial(Schedule):
-    """(1 - progress) to a power, as DeepLab and nnU-Net decay it.
+    """Polynomial decay (1 - progress)^power, as DeepLab and nnU-Net use it.
 
     Attributes:
-        power: above 0; 1 is a straight line.
+        power: exponent, above 0; 1 is linear decay.
     """
 
     power: float = 0.9
@@ -94,19 +96,19 @@ class Polynomial(Schedule):
             raise ValueError(f"power is {self.power}, expected a number above 0")
 
     def after_warmup(self, progress: float, monitored: Sequence[float]) -> float:
-        """(1 - progress)^power."""
+        """Return the factor (1 - progress)^power."""
         return float((1 - progress) ** self.power)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plateau(Schedule):
-    """Lower the rate each time the monitored metric has stopped improving.
+    """Reduction of the learning rate each time the monitored metric has stopped improving.
 
     Attributes:
-        decay: multiplies the rate at each plateau, in (0, 1).
-        patience: evaluations without an improvement that are borne; the next one lowers the rate. At least 0.
-        threshold: what counts as an improvement over the best so far, in the metric's own units; at least 0.
-        floor: the factor is never lower than this, in [0, 1].
+        decay: factor of the learning rate at each plateau, in (0, 1).
+        patience: evaluations without improvement before the next such evaluation lowers the rate; at least 0.
+        threshold: least improvement over the best value so far, in the metric's units; at least 0.
+        floor: lower bound of the factor, in [0, 1]; 0 by default.
     """
 
     follows_metric = True
@@ -127,7 +129,7 @@ class Plateau(Schedule):
         _check_floor(self.floor)
 
     def after_warmup(self, progress: float, monitored: Sequence[float]) -> float:
-        """`decay` to the number of plateaus in `monitored`."""
+        """Return `decay` to the power of the number of plateaus in `monitored`, at least `floor`."""
         best, waited, plateaus = -math.inf, 0, 0
         for value in monitored:
             if value > best + self.threshold:
