@@ -87,8 +87,8 @@ class EchoNetDynamic(Layout):
             text = f"{len(images)} frames decoded, {FILE_LIST} says {record.frames}"
             issues.append(DatasetIssue(video, "", "frame count differs from the table", text))
         if record.shape is not None and record.shape != images.shape[1:]:
-            found, extra = (f"{rows}x{columns}" for rows, columns in (images.shape[1:], record.shape))
-            text = f"frames of {found} pixels, {FILE_LIST} says {extra}"
+            found, expected = (f"{rows}x{columns}" for rows, columns in (images.shape[1:], record.shape))
+            text = f"frames of {found} pixels, {FILE_LIST} says {expected}"
             issues.append(DatasetIssue(video, "", "frame size differs from the table", text))
         masks: dict[int, np.ndarray] = {}
         for frame, outline in record.outlines.items():

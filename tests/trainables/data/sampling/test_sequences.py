@@ -7,8 +7,8 @@ from trainables.data.sampling.sequences import ends, half_cycles, sequences
 def test_frames_come_by_sequence_in_order_and_slices_are_none():
     store = sequence_store([""] * 6, 3, sequence=[1, 1, 1, 0, 0, 0])
     assert [list(rows) for rows in sequences(store, np.array([0, 2, 3, 5]))] == [[3, 5], [0, 2]]
-    read_stack = sequence_store([""] * 6, 3, stack=[1, 1, 1, 0, 0, 0])
-    assert [list(rows) for rows in sequences(read_stack, np.arange(6))] == [[3, 4, 5]]
+    stacked = sequence_store([""] * 6, 3, stack=[1, 1, 1, 0, 0, 0])
+    assert [list(rows) for rows in sequences(stacked, np.arange(6))] == [[3, 4, 5]]
     assert sequences(store, np.zeros(0, np.int64)) == []
 
 
