@@ -1,1 +1,1 @@
-"""Augmentation of whole batches on tensors, each sample with its own parameters."""
+"""Augmentation of batches of images, with separate random parameters for each sample."""

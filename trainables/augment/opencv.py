@@ -65,13 +65,13 @@ def means(images: Tensor, rows: Tensor, brightness: Tensor) -> Tensor:
 
     def mean(place: int) -> None:
         factor = factors[place]
-        whole, part = divmod(255 / factor, 1) if factor > 1 else (255.0, 0.0)
+        threshold, rest = divmod(255 / factor, 1) if factor > 1 else (255.0, 0.0)
         total = 0.0
         for plane in planes[chosen[place]]:
-            # min(v, k + f) = (1 - f) min(v, k) + f min(v, k + 1) for whole numbers v and k
-            below = cv2.mean(plane if whole == 255 else cv2.threshold(plane, whole, 0, cv2.THRESH_TRUNC)[1])[0]
-            above = cv2.mean(cv2.threshold(plane, whole + 1, 0, cv2.THRESH_TRUNC)[1])[0] if part else below
-            total += (1 - part) * below + part * above
+            # min(v, k + f) = (1 - f) min(v, k) + f min(v, k + 1) for integers v and k
+            below = cv2.mean(plane if threshold == 255 else cv2.threshold(plane, threshold, 0, cv2.THRESH_TRUNC)[1])[0]
+            above = cv2.mean(cv2.threshold(plane, threshold + 1, 0, cv2.THRESH_TRUNC)[1])[0] if rest else below
+            total += (1 - rest) * below + rest * above
         found[place] = factor * total / len(planes[chosen[place]]) / 255
 
     _parallel_for(mean, len(rows))
@@ -117,10 +117,10 @@ def _resamplers(maps: Tensor, source: tuple[int, int], size: tuple[int, int], fi
     m, pixels = maps.double().numpy(), np.array(source[::-1], np.float64)
     scale = m[:, (0, 1), (0, 1)]
     edges = (m[:, :, 2, None] + np.abs(scale)[:, :, None] * (-1, 1) + 1) * pixels[:, None] / 2
-    whole = np.rint(edges)
-    inside = (whole[:, :, 0] >= 0) & (whole[:, :, 1] <= pixels) & (whole[:, :, 0] < whole[:, :, 1])
-    straight = (m[:, 0, 1] == 0) & (m[:, 1, 0] == 0) & inside.all(1) & (np.abs(edges - whole) < 1e-3).all((1, 2))
-    boxes, flips, matrices = whole.astype(int).tolist(), (scale < 0).tolist(), _pixel_matrices(m, source, size)
+    rounded = np.rint(edges)
+    inside = (rounded[:, :, 0] >= 0) & (rounded[:, :, 1] <= pixels) & (rounded[:, :, 0] < rounded[:, :, 1])
+    straight = (m[:, 0, 1] == 0) & (m[:, 1, 0] == 0) & inside.all(1) & (np.abs(edges - rounded) < 1e-3).all((1, 2))
+    boxes, flips, matrices = rounded.astype(int).tolist(), (scale < 0).tolist(), _pixel_matrices(m, source, size)
     return [
         _resize(boxes[row], *flips[row]) if fits else _warp_affine(matrices[row])
         for row, fits in enumerate(straight.tolist())

@@ -36,7 +36,7 @@ class AffineOperation(Operation, ABC):
 
 
 class DisplacementOperation(Operation, ABC):
-    """Operation on coordinates that displaces each pixel on its own, after the affine map."""
+    """Operation on coordinates that displaces each pixel separately, after the affine map."""
 
     @abstractmethod
     def displacement(self, rng: BatchRNG, strength: float, size: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""A CPU's way for uint8 images beside torch's for floats, which other tests compare with scipy and torchvision."""
+"""OpenCV for uint8 images against torch for floats, which other tests compare with scipy and torchvision."""
 
 from dataclasses import fields, replace
 
@@ -30,7 +30,7 @@ def rng(count: int) -> BatchRNG:
 
 
 def smooth(count: int, channels: int = 1, size: int = 48) -> torch.Tensor:
-    """Uint8 images without edges, on which half a pixel is worth a few grey levels."""
+    """Return uint8 images without edges, which change by a few gray levels per half pixel."""
     coarse = torch.rand(count, channels, 6, 6, generator=torch.Generator().manual_seed(1))
     shown = F.interpolate(coarse, (size, size), mode="bicubic", align_corners=True)
     return (shown.clamp(0, 1) * 255).round().to(torch.uint8)
@@ -62,7 +62,7 @@ def test_masks_move_alike(name, size):
     assert ours is not None
     assert expected is not None
     assert ours.dtype == masks.dtype
-    # Of two pixels that are equally near either may be taken.
+    # Ties between equally near pixels may be resolved differently.
     assert (ours != expected).float().mean() < 0.01
 
 

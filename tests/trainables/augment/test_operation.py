@@ -1,4 +1,4 @@
-"""An operation that only this file knows works in a policy after one field, whatever its kind."""
+"""New augmentation operations of every kind, each defined by a class and one field of a policy."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_new_operation_leaves_the_random_numbers_of_the_others_unchanged(image
     torch.testing.assert_close(apply(policy, images).flip(2), apply(Policy(flip=None), images))
 
 
-def test_a_new_operation_is_checked_as_all_are():
+def test_invalid_settings_of_a_new_operation_are_reported():
     with pytest.raises(SpecError, match=r"flip_verticaly.*did you mean 'flip_vertically'"):
         parse(Extended, {"flip_verticaly": {"p": 1.0}})
     with pytest.raises(SpecError, match="a number"):
