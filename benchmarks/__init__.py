@@ -1,1 +1,1 @@
-"""Measurements beside what users would pick instead; each module prints a table and can write JSON."""
+"""Benchmarks against comparable libraries; each module prints a table and can write JSON."""

@@ -1,13 +1,13 @@
-"""SimCLR's augmentation: views a second on one CPU core, beside lightly, torchvision, kornia and albumentations.
+"""SimCLR augmentation: views per second on one CPU core, compared with other libraries.
 
     python -m benchmarks.augmentation [--seconds 2] [--json FILE]
 
 Random resized crop, flip, brightness and contrast with probability 0.8, Gaussian blur with probability 0.5, from a
-decoded image to a float tensor; at 112 px, and from 256 to 224 px. Each program gets what its users have: lightly PIL
-images in RGB and its own SimCLR transform, hue and greying included; torchvision and albumentations one uint8 image at
-a time and kornia a float batch, all of one channel; ours a uint8 batch from the store. None normalises. Each runs in a
-process of its own with one thread; the best of several turns counts. Programs that are not installed are named as
-absent; benchmarks/requirements.txt has them.
+decoded image to a float tensor; at 112 px, and from 256 to 224 px. Each program gets its usual input: lightly gets PIL
+images in RGB and its SimCLR transform, including hue and grayscale; torchvision and albumentations get one uint8 image
+at a time and kornia a float batch, all with one channel; ours gets a uint8 batch from the store. None normalizes. Each
+runs in a separate process with one thread; the best of several repetitions counts. Programs that are not installed are
+listed and skipped; benchmarks/requirements.txt lists the packages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks import results
-from benchmarks.peers import alone, installed
+from benchmarks.peers import installed, run_in_fresh_process
 from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.networks.torchvision_ops import torchvision
@@ -36,15 +36,15 @@ PROGRAMS = {
     "albumentations": "albumentations",
 }
 SIZES = ((112, 112), (256, 224))
-BATCH, TURNS = 128, 5
+BATCH, REPETITIONS = 128, 5
 JITTER, SIGMA = 0.8, (0.1, 2.0)
 Views = Callable[[int], int]
-"""Makes views of a batch, in the turn of that number; gives how many."""
+"""Function that augments a batch, given the repetition's number, and returns the number of views."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Of one program at one size, from pixels a side to pixels a side."""
+class Throughput:
+    """Throughput of one program, with the side of the source and of the view in pixels."""
 
     program: str
     source: int
@@ -52,24 +52,26 @@ class Measured:
     views_per_second: float
 
 
-def pictures(side: int) -> torch.Tensor:
-    """A uint8 batch that is smooth as images are."""
+def smooth_images(side: int) -> torch.Tensor:
+    """Return a batch of smooth random uint8 images `(BATCH, 1, side, side)`."""
     coarse = torch.rand(BATCH, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     return (F.interpolate(coarse, (side, side), mode="bicubic").clamp(0, 1) * 255).to(torch.uint8)
 
 
-def kernel(size: int) -> int:
-    """SimCLR's: a tenth of the image, odd."""
+def blur_kernel(size: int) -> int:
+    """Return SimCLR's blur kernel size: a tenth of the image's side, rounded to an odd number."""
     return 2 * (round(0.1 * size) // 2) + 1
 
 
 def ours(images: torch.Tensor, size: int) -> Views:
+    """Return a function that augments the batch by this project's policy."""
     policy = Policy(size=size)
     return lambda turn: len(policy.apply(images, None, BatchRNG(turn, BATCH, 0, BATCH))[0])
 
 
 def by_lightly(images: torch.Tensor, size: int) -> Views:
-    torchvision()  # lightly imports it, and it may need our help
+    """Return a function that augments PIL images by lightly's SimCLR transform."""
+    torchvision()  # lightly imports torchvision, which may lack its compiled operators
     from lightly.transforms import SimCLRTransform
     from PIL import Image
 
@@ -79,6 +81,7 @@ def by_lightly(images: torch.Tensor, size: int) -> Views:
 
 
 def by_torchvision(images: torch.Tensor, size: int) -> Views:
+    """Return a function that augments single tensors by torchvision's v2 transforms."""
     torchvision()
     from torchvision.transforms import v2
 
@@ -87,7 +90,7 @@ def by_torchvision(images: torch.Tensor, size: int) -> Views:
             v2.RandomResizedCrop(size),
             v2.RandomHorizontalFlip(),
             v2.RandomApply([v2.ColorJitter(JITTER, JITTER)], 0.8),
-            v2.RandomApply([v2.GaussianBlur(kernel(size), SIGMA)], 0.5),
+            v2.RandomApply([v2.GaussianBlur(blur_kernel(size), SIGMA)], 0.5),
             v2.ToDtype(torch.float32, scale=True),
         ]
     )
@@ -95,6 +98,7 @@ def by_torchvision(images: torch.Tensor, size: int) -> Views:
 
 
 def by_kornia(images: torch.Tensor, size: int) -> Views:
+    """Return a function that augments a float batch by kornia."""
     torchvision()
     from kornia import augmentation
 
@@ -102,12 +106,13 @@ def by_kornia(images: torch.Tensor, size: int) -> Views:
         augmentation.RandomResizedCrop((size, size), scale=(0.08, 1.0)),
         augmentation.RandomHorizontalFlip(),
         augmentation.ColorJitter(JITTER, JITTER, p=0.8),
-        augmentation.RandomGaussianBlur((kernel(size), kernel(size)), SIGMA, p=0.5),
+        augmentation.RandomGaussianBlur((blur_kernel(size), blur_kernel(size)), SIGMA, p=0.5),
     )
     return lambda _: len(transform(images.float() / 255))
 
 
 def by_albumentations(images: torch.Tensor, size: int) -> Views:
+    """Return a function that augments single arrays by albumentations."""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations
 
@@ -116,7 +121,7 @@ def by_albumentations(images: torch.Tensor, size: int) -> Views:
             albumentations.RandomResizedCrop((size, size)),
             albumentations.HorizontalFlip(),
             albumentations.ColorJitter((1 - JITTER, 1 + JITTER), (1 - JITTER, 1 + JITTER), 0, 0, p=0.8),
-            albumentations.GaussianBlur((kernel(size), kernel(size)), SIGMA, p=0.5),
+            albumentations.GaussianBlur((blur_kernel(size), blur_kernel(size)), SIGMA, p=0.5),
             albumentations.ToFloat(255),
         ]
     )
@@ -124,38 +129,38 @@ def by_albumentations(images: torch.Tensor, size: int) -> Views:
     return lambda _: len([torch.from_numpy(transform(image=array)["image"]).permute(2, 0, 1) for array in arrays])
 
 
-WAYS = dict(zip(PROGRAMS, (ours, by_lightly, by_torchvision, by_kornia, by_albumentations), strict=True))
+TRANSFORMS = dict(zip(PROGRAMS, (ours, by_lightly, by_torchvision, by_kornia, by_albumentations), strict=True))
 
 
-def measure(program: str, source: int, size: int, seconds: float) -> Measured:
-    """In this process, which should be a fresh one."""
+def measure(program: str, source: int, size: int, seconds: float) -> Throughput:
+    """Measure one program's throughput; call it in a fresh process."""
     torch.set_num_threads(1)
-    views, best, number = WAYS[program](pictures(source), size), 0.0, 0
+    views, best, number = TRANSFORMS[program](smooth_images(source), size), 0.0, 0
     views(0)
-    for _ in range(TURNS):
+    for _ in range(REPETITIONS):
         started, made = time.perf_counter(), 0
-        while time.perf_counter() - started < seconds / TURNS:
+        while time.perf_counter() - started < seconds / REPETITIONS:
             number += 1
             made += views(number)
         best = max(best, made / (time.perf_counter() - started))
-    return Measured(program, source, size, best)
+    return Throughput(program, source, size, best)
 
 
 def main() -> None:
-    """Print a line a program and size."""
+    """Print one line for each program and size."""
     parser = results.parser(__doc__)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds of measurement for each program and size")
     options = parser.parse_args()
-    there = installed(PROGRAMS)
+    available = installed(PROGRAMS)
     found = []
     for source, size in SIZES:
-        for program in there:
-            found.append(alone(measure, program, source, size, options.seconds))
-    print(f"{'program':<15} {'from':>5} {'to':>5} {'views a second':>15} {'ours is':>10}")
+        for program in available:
+            found.append(run_in_fresh_process(measure, program, source, size, options.seconds))
+    print(f"{'program':<15} {'from':>5} {'to':>5} {'views per second':>17} {'speed-up':>10}")
     own = {(each.source, each.size): each.views_per_second for each in found if each.program == "ours"}
     for each in found:
         ratio = own[each.source, each.size] / each.views_per_second
-        print(f"{each.program:<15} {each.source:>5} {each.size:>5} {each.views_per_second:>15,.0f} {ratio:>9.1f}x")
+        print(f"{each.program:<15} {each.source:>5} {each.size:>5} {each.views_per_second:>17,.0f} {ratio:>9.1f}x")
     results.write(options.json, found)
 
 

@@ -1,8 +1,9 @@
-"""How long a checkpoint holds training up, beside how long it takes to be on disk.
+"""Checkpoint cost: how long saving blocks training, and the time until the file is on disk.
 
     python -m benchmarks.checkpoint [--turns 3] [--json FILE]
 
-Of DeepLabV3 with ResNet-50, Adam's state and the best epoch's weights: what the loop keeps. Medians over turns.
+The checkpoint holds DeepLabV3 with ResNet-50, Adam's state and the best epoch's weights, as in training. The figures
+are medians over the repetitions.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from trainables.networks.resnet import ResNet50
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Megabytes, seconds for which training waits, and seconds until the file is whole."""
+class CheckpointCost:
+    """File size in MB, seconds for which saving blocks training, and seconds until the file is on disk."""
 
     megabytes: float
-    held_up: float
-    written: float
+    blocked_seconds: float
+    total_seconds: float
 
 
-def measure(turns: int) -> Measured:
-    """In a folder of the machine's own for temporary files."""
+def measure(repetitions: int) -> CheckpointCost:
+    """Save a checkpoint `repetitions` times to a temporary folder and return the medians."""
     network = DeepLabV3(backbone=ResNet50()).build(1, 4)
     optimizer = Adam().build([{"params": list(network.parameters())}])
     for parameter in network.parameters():
@@ -41,26 +42,26 @@ def measure(turns: int) -> Measured:
     best = {name: value.clone() for name, value in network.state_dict().items()}
     state = {"task": network.state_dict(), "optimizer": optimizer.state_dict(), "best_state": best}
     times: list[tuple[float, float]] = []
-    with tempfile.TemporaryDirectory() as made:
-        checkpoints = Checkpoints(Path(made))
-        for _ in range(turns):
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder))
+        for _ in range(repetitions):
             started = time.perf_counter()
             checkpoints.save(state)
-            held_up = time.perf_counter() - started
+            blocked_seconds = time.perf_counter() - started
             checkpoints.flush()
-            times.append((held_up, time.perf_counter() - started))
-        megabytes = (Path(made) / "checkpoint.pt").stat().st_size / 1e6
-    return Measured(megabytes, *(statistics.median(column) for column in zip(*times, strict=True)))
+            times.append((blocked_seconds, time.perf_counter() - started))
+        megabytes = (Path(folder) / "checkpoint.pt").stat().st_size / 1e6
+    return CheckpointCost(megabytes, *(statistics.median(column) for column in zip(*times, strict=True)))
 
 
 def main() -> None:
-    """Print one line."""
+    """Measure, and print one line of results."""
     parser = results.parser(__doc__)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=3, help="number of repetitions")
     options = parser.parse_args()
     found = measure(options.turns)
-    text = f"a checkpoint of {found.megabytes:.0f} MB is written in {found.written:.2f} s"
-    print(f"{text} and holds training up for {found.held_up:.2f} s of them")
+    text = f"a checkpoint of {found.megabytes:.0f} MB is on disk after {found.total_seconds:.2f} s"
+    print(f"{text} and blocks training for {found.blocked_seconds:.2f} s")
     results.write(options.json, found)
 
 

@@ -1,9 +1,9 @@
-"""How often do the report's 95% intervals hold the truth?
+"""Coverage of the report's 95% confidence intervals in simulated studies.
 
 `python -m benchmarks.coverage [--studies 1000]` simulates studies whose true mean is known: Dice of R replicates on S
-test subjects, with effects of the replicate, of the subject and of both together, normal or as skewed as real Dice is
-(a few subjects fail). It prints the share of studies whose interval holds the truth, beside that of the plain
-percentile bootstrap over subjects, and the mean width of both.
+test subjects, with random effects of replicate, subject and their interaction, normal or as skewed as real Dice is
+(a few subjects fail). It prints the share of studies whose interval contains the true mean, compared with the plain
+percentile bootstrap over subjects, and the mean width of both intervals.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of study.
+    """Parameters of a simulated study.
 
     Attributes:
-        replicates: R.
-        subjects: S.
-        by_replicate: standard deviation of the replicates' effect, in Dice.
-        by_subject: of the subjects' effect.
-        by_both: of what is left.
-        skewed: whether the subjects' effect is a gamma distribution's, with a long tail of failures.
+        replicates: number R of replicates.
+        subjects: number S of test subjects.
+        by_replicate: standard deviation between replicates, in Dice.
+        by_subject: standard deviation between subjects, in Dice.
+        by_both: standard deviation of the residual (replicate by subject), in Dice.
+        skewed: if True, the subjects' effects follow a gamma distribution with a long tail of failures; default normal.
     """
 
     replicates: int
@@ -43,7 +43,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Of the case: shares of studies whose interval holds the truth, and mean widths."""
+    """Coverage (0 to 1) and mean width of both kinds of interval for one case."""
 
     case: Case
     ours: float
@@ -65,7 +65,7 @@ CASES = (
 
 
 def simulate(case: Case, random: np.random.Generator) -> Scores:
-    """Scores `(R, S)` whose true mean is 0."""
+    """Return simulated scores `(R, S)` whose true mean is 0."""
     subject = random.normal(size=case.subjects)
     if case.skewed:
         subject = (2.0 - random.gamma(2.0, size=case.subjects)) / np.sqrt(2.0)
@@ -78,9 +78,9 @@ def simulate(case: Case, random: np.random.Generator) -> Scores:
 
 
 def coverage(case: Case, studies: int, seed: int) -> Coverage:
-    """Of one case."""
+    """Simulate `studies` studies and return the coverage of their intervals."""
     random = np.random.default_rng(seed)
-    held, widths = np.zeros(2), np.zeros(2)
+    covered, widths = np.zeros(2), np.zeros(2)
     for _ in range(studies):
         scores = simulate(case, random)
         estimate = interval(scores, str(random.integers(2**31)), resamples=RESAMPLES)
@@ -88,25 +88,25 @@ def coverage(case: Case, studies: int, seed: int) -> Coverage:
         drawn = means[random.integers(0, case.subjects, (RESAMPLES, case.subjects))].mean(axis=1)
         plain = np.quantile(drawn, [0.025, 0.975])
         for index, (low, high) in enumerate(((estimate.low, estimate.high), plain)):
-            held[index] += low <= 0 <= high
+            covered[index] += low <= 0 <= high
             widths[index] += high - low
-    return Coverage(case, *(held / studies).tolist(), *(widths / studies).tolist())
+    return Coverage(case, *(covered / studies).tolist(), *(widths / studies).tolist())
 
 
 def main() -> None:
-    """Print a line a case, and with --json all of it as JSON."""
+    """Print one line for each case, or all results as JSON with `--json`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--studies", type=int, default=1000, help="number of simulated studies for each case")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
     found = [coverage(case, arguments.studies, arguments.seed) for case in CASES]
     if arguments.json:
         print(json.dumps([asdict(each) for each in found], indent=1))
         return
     error = 100 * stats.norm.ppf(0.975) * np.sqrt(0.95 * 0.05 / arguments.studies)
-    print(f"{arguments.studies} studies a case; chance alone moves 95.0% by {error:.1f} points")
-    print(f"{'replicates':>10} {'subjects':>8} {'subjects are':>12} {'ours':>7} {'width':>7} {'plain':>7} {'width':>7}")
+    print(f"{arguments.studies} studies for each case; simulation error at 95.0% coverage: {error:.1f} points")
+    print(f"{'replicates':>10} {'subjects':>8} {'distribution':>12} {'ours':>7} {'width':>7} {'plain':>7} {'width':>7}")
     for each in found:
         case = each.case
         kind = "skewed" if case.skewed else "normal"

@@ -1,9 +1,9 @@
-"""What evaluating a copy beside the next epoch saves, against evaluating in between.
+"""Overlapped evaluation: time saved by evaluating a copy of the network during the next epoch.
 
     python -m benchmarks.evaluation [--turns 3] [--json FILE]
 
-Finetuning of a small DeepLabV3 with as many images to validate as to train on, the two ways in turns, one thread for
-each of training and evaluating. Medians over turns.
+Fine-tunes a small DeepLabV3 with equally many training and validation images, alternating between no, sequential and
+overlapped evaluation, with one thread each for training and evaluation. Prints medians over the repetitions.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ EPOCHS = 5
 
 
 @dataclass(frozen=True)
-class Epochs:
-    """Seconds of an epoch: trained alone, evaluated in between, and evaluated beside the next."""
+class EpochTimes:
+    """Seconds per epoch without evaluation, with sequential evaluation and with overlapped evaluation."""
 
-    alone: float
-    between: float
-    beside: float
+    training_only: float
+    sequential: float
+    overlapped: float
 
 
 def epoch(device: torch.device, *, evaluated: bool, overlapped: bool) -> float:
-    """Seconds of one of `EPOCHS` epochs."""
+    """Train `EPOCHS` epochs and return the mean seconds per epoch."""
     torch.manual_seed(0)
     store = synthetic_store(2 * IMAGES, 64, 1)
     network = DeepLabV3(backbone=TinyResNet(), rates=(2, 4, 6), width=32).build(1, len(store.classes))
@@ -55,27 +55,28 @@ def epoch(device: torch.device, *, evaluated: bool, overlapped: bool) -> float:
     return (time.perf_counter() - started) / EPOCHS
 
 
-def measure(device: torch.device, turns: int) -> Epochs:
-    """All ways in turns; the first turn warms up."""
+def measure(device: torch.device, turns: int) -> EpochTimes:
+    """Alternate between the three settings and return medians; the first repetition is a warm-up."""
     ways = ((False, False), (True, False), (True, True))
     times = [[epoch(device, evaluated=one, overlapped=two) for one, two in ways] for _ in range(turns + 1)]
-    return Epochs(*(statistics.median(column) for column in zip(*times[1:], strict=True)))
+    return EpochTimes(*(statistics.median(column) for column in zip(*times[1:], strict=True)))
 
 
-def line(found: Epochs) -> str:
-    """What was measured, in words."""
-    ways = f"evaluated in between {found.between:.2f} s, beside the next {found.beside:.2f} s"
-    return f"an epoch alone {found.alone:.2f} s, {ways}: {found.between / found.beside:.2f}x as fast"
+def summary(found: EpochTimes) -> str:
+    """Return the result as one line of text."""
+    ways = f"sequential evaluation {found.sequential:.2f} s, overlapped {found.overlapped:.2f} s"
+    ratio = found.sequential / found.overlapped
+    return f"an epoch without evaluation {found.training_only:.2f} s, {ways}: speed-up {ratio:.2f}x"
 
 
 def main() -> None:
-    """Print one line."""
+    """Measure, and print one line of results."""
     parser = results.parser(__doc__)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=3, help="number of repetitions")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = measure(torch.device("cpu"), options.turns)
-    print(line(found))
+    print(summary(found))
     results.write(options.json, found)
 
 

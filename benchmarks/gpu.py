@@ -1,13 +1,13 @@
-"""On a GPU: images a second, share of its bf16 peak, augmentation's share, largest batches, many trials at once.
+"""GPU throughput: images per second, share of bf16 peak, largest batches and concurrent trials.
 
     python -m benchmarks.gpu [--peak 989] [--json FILE]
     python -m benchmarks.gpu --rehearse
 
-It needs nothing beyond torch and what `trainables` imports, and runs the platform's own tasks: SimCLR with an atrous
-ResNet-50 and DeepLabV3 finetuning, both at 224 px in bf16. Floating-point operations are counted by torch; the peak is
-`--peak` TFLOP/s where given (989 on an H200 by its data sheet), and always also what one large product reaches here.
-lightly with Lightning pretrains the same network beside it, where both are installed. `--rehearse` runs every part tiny
-and on a CPU, to see that it works: its figures mean nothing.
+It needs only torch and the dependencies of `trainables`, and runs two tasks: SimCLR with an atrous ResNet-50 and
+DeepLabV3 fine-tuning, both at 224 px in bf16. Floating-point operations are counted by torch. Throughput is compared
+with `--peak` TFLOP/s if given (989 on an H200 by its data sheet) and with a large matrix product measured here. If
+lightly and Lightning are installed, they pretrain the same network for comparison. `--rehearse` runs every part with
+tiny sizes on a CPU, as a functional check: its figures are meaningless.
 """
 
 from __future__ import annotations
@@ -44,45 +44,45 @@ from trainables.pretext.simclr import SimCLR
 
 
 @dataclass(frozen=True)
-class Scale:
-    """How large everything is.
+class BenchmarkSizes:
+    """Sizes and device of the benchmark.
 
     Attributes:
-        device: where it runs.
-        backbone: of both tasks.
-        size: pixels a side.
-        pretext: images in a batch.
-        finetune: likewise.
-        steps: that are timed.
-        most: images at which the search for the largest batch ends.
-        product: side of the matrices whose product is timed.
-        trials: processes at once, of small trials.
+        device: device that runs every part.
+        backbone: settings of both tasks' backbone.
+        size: side of the images, in pixels.
+        pretext_batch: number of images in a SimCLR batch.
+        finetune_batch: number of images in a DeepLabV3 batch.
+        steps: number of timed training steps.
+        max_batch: upper limit of the search for the largest batch, in images.
+        matmul_size: side of the square matrices in the timed product.
+        concurrent_trials: numbers of small trials, one process each, to run concurrently.
     """
 
     device: torch.device
     backbone: BackboneSettings
     size: int
-    pretext: int
-    finetune: int
+    pretext_batch: int
+    finetune_batch: int
     steps: int
-    most: int
-    product: int
-    trials: tuple[int, ...]
+    max_batch: int
+    matmul_size: int
+    concurrent_trials: tuple[int, ...]
 
 
-FULL = Scale(torch.device("cuda", 0), ResNet50(), 224, 256, 64, 20, 16384, 8192, (1, 2, 4, 8))
-TINY = Scale(torch.device("cpu"), TinyResNet(width=4), 32, 8, 4, 2, 16, 128, (1, 2))
+FULL = BenchmarkSizes(torch.device("cuda", 0), ResNet50(), 224, 256, 64, 20, 16384, 8192, (1, 2, 4, 8))
+TINY = BenchmarkSizes(torch.device("cpu"), TinyResNet(width=4), 32, 8, 4, 2, 16, 128, (1, 2))
 
 
-def synchronised(device: torch.device) -> float:
-    """The time, once the device has done everything."""
+def synchronized_time(device: torch.device) -> float:
+    """Wait for the device to finish and return the current time in seconds."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
-def task_of(name: str, scale: Scale, count: int) -> tuple[Task, Batches]:
-    """A task and its batches of so many images."""
+def build_task(name: str, scale: BenchmarkSizes, count: int) -> tuple[Task, Batches]:
+    """Build the named task and a batch of `count` synthetic images."""
     store = synthetic_store(count, scale.size, 1)
     rows = np.arange(count)
     if name == "SimCLR":
@@ -93,7 +93,7 @@ def task_of(name: str, scale: Scale, count: int) -> tuple[Task, Batches]:
 
 @dataclass(frozen=True)
 class Speed:
-    """Of a task: images a second, TFLOP/s of its convolutions and products, and augmentation's share of a step."""
+    """Images per second, TFLOP/s and augmentation's share of a step (0 to 1) for one task."""
 
     task: str
     images_per_second: float
@@ -101,10 +101,10 @@ class Speed:
     augmentation: float
 
 
-def speed(name: str, scale: Scale, *, compiled: bool = False) -> Speed:
-    """Steps on one batch that lies on the device: forward, backward, optimizer."""
-    count = scale.pretext if name == "SimCLR" else scale.finetune
-    task, batches = task_of(name, scale, count)
+def speed(name: str, scale: BenchmarkSizes, *, compiled: bool = False) -> Speed:
+    """Time training steps (forward, backward, optimizer) on one batch in device memory."""
+    count = scale.pretext_batch if name == "SimCLR" else scale.finetune_batch
+    task, batches = build_task(name, scale, count)
     module = LocalRuntime(device=scale.device).wrap(task).train()
     if compiled:
         backbone: Any = task.backbone if name == "SimCLR" else task.network.backbone
@@ -129,7 +129,7 @@ def speed(name: str, scale: Scale, *, compiled: bool = False) -> Speed:
 
 
 def augment(task: Any, batch: Batch) -> None:
-    """What a step draws and moves."""
+    """Apply the augmentations of one training step."""
     if batch.masks is not None:
         task.augment.apply(batch.images, batch.masks, batch.draw.fork("again"))
         return
@@ -137,27 +137,27 @@ def augment(task: Any, batch: Batch) -> None:
         task.augment.apply(batch.images, None, batch.draw.fork("view", view))
 
 
-def timed(step: Callable[[], None], scale: Scale) -> float:
-    """Seconds of a step."""
+def timed(step: Callable[[], None], scale: BenchmarkSizes) -> float:
+    """Return the mean seconds of a step, after three warm-up steps."""
     for _ in range(3):
         step()
-    started = synchronised(scale.device)
+    started = synchronized_time(scale.device)
     for _ in range(scale.steps):
         step()
-    return (synchronised(scale.device) - started) / scale.steps
+    return (synchronized_time(scale.device) - started) / scale.steps
 
 
-def product_tflops(scale: Scale) -> float:
-    """What one large product reaches in bf16."""
-    one, two = torch.randn(2, scale.product, scale.product, device=scale.device, dtype=torch.bfloat16)
-    return 2 * scale.product**3 / timed(lambda: torch.mm(one, two).sum(), scale) / 1e12
+def product_tflops(scale: BenchmarkSizes) -> float:
+    """Return the TFLOP/s of one large bf16 matrix product."""
+    one, two = torch.randn(2, scale.matmul_size, scale.matmul_size, device=scale.device, dtype=torch.bfloat16)
+    return 2 * scale.matmul_size**3 / timed(lambda: torch.mm(one, two).sum(), scale) / 1e12
 
 
-def largest_batch(scale: Scale, settings: dict[str, Any]) -> int:
-    """The largest power of two that SimCLR trains on without running out of the device's memory."""
+def largest_batch(scale: BenchmarkSizes, settings: dict[str, Any]) -> int:
+    """Return the largest power-of-two batch on which SimCLR trains without running out of memory."""
     fits, count = 0, 8
-    while count <= scale.most:
-        task, batches = task_of("SimCLR", scale, count)
+    while count <= scale.max_batch:
+        task, batches = build_task("SimCLR", scale, count)
         try:
             fit(task, batches, None, FitSettings(1, count, Adam(), **settings), LocalRuntime(device=scale.device), 0)
         except torch.OutOfMemoryError:
@@ -169,8 +169,8 @@ def largest_batch(scale: Scale, settings: dict[str, Any]) -> int:
     return fits
 
 
-def small_trial(number: int, scale: Scale, seconds: float, images: Any) -> None:
-    """One of several trials on the device, each a process: images in so many seconds."""
+def small_trial(number: int, scale: BenchmarkSizes, seconds: float, images: Any) -> None:
+    """Train small trials for `seconds` and store the images per second in `images[number]`."""
     torch.set_num_threads(1)
     store = synthetic_store(128, min(64, scale.size), 1)
     network = DeepLabV3(backbone=TinyResNet(), rates=(2, 4, 6), width=32).build(1, len(store.classes))
@@ -185,15 +185,15 @@ def small_trial(number: int, scale: Scale, seconds: float, images: Any) -> None:
     images[number] /= time.perf_counter() - started
 
 
-def at_once(count: int, scale: Scale) -> float:
-    """Images a second of so many small trials together."""
+def concurrent_throughput(count: int, scale: BenchmarkSizes) -> float:
+    """Return the total images per second of `count` concurrent small trials."""
     images = mp.get_context("spawn").Array("d", count)
     mp.spawn(small_trial, args=(scale, 10.0 if scale.device.type == "cuda" else 1.0, images), nprocs=count)
     return sum(images)
 
 
-class Pictures(torch.utils.data.Dataset[Any]):
-    """PIL images in memory, through lightly's transform."""
+class LightlyImages(torch.utils.data.Dataset[Any]):
+    """Dataset that applies lightly's SimCLR transform to PIL images in memory."""
 
     def __init__(self, size: int, count: int) -> None:
         from lightly.transforms import SimCLRTransform
@@ -210,8 +210,8 @@ class Pictures(torch.utils.data.Dataset[Any]):
         return self._transform(Image.fromarray(self._images[index % 64]).convert("RGB"))
 
 
-def by_lightly(scale: Scale) -> float:
-    """Images a second of lightly with Lightning: SimCLR with the same backbone, its loader on all cores."""
+def by_lightly(scale: BenchmarkSizes) -> float:
+    """Return the images per second of SimCLR in lightly with Lightning, with data loading on all cores."""
     torchvision()
     import pytorch_lightning
     from lightly.loss import NTXentLoss
@@ -227,16 +227,16 @@ def by_lightly(scale: Scale) -> float:
             self.head, self.loss = SimCLRProjectionHead(width, width, 128), NTXentLoss(0.5)
 
         def training_step(self, batch: Any, number: int) -> Any:
-            marks.append(synchronised(scale.device) if number in (5, 5 + scale.steps) else 0.0)
+            marks.append(synchronized_time(scale.device) if number in (5, 5 + scale.steps) else 0.0)
             one, two = (self.head(self.backbone.features(view)[-1].mean((2, 3))) for view in batch)
             return self.loss(one, two)
 
         def configure_optimizers(self) -> Any:
             return torch.optim.Adam(self.parameters(), lr=1e-3)
 
-    images = Pictures(scale.size, scale.pretext * (scale.steps + 6))
+    images = LightlyImages(scale.size, scale.pretext_batch * (scale.steps + 6))
     workers = os.cpu_count() or 1 if scale.device.type == "cuda" else 0
-    loader = torch.utils.data.DataLoader(images, scale.pretext, num_workers=workers, pin_memory=workers > 0)
+    loader = torch.utils.data.DataLoader(images, scale.pretext_batch, num_workers=workers, pin_memory=workers > 0)
     trainer = pytorch_lightning.Trainer(
         max_steps=scale.steps + 6,
         accelerator="gpu" if scale.device.type == "cuda" else "cpu",
@@ -249,70 +249,70 @@ def by_lightly(scale: Scale) -> float:
     )
     trainer.fit(Model(), loader)
     begun, ended = (mark for mark in marks if mark)
-    return scale.pretext * scale.steps / (ended - begun)
+    return scale.pretext_batch * scale.steps / (ended - begun)
 
 
-def through_the_loop(scale: Scale) -> float:
-    """Images a second of the whole loop: batches from the store, copies, augmentation, training."""
-    store = synthetic_store(scale.pretext * scale.steps, scale.size, 1)
+def loop_throughput(scale: BenchmarkSizes) -> float:
+    """Return the images per second of the full training loop: loading, copying, augmentation, training."""
+    store = synthetic_store(scale.pretext_batch * scale.steps, scale.size, 1)
     task = SimCLR().build(scale.backbone.build(1), Policy(), store)
-    batches = Batches(store, np.arange(scale.pretext * scale.steps), scale.pretext)
-    result = fit(task, batches, None, FitSettings(2, scale.pretext, Adam()), LocalRuntime(device=scale.device), 0)
+    batches = Batches(store, np.arange(scale.pretext_batch * scale.steps), scale.pretext_batch)
+    result = fit(task, batches, None, FitSettings(2, scale.pretext_batch, Adam()), LocalRuntime(device=scale.device), 0)
     return result.history[-1]["images_per_second"]
 
 
-def lines(scale: Scale, peak: float | None, result: dict[str, Any]) -> Iterator[str]:
-    """Each part's line, as it is measured."""
+def measure_all(scale: BenchmarkSizes, peak: float | None, result: dict[str, Any]) -> Iterator[str]:
+    """Run every part, add its figures to `result` and yield a line of text for each."""
     product = product_tflops(scale)
     result["product_tflops"] = product
-    yield f"a product of {scale.product} x {scale.product} in bf16: {product:.0f} TFLOP/s"
+    yield f"a matrix product of {scale.matmul_size} x {scale.matmul_size} in bf16: {product:.0f} TFLOP/s"
     for name, compiled in (("SimCLR", False), ("SimCLR", True), ("DeepLabV3", False), ("DeepLabV3", True)):
         found = speed(name, scale, compiled=compiled)
         result[found.task] = asdict(found)
-        shares = f"{found.tflops / product:.0%} of the product's"
+        shares = f"{found.tflops / product:.0%} of the matrix product"
         shares += f", {found.tflops / peak:.0%} of the peak" if peak else ""
         head = f"{found.task}: {found.images_per_second:.0f} images/s, {found.tflops:.1f} TFLOP/s ({shares})"
         yield f"{head}, augmentation {found.augmentation:.1%} of the step"
-    result["loop"] = through_the_loop(scale)
-    yield f"SimCLR through the whole loop: {result['loop']:.0f} images/s"
+    result["loop"] = loop_throughput(scale)
+    yield f"SimCLR, full training loop: {result['loop']:.0f} images/s"
     found_epochs = evaluation.measure(scale.device, 1)
     result["evaluation"] = asdict(found_epochs)
-    yield f"a small trial: {evaluation.line(found_epochs)}"
+    yield f"a small trial: {evaluation.summary(found_epochs)}"
     if all(map(importlib.util.find_spec, ("lightly", "pytorch_lightning"))):
         result["lightly"] = by_lightly(scale)
         ratio = result["loop"] / result["lightly"]
-        yield f"lightly with Lightning: {result['lightly']:.0f} images/s; ours is {ratio:.1f}x"
+        yield f"lightly with Lightning: {result['lightly']:.0f} images/s; speed-up of ours {ratio:.1f}x"
     else:
         yield "lightly with Lightning: not installed"
-    part = 4 * scale.finetune
+    part = 4 * scale.finetune_batch
     ways: dict[str, dict[str, Any]] = {
-        "at once": {},
-        "recompute": {"recompute": True},
-        f"cached gradients, {part} at a time": {"micro_batch": part},
+        "single batch": {},
+        "activation recomputation": {"recompute": True},
+        f"gradient caching, micro-batches of {part}": {"micro_batch": part},
     }
     for way, settings in ways.items():
         result[f"largest batch, {way}"] = largest_batch(scale, settings)
-        yield f"largest batch of SimCLR, {way}: {result[f'largest batch, {way}']} (searched up to {scale.most})"
-    for count in scale.trials:
-        result[f"{count} trials"] = at_once(count, scale)
-        yield f"{count} small trials at once: {result[f'{count} trials']:.0f} images/s together"
+        yield f"largest batch of SimCLR, {way}: {result[f'largest batch, {way}']} (searched up to {scale.max_batch})"
+    for count in scale.concurrent_trials:
+        result[f"{count} trials"] = concurrent_throughput(count, scale)
+        yield f"{count} concurrent small trials: {result[f'{count} trials']:.0f} images/s in total"
 
 
 def main() -> None:
-    """Print a line a part."""
+    """Run every part and print one line for each result."""
     parser = results.parser(__doc__)
-    parser.add_argument("--peak", type=float, help="of the GPU in bf16, TFLOP/s")
-    parser.add_argument("--rehearse", action="store_true")
+    parser.add_argument("--peak", type=float, help="peak bf16 throughput of the GPU, in TFLOP/s")
+    parser.add_argument("--rehearse", action="store_true", help="run every part with tiny sizes on the CPU")
     options = parser.parse_args()
     if not options.rehearse and not torch.cuda.is_available():
-        parser.error("torch sees no GPU; --rehearse runs every part tiny on the CPU")
+        parser.error("no GPU found. Fix: run on a machine with a GPU, or use --rehearse to check every part on the CPU")
     scale = TINY if options.rehearse else FULL
     device = (
-        torch.cuda.get_device_name() if scale.device.type == "cuda" else "CPU, a rehearsal: the figures mean nothing"
+        torch.cuda.get_device_name() if scale.device.type == "cuda" else "CPU rehearsal: the figures are meaningless"
     )
     result: dict[str, Any] = {"device": device, "torch": torch.__version__}
     print(f"{device}, torch {torch.__version__}")
-    for line in lines(scale, options.peak, result):
+    for line in measure_all(scale, options.peak, result):
         print(line, flush=True)
     results.write(options.json, result)
 

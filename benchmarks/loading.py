@@ -1,16 +1,16 @@
-"""Reading at training time: images a second, and memory, beside what people would do instead.
+"""Data loading: images per second and memory during training, compared with common alternatives.
 
     python -m benchmarks.loading [--json FILE] [--work FOLDER]
 
-The frames of the same phantom videos, as shuffled batches, by
+Reads the frames of the same phantom videos as shuffled batches with
 
 - `per-item decode`: a PyTorch dataset that decodes a whole video with OpenCV for each item and takes its two traced
   frames, as the loader published with EchoNet-Dynamic does (only these count as images);
-- `CacheDataset`: MONAI's, all items decoded to memory as floats before the clock starts;
-- `frame store`: this project's, opened from disk in a new process, bytes as training takes them.
+- `CacheDataset`: MONAI's dataset, with all items decoded to floats in memory before timing starts;
+- `frame store`: this project's store, opened from disk in a new process, as uint8 batches.
 
-Then the memory of each further process that reads the store, and both figures on a store of a million frames.
-Files may be in the system's cache for all three alike.
+It then measures the memory of an additional process that reads the store, and both figures for a million frames. Files
+may be in the operating system's page cache in all three cases.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class PerItemDecode(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         capture, frames = cv2.VideoCapture(str(self.videos[number])), []
         while True:
-            there, picture = capture.read()
-            if not there:
+            ok, picture = capture.read()
+            if not ok:
                 break
             frames.append(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
         video = np.stack(frames).astype(np.float32).transpose(3, 0, 1, 2)
@@ -82,7 +82,7 @@ class PerItemDecode(Dataset[tuple[Tensor, Tensor]]):
 
 
 def per_item_decode(root: Path, workers: int) -> float:
-    """Return labelled images per second."""
+    """Return labeled images per second."""
     loader = DataLoader(PerItemDecode(root), batch_size=BATCH // 2, shuffle=True, num_workers=workers)
     started, images = time.perf_counter(), 0
     for batch, _ in loader:
@@ -124,8 +124,8 @@ def cache_dataset(store: FrameStore, folder: Path, workers: int) -> tuple[float,
 def frame_store(folder: Path) -> dict[str, float]:
     """Return images per second from a store that this process has not opened before, and the MB that it costs.
 
-    `cold` is the first epoch with all that opening takes, `warm` are further ones; `floats` turns the bytes into floats
-    on the CPU as well, which training leaves to the device that augments.
+    `cold` is the first epoch, including opening the store; `warm` are later epochs; `floats` also converts the bytes to
+    floats on the CPU, which training does on the device that augments.
     """
     torch.set_num_threads(1)
     before, started = _private(), time.perf_counter()
@@ -218,26 +218,28 @@ def table(found: dict[str, Any]) -> str:
     ours = found["frame_store"]
     shape = f"{found['frames']:,} stored frames of {found['videos']} videos with {found['frames_a_video']} frames each"
     lines = [f"{shape}, {SIZE}x{SIZE}, batches of {BATCH}; {found['machine']}"]
-    lines.append(f"{'reader':<40}{'images/s':>12}{'frame store, cold, is':>24}")
+    lines.append(f"{'reader':<40}{'images/s':>12}{'speed-up of the store, cold':>29}")
     for name, title in (("per_item_decode", "per-item decode"), ("cache_dataset", "MONAI CacheDataset, filled")):
         for workers, rate in found[name].items():
-            lines.append(f"{f'{title}, {workers} workers':<40}{rate:>12,.0f}{ours['cold'] / rate:>17.1f}x as fast")
-    for name, title in (("cold", "new process"), ("warm", "further epochs"), ("floats", "made floats here too")):
+            lines.append(f"{f'{title}, {workers} workers':<40}{rate:>12,.0f}{ours['cold'] / rate:>28.1f}x")
+    for name, title in (("cold", "new process"), ("warm", "later epochs"), ("floats", "converted to floats")):
         lines.append(f"{f'frame store, {title}':<40}{ours[name]:>12,.0f}")
     lines.append("")
-    lines.append(f"MONAI's cache takes {found['cache_dataset_memory_mb']:.0f} MB of each process that fills one")
+    lines.append(f"MONAI's cache takes {found['cache_dataset_memory_mb']:.0f} MB in every process that fills one")
     for name, frames in (("frame_store", found["frames"]), ("frame_store_million", MILLION)):
         one = found[name]
-        lines.append(f"store of {frames:,} frames: {one['warm']:,.0f} images/s, {one['memory']:.1f} MB a process")
+        lines.append(f"store of {frames:,} frames: {one['warm']:,.0f} images/s, {one['memory']:.1f} MB per process")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Measure, print, and write JSON where asked."""
+    """Run the measurements, print the table and write JSON if requested."""
     parser = results.parser(__doc__)
-    parser.add_argument("--work", type=Path, help="keep files there (sparse: 12 GB apparent size)")
-    parser.add_argument("--subjects", type=int, default=100)
-    parser.add_argument("--frames", type=int, default=150)
+    parser.add_argument(
+        "--work", type=Path, help="folder for the files (sparse; 12 GB apparent size); default a temporary one"
+    )
+    parser.add_argument("--subjects", type=int, default=100, help="number of videos, one per subject")
+    parser.add_argument("--frames", type=int, default=150, help="number of frames per video")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,9 +1,9 @@
-"""Memory and time of a training step: the batch at once, in parts by cached gradients, and with blocks recomputed.
+"""Memory and time of a training step with gradient caching and activation recomputation.
 
     python -m benchmarks.memory [--batch 64] [--size 112] [--json FILE]
 
-SimCLR with ResNet-18, forward, backward and optimizer. Each way runs in a process of its own with one thread; memory is
-what the process grew by at most during two steps, time that of the second.
+SimCLR with ResNet-18, forward, backward and optimizer. Each setting runs in a separate process with one thread; memory
+is the process's peak growth during two steps, and time is that of the second step.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks import results
-from benchmarks.peers import alone
+from benchmarks.peers import run_in_fresh_process
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batches
 from trainables.data.store.synthetic_store import synthetic_store
@@ -27,28 +27,28 @@ from trainables.engine.trainer import fit
 from trainables.networks.resnet import ResNet18
 from trainables.pretext.simclr import SimCLR
 
-WAYS: dict[str, tuple[int | None, bool]] = {
-    "at once": (None, False),
+SETTINGS: dict[str, tuple[int | None, bool]] = {
+    "single batch": (None, False),
     "recompute": (None, True),
-    "in parts of a quarter": (4, False),
-    "in parts of a quarter, recompute": (4, True),
+    "4 micro-batches": (4, False),
+    "4 micro-batches, recompute": (4, True),
 }
-"""By name: into how many parts, and whether blocks are recomputed."""
+"""Number of micro-batches (None: a single batch) and activation recomputation, by setting."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Of one way: megabytes by which the process grew at most, and seconds of a step."""
+class StepCost:
+    """Peak memory growth in MB and seconds per step of one setting."""
 
-    way: str
+    setting: str
     megabytes: float
     seconds: float
 
 
-def measure(way: str, batch: int, size: int) -> Measured:
-    """In this process, which should be a fresh one."""
+def measure(setting: str, batch: int, size: int) -> StepCost:
+    """Measure one setting; call it in a fresh process."""
     torch.set_num_threads(1)
-    parts, recompute = WAYS[way]
+    parts, recompute = SETTINGS[setting]
     store = synthetic_store(batch, size, 1)
     task = SimCLR().build(ResNet18().build(1), Policy(), store)
     settings = FitSettings(
@@ -59,21 +59,21 @@ def measure(way: str, batch: int, size: int) -> Measured:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     fit(task, Batches(store, np.arange(batch), batch), None, settings, runtime, 0)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    return Measured(way, grown, times[1] - times[0])
+    return StepCost(setting, grown, times[1] - times[0])
 
 
 def main() -> None:
-    """Print a line a way."""
+    """Print one line for each setting."""
     parser = results.parser(__doc__)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--size", type=int, default=112)
+    parser.add_argument("--batch", type=int, default=64, help="number of images in the batch")
+    parser.add_argument("--size", type=int, default=112, help="side of the images, in pixels")
     options = parser.parse_args()
-    found = [alone(measure, way, options.batch, options.size) for way in WAYS]
+    found = [run_in_fresh_process(measure, setting, options.batch, options.size) for setting in SETTINGS]
     first = found[0]
-    print(f"{'way':<34} {'memory':>9} {'share':>6} {'time':>7} {'share':>6}")
+    print(f"{'setting':<34} {'memory':>9} {'ratio':>6} {'time':>7} {'ratio':>6}")
     for each in found:
         memory, seconds = each.megabytes / first.megabytes, each.seconds / first.seconds
-        print(f"{each.way:<34} {each.megabytes:7.0f}MB {memory:6.2f} {each.seconds:6.1f}s {seconds:6.2f}")
+        print(f"{each.setting:<34} {each.megabytes:7.0f}MB {memory:6.2f} {each.seconds:6.1f}s {seconds:6.2f}")
     results.write(options.json, found)
 
 

@@ -1,13 +1,13 @@
-"""Dice, Hausdorff and mean surface distance of 512x512 mask pairs: ours beside other programs.
+"""Dice, Hausdorff and mean surface distance of 512x512 mask pairs, compared with other libraries.
 
-MONAI, medpy, DeepMind's surface-distance and SimpleITK.
+The libraries are MONAI, medpy, DeepMind's surface-distance and SimpleITK.
 
-    python benchmarks/metrics.py [--pairs 20] [--json metrics.json]
+    python -m benchmarks.metrics [--pairs 20] [--json metrics.json]
 
-Every program is timed on the same pairs, in turns, with one thread; the fastest of the turns counts. Programs that are
-not installed are named as absent. Differences are the greatest over all pairs to ours, per metric; surface-distance
-weighs outline elements by their length, so its mean differs by a little by definition, and medpy averages the two
-directed means.
+All programs are timed alternately on the same pairs with one thread; the fastest repetition counts. Programs that are
+not installed are listed and skipped. For each metric the table shows the maximum absolute difference from ours over
+all pairs; surface-distance weights contour elements by length, so its mean differs slightly by definition, and medpy
+averages the two directed means.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from trainables.metrics.surface import surface_distances
 SPACING = (0.30, 0.45)
 SIZE = 512
 Measure = Callable[[np.ndarray, np.ndarray], tuple[float, float, float]]
-"""Gives (Dice, Hausdorff distance, mean absolute surface distance) of two bool masks."""
+"""Function that returns (Dice, Hausdorff distance, mean absolute surface distance) of two bool masks."""
 
 
 def ventricle_pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """An outline of a heart's cavity, and somebody else's of the same."""
+    """Return two similar random ventricle masks `(SIZE, SIZE)`, as from two observers."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[:SIZE, :SIZE] - np.array([260, 250])[:, None, None] - generator.normal(0, 10, (2, 1, 1))
     angle, distance = np.arctan2(y * 0.6, x), np.hypot(y * 0.6, x)
@@ -117,7 +117,7 @@ PEERS: dict[str, tuple[str, Callable[[], Measure]]] = {
 
 
 def run(pairs: int, turns: int) -> list[dict[str, object]]:
-    """A row a program: milliseconds a pair, how many times ours is faster, greatest differences to ours."""
+    """Return one row per program: milliseconds per pair, speed-up of ours, maximum differences from ours."""
     programs: dict[str, Measure] = {"ours": ours}
     for name, (module, load) in PEERS.items():
         if importlib.util.find_spec(module) is not None:
@@ -138,21 +138,22 @@ def run(pairs: int, turns: int) -> list[dict[str, object]]:
         rows.append(
             {"program": name, "ms_per_pair": best[name], "ours_is_faster": best[name] / best["ours"], **columns}
         )
-    return rows + [{"program": name, "absent": True} for name in PEERS if name not in programs]
+    return rows + [{"program": name, "not_installed": True} for name in PEERS if name not in programs]
 
 
 def main() -> None:
+    """Print one line for each program."""
     parser = results.parser(__doc__)
-    parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=20, help="number of mask pairs")
+    parser.add_argument("--turns", type=int, default=3, help="number of repetitions")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     rows = run(arguments.pairs, arguments.turns)
-    print(f"{'program':18}{'ms/pair':>9}{'ours is':>10}   greatest difference: {'Dice':>8}{'HD mm':>9}{'MAD mm':>9}")
+    print(f"{'program':18}{'ms/pair':>9}{'speed-up':>10}   maximum difference:  {'Dice':>8}{'HD mm':>9}{'MAD mm':>9}")
     for row in rows:
-        if "absent" in row:
+        if "not_installed" in row:
             print(f"{row['program']:18}{'not installed':>19}")
         else:
             print(

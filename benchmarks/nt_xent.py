@@ -1,10 +1,11 @@
-"""NT-Xent: error, time and memory of ours beside lightly's and MONAI's.
+"""NT-Xent loss: error, time and memory, compared with lightly and MONAI.
 
     python -m benchmarks.nt_xent [--batch 1024] [--largest 16384] [--dimensions 128] [--json FILE]
 
-Each program runs in a process of its own, forward and backward, with one thread; memory is what the process grew by at
-most. The error is that of the loss in float32 against float64 of the same equation, at three temperatures. `--largest`
-is a batch for ours alone. Programs that are not installed are named as absent; benchmarks/requirements.txt has them.
+Each program runs forward and backward in a separate process with one thread; memory is the process's peak growth. The
+error is the relative error of the float32 loss against the same equation in float64, at three temperatures.
+`--largest` is a batch that only ours runs. Programs that are not installed are listed and skipped;
+benchmarks/requirements.txt lists the packages.
 """
 
 from __future__ import annotations
@@ -19,27 +20,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import results
-from benchmarks.peers import alone, installed
+from benchmarks.peers import installed, run_in_fresh_process
 from trainables.networks.torchvision_ops import torchvision
 
 TEMPERATURES = (0.5, 0.05, 0.01)
-LONG = 10.0
-"""Seconds after which nothing is measured again."""
+SLOW_SECONDS = 10.0
+"""Seconds above which a measurement is not repeated."""
 
 PROGRAMS = {"ours": None, "lightly": "lightly", "monai": "monai"}
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Of one program.
+class LossCost:
+    """Error, time and memory of one program.
 
     Attributes:
-        program: which.
-        batch: images; twice as many views.
-        seconds: of forward and backward, the best of three; of one where that takes long.
-        megabytes: by which the process grew at most.
-        errors: of the loss against float64, relative, by temperature; NaN where the loss is not a number.
+        program: name of the library, or `ours`.
+        batch: number of images; half the number of views.
+        seconds: time of forward and backward, the best of three runs (of one if it is slow).
+        megabytes: peak memory growth of the process, in MB.
+        errors: relative error of the loss against float64, by temperature; NaN if the loss is NaN.
     """
 
     program: str
@@ -49,10 +50,10 @@ class Measured:
     errors: dict[float, float]
 
 
-def loss_of(program: str, temperature: float) -> Loss:
-    """A program's loss of two views `(B, D)`."""
+def load_loss(program: str, temperature: float) -> Loss:
+    """Return a program's loss function of two views `(B, D)`."""
     if program == "lightly":
-        torchvision()  # lightly imports it, and it may need our help
+        torchvision()  # lightly imports torchvision, which may lack its compiled operators
         from lightly.loss import NTXentLoss
 
         return NTXentLoss(temperature=temperature)
@@ -65,54 +66,54 @@ def loss_of(program: str, temperature: float) -> Loss:
     return lambda one, two: nt_xent(one, two, temperature)[0]
 
 
-def truth(one: Tensor, two: Tensor, temperature: float) -> float:
-    """The equation in float64."""
+def reference_loss(one: Tensor, two: Tensor, temperature: float) -> float:
+    """Compute the loss directly from its equation in float64."""
     views = F.normalize(torch.cat([one, two]).double(), dim=1)
     similarity = (views @ views.T / temperature).fill_diagonal_(float("-inf"))
     return F.cross_entropy(similarity, torch.arange(len(views)).roll(len(one))).item()
 
 
-def views_of(batch: int, dimensions: int) -> tuple[Tensor, Tensor]:
-    """Two views that resemble each other a little more than others, as early in training."""
+def random_views(batch: int, dimensions: int) -> tuple[Tensor, Tensor]:
+    """Return two weakly correlated random views `(batch, dimensions)`, as early in training."""
     torch.manual_seed(0)
     one = torch.randn(batch, dimensions)
     return one, one + 3 * torch.randn(batch, dimensions)
 
 
-def measure(program: str, batch: int, dimensions: int, compared: bool) -> Measured:
-    """In this process, which should be a fresh one."""
+def measure(program: str, batch: int, dimensions: int, compared: bool) -> LossCost:
+    """Measure one program; call it in a fresh process."""
     torch.set_num_threads(1)
     errors = {}
     for temperature in TEMPERATURES if compared else ():
-        one, two = views_of(256, dimensions)
-        expected = truth(one, two, temperature)
-        errors[temperature] = abs(loss_of(program, temperature)(one, two).item() - expected) / expected
-    one, two = (view.requires_grad_() for view in views_of(batch, dimensions))
-    loss = loss_of(program, 0.1)
+        one, two = random_views(256, dimensions)
+        expected = reference_loss(one, two, temperature)
+        errors[temperature] = abs(load_loss(program, temperature)(one, two).item() - expected) / expected
+    one, two = (view.requires_grad_() for view in random_views(batch, dimensions))
+    loss = load_loss(program, 0.1)
     before, times = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
     for _ in range(3 if compared else 1):
         started = time.perf_counter()
         loss(one, two).backward()
         times.append(time.perf_counter() - started)
-        if times[-1] > LONG:
+        if times[-1] > SLOW_SECONDS:
             break
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    return Measured(program, batch, min(times), grown, errors)
+    return LossCost(program, batch, min(times), grown, errors)
 
 
 def main() -> None:
-    """Print a line a program."""
+    """Print one line for each program."""
     parser = results.parser(__doc__)
-    parser.add_argument("--batch", type=int, default=1024)
-    parser.add_argument("--largest", type=int, default=16384)
-    parser.add_argument("--dimensions", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=1024, help="number of images in the batch")
+    parser.add_argument("--largest", type=int, default=16384, help="batch that only ours runs")
+    parser.add_argument("--dimensions", type=int, default=128, help="size of a projection")
     options = parser.parse_args()
-    there = installed(PROGRAMS)
-    runs = [(name, options.batch, True) for name in there] + [("ours", options.largest, False)]
-    found = [alone(measure, name, batch, options.dimensions, compared) for name, batch, compared in runs]
+    available = installed(PROGRAMS)
+    runs = [(name, options.batch, True) for name in available] + [("ours", options.largest, False)]
+    found = [run_in_fresh_process(measure, name, batch, options.dimensions, compared) for name, batch, compared in runs]
     ours = found[0]
     print(f"error at temperatures {TEMPERATURES}")
-    print(f"{'program':<10} {'batch':>6} {'time':>9} {'of ours':>8} {'memory':>9} {'of ours':>8}  error")
+    print(f"{'program':<10} {'batch':>6} {'time':>9} {'ratio':>8} {'memory':>9} {'ratio':>8}  error")
     for each in found:
         same = each.batch == ours.batch
         times = f"{each.seconds:8.2f}s " + (f"{each.seconds / ours.seconds:7.2f}x" if same else " " * 8)

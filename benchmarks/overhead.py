@@ -1,7 +1,7 @@
-"""What a trial of a study costs over the bare training loop.
+"""Trial overhead: time of a study's trial beyond its training.
 
-`python -m benchmarks.overhead [--trials 12]` runs a study of one cell, whose trials come one after another, and then
-the same trainings by plain calls in this process, in one run on one machine. It prints medians over all but the first.
+`python -m benchmarks.overhead [--trials 12]` runs a study of one cell with sequential trials, and then repeats
+the same training runs by direct calls in this process. It prints medians over all but the first trial.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from trainables.engine.runtime import LocalRuntime, use_threads
 
 STUDY = Path(__file__).parent / "soak.yaml"
 TARGET = 1.5
-"""Seconds a trial, on two cores."""
+"""Target for the overhead in seconds per trial, on two cores."""
 
 
-def settings(trials: int) -> list[str]:
-    """The study's file with one cell, nothing pruned and nothing pretrained."""
+def overrides(trials: int) -> list[str]:
+    """Return study-file overrides for one cell without pruning or pretraining."""
     return [
         "factors.pretext.method=[random]",
         "factors.downstream.label_fraction=[1.0]",
@@ -45,8 +45,8 @@ def settings(trials: int) -> list[str]:
 
 
 def trial_seconds(root: Path, trials: int) -> list[float]:
-    """Seconds from one trial's end to the next one's."""
-    words = [word for each in settings(trials) for word in ("--set", each)]
+    """Run the study and return the seconds between the ends of successive trials."""
+    words = [word for each in overrides(trials) for word in ("--set", each)]
     command = [sys.executable, "-m", "study", "run", str(STUDY), "--name", "overhead", "--workspace", str(root), *words]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     events = events_of_type(read_ledger(Workspace(root).study("overhead").ledger), JobFinished)
@@ -55,8 +55,8 @@ def trial_seconds(root: Path, trials: int) -> list[float]:
 
 
 def bare_seconds(root: Path, trials: int) -> list[float]:
-    """Seconds of the same trainings by plain calls, one thread as a trial has."""
-    study, place = load_study(str(STUDY), sets=settings(trials), name="overhead"), Workspace(root)
+    """Repeat the study's training runs by direct calls with one thread and return their seconds."""
+    study, place = load_study(str(STUDY), sets=overrides(trials), name="overhead"), Workspace(root)
     with Progress(Console(stderr=True)) as progress:
         (dataset,) = prepare_datasets(study, place, progress).values()
     plan, store = Plan(study), FrameStore.open(Path(dataset.folder))
@@ -74,15 +74,15 @@ def bare_seconds(root: Path, trials: int) -> list[float]:
 
 
 def main() -> None:
-    """Measure both, print, and say whether the target is met."""
+    """Measure both and print the overhead next to its target."""
     parser = results.parser(__doc__)
-    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--trials", type=int, default=12, help="number of trials")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        trial = float(np.median(trial_seconds(Path(made), options.trials)))
-        bare = float(np.median(bare_seconds(Path(made), options.trials)))
+    with tempfile.TemporaryDirectory() as folder:
+        trial = float(np.median(trial_seconds(Path(folder), options.trials)))
+        bare = float(np.median(bare_seconds(Path(folder), options.trials)))
     result = {"trial_s": trial, "bare_s": bare, "overhead_s": trial - bare, "target_s": TARGET}
-    print(f"a trial {trial:.3f} s, its training alone {bare:.3f} s: {trial - bare:.3f} s more, target {TARGET} s")
+    print(f"a trial {trial:.3f} s, its training {bare:.3f} s: overhead {trial - bare:.3f} s, target {TARGET} s")
     results.write(options.json, result)
 
 

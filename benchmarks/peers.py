@@ -1,4 +1,4 @@
-"""What comparisons share: which programs are there, and a fresh process for each."""
+"""Shared comparison helpers: detect installed packages and run a measurement in a fresh process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Result = TypeVar("Result")
 
 
 def installed(programs: Mapping[str, str | None]) -> list[str]:
-    """The programs, by name, whose package is there; None needs none. Prints which are absent."""
-    there = [name for name, package in programs.items() if package is None or importlib.util.find_spec(package)]
-    print(f"absent: {', '.join(set(programs) - set(there)) or 'none'}")
-    return there
+    """Return the names of the programs whose package is installed (None: no package needed); print the missing ones."""
+    available = [name for name, package in programs.items() if package is None or importlib.util.find_spec(package)]
+    print(f"not installed: {', '.join(set(programs) - set(available)) or 'none'}")
+    return available
 
 
-def alone(work: Callable[..., Result], *args: object) -> Result:
-    """`work` in a fresh process."""
+def run_in_fresh_process(work: Callable[..., Result], *args: object) -> Result:
+    """Run `work(*args)` in a newly spawned process and return its result."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(work, args)

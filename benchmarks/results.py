@@ -1,4 +1,4 @@
-"""What every benchmark's command line shares: its help, and `--json` for what was measured."""
+"""Shared command-line parser and JSON output of the benchmarks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Of a benchmark's options, `--json FILE` among them; the description is printed as it is written."""
+    """Return an argument parser with `--json FILE`; its help prints the description unchanged."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--json", type=Path, help="also write the figures there")
+    made.add_argument("--json", type=Path, help="also write the results to this JSON file")
     return made
 
 
 def write(path: Path | None, found: Any) -> None:
-    """Data classes, and lists and dictionaries of plain values or of these, as JSON; nothing without a file."""
+    """Write dataclasses, or lists and dictionaries of them, as JSON; do nothing if `path` is None."""
     if path is not None:
         path.write_text(json.dumps(found, indent=1, default=_plain) + "\n")
 
@@ -25,4 +25,4 @@ def write(path: Path | None, found: Any) -> None:
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
-    raise TypeError(f"{type(value).__name__} is nothing that was measured")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON (expected a dataclass or plain values)")

@@ -1,13 +1,13 @@
-"""What a study costs beside its training as trials and nodes grow, and a model of it on 64 GPUs.
+"""Scaling: overhead of a study by number of trials and nodes, and a model for 64 GPUs.
 
-    python -m benchmarks.scaling [--most 10000] [--seconds 2] [--json FILE]
+    python -m benchmarks.scaling [--max-trials 10000] [--seconds 2] [--json FILE]
 
 Four parts. (1) Searches without training, up to 10,000 trials: seconds of sampler, scheduler and ledger, in cells of
 100 trials and in a single cell, by TPE with successive halving. (2) Studies on Ray clusters of 1, 2 and 4 nodes of two
-slots, simulated on this machine by Ray's own means; trials there wait for `--seconds` in place of training, so that
-nodes are not told apart by this machine's cores. What counts is time from the first round's end to the last one's.
-(3) A pretraining by one worker and by two, each with a thread of its own. (4) From these, what 10,000 trials would take
-on 64 GPUs.
+slots, simulated on this machine by `ray.cluster_utils`; trials sleep for `--seconds` instead of training, so that this
+machine's cores do not limit the result. The time is measured from the end of the first round of trials to the end of
+the last. (3) Pretraining with one and with two workers of one thread each. (4) An estimate from these figures of the
+time for 10,000 trials on 64 GPUs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import results
-from benchmarks.peers import alone
+from benchmarks.peers import run_in_fresh_process
 from study.config.definition import Study, load_study
 from study.execution import launch, sweep
 from study.planning.jobs import Job, Outcome, ResourceRequest
@@ -40,7 +40,7 @@ from study.storage.workspace import Workspace
 
 STUDY = Path(__file__).parent / "soak.yaml"
 SLOTS = 2
-"""Of a simulated node."""
+"""Slots (concurrent trials) of a simulated node."""
 
 EPOCHS = 4
 CELLS = {1: (1, 1), 10: (10, 1), 100: (10, 10)}
@@ -48,12 +48,12 @@ CELLS = {1: (1, 1), 10: (10, 1), 100: (10, 10)}
 
 GPUS = 64
 LENGTHS = (10.0, 60.0, 600.0)
-"""Seconds of a trial's training, in the model."""
+"""Training times of a trial in the model, in seconds."""
 
 
 @dataclass(frozen=True)
 class Bookkeeping:
-    """Of a search without training: its trials and cells, and seconds of all its bookkeeping."""
+    """Bookkeeping time of a search without training."""
 
     trials: int
     cells: int
@@ -61,31 +61,31 @@ class Bookkeeping:
 
     @property
     def milliseconds(self) -> float:
-        """Of a trial."""
+        """Bookkeeping time per trial in milliseconds."""
         return 1000 * self.seconds / self.trials
 
 
 @dataclass(frozen=True)
-class OnNodes:
-    """Of a study of waiting trials on a simulated cluster.
+class ClusterResult:
+    """Result of a study of sleeping trials on a simulated cluster.
 
     Attributes:
-        nodes: of `SLOTS` slots each.
-        trials: that were run.
-        per_hour: trials.
-        share: of the slots' time in which a trial waited, which is all that it does.
-        driver: seconds of the driver's processor time for a trial.
+        nodes: number of nodes with `SLOTS` slots each.
+        trials: number of finished trials.
+        per_hour: number of trials per hour.
+        busy_share: share of the slots' time (0 to 1) that is spent inside a trial.
+        driver: CPU seconds of the driver process per trial.
     """
 
     nodes: int
     trials: int
     per_hour: float
-    share: float
+    busy_share: float
     driver: float
 
 
-def study_of(cells: int, trials: int, name: str, *sets: str) -> Study:
-    """A study with so many cells, and trials in each; nothing is pretrained."""
+def build_study(cells: int, trials: int, name: str, *sets: str) -> Study:
+    """Load a study with `cells` cells of `trials` trials each, without pretraining."""
     fractions, widths = CELLS[cells]
     levels = [round(0.1 * (number + 1), 1) for number in range(fractions)]
     return load_study(
@@ -105,8 +105,8 @@ def study_of(cells: int, trials: int, name: str, *sets: str) -> Study:
 
 
 def bookkeeping(trials: int, cells: int) -> Bookkeeping:
-    """Every job ends as soon as it is given out; some trials are stopped by what they report."""
-    study = study_of(cells, trials // cells, "bookkeeping")
+    """Run a search whose jobs finish at once, some stopped by the pruner, and time its bookkeeping."""
+    study = build_study(cells, trials // cells, "bookkeeping")
     with tempfile.TemporaryDirectory() as made, Progress(Console(quiet=True)) as progress:
         place = Workspace(Path(made))
         datasets = launch.prepare_datasets(study, place, progress)
@@ -115,12 +115,12 @@ def bookkeeping(trials: int, cells: int) -> Bookkeeping:
             started = time.perf_counter()
             scheduler = JobScheduler(plan, ledger, lambda digest: True)
             while (job := scheduler.next_job(ResourceRequest(cpus=GPUS))) is not None:
-                end(scheduler, job)
+                finish_job(scheduler, job)
             return Bookkeeping(trials, cells, time.perf_counter() - started)
 
 
-def end(scheduler: JobScheduler, job: Job) -> None:
-    """A made-up course of training: the nearer the rate to 1e-3 the better."""
+def finish_job(scheduler: JobScheduler, job: Job) -> None:
+    """Report synthetic metrics, best for a learning rate of 1e-3, and finish the job."""
     rate = dict(job.params).get("downstream.fit.optimizer.lr", 1e-3)
     reached = 1 - 0.1 * abs(np.log10(rate) + 3)
     for epoch in range(1, EPOCHS + 1):
@@ -131,10 +131,10 @@ def end(scheduler: JobScheduler, job: Job) -> None:
     scheduler.finish(job.id, Outcome("completed", metrics, EPOCHS, 1.0))
 
 
-def waiting(seconds: float) -> Callable[[dict[str, Any]], None]:
-    """A trial that waits in place of training, and reports as often as its epochs would.
+def sleeping_trial(seconds: float) -> Callable[[dict[str, Any]], None]:
+    """Return a trial function that sleeps instead of training and reports once per epoch.
 
-    All that it needs is inside it, as Ray's processes do not know this module.
+    The function is self-contained because Ray's worker processes cannot import this module.
     """
     epochs = EPOCHS
 
@@ -161,8 +161,8 @@ def waiting(seconds: float) -> Callable[[dict[str, Any]], None]:
 
 
 @contextlib.contextmanager
-def cluster_of(nodes: int) -> Iterator[str]:
-    """The address of a cluster simulated on this machine."""
+def simulated_cluster(nodes: int) -> Iterator[str]:
+    """Start a simulated Ray cluster on this machine and yield its address."""
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": SLOTS, "object_store_memory": 10**8})
@@ -175,26 +175,28 @@ def cluster_of(nodes: int) -> Iterator[str]:
         made.shutdown()
 
 
-def on_nodes(nodes: int, seconds: float) -> OnNodes:
-    """In this process, which should be a fresh one: as many trials for each slot whatever their number."""
-    study = study_of(10, 2 * nodes, "scaling", "search.pruner=none")
-    sweep._trial = waiting(seconds)
-    with cluster_of(nodes) as address, tempfile.TemporaryDirectory() as made:
+def run_on_cluster(nodes: int, seconds: float) -> ClusterResult:
+    """Run a study on a simulated cluster with equally many trials per slot; call it in a fresh process."""
+    study = build_study(10, 2 * nodes, "scaling", "search.pruner=none")
+    sweep._trial = sleeping_trial(seconds)
+    with simulated_cluster(nodes) as address, tempfile.TemporaryDirectory() as made:
         place = Workspace(Path(made))
         before = resource.getrusage(resource.RUSAGE_SELF)
         with Progress(Console(quiet=True)) as progress:
             launch.run(study, place, progress, address)
         after = resource.getrusage(resource.RUSAGE_SELF)
         ends = [each.time for each in events_of_type(read_ledger(place.study("scaling").ledger), JobFinished)]
-    # The first round waited for processes to start; from its last end on, rounds are whole.
+    # Exclude the first round of trials, which includes the start-up of worker processes.
     first = SLOTS * nodes
     per_second = (len(ends) - first) / (ends[-1] - ends[first - 1])
     driver = sum(getattr(after, part) - getattr(before, part) for part in ("ru_utime", "ru_stime"))
-    return OnNodes(nodes, len(ends), 3600 * per_second, per_second * seconds / (SLOTS * nodes), driver / len(ends))
+    return ClusterResult(
+        nodes, len(ends), 3600 * per_second, per_second * seconds / (SLOTS * nodes), driver / len(ends)
+    )
 
 
 def images_per_second(workers: int) -> float:
-    """Of a pretraining by so many workers with a thread each, in the best of its epochs."""
+    """Return the images per second of the best epoch of pretraining with single-threaded workers."""
     study = load_study(
         str(STUDY),
         sets=[
@@ -226,8 +228,8 @@ def images_per_second(workers: int) -> float:
     return max(float(row["images_per_second"]) for row in rows)
 
 
-def modelled(trials: int, length: float, idle: float, driver: float) -> tuple[float, float]:
-    """Hours that a study takes on `GPUS` GPUs with one trial each, and the share of them that trains.
+def estimate_hours(trials: int, length: float, idle: float, driver: float) -> tuple[float, float]:
+    """Estimate the hours of a study on `GPUS` GPUs with one trial each, and the share of them spent training.
 
     A slot is busy for a trial's training and for `idle` seconds around it; the driver is busy for `driver` seconds a
     trial, one trial after another. The longer of the two is the study's time.
@@ -237,40 +239,43 @@ def modelled(trials: int, length: float, idle: float, driver: float) -> tuple[fl
 
 
 def main() -> None:
-    """Print each part as it is known."""
+    """Run every part and print its results."""
     parser = results.parser(__doc__)
-    parser.add_argument("--most", type=int, default=10000)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--max-trials", type=int, default=10000, help="largest search to measure")
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds that a simulated trial waits")
     options = parser.parse_args()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     result: dict[str, Any] = {}
 
     sizes = [(100, 1), (1000, 1), (1000, 10), (10000, 100)]
-    searches = [alone(bookkeeping, *each) for each in sizes if each[0] <= options.most]
-    print(f"{'trials':>7} {'cells':>6} {'bookkeeping':>12} {'a trial':>9}")
+    searches = [run_in_fresh_process(bookkeeping, *each) for each in sizes if each[0] <= options.max_trials]
+    print(f"{'trials':>7} {'cells':>6} {'bookkeeping':>12} {'per trial':>9}")
     for each in searches:
         print(f"{each.trials:>7} {each.cells:>6} {each.seconds:10.1f} s {each.milliseconds:6.2f} ms", flush=True)
     result["bookkeeping"] = [asdict(each) for each in searches]
 
-    print(f"\n{'nodes':>6} {'slots':>6} {'trials':>7} {'an hour':>9} {'slots busy':>11} {'driver, a trial':>16}")
+    print(f"\n{'nodes':>6} {'slots':>6} {'trials':>7} {'per hour':>9} {'slots busy':>11} {'driver per trial':>16}")
     clusters = []
     for nodes in (1, 2, 4):
-        found = alone(on_nodes, nodes, options.seconds)
+        found = run_in_fresh_process(run_on_cluster, nodes, options.seconds)
         clusters.append(found)
         head = f"{nodes:>6} {SLOTS * nodes:>6} {found.trials:>7} {found.per_hour:>9,.0f}"
-        print(f"{head} {found.share:>11.0%} {1000 * found.driver:>13.0f} ms", flush=True)
+        print(f"{head} {found.busy_share:>11.0%} {1000 * found.driver:>13.0f} ms", flush=True)
     result["clusters"] = [asdict(each) for each in clusters]
 
-    one, two = (alone(images_per_second, workers) for workers in (1, 2))
-    print(f"\npretraining: {one:.0f} images a second by one worker, {two:.0f} by two: efficiency {two / one / 2:.0%}")
+    one, two = (run_in_fresh_process(images_per_second, workers) for workers in (1, 2))
+    rates = f"{one:.0f} images per second with one worker, {two:.0f} with two"
+    print(f"\npretraining: {rates}: efficiency {two / one / 2:.0%}")
     result["workers"] = {"one": one, "two": two}
 
     largest = clusters[-1]
-    idle = options.seconds / largest.share - options.seconds
+    idle = options.seconds / largest.busy_share - options.seconds
     driver = max(largest.driver, searches[-1].milliseconds / 1000)
-    print(f"\n10,000 trials on {GPUS} GPUs, with {idle:.2f} s around a trial and {driver:.3f} s of the driver for it:")
+    print(
+        f"\n10,000 trials on {GPUS} GPUs, with {idle:.2f} s of idle time and {driver:.3f} s of driver time per trial:"
+    )
     for length in LENGTHS:
-        hours, share = modelled(10000, length, idle, driver)
+        hours, share = estimate_hours(10000, length, idle, driver)
         print(f"  trials of {length:>4.0f} s: {hours:7.2f} h, of which {share:.0%} training")
     result["model"] = {"idle_s": idle, "driver_s": driver}
     results.write(options.json, result)
