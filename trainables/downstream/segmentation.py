@@ -16,7 +16,7 @@ from trainables.data.store.frames import FrameStore
 from trainables.downstream.losses import Loss
 from trainables.downstream.transfer import Transfer, freeze, parameter_groups
 from trainables.engine.task import Task
-from trainables.metrics.overlap import counts, dice_of, subject_means
+from trainables.metrics.overlap import counts, dice_from_counts, subject_means
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 
@@ -192,4 +192,4 @@ def _cases(
     for number in np.argsort(areas, kind="stable"):  # the last of a case is its largest
         largest[case[number]] = number
     order = np.argsort(first)
-    return rows[largest][order], dice_of(summed[0], summed[1]).numpy()[order]
+    return rows[largest][order], dice_from_counts(summed[0], summed[1]).numpy()[order]

@@ -1,1 +1,1 @@
-"""How good a segmentation is."""
+"""Metrics of segmentation quality: overlap, surface distance, cardiac volumes and smoothness over time."""

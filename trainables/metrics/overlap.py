@@ -1,8 +1,8 @@
 """Overlap of masks: the Dice coefficient, per image, per class and per subject.
 
-Empty masks: where a class is neither in the truth nor in the prediction, the image scores 1 for it by default, since
-nothing was missed and nothing invented. Where it is in one of them alone, it scores 0, always: a false positive or a
-missed structure never drops out of a mean. The papers' other rule, to leave the first case out, is `both_empty="nan"`.
+Empty masks: a class that is in neither the truth nor the prediction scores 1 by default. A class that is in only one of
+them always scores 0, so false positives and missed structures lower the mean. `both_empty="nan"` excludes the first
+case from means, as some papers do.
 """
 
 from __future__ import annotations
@@ -17,59 +17,69 @@ BothEmpty = Literal["one", "nan"]
 
 
 def dice(predicted: Tensor, truth: Tensor, classes: int, both_empty: BothEmpty = "one") -> Tensor:
-    """Dice of each image and foreground class.
+    """Compute the Dice coefficient of each image and foreground class.
 
     Args:
         predicted: class indices `(B, H, W)` of any integer type or bool, all less than `classes`.
-        truth: likewise.
+        truth: reference class indices, in the shape of `predicted`.
         classes: number of classes K, background included.
-        both_empty: the score of a class that is in neither mask.
+        both_empty: score of a class that is in neither mask: "one" for 1, "nan" for nan.
 
     Returns:
-        Float64 `(B, K - 1)`: 2 |P and T| / (|P| + |T|).
+        Float64 `(B, K - 1)`, in [0, 1]: 2 |P and T| / (|P| + |T|).
+
+    Example:
+        >>> predicted = torch.tensor([[[0, 1], [1, 1]]])
+        >>> truth = torch.tensor([[[0, 0], [1, 1]]])
+        >>> dice(predicted, truth, classes=2)
+        tensor([[0.8000]], dtype=torch.float64)
     """
-    return dice_of(*counts(predicted, truth, classes), both_empty)
+    return dice_from_counts(*counts(predicted, truth, classes), both_empty)
 
 
-def dice_of(overlap: Tensor, sizes: Tensor, both_empty: BothEmpty = "one") -> Tensor:
-    """Dice from counts `(..., K - 1)` as `counts` gives them, summed over the images of a volume or not."""
+def dice_from_counts(overlap: Tensor, sizes: Tensor, both_empty: BothEmpty = "one") -> Tensor:
+    """Compute Dice from the pixel counts `(..., K - 1)` of `counts`, possibly summed over the images of a volume."""
     neither = torch.full_like(sizes, 1.0 if both_empty == "one" else torch.nan)
     return torch.where(sizes > 0, 2 * overlap / sizes.clamp_min(1), neither)
 
 
 def pooled_dice(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """Dice of each foreground class over all pixels of all images at once, float64 `(K - 1,)`; nan for an absent class.
+    """Compute Dice of each foreground class over the pixels of all images, float64 `(K - 1,)`; nan for an absent class.
 
-    The variant of Ouyang et al. (2020) and Saeed et al. (2022); large structures weigh more in it than small ones.
+    Ouyang et al. (2020) and Saeed et al. (2022) report this variant. Images with larger structures weigh more.
     """
     overlap, sizes = (found.sum(0) for found in counts(predicted, truth, classes))
     return 2 * overlap / torch.where(sizes > 0, sizes, torch.nan)
 
 
 def subject_means(scores: np.ndarray, subjects: np.ndarray) -> np.ndarray:
-    """Mean of each subject's images.
+    """Average the scores of each subject's images.
 
     Args:
-        scores: `(N, K)`, nan where an image has none.
-        subjects: `(N,)`, whose each image is.
+        scores: one row per image, `(N, K)`; nan where an image has no score.
+        subjects: subject index of each image, `(N,)`.
 
     Returns:
-        `(S, K)`, in ascending order of subject; nan where all of a subject's images have none.
+        `(S, K)`, in ascending order of subject; nan where none of a subject's images has a score.
     """
-    _, of = np.unique(subjects, return_inverse=True)
+    _, row_subjects = np.unique(subjects, return_inverse=True)
     valid = ~np.isnan(scores)
-    total, count = np.zeros((2, of.max() + 1, scores.shape[1]))
-    np.add.at(total, of, np.where(valid, scores, 0.0))
-    np.add.at(count, of, valid)
+    total, count = np.zeros((2, row_subjects.max() + 1, scores.shape[1]))
+    np.add.at(total, row_subjects, np.where(valid, scores, 0.0))
+    np.add.at(count, row_subjects, valid)
     means: np.ndarray = np.full_like(total, np.nan)
     np.divide(total, count, out=means, where=count > 0)
     return means
 
 
 def counts(predicted: Tensor, truth: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Pixels that both masks, and that either mask, give to each foreground class, float64 `(B, K - 1)` each."""
-    small = torch.uint8 if classes <= 16 else torch.int64  # the pairs of classes are counted several times faster so
-    pairs = (predicted.to(small) * classes + truth.to(small)).flatten(1)
+    """Count the pixels of each foreground class.
+
+    Returns:
+        Pixels in both masks, |P and T|, and the sum of both masks' pixels, |P| + |T|; float64 `(B, K - 1)` each.
+    """
+    dtype = torch.uint8 if classes <= 16 else torch.int64  # bincount is several times faster on uint8
+    pairs = (predicted.to(dtype) * classes + truth.to(dtype)).flatten(1)
     joint = torch.stack([torch.bincount(image, minlength=classes**2) for image in pairs]).view(-1, classes, classes)
     overlap, sizes = joint.diagonal(dim1=1, dim2=2), joint.sum(1) + joint.sum(2)
     return overlap[:, 1:].double(), sizes[:, 1:].double()

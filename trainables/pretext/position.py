@@ -16,7 +16,7 @@ from trainables.common.errors import DataError
 from trainables.data.sampling.batches import Batch
 from trainables.data.store.frames import FrameStore
 from trainables.engine.task import Task
-from trainables.metrics.overlap import counts, dice_of
+from trainables.metrics.overlap import counts, dice_from_counts
 from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
@@ -114,7 +114,7 @@ class PositionTask(Task):
             common, both = counts(logits.argmax(1), boxes, POSITIONS + 1)
             overlap.append(common.sum(0))
             sizes.append(both.sum(0))
-        dice = dice_of(torch.stack(overlap).sum(0), torch.stack(sizes).sum(0), "nan")
+        dice = dice_from_counts(torch.stack(overlap).sum(0), torch.stack(sizes).sum(0), "nan")
         named = {f"box_dice/{number}": float(value) for number, value in enumerate(dice, 1)}
         return {"loss": float(torch.stack(losses).mean()), "box_dice": float(dice.nanmean()), **named}
 

@@ -1,4 +1,4 @@
-"""Registration of the frames of a sequence, and labels carried by it. Similarities by name."""
+"""Registration of the frames of a sequence, and label propagation with it; the registry of similarities."""
 
 from trainables.common.registry import Registry
 from trainables.registration.similarity import GlobalNCC, LocalNCC, Similarity

@@ -12,16 +12,16 @@ from trainables.data.sampling.batches import Batch
 from trainables.data.store.frames import FrameStore
 from trainables.engine.task import Task
 from trainables.metrics.overlap import dice, subject_means
-from trainables.registration.cascade import folded_share
+from trainables.registration.cascade import folded_fraction
 from trainables.registration.network import RegistrationNetwork
 from trainables.registration.similarity import Similarity
 from trainables.registration.warp import warp, warp_labels
 
 
 class Alignment(Task):
-    """Trains a registration network; judged by its loss between labelled end-diastole and end-systole.
+    """Task that trains a registration network; validated by its loss between labelled end-diastole and end-systole.
 
-    The batches' rows are pairs (fixed, moving), so their images are `(B, 2, C, H, W)`.
+    A batch's rows are pairs (fixed, moving), so its images are `(B, 2, C, H, W)`.
     """
 
     monitor = "loss"
@@ -33,7 +33,7 @@ class Alignment(Task):
         self.classes, self._subjects = store.classes, store.index["subject"]
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss, mean over the stages; similarity and bending energy of the last."""
+        """Compute the loss, averaged over the stages, and the last stage's similarity and bending energy."""
         fixed, moving = _pair(batch)
         steps = self.network(fixed, moving)
         losses = []
@@ -44,27 +44,29 @@ class Alignment(Task):
         return {"loss": torch.stack(losses).mean(), "ncc": ncc, "bending": bending}
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """What the alignment does for labelled pairs, averaged over a subject's pairs, then subjects.
+        """Evaluate the alignment of labelled pairs, averaged over each subject's pairs, then over subjects.
 
-        `loss`; `ncc_before` and `ncc`; `folded`, the share of pixels where the field folds; `dice_before`, `dice` and
-        `dice/<class>` of the moving frame's mask, as it is and warped, against the fixed frame's.
+        Returns:
+            `loss`; `ncc_before` and `ncc`, the similarity before and after warping; `folded`, the fraction of pixels
+            where the field folds; `dice_before`, and `dice` and `dice/<class>`, the Dice of the moving frame's mask
+            against the fixed frame's before and after warping.
         """
         found, overlaps, subjects = [], [], []
         for batch in batches:
-            values, before, after = self._judge(batch)
+            values, before, after = self._evaluate_batch(batch)
             found.append(values)
             overlaps.append(torch.stack([before, after], 1))
             subjects.append(self._subjects[batch.rows[:, 0].cpu().numpy()])
-        of = np.concatenate(subjects)
+        row_subjects = np.concatenate(subjects)
         names = list(found[0])
         columns = np.stack([torch.cat([row[name] for row in found]).double().cpu().numpy() for name in names], 1)
-        means = dict(zip(names, subject_means(columns, of).mean(0).tolist(), strict=True))
-        every = torch.cat(overlaps).cpu().numpy()
-        before, after = (np.nanmean(subject_means(every[:, i], of), axis=0) for i in (0, 1))
+        means = dict(zip(names, subject_means(columns, row_subjects).mean(0).tolist(), strict=True))
+        scores = torch.cat(overlaps).cpu().numpy()
+        before, after = (np.nanmean(subject_means(scores[:, i], row_subjects), axis=0) for i in (0, 1))
         named = {f"dice/{name}": float(value) for name, value in zip(self.classes[1:], after, strict=True)}
         return means | {"dice_before": float(before.mean()), "dice": float(after.mean())} | named
 
-    def _judge(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    def _evaluate_batch(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         assert batch.masks is not None
         fixed, moving = _pair(batch)
         truth, source = batch.masks.long().unbind(1)
@@ -75,7 +77,7 @@ class Alignment(Task):
             "loss": self.alpha * steps[-1].bending - ncc,
             "ncc_before": self.similarity(fixed, moving),
             "ncc": ncc,
-            "folded": folded_share(steps),
+            "folded": folded_fraction(steps),
         }
         warped = warp_labels(source, displacement)
         count = len(self.classes)

@@ -1,16 +1,16 @@
-"""Two opinions about a mask into one: the blend of signed distances.
+"""Blend of forward and backward labels by their signed distances.
 
 Equation 1 of "Temporally consistent segmentations from sparsely labeled echocardiograms using image registration for
 pseudo-label generation":
 
     y(t, C) = d(forward(t, C)) cos^2(w t) + d(backward(t, C)) sin^2(w t) > 0
 
-`t` runs here from 0 at the frame that the forward labels come from to N - 1 at that of the backward labels, and
-w = pi / (2 (N - 1)), so the weights are 1 at the labelled end and 0 at the other, and both labelled frames keep their
-expert masks. (The equation as printed has t = 1..N and pi / (2 N), with which the first frame would be blended.)
+`t` runs here from 0 at the forward labels' source frame to N - 1 at the backward labels', and w = pi / (2 (N - 1)). So
+each direction's weight is 1 at its labelled frame and 0 at the other, and both labelled frames keep their expert masks. (The
+equation as printed has t = 1..N and pi / (2 N), with which the first frame would be blended.)
 
 Two classes never overlap: where forward says A at depth a and backward B at depth b, A's blend is at most
-w_f a - w_b b and B's at most w_b b - w_f a. Yet there may be pixels that no class claims.
+w_f a - w_b b and B's at most w_b b - w_f a. Some pixels may belong to no class.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def blend(
     spacing: tuple[float, float] = (1.0, 1.0),
     rule: Rule = "argmax",
 ) -> np.ndarray:
-    """One mask of each frame from its two.
+    """Blend the forward and backward masks of each frame.
 
     Args:
-        forward: class indices `(N, H, W)`, sure at the first frame.
-        backward: likewise, sure at the last.
+        forward: class indices `(N, H, W)`, propagated from the first frame.
+        backward: class indices `(N, H, W)`, propagated from the last frame.
         classes: number of classes K, background included.
-        spacing: (row, column) distance of pixels in mm.
-        rule: "argmax" gives each pixel the class, background included, of the greatest blended distance, so a thin
-            structure stays until the two opinions lie twice its thickness apart. "threshold" is the equation: a class
-            where its blend is above 0, background where none is. "released" is what the authors' program does: the
-            same with OpenCV's 3x3 approximation of distances in pixels, then a 5x5 closing of the class indices.
+        spacing: (row, column) pixel spacing in mm; by default distances are in pixels.
+        rule: "argmax" assigns each pixel the class, background included, of the greatest blended distance, so a thin
+            structure remains until the two masks lie twice its thickness apart. "threshold" is the equation: a class
+            where its blend is above 0, otherwise background. "released" follows the authors' released program: the
+            equation with OpenCV's 3x3 approximation of distances in pixels, then a 5x5 closing of the class indices.
 
     Returns:
         Uint8 class indices `(N, H, W)`.
@@ -57,16 +57,16 @@ def blend(
 
 
 def signed_distance(mask: np.ndarray, spacing: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
-    """Exact distance in mm of each pixel to the nearest pixel on the mask's other side, positive inside.
+    """Compute the exact signed distance in mm to the mask's boundary, positive inside.
 
-    Where there is no other side the distance counts as the image's diagonal.
+    The distance is that to the nearest pixel of the opposite label; if there is none, the image's diagonal.
 
     Args:
-        mask: bool `(H, W)`.
-        spacing: (row, column) distance of pixels in mm.
+        mask: region, bool `(H, W)`.
+        spacing: (row, column) pixel spacing in mm; by default distances are in pixels.
 
     Returns:
-        Float64 `(H, W)`, nowhere 0.
+        Float64 `(H, W)`, nonzero everywhere.
     """
     if mask.all() or not mask.any():
         diagonal = float(np.hypot(*np.multiply(mask.shape, spacing)))
@@ -92,7 +92,7 @@ def _blend_frame(
         ]
         blended[:] = np.argmax(above, axis=0)
         return np.asarray(cv2.morphologyEx(blended, cv2.MORPH_CLOSE, CLOSING))
-    box = _box((forward > 0) | (backward > 0))  # outside it both say background
+    box = _bounding_box((forward > 0) | (backward > 0))  # both masks are background outside the box
     one, two = forward[box], backward[box]
     distances = np.stack(
         [
@@ -106,8 +106,8 @@ def _blend_frame(
     return blended
 
 
-def _box(mask: np.ndarray) -> tuple[slice, slice]:
-    """The bounding box of a mask, a pixel wider on each side: distances within it are those of the whole image."""
+def _bounding_box(mask: np.ndarray) -> tuple[slice, slice]:
+    """Return a mask's bounding box with a one-pixel margin, which leaves the signed distances inside unchanged."""
     return tuple(  # type: ignore[return-value]
         slice(max(int(found[0]) - 1, 0), int(found[-1]) + 2)
         if len(found := np.flatnonzero(mask.any(axis)))

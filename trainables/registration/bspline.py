@@ -1,7 +1,7 @@
-"""Cubic B-spline free-form deformation: displacements of control points into displacements of pixels.
+"""Cubic B-spline free-form deformation: pixel displacements from control-point displacements.
 
-Rueckert et al. 1999. A field is a tensor product of splines, so it and its derivatives are each a product of two small
-matrices with the control points: exact, and differentiable to any order by torch.
+Rueckert et al. 1999. The field is a tensor product of splines, so it and its derivatives are each a product of two
+small matrices with the control points: exact, and differentiable by autograd.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class BSpline:
-    """A grid of control points over an image.
+    """Control-point grid of a cubic B-spline over an image.
 
-    The grid has the image's centre. It has a control point in the middle of every cell of `spacing` pixels, and two
-    more rings around those, so that every pixel has its full four by four neighbours and the weights add up to one
-    at the borders too.
+    The grid is centered on the image. It has a control point in the middle of every cell of `spacing` pixels and two
+    more rings around those, so every pixel has all its 4 x 4 control points and the weights sum to 1 everywhere.
 
     Attributes:
         size: (rows, columns) of the image in pixels.
-        spacing: of the control points in pixels, from 1 up.
+        spacing: distance between control points in pixels, at least 1.
     """
 
     size: tuple[int, int]
@@ -37,56 +36,56 @@ class BSpline:
 
     @property
     def control_size(self) -> tuple[int, int]:
-        """(rows, columns) of the control grid."""
+        """Size (rows, columns) of the control grid."""
         rows, columns = (len(control_positions(pixels, self.spacing)) for pixels in self.size)
         return rows, columns
 
     def displacement(self, control: Tensor) -> Tensor:
-        """The field in pixels.
+        """Compute the displacement field in pixels.
 
         Args:
             control: displacements `(B, 2, rows, columns)` of the control points in pixels; the first component is
                 along the image's rows.
 
         Returns:
-            `(B, 2, H, W)`, in the control points' own precision.
+            `(B, 2, H, W)`, in the dtype of `control`.
         """
-        return self._field(control, 0, 0)
+        return self._evaluate(control, 0, 0)
 
     def determinant(self, control: Tensor) -> Tensor:
-        """Jacobian determinant `(B, H, W)` of p + u(p): the local change of area; at most 0 where the field folds."""
-        down, across = self._field(control, 1, 0), self._field(control, 0, 1)
+        """Compute the Jacobian determinant `(B, H, W)` of p + u(p), the local area ratio; at most 0 at folds."""
+        down, across = self._evaluate(control, 1, 0), self._evaluate(control, 0, 1)
         return (1 + down[:, 0]) * (1 + across[:, 1]) - across[:, 0] * down[:, 1]
 
     def bending_energy(self, control: Tensor) -> Tensor:
-        """Bending energy `(B,)` of the field, in pixels.
+        """Compute the bending energy `(B,)` of the field, in pixels.
 
         u_yy^2 + 2 u_xy^2 + u_xx^2 (Rueckert et al. 1999, equation 8), averaged over the pixels and the two components.
         """
-        pure = self._field(control, 2, 0).square() + self._field(control, 0, 2).square()
-        return (pure + 2 * self._field(control, 1, 1).square()).mean((1, 2, 3))
+        pure = self._evaluate(control, 2, 0).square() + self._evaluate(control, 0, 2).square()
+        return (pure + 2 * self._evaluate(control, 1, 1).square()).mean((1, 2, 3))
 
-    def _field(self, control: Tensor, down: int, across: int) -> Tensor:
-        """The derivative of these orders along rows and columns."""
+    def _evaluate(self, control: Tensor, down: int, across: int) -> Tensor:
+        """Evaluate the field's partial derivative of order `down` along the rows and `across` along the columns."""
         with torch.autocast(control.device.type, enabled=False):
-            rows = _weights(self.size[0], self.spacing, down, control.dtype, control.device)
-            columns = _weights(self.size[1], self.spacing, across, control.dtype, control.device)
+            rows = _basis_tensor(self.size[0], self.spacing, down, control.dtype, control.device)
+            columns = _basis_tensor(self.size[1], self.spacing, across, control.dtype, control.device)
             return rows @ control @ columns.T
 
 
 def control_positions(pixels: int, spacing: int) -> np.ndarray:
-    """Where the control points of an axis lie, in pixel coordinates; the first pixel is at 0."""
+    """Return the control points' positions on an axis, in pixel coordinates; the first pixel is at 0."""
     count = math.ceil(pixels / spacing) + 4
     return (pixels - 1) / 2 + (np.arange(count) - (count - 1) / 2) * spacing
 
 
 def basis(pixels: int, spacing: int, order: int) -> np.ndarray:
-    """Weights of the control points in each pixel of an axis, or their derivatives.
+    """Compute the control points' weights at each pixel of an axis, or the derivatives of the weights.
 
     Args:
-        pixels: of the axis.
-        spacing: of the control points in pixels.
-        order: of the derivative by the pixel coordinate: 0, 1 or 2.
+        pixels: number of pixels along the axis.
+        spacing: distance between control points in pixels.
+        order: order of the derivative by the pixel coordinate: 0, 1 or 2.
 
     Returns:
         Float64 `(pixels, control points)`.
@@ -105,6 +104,6 @@ def basis(pixels: int, spacing: int, order: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=256)
-def _weights(pixels: int, spacing: int, order: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # a cached inference tensor would be refused by a later backward pass
+def _basis_tensor(pixels: int, spacing: int, order: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # autograd rejects a cached inference tensor
         return torch.from_numpy(basis(pixels, spacing, order)).to(device, dtype)

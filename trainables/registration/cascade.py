@@ -1,4 +1,4 @@
-"""Splines one after another, from coarse to fine, and the one deformation that they make."""
+"""Composition of B-spline stages, from coarse to fine, into one deformation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from trainables.registration.warp import compose, warp
 
 @dataclass(frozen=True)
 class Step:
-    """A stage's part in a deformation.
+    """One stage of a deformation.
 
     Attributes:
-        spline: its grid.
-        control: its displacements of the control points, in pixels.
-        displacement: of all stages so far, `(B, 2, H, W)` in pixels, rows first.
+        spline: control-point grid of the stage.
+        control: control-point displacements of the stage in pixels, `(B, 2, rows, columns)`.
+        displacement: composition of this stage and those before it, `(B, 2, H, W)` in pixels, rows first.
     """
 
     spline: BSpline
@@ -27,25 +27,25 @@ class Step:
 
     @property
     def bending(self) -> Tensor:
-        """Bending energy `(B,)` of the stage's own field."""
+        """Bending energy `(B,)` of this stage's field alone."""
         return self.spline.bending_energy(self.control)
 
 
-def after(previous: Tensor | None, spline: BSpline, control: Tensor) -> Step:
-    """A stage on top of the displacement of those before it."""
-    own = spline.displacement(control)
-    return Step(spline, control, own if previous is None else compose(previous, own))
+def add_stage(previous: Tensor | None, spline: BSpline, control: Tensor) -> Step:
+    """Compose a stage's field with the displacement of the previous stages; None if it is the first."""
+    stage_field = spline.displacement(control)
+    return Step(spline, control, stage_field if previous is None else compose(previous, stage_field))
 
 
 def determinant(steps: Sequence[Step]) -> Tensor:
-    """Jacobian determinant `(B, H, W)` of the whole deformation, by the chain rule."""
-    whole = steps[0].spline.determinant(steps[0].control)
+    """Compute the Jacobian determinant `(B, H, W)` of the composed deformation by the chain rule."""
+    total = steps[0].spline.determinant(steps[0].control)
     for step in steps[1:]:
-        own = step.spline.displacement(step.control)
-        whole = step.spline.determinant(step.control) * warp(whole.unsqueeze(1), own).squeeze(1)
-    return whole
+        stage_field = step.spline.displacement(step.control)
+        total = step.spline.determinant(step.control) * warp(total.unsqueeze(1), stage_field).squeeze(1)
+    return total
 
 
-def folded_share(steps: Sequence[Step]) -> Tensor:
-    """The share `(B,)` of pixels where the deformation folds: its Jacobian determinant is at most 0."""
+def folded_fraction(steps: Sequence[Step]) -> Tensor:
+    """Compute the fraction `(B,)` of pixels where the deformation folds: its Jacobian determinant is at most 0."""
     return (determinant(steps) <= 0).double().mean((1, 2))

@@ -1,4 +1,4 @@
-"""Pairs of frames of the same sequence, as rows of the frame store: (fixed, moving)."""
+"""Pairs (fixed, moving) of frames of one sequence, as row indices of the frame store."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from trainables.data.sampling.sequences import ends, sequences
 from trainables.data.store.frames import FrameStore
 
 
-def every_pair(store: FrameStore, split: Split) -> np.ndarray:
-    """All ordered pairs of two frames of a sequence, int64 `(P, 2)`."""
+def all_pairs(store: FrameStore, split: Split) -> np.ndarray:
+    """Return all ordered pairs of distinct frames of each sequence, int64 `(P, 2)`."""
     found = [np.zeros((0, 2), np.int64)]
     for rows in sequences(store, store.rows(split)):
         fixed, moving = np.meshgrid(rows, rows, indexing="ij")
@@ -22,14 +22,14 @@ def every_pair(store: FrameStore, split: Split) -> np.ndarray:
 
 
 def one_pair_per_sequence(store: FrameStore, split: Split, seed: int) -> Callable[[int], np.ndarray]:
-    """A chooser of one random ordered pair of every sequence for every epoch.
+    """Return a function that draws one random ordered pair per sequence and epoch.
 
-    Over the epochs all pairs come to be seen, and long sequences no more often than short ones.
+    All pairs are drawn over the epochs, and long sequences are sampled no more often than short ones.
 
     Args:
-        store: the frames.
-        split: whose sequences; those of one frame are left out.
-        seed: names the draw, together with the epoch.
+        store: frame store to sample from.
+        split: split whose sequences are sampled; sequences of a single frame are skipped.
+        seed: random seed, which determines the pairs together with the epoch.
 
     Returns:
         A function from the epoch to its pairs, int64 `(sequences, 2)`.
@@ -49,6 +49,6 @@ def one_pair_per_sequence(store: FrameStore, split: Split, seed: int) -> Callabl
 
 
 def labelled_ends(store: FrameStore, split: Split) -> np.ndarray:
-    """(end-systole, end-diastole) of each sequence that has masks of both, int64 `(P, 2)`."""
+    """Return the rows (end-systole, end-diastole) of each sequence with masks of both, int64 `(P, 2)`."""
     found = [ends(store, rows) for rows in sequences(store, store.rows(split))]
     return np.array([both[::-1] for both in found if both is not None], np.int64).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Dense labels from sparse: the masks of a sequence's two labelled frames carried through all frames between them."""
+"""Label propagation: the masks of a sequence's two labelled frames warped to all frames between them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from trainables.registration.blend import Rule, blend
 from trainables.registration.warp import compose, warp_labels
 
 Register = Callable[[Tensor, Tensor], Tensor]
-"""Gives the displacement `(B, 2, H, W)` in pixels from float images (fixed, moving), each `(B, C, H, W)` in [0, 1]."""
+"""Function from float images (fixed, moving), `(B, C, H, W)` in [0, 1], to displacements `(B, 2, H, W)` in pixels."""
 
 
 @dataclass(frozen=True)
 class Propagation:
-    """How labels are carried from frame to frame.
+    """Settings of label propagation from frame to frame.
 
     Attributes:
         direction: "forward" from the first frame, "backward" from the last, or "bidirectional", the blend of both.
-        warping: "composed" takes each frame's labels from the labelled frame through the composition of all
-            displacements between, so they are rounded to pixels once; "sequential" warps each frame's labels from its
-            neighbour's, as the authors' program does, which rounds at every frame.
-        blend: of the two directions, see `blend`.
-        batch_size: pairs registered at once, from 1 up.
+        warping: "composed" warps the labelled frame's mask by the composition of all displacements between, so labels
+            are rounded to pixels once; "sequential" warps each frame's labels from its neighbor's, as the authors'
+            program does, and rounds at every frame.
+        blend: rule that blends the two directions, see `trainables.registration.blend.blend`.
+        batch_size: number of pairs registered at once, at least 1.
     """
 
     direction: Literal["forward", "backward", "bidirectional"] = "bidirectional"
@@ -49,44 +49,47 @@ def propagate(
     classes: int,
     spacing: tuple[float, float] = (1.0, 1.0),
 ) -> np.ndarray:
-    """Labels of all frames from those of the first and the last.
+    """Propagate the labels of the first and the last frame to all frames.
 
     Args:
-        settings: of the propagation.
-        register: a trained network's `displacement`, say.
-        frames: uint8 `(N, C, H, W)`, N from 2 up, on the device to compute on; from end-diastole to end-systole, or
-            the other way round.
+        settings: direction, warping and blending of the propagation.
+        register: registration function, such as a trained network's `displacement`.
+        frames: uint8 `(N, C, H, W)`, N at least 2, on the device to compute on; from end-diastole to end-systole or
+            in reverse.
         first: class indices `(H, W)` of the first frame.
-        last: of the last.
-        classes: number of classes, background included.
-        spacing: (row, column) distance of pixels in mm.
+        last: class indices `(H, W)` of the last frame.
+        classes: number of classes K, background included.
+        spacing: (row, column) pixel spacing in mm; by default distances are in pixels.
 
     Returns:
-        Uint8 `(N, H, W)`. The labelled end of a direction keeps its mask, and so do both ends of the blend, but for
-        what "released" closes.
+        Uint8 `(N, H, W)`. Each direction keeps the mask of its labelled end, and the blend those of both ends,
+        except for pixels that the closing of "released" changes.
+
+    Raises:
+        ValueError: there are fewer than 2 frames.
     """
     if len(frames) < 2:
         raise ValueError(f"{len(frames)} frames, expected 2 or more")
     if settings.direction == "forward":
-        return _carry(settings, register, frames, first)
-    backward = _carry(settings, register, frames.flip(0), last)[::-1].copy()
+        return _propagate_one_way(settings, register, frames, first)
+    backward = _propagate_one_way(settings, register, frames.flip(0), last)[::-1].copy()
     if settings.direction == "backward":
         return backward
-    return blend(_carry(settings, register, frames, first), backward, classes, spacing, settings.blend)
+    return blend(_propagate_one_way(settings, register, frames, first), backward, classes, spacing, settings.blend)
 
 
 @torch.no_grad()
-def _carry(settings: Propagation, register: Register, frames: Tensor, mask: np.ndarray) -> np.ndarray:
-    """The first frame's labels through all frames."""
+def _propagate_one_way(settings: Propagation, register: Register, frames: Tensor, mask: np.ndarray) -> np.ndarray:
+    """Propagate the first frame's labels to all frames, uint8 `(N, H, W)`."""
     images = frames.float() / 255
     source = torch.from_numpy(np.ascontiguousarray(mask, np.uint8)).to(frames.device).unsqueeze(0)
-    labels, whole = [source], None  # type: list[Tensor], Tensor | None
+    labels, total = [source], None  # type: list[Tensor], Tensor | None
     pairs = zip(images[1:].split(settings.batch_size), images[:-1].split(settings.batch_size), strict=True)
     for fixed, moving in pairs:
-        for step in register(fixed, moving).split(1):
+        for displacement in register(fixed, moving).split(1):
             if settings.warping == "sequential":
-                labels.append(warp_labels(labels[-1], step))
+                labels.append(warp_labels(labels[-1], displacement))
             else:
-                whole = step if whole is None else compose(whole, step)
-                labels.append(warp_labels(source, whole))
+                total = displacement if total is None else compose(total, displacement)
+                labels.append(warp_labels(source, total))
     return torch.cat(labels).cpu().numpy()

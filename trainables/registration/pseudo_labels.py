@@ -1,4 +1,4 @@
-"""The propagation stage: pseudo-labels of all sequences with two labelled ends, and how good they are."""
+"""The propagation stage: pseudo-labels of all sequences with two labelled ends, and their quality."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 @dataclass(frozen=True)
 class Quality:
-    """How pseudo-labels agree with a frame's own mask, for a frame between the labelled ends that has one.
+    """Agreement of pseudo-labels with the expert mask of one frame between the labelled ends.
 
     Attributes:
-        subject: into the store's subjects.
-        sequence: of the store.
-        position: of the frame from end-diastole (0) to end-systole (1).
-        direction: of the propagation.
-        dice: by foreground class.
-        mean_absolute: surface distance in mm, by foreground class; nan where the spacing is unknown.
-        hausdorff: likewise.
+        subject: index into the store's subjects.
+        sequence: sequence number in the store.
+        position: relative position of the frame, from 0 at end-diastole to 1 at end-systole.
+        direction: direction of the propagation.
+        dice: Dice coefficient of each foreground class, in [0, 1].
+        mean_absolute: mean absolute surface distance of each foreground class in mm; nan if the spacing is unknown.
+        hausdorff: Hausdorff distance of each foreground class in mm; nan if the spacing is unknown.
     """
 
     subject: int
@@ -49,12 +49,12 @@ class Quality:
 
 @dataclass(frozen=True, eq=False)
 class PseudoLabels:
-    """What the stage gives.
+    """Result of the propagation stage.
 
     Attributes:
-        labels: of the train and val splits' frames between labelled ends, the ends included.
-        quality: of all three directions, wherever a dataset has the true masks; the test split's too, as nothing is
-            chosen by it.
+        labels: pseudo-labels of the train and val splits' frames between labelled ends, ends included.
+        quality: quality of all three directions at each frame with an expert mask; the test split is included, as no
+            choice depends on it.
     """
 
     labels: DenseLabels
@@ -64,16 +64,16 @@ class PseudoLabels:
 def pseudo_labels(
     settings: Propagation, network: DLIR, weights: Mapping[str, Tensor], store: FrameStore, device: torch.device
 ) -> PseudoLabels:
-    """Carry labels through every sequence.
+    """Propagate labels through every sequence with two labelled ends.
 
-    The masks that a dataset has between the ends are compared with, never used.
+    Expert masks between the ends serve only to evaluate the pseudo-labels.
 
     Args:
-        settings: of the propagation.
-        network: that was trained.
-        weights: its state.
-        store: the frames.
-        device: to compute on.
+        settings: direction, warping and blending of the propagation.
+        network: settings of the trained registration network.
+        weights: state dict of the trained network.
+        store: frame store of the dataset.
+        device: device that registers and warps.
 
     Raises:
         DataError: no sequence of the train split has masks of both ends, with frames between them.
@@ -88,11 +88,11 @@ def pseudo_labels(
             if len(ordered) < 3:
                 continue
             images = torch.from_numpy(store.images[ordered]).to(device)
-            carried = _Carried(settings, built.displacement, store, ordered, images)
+            sequence_labels = _SequenceLabels(settings, built.displacement, store, ordered, images)
             if split != "test":
                 rows.append(ordered)
-                masks.append(carried.labels(settings.direction))
-            quality += carried.quality()
+                masks.append(sequence_labels.labels(settings.direction))
+            quality += sequence_labels.quality()
     if not any((store.index["split"][each] == SPLITS.index("train")).all() for each in rows):
         text = "masks of both end-diastole and end-systole and frames between them (data.stride from 1 up)"
         raise DataError(f"no sequence of the train split has {text}; expected at least one")
@@ -101,8 +101,8 @@ def pseudo_labels(
     return PseudoLabels(labels, tuple(quality))
 
 
-class _Carried:
-    """A sequence's labels in each direction, each made once."""
+class _SequenceLabels:
+    """Cache of one sequence's labels in each direction."""
 
     def __init__(
         self, settings: Propagation, register: Register, store: FrameStore, rows: np.ndarray, images: Tensor
@@ -111,29 +111,29 @@ class _Carried:
         self.spacing = store.index["spacing"][rows[0]].astype(np.float64)
         numbers = store.index["mask"][rows]
         self.first, self.last = np.asarray(store.masks[numbers[0]]), np.asarray(store.masks[numbers[-1]])
-        self.judged = 1 + np.flatnonzero(numbers[1:-1] >= 0)
-        self._made: dict[Direction, np.ndarray] = {}
+        self.labelled = 1 + np.flatnonzero(numbers[1:-1] >= 0)
+        self._computed: dict[Direction, np.ndarray] = {}
 
     def labels(self, direction: Direction) -> np.ndarray:
-        """Class indices `(N, S, S)` of all frames."""
-        if direction not in self._made:
+        """Return the class indices `(N, S, S)` of all frames, computed once per direction."""
+        if direction not in self._computed:
             known = not np.isnan(self.spacing).any()
             spacing = (float(self.spacing[0]), float(self.spacing[1])) if known else (1.0, 1.0)
             settings, classes = replace(self.settings, direction=direction), len(self.store.classes)
-            self._made[direction] = propagate(
+            self._computed[direction] = propagate(
                 settings, self.register, self.images, self.first, self.last, classes, spacing
             )
-        return self._made[direction]
+        return self._computed[direction]
 
     def quality(self) -> list[Quality]:
-        """Of the frames between the ends that have a mask."""
-        if len(self.judged) == 0:
+        """Evaluate all directions at the frames between the ends that have an expert mask."""
+        if len(self.labelled) == 0:
             return []
-        truth = np.asarray(self.store.masks[self.store.index["mask"][self.rows[self.judged]]])
+        truth = np.asarray(self.store.masks[self.store.index["mask"][self.rows[self.labelled]]])
         return [each for direction in DIRECTIONS for each in self._quality(direction, truth)]
 
     def _quality(self, direction: Direction, truth: np.ndarray) -> list[Quality]:
-        found, classes = self.labels(direction)[self.judged], len(self.store.classes)
+        found, classes = self.labels(direction)[self.labelled], len(self.store.classes)
         overlap = dice(torch.from_numpy(found), torch.from_numpy(truth), classes).numpy()
         distances = surface_distances(found, truth, classes, (float(self.spacing[0]), float(self.spacing[1])))
         entry = self.store.index[self.rows[0]]
@@ -148,12 +148,12 @@ class _Carried:
                     for table in (overlap, distances.mean_absolute, distances.hausdorff)
                 ),
             )
-            for number, place in enumerate(self.judged)
+            for number, place in enumerate(self.labelled)
         ]
 
 
 def _from_diastole(store: FrameStore, rows: np.ndarray) -> np.ndarray:
-    """A half cycle's rows from end-diastole to end-systole."""
+    """Order a half cycle's rows from end-diastole to end-systole."""
     both = ends(store, rows)
     assert both is not None
     return rows if both[0] <= both[1] else rows[::-1].copy()

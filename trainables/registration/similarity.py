@@ -1,4 +1,4 @@
-"""How alike two images are: normalised cross-correlation, of each pair by itself."""
+"""Image similarities: global and local normalized cross-correlation (NCC), one value per pair."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from torch import Tensor
 from torch.nn import functional as F
 
 FLAT_IMAGE = 1e-8
-"""Added to an image's variance: one of a deviation far under 1e-4 counts as constant and correlates with nothing."""
+"""Added to an image's variance: an image with a standard deviation far below 1e-4 has an NCC near 0 with any other."""
 FLAT_WINDOW = 1e-5
-"""Added to a window's variance: one flatter than a grey level of 256 counts as constant."""
+"""Added to a window's variance: a window with a deviation below one of 256 gray levels counts as constant."""
 
 
 @dataclass(frozen=True)
 class Similarity(ABC):
-    """Settings of a similarity, which is called with two batches of images in [0, 1]."""
+    """Interface of a similarity, called with two batches of images in [0, 1]."""
 
     def __call__(self, fixed: Tensor, moved: Tensor) -> Tensor:
-        """The similarity `(B,)` of each pair of `(B, C, H, W)` images, in [-1, 1], computed in float32 or wider."""
+        """Compute the similarity `(B,)`, in [-1, 1], of pairs of `(B, C, H, W)` images in float32 or wider."""
         wide = torch.promote_types(torch.promote_types(fixed.dtype, moved.dtype), torch.float32)
         with torch.autocast(fixed.device.type, enabled=False):
             return self.value(fixed.to(wide), moved.to(wide))
 
     @abstractmethod
     def value(self, fixed: Tensor, moved: Tensor) -> Tensor:
-        """The similarity in the images' own precision."""
+        """Compute the similarity `(B,)` in the dtype of the images."""
 
 
 @dataclass(frozen=True)
 class GlobalNCC(Similarity):
-    """Normalised cross-correlation over all pixels of an image, averaged over its channels."""
+    """Normalized cross-correlation over all pixels of an image, averaged over its channels."""
 
     def value(self, fixed: Tensor, moved: Tensor) -> Tensor:
-        """Covariance over both deviations; 0 where one image is constant."""
+        """Divide the covariance by both standard deviations; 0 where one image is constant."""
         fixed, moved = (image.flatten(2) - image.flatten(2).mean(2, keepdim=True) for image in (fixed, moved))
         covariance = (fixed * moved).mean(2)
         deviations = [(image.square().mean(2) + FLAT_IMAGE).sqrt() for image in (fixed, moved)]
@@ -44,12 +44,12 @@ class GlobalNCC(Similarity):
 
 @dataclass(frozen=True)
 class LocalNCC(Similarity):
-    """Normalised cross-correlation in the window around each pixel, averaged over the pixels.
+    """Normalized cross-correlation in the window around each pixel, averaged over the pixels.
 
-    It keeps its sign, unlike the squared form: an inverted patch is unlike.
+    Unlike the squared form it keeps its sign, so an inverted patch lowers the similarity.
 
     Attributes:
-        window: side in pixels, odd, from 3 up; at the border only what lies in the image counts.
+        window: side of the window in pixels, odd, at least 3; at the border only pixels inside the image count.
     """
 
     window: int = 9
@@ -59,9 +59,9 @@ class LocalNCC(Similarity):
             raise ValueError(f"window is {self.window}, expected an odd number from 3 up")
 
     def value(self, fixed: Tensor, moved: Tensor) -> Tensor:
-        """The mean over pixels and channels; constant windows count as 0.
+        """Average the local NCC over pixels and channels; constant windows count as 0.
 
-        Window sums are taken in float64: in float32 a dark window's variance would be a difference of rounding errors.
+        Window sums use float64: in float32 the variance of a nearly constant window would be rounding error.
         """
         images = fixed.double(), moved.double()
         means = [self._mean(image) for image in images]

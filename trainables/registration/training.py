@@ -18,23 +18,23 @@ from trainables.engine.settings import FitResult, FitSettings
 from trainables.engine.trainer import fit
 from trainables.registration.alignment import Alignment
 from trainables.registration.network import DLIR
-from trainables.registration.pairs import every_pair, labelled_ends, one_pair_per_sequence
+from trainables.registration.pairs import all_pairs, labelled_ends, one_pair_per_sequence
 from trainables.registration.similarity import GlobalNCC, Similarity
 
 
 @dataclass(frozen=True)
 class RegistrationSettings:
-    """How the registration network is trained.
+    """Settings of the registration stage.
 
     The loss is -NCC + alpha x bending energy.
 
     Attributes:
-        network: and its grid.
-        similarity: of the fixed and the moved frame.
+        network: registration network and its control-point grid.
+        similarity: similarity of the fixed and the warped frame.
         alpha: weight of the bending energy in pixels of the stored frames, at least 0.
-        pairs: of an epoch; "one_per_sequence" draws one random pair of frames of every sequence, so that over the
-            epochs all come to be seen; "all" takes every ordered pair of every sequence.
-        fit: how long and how to train; AMSGrad, 1e-3 and batches of 32 as in the paper.
+        pairs: training pairs of an epoch; "one_per_sequence" draws one random pair of frames of every sequence, so that
+            all are drawn over the epochs; "all" uses every ordered pair of every sequence.
+        fit: duration and optimizer of the training; AMSGrad, learning rate 1e-3 and batches of 32 as in the paper.
     """
 
     network: DLIR = field(default_factory=DLIR)
@@ -50,11 +50,11 @@ class RegistrationSettings:
 
 @dataclass(frozen=True)
 class Registration:
-    """A trained registration network.
+    """Result of the registration stage.
 
     Attributes:
-        state: its weights, on the CPU.
-        fitted: the run.
+        state: state dict of the trained network, on the CPU.
+        fitted: result of the training run.
     """
 
     state: dict[str, Tensor]
@@ -62,15 +62,19 @@ class Registration:
 
 
 def train_registration(settings: RegistrationSettings, store: FrameStore, runtime: Runtime, seed: int) -> Registration:
-    """Train on pairs of frames of the train split; keep the epoch of the least loss on labelled pairs of the val split.
+    """Train on pairs of frames of the train split and keep the epoch with the lowest loss on labelled val pairs.
 
-    Where the val split has no sequence with masks at both ends, the last epoch is kept.
+    If the val split has no sequence with masks at both ends, the last epoch is kept.
 
     Args:
-        settings: of the stage.
-        store: the frames.
-        runtime: where it runs.
-        seed: of weights, order and pairs.
+        settings: network, loss, pairs and training settings.
+        store: frame store of the dataset.
+        runtime: devices, workers and callbacks of the training.
+        seed: random seed of the weights, the order and the pairs.
+
+    Raises:
+        UserError: the batch size is not a multiple of the number of workers.
+        DataError: no sequence of the train split has two frames.
     """
     size = settings.fit.batch_size
     if size % runtime.world_size:
@@ -92,5 +96,5 @@ def train_registration(settings: RegistrationSettings, store: FrameStore, runtim
 def _pairs(settings: RegistrationSettings, store: FrameStore, seed: int) -> RowChooser:
     if settings.pairs == "one_per_sequence":
         return one_pair_per_sequence(store, "train", seed)
-    pairs = every_pair(store, "train")
+    pairs = all_pairs(store, "train")
     return lambda epoch: pairs

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainables.registration.pairs import every_pair, labelled_ends, one_pair_per_sequence
+from trainables.registration.pairs import all_pairs, labelled_ends, one_pair_per_sequence
 
 
 def by_loops(store, split: int) -> set[tuple[int, int]]:
@@ -17,7 +17,7 @@ def by_loops(store, split: int) -> set[tuple[int, int]]:
 
 def test_every_pair_is_every_ordered_pair_of_a_sequence(sequences):
     for number, split in enumerate(("train", "val", "test")):
-        pairs = every_pair(sequences, split)
+        pairs = all_pairs(sequences, split)
         assert len(pairs) == len({tuple(pair) for pair in pairs.tolist()})
         assert {tuple(pair) for pair in pairs.tolist()} == by_loops(sequences, number)
 
@@ -43,6 +43,6 @@ def test_labelled_ends_are_systole_and_diastole(sequences):
 def test_slices_of_a_volume_are_not_paired(sequences):
     volumes = replace(sequences, index=sequences.index.copy())
     volumes.index["stack"] = 1
-    assert every_pair(volumes, "train").shape == (0, 2)
+    assert all_pairs(volumes, "train").shape == (0, 2)
     assert labelled_ends(volumes, "val").shape == (0, 2)
     assert one_pair_per_sequence(volumes, "train", seed=0)(0).shape == (0, 2)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from trainables.metrics.overlap import dice
-from trainables.registration.cascade import determinant, folded_share
+from trainables.registration.cascade import determinant, folded_fraction
 from trainables.registration.pairwise import Pairwise
 from trainables.registration.similarity import LocalNCC
 from trainables.registration.warp import warp, warp_labels
@@ -24,7 +24,7 @@ def test_a_shift_is_recovered(shifting, similarity):
     before, after = dice(masks[:1], masks[3:4], 3), dice(warp_labels(masks[:1], steps[-1].displacement), masks[3:4], 3)
     assert (after > before + 0.1).all()
     assert after[0, 0] > 0.9
-    assert folded_share(steps).item() == 0
+    assert folded_fraction(steps).item() == 0
 
 
 def test_pairs_of_a_batch_do_not_touch_each_other(shifting):

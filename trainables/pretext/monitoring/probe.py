@@ -15,7 +15,7 @@ from trainables.common.seeds import derive, numpy_generator, torch_generator
 from trainables.data.records import Split
 from trainables.data.sampling.batches import Batches
 from trainables.data.store.frames import FrameStore
-from trainables.metrics.overlap import counts, dice_of
+from trainables.metrics.overlap import counts, dice_from_counts
 from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
 
@@ -82,7 +82,7 @@ class LinearProbe:
             evaluated[of] = True
             for total, found in zip((overlap, sizes), counts(predicted, masks, self.classes), strict=True):
                 total.index_add_(0, of, found.cpu())
-        scores = dice_of(overlap[evaluated], sizes[evaluated])
+        scores = dice_from_counts(overlap[evaluated], sizes[evaluated])
         named = zip(self.store.classes[1:], scores.mean(0).tolist(), strict=True)
         return {"probe_dice": float(scores.mean()), **{f"probe_dice/{name}": score for name, score in named}}
 
