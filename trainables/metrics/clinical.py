@@ -69,9 +69,8 @@ def discs(mask: np.ndarray, spacing: tuple[float, float]) -> Discs | None:
     length = float(np.hypot(*(apex_point - middle)))
     direction = (apex_point - middle) / length if length else np.array([1.0, 0.0])
     resolution = float(step.min()) / _SAMPLES_PER_PIXEL
-    positions = np.arange(
-        -length - 4 * resolution, 2 * length + 4 * resolution, resolution
-    )  # the base may extend one axis length beyond the start
+    # The base may extend one axis length beyond the start.
+    positions = np.arange(-length - 4 * resolution, 2 * length + 4 * resolution, resolution)
     resampled = _resample_along_axis(
         component, middle / step, direction / step, np.array([-direction[1], direction[0]]) / step, positions
     )
@@ -240,9 +239,8 @@ def _resample_along_axis(
     resolution = positions[1] - positions[0]
     half = int(np.ceil(np.hypot(*component.shape) / np.hypot(*across) / resolution))
     corner = middle + positions[0] * along_axis - half * resolution * across
-    to_image = np.stack([resolution * across, resolution * along_axis, corner], 1)[
-        ::-1
-    ]  # from (column, row, 1) to (column, row)
+    # The matrix maps (column, row, 1) of the result to (column, row) of the image.
+    to_image = np.stack([resolution * across, resolution * along_axis, corner], 1)[::-1]
     size = (2 * half + 1, len(positions))
     return np.asarray(
         cv2.warpAffine(component, to_image, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP), np.float64

@@ -6,8 +6,8 @@ pseudo-label generation":
     y(t, C) = d(forward(t, C)) cos^2(w t) + d(backward(t, C)) sin^2(w t) > 0
 
 `t` runs here from 0 at the forward labels' source frame to N - 1 at the backward labels', and w = pi / (2 (N - 1)). So
-each direction's weight is 1 at its labelled frame and 0 at the other, and both labelled frames keep their expert masks. (The
-equation as printed has t = 1..N and pi / (2 N), with which the first frame would be blended.)
+each direction's weight is 1 at its labelled frame and 0 at the other, and both labelled frames keep their expert masks.
+(The equation as printed has t = 1..N and pi / (2 N), with which the first frame would be blended.)
 
 Two classes never overlap: where forward says A at depth a and backward B at depth b, A's blend is at most
 w_f a - w_b b and B's at most w_b b - w_f a. Some pixels may belong to no class.
