@@ -25,7 +25,7 @@ def build_network(
     """Build a segmentation network and load pretrained weights into it.
 
     Args:
-        transfer: which of the pretrained weights are loaded.
+        transfer: selection of the pretrained weights that are loaded.
         network: settings of the network to build.
         start: pretrained weights; None keeps the random initialization.
         store: frame store that determines the numbers of channels and classes.

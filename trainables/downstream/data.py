@@ -31,7 +31,7 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class DownstreamData:
-    """Stores, folds and rows of a downstream run, resolved once from the settings.
+    """Frame stores, folds and rows of a downstream run, resolved once from the settings.
 
     Attributes:
         train_store: frame store whose masks are the training targets, pseudo-labels included.

@@ -16,18 +16,18 @@ class Loss(ABC):
 
     @property
     def by_image(self) -> bool:
-        """Whether the loss of a batch is the mean of its images' losses."""
+        """True where the loss of a batch is the mean of its images' losses."""
         return True
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The scalar loss of logits `(B, K, H, W)` against class indices `(B, H, W)`, computed in float32 or wider."""
+        """Return the scalar loss of logits `(B, K, H, W)` and class indices `(B, H, W)`, in float32 or wider."""
         wide = logits if logits.dtype == torch.float64 else logits.float()
         with torch.autocast(logits.device.type, enabled=False):
             return self.value(wide, target)
 
     @abstractmethod
     def value(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss in the logits' own precision."""
+        """Compute the loss in the logits' precision."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class CrossEntropy(Loss):
     """Mean cross-entropy over the pixels."""
 
     def value(self, logits: Tensor, target: Tensor) -> Tensor:
-        """-log softmax(logits)[target], averaged."""
+        """Cross-entropy, the mean of -log softmax(logits)[target]."""
         return F.cross_entropy(logits, target)
 
 
@@ -44,9 +44,9 @@ class Dice(Loss):
     """One minus the soft Dice coefficient of each foreground class, averaged.
 
     Attributes:
-        smooth: added to numerator and denominator, so that a class that is neither there nor predicted costs nothing;
+        smooth: constant added to numerator and denominator, so that a class absent from both masks costs nothing;
             at least 0.
-        batch: take all images of the batch as one, instead of averaging over images.
+        batch: True to pool the batch as one image; False to average over images.
     """
 
     smooth: float = 1.0
@@ -58,7 +58,7 @@ class Dice(Loss):
 
     @property
     def by_image(self) -> bool:
-        """Unless the batch is taken as one."""
+        """True unless the batch is pooled."""
         return not self.batch
 
     def value(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -76,10 +76,10 @@ class DiceCrossEntropy(Loss):
     """A weighted sum of both.
 
     Attributes:
-        dice_weight: of the Dice loss, at least 0.
-        cross_entropy_weight: of the cross-entropy, at least 0.
-        smooth: of the Dice loss.
-        batch: of the Dice loss.
+        dice_weight: weight of the Dice loss, at least 0.
+        cross_entropy_weight: weight of the cross-entropy, at least 0.
+        smooth: smoothing constant of the Dice loss.
+        batch: True to pool the Dice loss over the batch.
     """
 
     dice_weight: float = 1.0
@@ -94,10 +94,10 @@ class DiceCrossEntropy(Loss):
 
     @property
     def by_image(self) -> bool:
-        """Unless the batch is taken as one."""
+        """True unless the batch is pooled."""
         return not self.batch
 
     def value(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The weighted sum."""
+        """Return the weighted sum of both losses."""
         dice = Dice(self.smooth, self.batch).value(logits, target)
         return self.dice_weight * dice + self.cross_entropy_weight * CrossEntropy().value(logits, target)

@@ -18,7 +18,7 @@ from trainables.engine.task import Task
 
 
 class MultiTask(Task):
-    """Trains one network by two tasks, each with a head of its own; judged by segmentation.
+    """Training of one network by two tasks with separate heads; judged by segmentation.
 
     Args:
         segmentation: takes the batches with masks.
@@ -33,28 +33,28 @@ class MultiTask(Task):
         self.division = "images" if segmentation.division == pretext.division == "images" else "none"
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss of the task that the batch is for."""
+        """Return the loss of the batch's task."""
         if batch.masks is not None:
             return self.segmentation.training_step(batch)
         losses = self.pretext.training_step(batch)
         return {"loss": losses["loss"], "pretext_loss": losses["loss"].detach()}
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Segmentation's metrics."""
+        """Return the metrics of the segmentation task."""
         return self.segmentation.evaluate(batches)
 
     def before_epoch(self, epoch: int) -> None:
-        """Both tasks'."""
+        """Prepare both tasks for an epoch."""
         self.segmentation.before_epoch(epoch)
         self.pretext.before_epoch(epoch)
 
     def after_step(self, progress: float) -> None:
-        """Both tasks'."""
+        """Update both tasks after an optimizer step."""
         self.segmentation.after_step(progress)
         self.pretext.after_step(progress)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The network's as the transfer says, and those that are the pretext task's own."""
+        """Return the network's parameter groups, and those of the pretext task's head."""
         shared = {id(parameter) for parameter in self.segmentation.parameters()}
         own = [
             parameter
@@ -87,7 +87,7 @@ class Alternating(Batches):
     def epoch(
         self, epoch: int = 0, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"
     ) -> Iterator[Batch]:
-        """The batches of one epoch of segmentation."""
+        """Yield the batches of one epoch of segmentation, with pretext batches in between."""
         others = self._others(epoch * self._turns, rank, world_size, device)
         for number, batch in enumerate(self._labelled.epoch(epoch, rank, world_size, device)):
             if number % self._beta == 0:
@@ -99,7 +99,7 @@ class Alternating(Batches):
         return -(-len(self._labelled) // self._beta)
 
     def _others(self, first: int, rank: int, world_size: int, device: torch.device | str) -> Iterator[Batch]:
-        """The pretext task's batches from the one numbered `first` on, through as many of its epochs as it takes."""
+        """Yield the pretext task's batches from number `first` on, over as many epochs as needed."""
         epoch, skipped = divmod(first, len(self._unlabelled))
         while True:
             for number, batch in enumerate(self._unlabelled.epoch(epoch, rank, world_size, device)):

@@ -24,7 +24,7 @@ class DownstreamSettings:
             two, validation and test use end-diastole and end-systole only, and test segments complete sequences.
         folds: number of cross-validation folds over the labelled train and val subjects together, at least 2; the
             networks' mean probabilities segment the test split. None trains one network on the given splits.
-        transfer: which pretrained weights are loaded and which are fine-tuned.
+        transfer: selection of the pretrained weights that are loaded and fine-tuned.
         loss: training loss of logits against class indices.
         fit: epochs, batch size, optimizer and further settings of the training loop.
         augment: augmentation policy, applied to images and masks together.

@@ -1,4 +1,4 @@
-"""What predictions on the test split come to: distances, smoothness over time, volumes."""
+"""Test metrics of predictions: surface distances, temporal smoothness, volumes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Volumes:
 
     Attributes:
         subject: into the store's subjects.
-        view: that was measured, or "biplane".
+        view: measured view, or "biplane".
         edv: end-diastolic volume in mL, (predicted, true).
-        esv: end-systolic volume likewise.
+        esv: end-systolic volume in mL, (predicted, true).
     """
 
     subject: int
@@ -45,9 +45,9 @@ class Curves:
     """Areas of a sequence over time.
 
     Attributes:
-        sequence: of the store.
-        rows: of its frames, in order of time.
-        areas: by frame and foreground class, `(N, K - 1)`, in mm^2, or pixels where the spacing is unknown.
+        sequence: number of the sequence in the store.
+        rows: rows of its frames, in temporal order.
+        areas: area by frame and foreground class `(N, K - 1)` in mm^2, or in pixels where the spacing is unknown.
     """
 
     sequence: int
@@ -61,7 +61,7 @@ class Curves:
 
 
 def distances(store: FrameStore, found: Predictions) -> SurfaceDistances:
-    """Of each case and foreground class in mm; nan for volumes, whose slices have no surface of their own."""
+    """Return distances in mm by case and foreground class; NaN for volumes, whose slices have no surface."""
     place = {int(row): number for number, row in enumerate(found.rows)}
     masks = found.masks[[place[int(row)] for row in found.cases]]
     truth = np.asarray(store.masks[store.index["mask"][found.cases]])
@@ -86,9 +86,9 @@ def curves(store: FrameStore, found: Predictions) -> list[Curves]:
 
 
 def volumes(store: FrameStore, found: Predictions) -> list[Volumes]:
-    """Of every subject with the cavity at both ends; biplane where both apical views are there.
+    """Return volumes of every subject with a cavity at ED and ES, biplane where both apical views exist.
 
-    Sequences without spacing, volumes of slices and short-axis views are left out.
+    Sequences without spacing, volumes of slices and short-axis views are skipped.
     """
     if CAVITY not in store.classes:
         return []

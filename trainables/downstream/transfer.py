@@ -1,4 +1,4 @@
-"""What of a pretrained network is loaded, and what of it is trained further."""
+"""Transfer: which pretrained weights are loaded and which are fine-tuned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainables.pretext.method import Method, NetworkMethod
 
 @dataclass(frozen=True)
 class Transfer:
-    """How a downstream network goes on from its start (Bai et al. 2019, section 2.3).
+    """Selection of loaded and fine-tuned weights (Bai et al. 2019, section 2.3).
 
     Attributes:
         train: "all" trains every weight; "decoder" leaves the backbone as it was loaded, its batch-norm statistics too;
@@ -23,7 +23,7 @@ class Transfer:
         layer_decay: learning rate of each of the backbone's stages relative to the next deeper part, in (0, 1].
         method: the pretext task of "multitask", one that trains the whole network.
         beta: steps of segmentation for one of that task, from 1 up; 10 in the paper.
-        freeze_epochs: for so many epochs at first the backbone is left as it was loaded, from 0 up.
+        freeze_epochs: number of initial epochs with a frozen backbone, from 0 up.
     """
 
     train: Literal["all", "decoder", "multitask"] = "all"
@@ -46,7 +46,7 @@ class Transfer:
             raise ValueError(f"freeze_epochs is {self.freeze_epochs}, expected a whole number from 0 up")
 
     def frozen(self, epoch: int) -> bool:
-        """Whether the backbone is left alone in an epoch, counted from 0."""
+        """Return True if the backbone is frozen in an epoch, counted from 0."""
         return self.train == "decoder" or epoch < self.freeze_epochs
 
 

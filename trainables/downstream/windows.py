@@ -16,7 +16,7 @@ from trainables.common.seeds import numpy_generator
 
 
 def training_windows(sequences: Sequence[np.ndarray], length: int, seed: int) -> Callable[[int], np.ndarray]:
-    """A chooser of windows for every epoch, so many of each sequence as its frames fill, at random places.
+    """Return a function that draws random windows for every epoch, as many per sequence as its frames fill.
 
     Args:
         sequences: rows of each, in order of time.
@@ -50,12 +50,12 @@ def sliding_windows(frames: int, length: int) -> np.ndarray:
 
 
 def mean_over_windows(windows: np.ndarray, values: Tensor, frames: int) -> Tensor:
-    """What all windows say of each frame, averaged.
+    """Return the mean over windows of each frame's values.
 
     Args:
         windows: frame numbers `(W, T)`.
         values: `(W, T, ...)`.
-        frames: of the sequence, N.
+        frames: number of frames of the sequence, N.
 
     Returns:
         `(N, ...)`.
@@ -67,12 +67,12 @@ def mean_over_windows(windows: np.ndarray, values: Tensor, frames: int) -> Tenso
 
 
 def _limits(frames: int, length: int) -> tuple[int, int]:
-    """Where the first and the last window begin."""
+    """Return the first frames of the first and the last window."""
     first = -(length // 2)
     return first, max(first, frames - length + length // 2)
 
 
 def _window(frames: int, start: int, length: int) -> np.ndarray:
-    """The numbers of a window's frames, going back and forth and staying at each end for a frame more."""
+    """Return a window's frame numbers, reflected at both ends with the end frames repeated."""
     place = np.arange(start, start + length) % (2 * frames)
     return np.asarray(np.minimum(place, 2 * frames - 1 - place))

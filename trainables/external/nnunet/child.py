@@ -2,8 +2,8 @@
 
 Its folders are named in the environment.
 
-ROOT holds `order.json` (what to train), `ask.npz` (what to predict); it leaves `epochs.jsonl`, a line an epoch,
-`answers.npz` and `weights.pt`.
+ROOT contains `train_config.json` (cases and settings) and `predict_rows.npz` (images to predict). The process writes
+`epochs.jsonl` (one line per epoch), `predictions.npz` and `weights.pt`.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ PLANS = "nnUNetPlans"
 
 
 class Trainer(nnUNetTrainer):  # type: ignore[misc]  # the package has no types
-    """nnU-Net's own, with chosen axes to mirror, and a line an epoch for whoever waits."""
+    """nnU-Net's trainer with selected mirror axes and one log line per epoch."""
 
     axes: tuple[int, ...] = ()
     log: Path
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802  # the package's own name
-        """As ever, but for the axes."""
+        """Configure augmentation as nnU-Net does, except for the mirrored axes."""
         rotation, dummy, patch, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         self.inference_allowed_mirroring_axes = self.axes or None
         return rotation, dummy, patch, self.axes or None
 
     def on_epoch_end(self) -> None:
-        """Tell how the epoch went."""
+        """Log the epoch's metrics."""
         epoch, known = self.current_epoch, self.logger.my_fantastic_logging
         super().on_epoch_end()
         metrics = {
@@ -55,7 +55,7 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # the package has no types
 
 def main(root: Path) -> None:
     """Plan, preprocess, train each fold, predict."""
-    order = json.loads((root / "order.json").read_text())
+    order = json.loads((root / "train_config.json").read_text())
     preprocessed = root / "nnUNet_preprocessed" / NAME
     configuration = order["configuration"]
     if not (root / "prepared").exists():
@@ -80,7 +80,7 @@ def main(root: Path) -> None:
         last.network, last.plans_manager, last.configuration_manager, states, described, "Trainer", last.axes or None
     )
     last.set_deep_supervision_enabled(False)
-    with np.load(root / "ask.npz") as asked:
+    with np.load(root / "predict_rows.npz") as asked:
         names = [name for name in asked.files if not name.endswith("/spacing")]
         answers = {
             name: predictor.predict_single_npy_array(
@@ -89,7 +89,7 @@ def main(root: Path) -> None:
             for name in names
         }
     np.savez_compressed(root / "answers.part.npz", **answers)
-    (root / "answers.part.npz").rename(root / "answers.npz")
+    (root / "answers.part.npz").rename(root / "predictions.npz")
 
 
 def _train(order: Any, plans: Any, described: Any, fold: int, device: torch.device, root: Path) -> Trainer:

@@ -18,11 +18,11 @@ ENDING = ".nii.gz"
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What nnU-Net sees as one image.
+    """Case of nnU-Net, which is one image to it.
 
     Attributes:
-        name: of its files.
-        rows: of the frame store: one, or those of a sequence or volume in order.
+        name: stem of the case's files.
+        rows: row numbers of the frame store: one, or those of a sequence or volume in order.
     """
 
     name: str
@@ -45,8 +45,8 @@ def write_dataset(
     Args:
         root: nnU-Net's folders.
         store: the frames.
-        cases: to train on and to choose by.
-        splits: of each fold, names of its `train` and `val` cases.
+        cases: training and validation cases.
+        splits: names of the `train` and `val` cases of each fold.
     """
     raw = root / "nnUNet_raw" / NAME
     for part in ("imagesTr", "labelsTr"):
@@ -73,9 +73,9 @@ def write_dataset(
 
 
 def image_of(store: FrameStore, case: Case) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """A case's images `(C, frames, S, S)`, and the spacing of its axes.
+    """Return a case's images `(C, frames, S, S)` and the spacing of its axes in mm.
 
-    Where the pixels' is unknown it is 1. Frames are as far apart as pixels are on average: time has no mm.
+    Unknown pixel spacing counts as 1. Frames of a sequence get the mean pixel spacing, because time has no mm.
     """
     images = np.asarray(store.images[case.rows]).transpose(1, 0, 2, 3)
     rows, columns = (float(value) for value in store.index["spacing"][case.rows[0]])
@@ -85,7 +85,7 @@ def image_of(store: FrameStore, case: Case) -> tuple[np.ndarray, tuple[float, fl
 
 
 def _save(path: Path, volume: np.ndarray, spacing: tuple[float, float, float]) -> None:
-    """A volume `(frames, rows, columns)`; in the file the axes go the other way, as they are then read back."""
+    """Write a volume `(frames, rows, columns)`; the file has the reverse axis order."""
     affine = np.diag([*spacing[::-1], 1.0])
     image = nib.Nifti1Image(np.ascontiguousarray(volume.transpose(2, 1, 0)), affine)  # type: ignore[no-untyped-call]
     nib.save(image, path)

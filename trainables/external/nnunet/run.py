@@ -35,7 +35,7 @@ class NnUNetResult:
 
     Attributes:
         masks: class indices `(S, S)` by row of the store.
-        weights: of all folds' networks, each key begins with the fold's number.
+        weights: weights of all folds' networks; each key begins with the fold's number.
         history: one row of metrics an epoch.
     """
 
@@ -58,14 +58,14 @@ def train_nnunet(
     """Train a network for each part, and let them answer together.
 
     Args:
-        settings: of the network.
+        settings: settings of the network.
         store: the frames, with the masks to train on.
         parts: rows to train on and rows to watch, of each fold; each row has a mask.
         asked: rows to segment.
-        epochs: of each fold.
-        seed: of nnU-Net's random numbers, as far as it takes one.
-        device: to train on.
-        folder: that nnU-Net may fill; a run that was killed goes on in it.
+        epochs: number of epochs per fold.
+        seed: seed of nnU-Net's random numbers, as far as it accepts one.
+        device: device to train on.
+        folder: working folder of nnU-Net; a killed run resumes in it.
         report: called after each epoch, counted over all folds.
 
     Raises:
@@ -87,12 +87,12 @@ def train_nnunet(
     pictures = {}
     for name, case in questions.items():
         pictures[name], pictures[f"{name}/spacing"] = (np.asarray(part) for part in image_of(store, case))
-    np.savez(folder / "ask.npz", **pictures)  # type: ignore[arg-type]  # arrays by name
+    np.savez(folder / "predict_rows.npz", **pictures)  # type: ignore[arg-type]  # arrays by name
     order = {"configuration": settings.configuration, "axes": settings.axes, "iterations": settings.iterations}
     counts = {"epochs": epochs, "folds": len(parts), "threads": torch.get_num_threads()}
-    write_json(folder / "order.json", {**order, **counts, "seed": seed % 2**31, "device": str(device)})
+    write_json(folder / "train_config.json", {**order, **counts, "seed": seed % 2**31, "device": str(device)})
     history = _run(folder, epochs, report)
-    with np.load(folder / "answers.npz") as answers:
+    with np.load(folder / "predictions.npz") as answers:
         masks: dict[int, np.ndarray] = {}
         for name, case in questions.items():
             masks |= zip(map(int, case.rows), answers[name], strict=True)
