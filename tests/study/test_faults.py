@@ -37,9 +37,10 @@ def same_end(root: Path, undisturbed: Path) -> None:
 
 
 KILLED_AT_AN_EVENT = """
-import os, signal
+import inspect, os, signal
 from study.storage.ledger import Ledger
 append, left = Ledger.append, {events}
+assert list(inspect.signature(append).parameters) == ["self", "event"], inspect.signature(append)
 def killed(self, event):
     global left
     left -= type(event).__name__ != "TimeSpent"
@@ -72,11 +73,14 @@ def test_a_driver_that_dies_again_and_again_at_random_events_ends_like_any_other
 
 
 SAVED_EACH_EPOCH = """
+import inspect
 import time
 from study.storage.remote import LocalIO
 from trainables.engine.checkpoint import Checkpoints
 LocalIO.save_every, save = 0.0, Checkpoints.save
-def slowly(self, state, on_saved):
+if list(inspect.signature(save).parameters) != ["self", "state", "on_saved"]:
+    raise SystemExit(f"Checkpoints.save{inspect.signature(save)} does not fit this hook")  # site ignores an Exception
+def slowly(self, state, on_saved=lambda: None):
     save(self, state, on_saved)
     time.sleep(0.5)
 Checkpoints.save = slowly
@@ -129,9 +133,10 @@ def test_a_damaged_checkpoint_costs_one_epoch(uninterrupted, tmp_path, monkeypat
 
 def test_a_clock_that_jumps_an_hour_and_back_changes_nothing(uninterrupted, tmp_path):
     hook = """
-import time
+import inspect, time
 from study.storage.ledger import Ledger
 real, calls, append = time.time, 0, Ledger.append
+assert list(inspect.signature(append).parameters) == ["self", "event"], inspect.signature(append)
 def jumping():
     global calls
     calls += 1
