@@ -84,5 +84,5 @@ def test_stages_run_in_turn_and_what_fails_ends_all_that_follows(tmp_path):
 
 
 def test_a_second_stage_without_a_first_is_refused_where_it_stands():
-    with pytest.raises(SpecError, match=r"pretext.*: first is missing: LocalContrastive goes on from an earlier"):
+    with pytest.raises(SpecError, match=r"pretext.*: init_from is missing: LocalContrastive needs an earlier"):
         load_study(str(TINY), sets=CHAIN[:1])

@@ -252,5 +252,5 @@ def test_the_real_sample_is_split_by_fractions_and_says_so(real_camus, tmp_path)
     size = {"row": (389, 292, 584), "column": (549, 355, 708)}
     expected = 0.308 * np.array([size["row"], size["column"]]).T / 64
     np.testing.assert_allclose(store.index["spacing"][::2], expected, rtol=1e-5)
-    with pytest.raises(DataError, match="official split leaves test empty; set `split: fractions`"):
+    with pytest.raises(DataError, match=r"official split leaves test empty\. Fix: set `split: fractions`"):
         prepare(DataSettings(layout=Camus(), image_size=64, split="official"), real_camus, tmp_path, KEY)
