@@ -125,9 +125,9 @@ class Trainer:
             self.epoch += 1
             self.history.append(metrics)
             self._evaluate()
-            self.runtime.save(self._state)
             if not self.validator.pending:
-                self._report()
+                self._report()  # before the checkpoint: a run killed in between repeats the epoch instead of losing it
+            self.runtime.save(self._state)
         self._complete_pending_epoch()
         self.task.eval()
         if self.best.weights is not None:
