@@ -25,6 +25,6 @@ def run_notebook(name: str, folder: StudyFolder, **environment: str) -> Notebook
 
 
 def pictures(book: NotebookNode) -> int:
-    """How many pictures the outputs hold."""
+    """Return the number of pictures in the outputs."""
     outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
     return sum("image/png" in output.get("data", {}) for output in outputs)

@@ -30,7 +30,7 @@ def finished(folder: StudyFolder) -> list[JobFinished]:
 
 
 def final_metrics(folder: StudyFolder) -> dict[str, object]:
-    """What the table is made of: every replicate's outcome and per-image test scores.
+    """Return the data of the table: every replicate's outcome and per-image test scores.
 
     Subjects are left out: their hashes are keyed, and every workspace has its own key.
     """

@@ -79,7 +79,7 @@ class JobFinished(Event):
 
     Attributes:
         job: Identifier of the job, unique in the study.
-        kind: str of the job, for example "trial".
+        kind: kind of the job, for example "trial".
         cell: Key of the job's cell; None for a job that cells share.
         index: Number of the trial or replicate in its cell, from 0; 0 for a shared job.
         params: Value of each searched setting, by dotted path; empty for a shared job.
@@ -102,7 +102,7 @@ class JobRetried(Event):
 
     Attributes:
         job: Identifier of the job, unique in the study.
-        kind: str of the job, for example "trial".
+        kind: kind of the job, for example "trial".
         cell: Key of the job's cell; None for a job that cells share.
         index: Number of the trial or replicate in its cell, from 0; 0 for a shared job.
         digest: Digest of the job's configuration, which is the address of its artifact.

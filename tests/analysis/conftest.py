@@ -31,7 +31,7 @@ class FakeStudy:
     subjects: int = 20
     trials: int = 4
     finished: int | None = None
-    """How many replicates are in the ledger, in order; None for all."""
+    """Number of replicates in the ledger, in order; None for all."""
 
     def write(self, root: Path) -> StudyFolder:
         folder = Workspace(root).study("fake")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from trainables.data.sampling.batches import Batch
 
 Division = Literal["images", "features", "none"]
-"""How the loss of a batch can be computed from micro-batches.
+"""Way in which the loss of a batch can be computed from micro-batches.
 
 - "images": the loss is a mean over images; gradients are accumulated (`trainables.engine.grad_accumulation`).
 - "features": the loss compares images by their features; these are cached (`trainables.engine.grad_cache`).

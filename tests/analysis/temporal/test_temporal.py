@@ -1,4 +1,4 @@
-"""What a report says about time, on a made-up study whose answers are known."""
+"""Temporal parts of a report, on a synthetic study whose results are known."""
 
 import csv
 import io

@@ -52,7 +52,7 @@ def path(tmp_path) -> Path:
 
 
 def problems(path: Path, *, text: str | None = None, **options) -> list[str]:
-    """What is wrong, without the folder's name."""
+    """Return the problems of a study file, without the folder's name."""
     if text is not None:
         path.write_text(text)
     with pytest.raises(SpecError) as raised:

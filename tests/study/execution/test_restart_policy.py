@@ -1,4 +1,4 @@
-"""Which job is blamed when Ray kills processes for a node's memory."""
+"""Choice of the job to blame when Ray kills processes for a node's memory."""
 
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 

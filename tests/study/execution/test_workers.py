@@ -18,7 +18,7 @@ from study.storage.workspace import JobFolder
 
 @dataclass
 class FakeTrain:
-    """What a worker asks of Ray Train."""
+    """Stand-in for the functions of `ray.train` that a worker calls; it records the reports."""
 
     rank: int
     reports: list[dict[str, float]] = field(default_factory=list)

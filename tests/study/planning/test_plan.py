@@ -1,4 +1,4 @@
-"""Which pretrainings a study has: what they start from, and who shares them."""
+"""Pretrainings of a study: their starting weights, and the cells that share them."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,7 @@
 """The search against plain Optuna, and its independence of interruptions."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import optuna
 import pytest
@@ -152,6 +154,25 @@ def test_impossible_searches_are_refused():
         Hyperband(max_epochs=3, min_epochs=4)
 
 
+def equal_stops(search: CellSearch, study: optuna.Study, curves: Iterable[Sequence[float]]) -> int:
+    """Check after every epoch that the search prunes as Optuna's study does, and return the number of pruned trials."""
+    stops = 0
+    for index, curve in enumerate(curves):
+        trial, expected = study.ask(), False
+        search.ask()
+        for epoch, metric in enumerate(curve, 1):
+            trial.report(metric, epoch)
+            expected = trial.should_prune()
+            search.report(index, epoch, metric)
+            assert search.should_prune(index) == expected
+            if expected:
+                stops += 1
+                break
+        study.tell(trial, None if expected else curve[-1], state=optuna.trial.TrialState.PRUNED if expected else None)
+        search.tell(index, None if expected else [curve[-1]], stopped=expected)
+    return stops
+
+
 @pytest.mark.parametrize(
     ("pruner", "theirs"),
     [
@@ -162,20 +183,9 @@ def test_impossible_searches_are_refused():
 )
 def test_other_pruners_are_optunas(pruner, theirs):
     study = optuna.create_study(study_name="cell", direction="maximize", pruner=theirs)
-    search, rng, stops = CellSearch(SearchSpec(SPACE, pruner=pruner), seed=0), np.random.default_rng(0), 0
-    for index in range(20):
-        trial, expected = study.ask(), False
-        search.ask()
-        for epoch, metric in enumerate(rng.random() + 0.05 * rng.random(9), 1):
-            trial.report(metric, epoch)
-            expected = trial.should_prune()
-            search.report(index, epoch, metric)
-            assert search.should_prune(index) == expected
-            if expected:
-                stops += 1
-                break
-        study.tell(trial, None if expected else metric, state=optuna.trial.TrialState.PRUNED if expected else None)
-        search.tell(index, None if expected else [metric], stopped=expected)
+    rng = np.random.default_rng(0)
+    curves = [rng.random() + 0.05 * rng.random(9) for _ in range(20)]
+    stops = equal_stops(CellSearch(SearchSpec(SPACE, pruner=pruner), seed=0), study, curves)
     assert 0 < stops < 20
 
 
@@ -190,18 +200,5 @@ def test_pruning_is_optunas_successive_halving():
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
     study = optuna.create_study(direction="maximize", pruner=pruner)
     search = CellSearch(SearchSpec(SPACE, pruner=ASHA(min_epochs=1, reduction=2)), seed=0)
-    stops = 0
-    for index, curve in enumerate(curves):
-        trial = study.ask()
-        search.ask()
-        for epoch, metric in enumerate(curve, 1):
-            trial.report(metric, epoch)
-            expected = trial.should_prune()
-            search.report(index, epoch, metric)
-            assert search.should_prune(index) == expected
-            if expected:
-                stops += 1
-                break
-        study.tell(trial, None if expected else curve[-1], state=optuna.trial.TrialState.PRUNED if expected else None)
-        search.tell(index, None if expected else [curve[-1]], stopped=expected)
+    stops = equal_stops(search, study, curves)
     assert 0 < stops < len(curves)

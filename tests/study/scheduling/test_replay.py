@@ -103,7 +103,7 @@ class Driver:
         assert self.scheduler.done
 
     def results(self) -> dict[str, tuple[object, ...]]:
-        """What the study computed; a pretraining that was pruned may or may not have ended before a kill."""
+        """Return the study's results; a pretraining that was pruned may or may not have ended before a kill."""
         ends = self.scheduler.outcomes.values()
         return {
             end.job: (end.params, end.outcome.status, end.outcome.epochs, end.outcome.metrics)

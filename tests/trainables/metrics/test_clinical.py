@@ -25,7 +25,7 @@ def half_ellipse(
 
 
 def volume(length: float, one: float, two: float) -> float:
-    """Of half an ellipsoid, in mL."""
+    """Return the volume of half an ellipsoid in mL."""
     return 2 / 3 * np.pi * length * one * two / 1000
 
 

@@ -59,7 +59,7 @@ def gradients(name: str, views: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def trained(method: BackboneMethod, rank: int = 0, workers: int = 1) -> dict[str, Any]:
-    """What a task shows and is after an epoch of two steps and an evaluation."""
+    """Return losses, evaluation and state of a task after an epoch of two steps and an evaluation."""
     torch.manual_seed(4)
     task: Task = method.build(UNetEncoder(width=4, depth=2).build(1), Policy(crop=None, blur=None), STORE)
     model = DistributedDataParallel(synchronise(task)) if workers > 1 else task
@@ -88,7 +88,7 @@ def worker(rank: int, views: Tensor, folder: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where two workers left what they found."""
+    """Folder with the results of two workers."""
     folder = tmp_path_factory.mktemp("workers")
     mp.spawn(worker, (VIEWS, str(folder)), nprocs=2)
     return folder

@@ -108,7 +108,7 @@ def test_frames_without_any_label_stay_empty(rule):
 
 
 def test_distances_within_the_box_are_those_of_the_whole_image():
-    """The same labels in a corner, and far from all borders, blend the same."""
+    """Check that the same labels blend the same in a corner and far from all borders."""
     one, two = smooth_labels(5, 3, 24, 3), smooth_labels(6, 3, 24, 3)
     for labels in (one, two):
         labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1] = 0, 0, 0, 0

@@ -51,7 +51,7 @@ def test_a_stage_learns_from_its_own_loss_alone():
 
 
 def test_the_control_points_answer_to_their_own_place():
-    """What changes in one corner of the images moves the control points there, not those far off."""
+    """Check that a change in one corner of the images moves the control points there, not those far off."""
     network = stirred(DLIR(8, 1, 8), (128, 128)).eval()
     fixed, moving = pair((128, 128), batch=1)
     other = moving.clone()

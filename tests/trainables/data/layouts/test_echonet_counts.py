@@ -7,7 +7,7 @@ from trainables.data.layouts.echonet import FILE_LIST, FILE_LIST_COLUMNS, TRACIN
 
 LISTED = {"TRAIN": 7465, "VAL": 1288, "TEST": 1277}
 UNTRACED = {"TRAIN": 5, "TEST": 1}
-"""Of the six videos without tracings; 7,460 + 1,288 + 1,276 have them."""
+"""Number of videos without tracings by split; 7,460 + 1,288 + 1,276 videos have them."""
 
 
 @pytest.fixture(scope="module")

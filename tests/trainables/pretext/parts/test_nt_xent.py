@@ -7,7 +7,7 @@ from trainables.pretext.parts.nt_xent import nt_xent
 
 
 def whole(one, two, temperature):
-    """The same with all similarities at once, by torch's cross-entropy."""
+    """Return the loss from all similarities at once, by torch's cross-entropy."""
     views = F.normalize(torch.cat([one, two]), dim=1)
     similarity = (views @ views.T / temperature).fill_diagonal_(float("-inf"))
     partner = torch.arange(len(views)).roll(len(one))
