@@ -121,5 +121,5 @@ def test_a_job_that_runs_out_of_memory_fails_and_takes_nothing_with_it(tmp_path,
     }
     (failed,) = [event for event in events if event.outcome.status == "failed"]
     assert "4096" in str(failed.cell)
-    assert "ran out of the node's memory" in str(failed.outcome.reason)
+    assert "out of memory" in str(failed.outcome.reason)
     assert "RUNNING" not in {status for _, status in tracked(tmp_path)}
