@@ -12,6 +12,7 @@ from rich.table import Table
 
 from study.cli.app import DataPaths, Exit, Json, Overrides, Profile, Root, app, err, out, workspace
 from study.progress import Progress
+from trainables.common.errors import UserError
 
 if TYPE_CHECKING:
     from trainables.data.settings import DataSettings
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 data = typer.Typer(rich_markup_mode=None, help="Check, prepare and draw datasets.", no_args_is_help=True)
 app.add_typer(data, name="data")
+
+FIGURE_SUFFIXES = (".png", ".pdf")
+"""Suffixes of the two files of a figure; either names both."""
 
 Target = Annotated[
     str, typer.Argument(help="A dataset as LAYOUT=PATH, or a study's name or file for all its datasets.")
@@ -36,15 +40,16 @@ def check(
 ) -> int:
     """Read every file of a dataset and list every issue, with the data that it excludes.
 
-    The exit code is 2 if a study would refuse the dataset: a damaged file, or more losses than `data.tolerance`.
+    The exit code is 2 if a study would refuse the dataset: a damaged file, more losses than `data.tolerance`, a view
+    or structure that it lacks. A split without labels is a warning if the dataset can still be used for pretraining.
     """
     from trainables.data.store.check import check as check_dataset
 
     code, found = Exit.SUCCESS, []
-    for settings in _datasets(target, profile, sets, paths):
+    for settings, finetune in _datasets(target, profile, sets, paths):
         with Progress(err) as progress, progress.phase(f"{settings.layout.title}: checking") as advance:
             folder = _folder(settings, root, advance)
-            report = check_dataset(settings, folder, advance)
+            report = check_dataset(settings, folder, advance, finetune=finetune)
         if report.refusal:
             code = Exit.USAGE
         found.append(_plain(settings, report))
@@ -108,6 +113,8 @@ def show(
     count: Annotated[int, typer.Option(help="Largest number of frames on the sheet.", min=1, max=200)] = 24,
 ) -> None:
     """Draw a contact sheet of frames as training reads them, with mask outlines and hashed subject names."""
+    if output is not None:
+        _check_output(output)
     from analysis.figures.contact_sheet import contact_sheet
     from analysis.figures.style import save
     from trainables.data.layouts import layout_name
@@ -115,20 +122,38 @@ def show(
     for number, (settings, store) in enumerate(_stores(target, profile, sets, paths, root)):
         file = output or Path(f"{layout_name(settings.layout)}.png")
         file = file if number == 0 else file.with_stem(f"{file.stem}-{number + 1}")
-        file.absolute().parent.mkdir(parents=True, exist_ok=True)
         for written in save(contact_sheet(store, count), file.absolute()):
             out.print(str(written), highlight=False, soft_wrap=True)
 
 
-def _datasets(target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None) -> list[Any]:
-    """Return the settings of the datasets that a command's target names."""
+def _check_output(file: Path) -> None:
+    """Check the path of a figure before the dataset is read.
+
+    Raises:
+        UserError: the suffix is unknown, or the parent folder does not exist.
+    """
+    if file.suffix not in FIGURE_SUFFIXES:
+        found = f"found '{file.suffix}'" if file.suffix else "found none"
+        expected = " or ".join(FIGURE_SUFFIXES)
+        raise UserError(f"--out {file}: unknown suffix ({found}, expected {expected}). Fix: choose another name")
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise UserError(f"--out {file}: the folder {folder} does not exist. Fix: create it, or choose another")
+
+
+def _datasets(
+    target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None
+) -> list[tuple[DataSettings, bool]]:
+    """Return the settings of the datasets that a command's target names, and whether a study fine-tunes on each."""
     from study.config.datasets import named_dataset
     from study.config.definition import load_study
-    from study.planning.plan import datasets_of
+    from study.planning.plan import datasets_of, finetuning_datasets
 
     if "=" in target:
-        return [named_dataset(target, sets or [])]
-    return datasets_of(load_study(target, profile=profile, sets=sets or [], data=paths or []))
+        return [(named_dataset(target, sets or []), False)]
+    study = load_study(target, profile=profile, sets=sets or [], data=paths or [])
+    finetuned = finetuning_datasets(study)
+    return [(settings, settings in finetuned) for settings in datasets_of(study)]
 
 
 def _folder(settings: DataSettings, root: Path | None, advance: Callable[[str, int, int], None]) -> Path:
@@ -145,7 +170,7 @@ def _stores(
 
     place = workspace(root)
     stores = []
-    for settings in _datasets(target, profile, sets, paths):
+    for settings, _ in _datasets(target, profile, sets, paths):
         with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:
             stores.append((settings, prepare_store(settings, None, place.data, place.subject_key(), advance)))
     return stores
@@ -161,6 +186,7 @@ def _plain(settings: DataSettings, report: DatasetReport) -> dict[str, Any]:
         "issues": [vars(issue) for issue in report.issues],
         "accepted": not report.refusal,
         "refusal": report.refusal,
+        "warning": report.warning,
     }
 
 
@@ -182,8 +208,11 @@ def _show(settings: DataSettings, report: DatasetReport) -> None:
     if report.refusal:
         err.print("[bold red]refused:[/]", end=" ")
         err.print(report.refusal, markup=False, highlight=False, soft_wrap=True)
-    else:
-        out.print("accepted")
+        return
+    if report.warning:
+        err.print("[bold yellow]warning:[/] can be used for pretraining only (as `pretext_data`):", end=" ")
+        err.print(report.warning, markup=False, highlight=False, soft_wrap=True)
+    out.print("accepted")
 
 
 def _brief(value: Any) -> str:

@@ -11,9 +11,9 @@ from rich.table import Table
 from study.config.definition import Study
 from study.config.plain import component_name
 from study.planning.calibration import Calibration
+from study.planning.dataset_check import check_datasets
 from study.planning.estimate import CostEstimate, estimate
 from study.planning.plan import Plan
-from trainables.common.errors import DataError
 
 PRINTED_CELLS = 40
 """Number of cells that the table prints; the JSON output has all of them."""
@@ -27,12 +27,13 @@ def show_plan(study: Study, rates: Calibration, out: Console, *, as_json: bool) 
         rates: measured training speeds of this machine.
         out: console to print to.
         as_json: print one JSON object instead of text.
+
+    Raises:
+        DataError: a dataset's folder does not exist, or the study would refuse the dataset in it.
     """
     plan = Plan(study)
-    try:
-        cost, unknown = estimate(plan, rates), ""
-    except DataError as error:
-        cost, unknown = None, str(error)
+    without_folder = check_datasets(study)
+    cost = estimate(plan, rates) if not without_folder else None
     if as_json:
         out.print_json(json.dumps(_as_json(plan, cost)))
         return
@@ -46,7 +47,8 @@ def show_plan(study: Study, rates: Calibration, out: Console, *, as_json: bool) 
             soft_wrap=True,
         )
     if cost is None:
-        out.print(f"hours: unknown without the data ({unknown})", markup=False)
+        options = " ".join(f"--data {layout}=PATH" for layout in without_folder)
+        out.print(f"hours: unknown without the data. Fix: {options}", markup=False, soft_wrap=True)
         return
     for kind, hours in {**cost.hours, "total": cost.total}.items():
         out.print(f"  {kind:<12} {_duration(hours)}")

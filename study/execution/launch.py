@@ -16,9 +16,10 @@ from study.execution.cluster import capacity, local_resources, preflight, ray_se
 from study.execution.job_driver import JobDriver
 from study.execution.plan_record import describe, refuse_changes
 from study.execution.sweep import Sweep
+from study.planning.dataset_check import require_labels
 from study.planning.datasets import Dataset
 from study.planning.jobs import Job
-from study.planning.plan import Plan, datasets_of
+from study.planning.plan import Plan, datasets_of, finetuning_datasets
 from study.progress import Progress
 from study.scheduling.budget import BudgetSpent, BudgetTracker
 from study.scheduling.scheduler import JobScheduler
@@ -30,6 +31,7 @@ from study.storage.workspace import JobFolder, StudyFolder, Workspace
 from study.tracking.job_upload import DrawJob
 from study.tracking.tracker import Tracker
 from trainables.common.files import write_json
+from trainables.data.records import SPLITS
 from trainables.data.store.prepare import prepare
 
 
@@ -89,12 +91,19 @@ def run(
 
 
 def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> dict[str, Dataset]:
-    """Prepare the frame store of every dataset of a study; return them by their settings' canonical form."""
+    """Prepare the frame store of every dataset of a study; return them by their settings' canonical form.
+
+    Raises:
+        DataError: a dataset is missing or damaged, or has no labels in a split that fine-tuning needs.
+    """
     key = workspace.subject_key()
     found: dict[str, Dataset] = {}
+    finetuned = finetuning_datasets(study)
     for settings in datasets_of(study):
         with progress.phase(f"{settings.layout.title}: preparing frames") as advance:
             store = prepare(settings, None, workspace.data, key, progress=advance)
+        if settings in finetuned:
+            require_labels(settings, {split: len(store.rows(split, labelled=True)) for split in SPLITS})
         found[canonical(plain(settings))] = Dataset(str(store.folder), store.fingerprint)
     return found
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from trainables.data.records import SPLITS, SequenceRecord, Split
 from trainables.data.settings import DataSettings
-from trainables.data.store.build import assign_splits
+from trainables.data.store.integrity import Tolerance, count_lost_sequences, enforce_tolerance
+from trainables.data.store.prepare import dataset_folder
+from trainables.data.store.selection import select
 from trainables.phantom import PhantomSettings
 
 SYSTOLIC_FRACTION = 0.3
@@ -34,7 +35,7 @@ def dataset_sizes(settings: DataSettings) -> DatasetSizes:
     """Return the sizes of a dataset from its file lists alone.
 
     Raises:
-        DataError: the dataset is not at the configured path.
+        DataError: the dataset is not at the configured path, or a study would refuse its listing.
 
     Example:
         >>> from trainables.phantom import PhantomSettings
@@ -44,12 +45,14 @@ def dataset_sizes(settings: DataSettings) -> DatasetSizes:
     """
     if settings.phantom is not None:
         return _phantom_sizes(settings.phantom, settings.stride)
-    root = Path(settings.path or "").expanduser()
-    records = settings.layout.scan(root).records
-    parts, _ = assign_splits(root, records, settings, [])
+    root = dataset_folder(settings)
+    scan = settings.layout.scan(root)
+    listed = len(scan.records) + count_lost_sequences(scan.issues)
+    enforce_tolerance(root, scan.issues, listed, Tolerance(settings.tolerance, settings.on_error))
+    selection = select(root, scan, settings, [])
     sequences, labelled, frames = {}, {}, {}
     for split in SPLITS:
-        chosen = [record for record in records if parts.get(record.subject) == split]
+        chosen = [record for record in selection.records if selection.splits[record.subject] == split]
         sequences[split] = float(len(chosen))
         labelled[split] = float(sum(len(record.labelled) for record in chosen))
         frames[split] = labelled[split] + sum(_unlabelled(record, settings.stride) for record in chosen)

@@ -157,3 +157,13 @@ def datasets_of(study: Study) -> list[DataSettings]:
     for cell in plan.cells:
         plan.shared_jobs(cell.key, {})
     return list(found.values())
+
+
+def finetuning_datasets(study: Study) -> list[DataSettings]:
+    """Return every dataset on which a cell of the study trains and tests its segmentation, without duplicates."""
+    plan, found = Plan(study), list[DataSettings]()
+    for cell in plan.cells:
+        settings = plan.resolve(cell.key, {}).data
+        if settings not in found:
+            found.append(settings)
+    return found

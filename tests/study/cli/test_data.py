@@ -72,6 +72,30 @@ def test_show_draws_a_sheet_without_identifiers_in_its_name(capsys, tmp_path, ro
     assert ((red - green > 100) & (red - blue > 100)).sum() > 100  # outlines
 
 
+def test_show_creates_no_folder(capsys, tmp_path, root):
+    missing = tmp_path / "nope"
+    code, _, err = run(capsys, tmp_path, "show", f"echonet={root}", "--out", str(missing / "deep" / "x.png"))
+    assert code == 2
+    assert f"the folder {missing / 'deep'} does not exist" in err
+    assert not missing.exists()
+
+
+def test_splits_without_labels_warn_or_refuse_by_the_use_of_the_dataset(capsys, tmp_path, root):
+    alone = ("--set", "split=fractions", "--set", "fractions=[1, 0, 0]")
+    code, out, err = run(capsys, tmp_path, "check", f"echonet={root}", *alone)
+    assert code == 0
+    assert out.strip().endswith("accepted")
+    assert "warning: can be used for pretraining only" in err
+    assert "no labelled subject in val, test" in err
+    data = ("--data", f"echonet={root}", "--set", "data.split=fractions", "--set", "data.fractions=[1, 0, 0]")
+    code, _, err = run(capsys, tmp_path, "check", TINY, *data)
+    assert code == 2
+    assert "no labelled subject in val, test" in err
+    code, _, err = run(capsys, tmp_path, "check", f"echonet={root}", "--set", "views=[2CH]")
+    assert code == 2
+    assert "no sequence of view '2CH'" in err
+
+
 def test_the_datasets_of_a_study(capsys, tmp_path):
     code, out, _ = run(capsys, tmp_path, "check", TINY)
     assert code == 0
@@ -82,10 +106,13 @@ def test_the_datasets_of_a_study(capsys, tmp_path):
     ("arguments", "text"),
     [
         (("check", "ecconet=/x"), "did you mean 'echonet'"),
-        (("check", "echonet=/no/such/folder"), "no such folder"),
+        (("check", "echonet=/no/such/folder"), "/no/such/folder: the folder does not exist"),
         (("show", "echonet=/x", "--set", "image_sise=3"), "did you mean 'image_size'"),
         (("prepare", "camus=/x", "--set", "layout.partition=folds"), "unknown partition 'folds'"),
+        (("check", "acdc=/no/such/folder"), "/no/such/folder: the folder does not exist"),
         (("check", "no_such_study"), "no_such_study"),
+        (("show", TINY, "--out", "sheet.txt"), "unknown suffix (found '.txt', expected .png or .pdf)"),
+        (("show", TINY, "--out", "sheet"), "unknown suffix (found none, expected .png or .pdf)"),
     ],
 )
 def test_mistakes_are_one_message(capsys, tmp_path, arguments, text):

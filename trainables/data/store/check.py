@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.common.errors import DataError
 from trainables.data.records import SPLITS, DatasetIssue, Layout, Progress, SequenceRecord, Split
 from trainables.data.settings import DataSettings
-from trainables.data.store.build import assign_splits
-from trainables.data.store.integrity import Tolerance, count_lost_sequences, enforce_tolerance, unreadable_issue
+from trainables.data.store.integrity import (
+    Tolerance,
+    count_lost_sequences,
+    enforce_tolerance,
+    missing_labels,
+    require_folder,
+    unreadable_issue,
+)
 from trainables.data.store.parallel import parallel_map
+from trainables.data.store.selection import select
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class DatasetReport:
         subjects: number of subjects in each split, all and those with labels.
         issues: all issues, those of the listing first, then those of the files in the dataset's order.
         refusal: reason why a study would refuse the dataset; "" when it is accepted.
+        warning: reason why a study could use the dataset for pretraining only; "" without one.
     """
 
     root: Path
@@ -31,10 +39,16 @@ class DatasetReport:
     subjects: Mapping[Split, tuple[int, int]]
     issues: tuple[DatasetIssue, ...]
     refusal: str
+    warning: str = ""
 
 
 def check(
-    settings: DataSettings, root: Path, progress: Progress | None = None, *, workers: int | None = None
+    settings: DataSettings,
+    root: Path,
+    progress: Progress | None = None,
+    *,
+    finetune: bool = False,
+    workers: int | None = None,
 ) -> DatasetReport:
     """List every issue of a dataset by reading all its files.
 
@@ -42,17 +56,21 @@ def check(
         settings: the dataset's settings, including its tolerance.
         root: the dataset's folder.
         progress: callback after each sequence; None for none.
+        finetune: True to refuse a dataset without labels in one of its splits, which fine-tuning needs; False only
+            warns, as the dataset can be used for pretraining.
         workers: number of processes; None chooses by the amount of work.
 
     Raises:
-        DataError: `root` does not hold the layout.
+        DataError: `root` does not exist or does not hold the layout.
     """
+    require_folder(root, settings.layout.title)
     scan = settings.layout.scan(root)
-    issues, refusal = list(scan.issues), ""
+    issues = list(scan.issues)
     records = [record for record in scan.records if settings.views is None or record.view in settings.views]
     parts: Mapping[str, Split] = {}
+    refusal = warning = ""
     try:
-        parts, _ = assign_splits(root, records, settings, issues)
+        parts = select(root, scan, settings, issues).splits
     except DataError as error:
         refusal = str(error)
     for done, found in enumerate(parallel_map(_IssueReader(settings.layout, root), records, workers), 1):
@@ -60,14 +78,22 @@ def check(
         if progress is not None:
             progress("checking", done, len(records))
     listed = len(scan.records) + count_lost_sequences(scan.issues)
+    counts = _count_subjects(records, parts)
     try:
         enforce_tolerance(root, issues, listed, Tolerance(settings.tolerance, settings.on_error))
+        warning = "" if refusal else missing_labels(root, {split: counts[split][1] for split in SPLITS})
     except DataError as error:
         refusal = refusal or str(error)
+    if warning and (finetune or not counts["train"][0]):
+        refusal, warning = warning, ""
+    return DatasetReport(root, listed, counts, tuple(issues), refusal, warning)
+
+
+def _count_subjects(records: Sequence[SequenceRecord], parts: Mapping[str, Split]) -> dict[Split, tuple[int, int]]:
+    """Return the number of subjects in each split, all and those with labels."""
     labelled = {record.subject for record in records if record.labelled}
     subjects = {split: {name for name, part in parts.items() if part == split} for split in SPLITS}
-    counts = {split: (len(names), len(names & labelled)) for split, names in subjects.items()}
-    return DatasetReport(root, listed, counts, tuple(issues), refusal)
+    return {split: (len(names), len(names & labelled)) for split, names in subjects.items()}
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from trainables.common.errors import DataError
-from trainables.data.records import DatasetIssue, SequenceRecord
+from trainables.data.records import SPLITS, DatasetIssue, SequenceRecord, Split
 
 OnError = Literal["stop", "skip"]
 _SHOWN = 5
@@ -73,6 +73,37 @@ def enforce_tolerance(root: Path, issues: Sequence[DatasetIssue], sequences: int
             f"{root}: {len(lost)} losses in {sequences} sequences, more than the tolerated share {tolerance.losses:g}\n"
             f"{format_issues(lost)}\nFix: repair them, or raise `tolerance`."
         )
+
+
+def require_folder(root: Path, title: str) -> None:
+    """Refuse a dataset whose folder does not exist.
+
+    Args:
+        root: the dataset's folder.
+        title: the dataset's published name, for the message.
+
+    Raises:
+        DataError: `root` is not a folder.
+    """
+    if not root.is_dir():
+        problem = "not a folder" if root.exists() else "the folder does not exist"
+        raise DataError(f"{root}: {problem} (expected {title}). Fix: correct the dataset's path")
+
+
+def missing_labels(place: Path | str, labelled: Mapping[Split, float]) -> str:
+    """Return why no network can be fine-tuned and tested on a dataset: a split without labels; "" if each has some.
+
+    Args:
+        place: the dataset's folder or name, for the message.
+        labelled: number of labelled subjects or frames in each split.
+    """
+    empty = [split for split in SPLITS if not labelled[split]]
+    if not empty:
+        return ""
+    return (
+        f"{place}: no labelled subject in {', '.join(empty)} (expected at least one in each of {', '.join(SPLITS)}). "
+        "Fix: add labelled subjects, or change `split` or `fractions`"
+    )
 
 
 def format_issues(issues: Sequence[DatasetIssue], limit: int = _SHOWN) -> str:

@@ -20,6 +20,7 @@ from trainables.data.records import Progress
 from trainables.data.settings import DataSettings
 from trainables.data.store.build import build_store
 from trainables.data.store.frames import STORE_VERSION, FrameStore
+from trainables.data.store.integrity import require_folder
 from trainables.phantom import PHANTOMS, phantom_form
 
 
@@ -46,8 +47,6 @@ def prepare(
         DataError: the dataset is missing, damaged, or loses more data than its settings tolerate.
     """
     root = dataset_root(settings, root, storage, progress)
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder (expected {settings.layout.title})")
     folder = storage / "frames" / f"{layout_name(settings.layout)}-{_digest(settings, root, key)}"
     _build_once(folder, lambda part: build_store(root, settings, key, part, progress=progress, workers=workers))
     return FrameStore.open(folder)
@@ -57,21 +56,34 @@ def dataset_root(settings: DataSettings, root: Path | None, storage: Path, progr
     """Return the folder of the raw dataset; generate a phantom under `storage` where it does not exist yet.
 
     Raises:
-        DataError: neither a folder nor a phantom is set, or the layout has no phantom.
+        DataError: the folder does not exist, neither a folder nor a phantom is set, or the layout has no phantom.
     """
-    if root is not None:
-        return root
-    if settings.path is not None:
-        return Path(settings.path).expanduser()
-    if settings.phantom is None:
-        raise DataError(
-            f"dataset '{settings.layout.title}': no folder. Fix: set its `path`, or a `phantom` to generate"
-        )
     phantom = settings.phantom
+    if root is not None or phantom is None:
+        return dataset_folder(settings, root)
     form = phantom_form(settings.layout, phantom.form)
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(phantom), sort_keys=True).encode()).hexdigest()[:12]
     folder = storage / "phantom" / f"{form}-{digest}"
     _build_once(folder, lambda part: PHANTOMS[form].write(part, phantom, progress), resume=False)
+    return folder
+
+
+def dataset_folder(settings: DataSettings, root: Path | None = None) -> Path:
+    """Return the folder of a dataset that is not a phantom.
+
+    Args:
+        settings: the dataset's settings.
+        root: the folder; None for `settings.path`.
+
+    Raises:
+        DataError: no folder is set, or it does not exist.
+    """
+    if root is None and settings.path is None:
+        raise DataError(
+            f"dataset '{settings.layout.title}': no folder. Fix: set its `path`, or a `phantom` to generate"
+        )
+    folder = root or Path(settings.path or "").expanduser()
+    require_folder(folder, settings.layout.title)
     return folder
 
 

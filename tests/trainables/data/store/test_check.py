@@ -1,6 +1,9 @@
 import dataclasses
 import shutil
 
+import pytest
+
+from trainables.common.errors import DataError
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 
@@ -41,3 +44,31 @@ def test_a_split_that_cannot_be_had_refuses_but_files_are_read_all_the_same(echo
     report = check(DataSettings(split="official"), root)
     assert "leaves val empty" in report.refusal
     assert [issue.severity for issue in report.issues] == ["damage"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (DataSettings(views=("2CH",)), "no sequence of view '2CH'"),
+        (DataSettings(structures=("la",)), "the masks have no structure 'la'"),
+        (DataSettings(split="fractions", fractions=(0, 1, 1)), "no labelled subject in train"),
+    ],
+)
+def test_what_every_study_would_refuse_is_refused(echonet_root, settings, reason):
+    report = check(settings, echonet_root)
+    assert reason in report.refusal
+    assert report.warning == ""
+
+
+def test_splits_without_labels_are_a_warning_or_refuse_a_dataset_to_finetune_on(echonet_root):
+    settings = DataSettings(split="fractions", fractions=(1, 0, 0))
+    pretraining, finetuning = (check(settings, echonet_root, finetune=finetune) for finetune in (False, True))
+    assert pretraining.subjects["val"] == pretraining.subjects["test"] == (0, 0)
+    assert (pretraining.refusal, finetuning.warning) == ("", "")
+    assert pretraining.warning == finetuning.refusal
+    assert "no labelled subject in val, test" in finetuning.refusal
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere: the folder does not exist"):
+        check(DataSettings(), tmp_path / "nowhere")

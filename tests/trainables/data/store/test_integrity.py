@@ -2,7 +2,14 @@ import pytest
 
 from trainables.common.errors import DataError
 from trainables.data.records import DatasetIssue
-from trainables.data.store.integrity import Tolerance, count_by_kind, enforce_tolerance, format_issues
+from trainables.data.store.integrity import (
+    Tolerance,
+    count_by_kind,
+    enforce_tolerance,
+    format_issues,
+    missing_labels,
+    require_folder,
+)
 
 NOTE = DatasetIssue("a.csv", "row 2", "odd", "found 3, expected 4")
 LOSS = DatasetIssue("b.csv", "row 7", "gone", "it is not there", "loss", "sequence")
@@ -33,3 +40,19 @@ def test_summary_counts_kinds_and_carries_no_names():
 def test_listing_shows_the_first_and_counts_the_rest():
     assert format_issues([LOSS] * 8).splitlines()[-1] == "  ... and 3 more"
     assert len(format_issues([LOSS] * 3).splitlines()) == 3
+
+
+def test_splits_without_labels_are_named(tmp_path):
+    assert missing_labels(tmp_path, {"train": 1, "val": 2, "test": 3}) == ""
+    assert f"{tmp_path}: no labelled subject in val, test " in missing_labels(
+        tmp_path, {"train": 1, "val": 0, "test": 0}
+    )
+
+
+def test_a_missing_folder_and_a_file_are_told_apart(tmp_path):
+    require_folder(tmp_path, "ACDC")
+    with pytest.raises(DataError, match=r"nope: the folder does not exist \(expected ACDC\)\. Fix: "):
+        require_folder(tmp_path / "nope", "ACDC")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file: not a folder \(expected ACDC\)"):
+        require_folder(tmp_path / "file", "ACDC")

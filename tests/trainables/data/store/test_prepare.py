@@ -218,7 +218,7 @@ def test_losses_above_the_tolerance_stop(root, tmp_path):
 
 
 def test_missing_dataset_and_unknown_names_are_clear(echonet_root, tmp_path):
-    with pytest.raises(DataError, match=r"nowhere: no such folder \(expected EchoNet-Dynamic\)"):
+    with pytest.raises(DataError, match=r"nowhere: the folder does not exist \(expected EchoNet-Dynamic\)"):
         prepare(SETTINGS, tmp_path / "nowhere", tmp_path, KEY)
     with pytest.raises(DataError, match=r"no folder\. Fix: set its"):
         prepare(SETTINGS, None, tmp_path, KEY)

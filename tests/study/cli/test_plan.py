@@ -1,0 +1,49 @@
+"""`study plan`: a dataset that a study would refuse is an error, one that is not chosen yet is none."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from study.cli.app import app
+from study.cli.main import guarded
+from trainables.phantom import PhantomSettings, write_echonet
+
+TINY = str(Path(__file__).parent.parent / "tiny.yaml")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_echonet(folder, PhantomSettings(subjects=6, frames=8, size=32, fractions=(0.5, 0.25, 0.25)))
+    return folder
+
+
+def run(capsys, tmp_path, *arguments: str) -> tuple[int, str, str]:
+    code = guarded(lambda: app(["plan", TINY, *arguments, "--workspace", str(tmp_path)], standalone_mode=False))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (("data.views=[2CH]",), "no sequence of view '2CH'"),
+        (("data.split=fractions", "data.fractions=[1, 0, 0]"), "no labelled subject in val, test"),
+        (("data.path=/no/such/folder",), "/no/such/folder: the folder does not exist"),
+        (("pretext_data={layout: acdc, path: /no/such/folder}",), "/no/such/folder: the folder does not exist"),
+    ],
+)
+def test_a_dataset_that_a_study_would_refuse_is_an_error(capsys, tmp_path, root, sets, message):
+    options = [option for text in sets for option in ("--set", text)]
+    code, out, err = run(capsys, tmp_path, "--set", "data.phantom=null", "--set", f"data.path={root}", *options)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_a_study_is_planned_without_hours_before_its_data_are_chosen(capsys, tmp_path):
+    code, out, _ = run(capsys, tmp_path, "--set", "data.phantom=null")
+    assert code == 0
+    assert "hours: unknown without the data. Fix: --data echonet=PATH" in out
+    code, out, _ = run(capsys, tmp_path, "--set", "data.phantom=null", "--json")
+    assert (code, json.loads(out)["hours"]) == (0, None)
