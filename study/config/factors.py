@@ -11,6 +11,7 @@ from typing import Any
 
 from study.config.documents import Document
 from study.config.problems import Keys, Problem, describe
+from study.config.renamed import current_path
 from study.config.spec import Design, Factor
 from trainables.common.errors import did_you_mean
 
@@ -139,7 +140,10 @@ class FactorReader:
     def _check_path(self, path: str, keys: Keys) -> None:
         root = path.partition(".")[0]
         if root not in FACTOR_SECTIONS:
-            self._add(keys, f"'{path}' is not a setting that a factor can vary{did_you_mean(root, FACTOR_SECTIONS)}")
+            current = current_path(path)
+            now = f" (now '{current}')" if current else ""
+            hint = did_you_mean(root, FACTOR_SECTIONS)
+            self._add(keys, f"'{path}'{now} is not a setting that a factor can vary{hint}")
 
     def _refuse_shared_settings(self) -> None:
         """Report settings that two factors set, as one would override the other."""

@@ -20,14 +20,19 @@ class Problem:
         keys: path to the value in the study file; empty for the file itself.
         message: text that says what was found and what was expected.
         location: file and line ("study.yaml:12") or command-line option ("--set a.b"); empty where unknown.
+        unknown: True for a key, name or choice that does not exist, so that no factor's level can make it valid; False
+            for any other problem.
     """
 
     keys: Keys
     message: str
     location: str = ""
+    unknown: bool = False
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.location, dotted(self.keys), self.message) if part)
+        path = dotted(self.keys)
+        given = f"--set {path}" == self.location  # this location says the path already
+        return ": ".join(part for part in (self.location, "" if given else path, self.message) if part)
 
 
 class SpecError(UserError):

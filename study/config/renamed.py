@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from study.config.spec import Design, Resources
+from study.config.documents import split_path
+from study.config.plain import component_name
+from study.config.problems import Keys
+from study.config.spec import COMPONENTS, Components, Design, Resources, StudySpec
 from trainables.data.layouts.acdc import Acdc
 from trainables.data.layouts.mnms import Mnms, Mnms2
 from trainables.data.layouts.ukbb import UkBiobank
@@ -39,7 +44,8 @@ RENAMED_NAMES: Mapping[Any, Mapping[str, str]] = {
 
 def renamed_key(cls: type, key: str) -> str | None:
     """Return the message for a renamed key of a settings class, or None for any other key."""
-    return _message(key, RENAMED_KEYS.get(cls, {}))
+    renamed = RENAMED_KEYS.get(cls, {})
+    return _message("key", key, renamed[key]) if key in renamed else None
 
 
 def renamed_name(kind: Any, name: str) -> str | None:
@@ -49,8 +55,90 @@ def renamed_name(kind: Any, name: str) -> str | None:
         kind: component base or `Literal` type that the setting is annotated with.
         name: value found in the study file.
     """
-    return _message(name, RENAMED_NAMES.get(kind, {}))
+    renamed = RENAMED_NAMES.get(kind, {})
+    return _message("value", name, renamed[name]) if name in renamed else None
 
 
-def _message(old: str, renamed: Mapping[str, str]) -> str | None:
-    return f"was renamed (found {old}). Fix: use {renamed[old]}" if old in renamed else None
+def renamed_path(path: str) -> str | None:
+    """Return the message for a dotted path with a renamed key, or None for any other path."""
+    keys, current = tuple(path.split(".")), current_path(path)
+    return _message("key", _former(keys, *_current_keys([StudySpec], keys, COMPONENTS)), current) if current else None
+
+
+def current_path(path: str) -> str | None:
+    """Return the current form of a dotted path with a renamed key, or None for any other path.
+
+    Where components have different keys in its place, all of them are named.
+
+    Example:
+        >>> current_path("pretext.first.fit.epochs")
+        'pretext.init_from.fit.epochs'
+        >>> current_path("pretext.method.share")
+        'pretext.method.mask_ratio (masked) or pretext.method.noise_ratio (denoise)'
+    """
+    keys = tuple(path.split("."))
+    paths = _current_keys([StudySpec], keys, COMPONENTS)
+    if paths == [keys]:
+        return None
+    owners = [f" ({_owners(keys, current)})" if len(paths) > 1 else "" for current in paths]
+    return " or ".join(".".join(current) + owner for current, owner in zip(paths, owners, strict=True))
+
+
+def dotted_key(cls: type, keys: Keys, components: Components) -> str | None:
+    """Return the message for a dotted key where settings are nested, or None if the key is not a path.
+
+    Args:
+        cls: settings class that has no such key.
+        keys: path of the key in the study file.
+        components: registries of each component base class.
+    """
+    split = tuple(map(str, split_path(".".join(map(str, keys)), {})[len(keys) - 1 :]))
+    paths = _current_keys([cls], split, components)
+    if len(split) < 2 or paths[0][0] not in get_type_hints(cls):
+        return None
+    former = _former(split, *paths)
+    note = f", and {former} was renamed" if former else ""
+    nested = " or ".join(": {".join(path) + ": ..." + "}" * (len(path) - 1) for path in paths)
+    return f"keys are nested, not dotted{note}. Fix: write {nested}"
+
+
+def _current_keys(classes: Sequence[type], keys: tuple[str, ...], components: Components) -> list[tuple[str, ...]]:
+    """Return the paths that a path below one of some settings classes stands for; itself if no key was renamed."""
+    if not keys:
+        return [()]
+    key, rest = keys[0], keys[1:]
+    fields = {cls: get_type_hints(cls) for cls in classes}
+    known = any(key in hints for hints in fields.values())
+    renamed = set() if known else {RENAMED_KEYS.get(cls, {}).get(key, key) for cls in classes} - {key}
+    found: list[tuple[str, ...]] = []
+    for name in sorted(renamed) or [key]:
+        below = [each for hints in fields.values() if name in hints for each in _classes(hints[name], components)]
+        found += [(name, *path) for path in _current_keys(below, rest, components)]
+    return found
+
+
+def _former(keys: tuple[str, ...], *current: tuple[str, ...]) -> str:
+    """Return the keys of a path that its current forms lack, as text."""
+    return " and ".join(key for key, *now in zip(keys, *current, strict=True) if key not in now)
+
+
+def _owners(keys: tuple[str, ...], current: tuple[str, ...]) -> str:
+    """Return the names of the components whose key was renamed so."""
+    renamed = [pair for pair in zip(keys, current, strict=True) if pair[0] != pair[1]]
+    classes = [cls for cls, names in RENAMED_KEYS.items() if any(names.get(old) == new for old, new in renamed)]
+    return ", ".join(name for name in map(component_name, classes) if name)
+
+
+def _classes(kind: Any, components: Components) -> Iterator[type]:
+    """Yield the settings classes that a field of some type can hold."""
+    if kind in components:
+        yield from (entry for registry in components[kind] for entry in registry.values())
+    elif dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        yield kind
+    elif get_origin(kind) in (Union, types.UnionType):
+        for choice in get_args(kind):
+            yield from _classes(choice, components)
+
+
+def _message(kind: str, old: str, new: str) -> str:
+    return f"the {kind} was renamed (found {old}). Fix: use {new}"

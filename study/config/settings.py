@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from study.config.plain import component_name
 from study.config.problems import Keys, Problem, SpecError, describe
-from study.config.renamed import renamed_key, renamed_name
+from study.config.renamed import dotted_key, renamed_key, renamed_name
 from study.config.spec import COMPONENTS, Components
 from trainables.common.errors import UserError, did_you_mean
 
@@ -146,7 +146,8 @@ class _Reader:
             return self._mismatch(keys, value, f"the {kind}'s name{did_you_mean('', choices)}")
         if name not in choices:
             at = (*keys, "name") if isinstance(value, Mapping) and "name" in value else keys
-            return self._add(at, renamed_name(base, name) or f"unknown {kind} '{name}'{did_you_mean(name, choices)}")
+            unknown = f"unknown {kind} '{name}'{did_you_mean(name, choices)}"
+            return self._add(at, renamed_name(base, name) or unknown, unknown=True)
         return self._dataclass(choices[name], value if isinstance(value, Mapping) else {}, keys, _NO_DEFAULT)
 
     def _dataclass(self, cls: Any, value: Any, keys: Keys, default: Any) -> Any:
@@ -158,8 +159,7 @@ class _Reader:
             if name in fields:
                 values[name] = self.read(fields[name], item, (*keys, name), _default(cls, name, default))
             elif name != "name" or item != component_name(cls, self.components):
-                self._add((*keys, name), renamed_key(cls, name) or f"unknown key{did_you_mean(name, fields)}")
-                values[name] = _INVALID
+                values[name] = self._unknown_key(cls, (*keys, name))
         if type(default) is cls:
             values = {name: getattr(default, name) for name in fields} | values
         for name in required:
@@ -167,6 +167,11 @@ class _Reader:
                 self._add((*keys, name), "missing, and it has no default")
                 values[name] = _INVALID
         return self._construct(cls, values, keys)
+
+    def _unknown_key(self, cls: Any, keys: Keys) -> Any:
+        name = str(keys[-1])
+        message = renamed_key(cls, name) or dotted_key(cls, keys, self.components)
+        return self._add(keys, message or f"unknown key{did_you_mean(name, _fields(cls)[0])}", unknown=True)
 
     def _construct(self, cls: Any, values: dict[str, Any], keys: Keys) -> Any:
         if any(value is _INVALID for value in values.values()):
@@ -213,7 +218,7 @@ class _Reader:
                 return choice
         if isinstance(value, str):
             unknown = f"unknown choice '{value}'{did_you_mean(value, map(str, choices))}"
-            return self._add(keys, renamed_name(cls, value) or unknown)
+            return self._add(keys, renamed_name(cls, value) or unknown, unknown=True)
         return self._mismatch(keys, value, f"one of: {', '.join(map(str, choices))}")
 
     def _tuple(self, args: tuple[Any, ...], value: Any, keys: Keys) -> Any:
@@ -232,8 +237,8 @@ class _Reader:
     def _mismatch(self, keys: Keys, value: Any, expected: str) -> Any:
         return self._add(keys, f"found {describe(value)}, expected {expected}")
 
-    def _add(self, keys: Keys, message: str) -> Any:
-        self.problems.append(Problem(keys, message))
+    def _add(self, keys: Keys, message: str, *, unknown: bool = False) -> Any:
+        self.problems.append(Problem(keys, message, unknown=unknown))
         return _INVALID
 
 

@@ -9,6 +9,7 @@ from study.config.documents import Document, split_path
 from study.config.factors import Cell, FactorReader
 from study.config.problems import Keys, Problem, SpecError, dotted
 from study.config.ranges import Range, condition_holds, dependency_order, inner_condition
+from study.config.renamed import current_path, renamed_path
 from study.config.settings import parse
 from study.config.space import ABSENT, active_space, get_setting
 from study.config.spec import StudySpec
@@ -44,8 +45,10 @@ class StudyValidator:
         self._near_first = [cell for cell in cells if len(first - cell.levels.items()) <= 1]
 
     def problems(self) -> Iterator[Problem]:
-        """Yield the problems of the cells, then those of the search space."""
+        """Yield the problems of the cells, of settings that factors replace, and of the search space."""
         yield from self._cell_problems(self._cells if len(self._cells) <= MAX_CHECKED_CELLS else self._near_first)
+        # Only these: without its factors' levels, a valid study may lack settings or have some that do not match.
+        yield from (problem for problem in self._problems({}) if problem.unknown)
         space: dict[str, Range] = {}
         for path, choice in self._space().items():
             problems = [*self._path_problems(path), *self._condition_problems(path, choice)]
@@ -87,10 +90,13 @@ class StudyValidator:
         return ranges
 
     def _path_problems(self, path: str) -> Iterator[Problem]:
-        section = path.partition(".")[0]
+        section, renamed = path.partition(".")[0], renamed_path(path)
         if section not in SEARCHABLE_SECTIONS:
+            now = f" (now '{current_path(path)}')" if renamed else ""
             hint = did_you_mean(section, SEARCHABLE_SECTIONS)
-            yield self._at_range(path, f"is not a setting that can be searched{hint}")
+            yield self._at_range(path, f"is not a setting that can be searched{now}{hint}")
+        elif renamed:
+            yield self._at_range(path, renamed)
         for factor in self._factors:
             if any(path in settings for settings in factor.levels.values()):
                 yield self._at_range(path, f"is also set by the factor '{factor.name}'")
@@ -100,6 +106,10 @@ class StudyValidator:
         searched = self._space()
         for other, wanted in choice.when.items():
             if other in searched:
+                continue
+            renamed = renamed_path(other)
+            if renamed:
+                yield self._at_range(path, f"when: {renamed}")
                 continue
             if not any(self._has(cell, other) for cell in self._near_first):
                 hint = self._rejection(other, wanted, parents=True) or (
@@ -153,8 +163,7 @@ class StudyValidator:
         for number in range(max((len(choice.examples) for choice in space.values()), default=0)):
             for problem in self._problems({**cell.overrides, **_example(space, number)}):
                 if problem not in known:
-                    path = next((path for path in space if self._overlap(path, problem.keys)), next(iter(space)))
-                    yield self._at_range(path, problem.message)
+                    yield self._at_range(self._cause(space, problem.keys), problem.message)
 
     def _at_range(self, path: str, message: str) -> Problem:
         keys: Keys = ("search", "space", path)
@@ -167,11 +176,12 @@ class StudyValidator:
             return error.problems
         return ()
 
-    def _overlap(self, path: str, keys: Keys) -> bool:
-        """Return True if one of the two places contains the other."""
-        path_keys = split_path(path, self._document.values)
-        shared = min(len(path_keys), len(keys))
-        return shared > 0 and path_keys[:shared] == keys[:shared]
+    def _cause(self, space: Mapping[str, Range], keys: Keys) -> str:
+        """Return the range nearest above a problem's place, else one below it, else the first."""
+        places = {path: split_path(path, self._document.values) for path in space}
+        above = [path for path, place in places.items() if place == keys[: len(place)]]
+        below = [path for path, place in places.items() if keys and keys == place[: len(keys)]]
+        return max(above, key=len) if above else [*below, *space][0]
 
 
 def _example(space: Mapping[str, Range], number: int) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def test_every_problem_of_a_file_is_told_at_once_with_its_line(path):
 def test_a_set_is_named_as_the_source_of_its_problem(path):
     assert problems(path, sets=["pretext.fitt.epochs=3", "downstream.fit.epochs=many"]) == [
         "--set pretext.fitt.epochs: pretext.fitt: unknown key; did you mean 'fit'?",
-        "--set downstream.fit.epochs: downstream.fit.epochs: found 'many', expected a whole number",
+        "--set downstream.fit.epochs: found 'many', expected a whole number",
     ]
 
 
@@ -223,6 +223,23 @@ def test_a_range_that_some_cell_cannot_take_is_told_with_its_place(path, entry, 
     found = problems(path, text=text)
     assert all(problem.startswith(f"tested.yaml:22: search.space.{entry.split(':')[0]}: ") for problem in found)
     assert message in found[0]
+
+
+@pytest.mark.parametrize(
+    ("choices", "setting", "message"),
+    [
+        ("[simclr, masked]", "mask_rato", "pretext.method.mask_rato: unknown key; did you mean 'mask_ratio'?"),
+        ("[simclr, maskd]", "mask_ratio", "pretext.method: unknown pretext method 'maskd'; did you mean 'masked'?"),
+    ],
+)
+def test_a_problem_of_a_searched_component_is_told_at_the_nearest_range(path, choices, setting, message):
+    ranges = f"""1e-2]}}
+    pretext.method: {{choice: {choices}}}
+    pretext.method.{setting}: {{uniform: [0.1, 0.9], when: {{pretext.method: masked}}}}
+"""
+    text = FILE.replace("1e-2]}\n", ranges).replace("  pretext.method: [random, simclr, byol]\n", "")
+    found = problems(path, text=text)
+    assert [problem.partition(": search.space.")[2] for problem in found] == [message]
 
 
 def test_a_searched_component_and_its_settings(path):
