@@ -21,7 +21,7 @@ from trainables.common.errors import UserError
 FORMAT_VERSION = 2
 """Version of the lines' format; a ledger of another version is refused."""
 
-OTHER_VERSION = "Fix: use the version of study that began this run, or begin a new one under another name (--name)."
+FIX_VERSION = "Fix: use that version, or run the study again under another name: study run STUDY --name NAME"
 
 
 class Ledger:
@@ -93,18 +93,18 @@ def _read(path: Path) -> tuple[list[Event], int]:
             try:
                 events.append(from_record(record))
             except ValueError as error:
-                raise UserError(f"{path}:{number}: {error}. {OTHER_VERSION}") from error
+                problem = f"written by another version of study ({error})"
+                raise UserError(f"{path}:{number}: {problem}. {FIX_VERSION}") from error
         complete += len(line)
     return events, complete
 
 
 def _check_version(path: Path, first: Mapping[str, Any]) -> None:
-    version = first.get("format")
-    if version == FORMAT_VERSION:
-        return
-    found = f"version {version}" if version is not None else f"event '{first.get('event')}' and no version"
-    expected = f"version {FORMAT_VERSION}"
-    raise UserError(f"{path}:1: unsupported ledger format (found {found}, expected {expected}). {OTHER_VERSION}")
+    version = first.get("format", 1)  # the first format did not record its version
+    if version != FORMAT_VERSION:
+        age = "an older" if version < FORMAT_VERSION else "a newer"
+        found = f"found ledger format {version}, expected {FORMAT_VERSION}"
+        raise UserError(f"{path}: written by {age} version of study ({found}). {FIX_VERSION}")
 
 
 def _encode_line(record: Mapping[str, Any]) -> bytes:

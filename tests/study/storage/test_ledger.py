@@ -75,20 +75,20 @@ def test_damage_before_the_end_is_an_error_that_names_the_line(tmp_path):
     [
         (
             [{"event": "asked", "time": 1.0, "cell": "a", "index": 0, "params": {}, "memory": {}}],
-            r":1: unsupported ledger format \(found event 'asked' and no version, expected version 2\)",
+            r": written by an older version of study \(found ledger format 1, expected 2\)\. ",
         ),
-        ([{"format": 99}], r":1: unsupported ledger format \(found version 99, expected version 2\)"),
+        ([{"format": 99}], r": written by a newer version of study \(found ledger format 99, expected 2\)\. "),
         (
             [{"format": FORMAT_VERSION}, {"event": "asked", "time": 1.0}],
-            r":2: unknown event \(found 'asked', expected one of trial_asked, ",
+            r":2: written by another version of study \(unknown event \(found 'asked', expected one of trial_asked, ",
         ),
         (
             [
                 {"format": FORMAT_VERSION},
                 {"event": "trial_asked", "time": 1.0, "cell": "a", "index": 0, "params": {}, "memory": {}},
             ],
-            r":2: fields of trial_asked do not match \(found cell, index, memory, params, time; "
-            r"expected cell, index, params, system_attrs, time\)",
+            r":2: written by another version of study \(fields of trial_asked do not match "
+            r"\(found cell, index, memory, params, time; expected cell, index, params, system_attrs, time\)",
         ),
     ],
 )
@@ -97,6 +97,8 @@ def test_a_ledger_of_another_version_is_refused_with_one_message(tmp_path, lines
     content = b"".join(map(line, lines))
     path.write_bytes(content)
     for read in (read_ledger, lambda path: Ledger(path, lambda: 0.0)):
-        with pytest.raises(UserError, match=rf"ledger\.jsonl{message}.*Fix: use the version of study that began"):
+        with pytest.raises(
+            UserError, match=rf"ledger\.jsonl{message}.*Fix: use that version, or .*study run STUDY --name NAME$"
+        ):
             read(path)
     assert path.read_bytes() == content
