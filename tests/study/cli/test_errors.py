@@ -1,5 +1,7 @@
 """Tests of mistakes in the input: one message, exit code 2, and nothing trained."""
 
+import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,21 @@ def test_an_unknown_study_and_an_unknown_run(capsys, tmp_path):
     assert (code, "did you mean 'quickstart'?" in message) == (2, True)
     code, message = run(capsys, "status", "nothing", "--workspace", str(tmp_path))
     assert (code, "no study 'nothing'" in message) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["status tiny", "retry tiny", "export backbone tiny --out x.pt"])
+def test_a_ledger_of_an_older_version_has_a_fix_for_every_command(capsys, tmp_path, command):
+    folder = Workspace(tmp_path).study("tiny")
+    folder.root.mkdir(parents=True)
+    folder.plan.write_text("{}")
+    body = json.dumps({"event": "asked", "cell": "all", "index": 0}).encode()
+    folder.ledger.write_bytes(f"{zlib.crc32(body):08x} ".encode() + body + b"\n")
+    code, message = run(capsys, *command.split(), "--workspace", str(tmp_path))
+    assert (code, message) == (
+        2,
+        f"error: {folder.ledger}: written by an older version of study (found ledger format 1, expected 2). "
+        "Fix: use that version, or run the study again under another name: study run STUDY --name NAME\n",
+    )
 
 
 def test_an_unknown_option(capsys, tmp_path):
