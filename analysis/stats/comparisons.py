@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from analysis.io.load import StudyResults
-from analysis.stats.intervals import Difference, Estimate, holm, interval, paired_difference
+from analysis.stats.intervals import (
+    DICE_RANGE,
+    UNBOUNDED,
+    Difference,
+    Estimate,
+    Range,
+    holm,
+    interval,
+    paired_difference,
+)
 from analysis.tables.grid import Grid
 
 SIGNIFICANCE = 0.05
@@ -89,9 +99,8 @@ def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
 
 
 def estimate_of(results: StudyResults, cell: str) -> Estimate:
-    """Return a cell's mean test Dice with its interval clipped to [0, 1]; NaN without results."""
-    found = interval(results.dice(cell).to_numpy(dtype=np.float64), cell)
-    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0)) if found.known else found
+    """Return a cell's mean test Dice with its interval in [0, 1]; NaN without results."""
+    return interval(results.dice(cell).to_numpy(dtype=np.float64), cell, possible=DICE_RANGE)
 
 
 def difference_of(
@@ -111,10 +120,22 @@ def difference_of(
     if first not in grid.cells or second not in grid.cells:
         return None
     keys = grid.cells[first], grid.cells[second]
-    a, b = results.dice(keys[0]).align(results.dice(keys[1]), join="inner")
-    if a.empty:
+    return shared_difference(results.dice(keys[0]), results.dice(keys[1]), " - ".join(keys), possible=DICE_RANGE)
+
+
+def shared_difference(a: pd.DataFrame, b: pd.DataFrame, name: str, *, possible: Range = UNBOUNDED) -> Difference | None:
+    """Return the paired difference over the replicates and subjects that two tables share; None where they share none.
+
+    Args:
+        a: scores with replicates as rows and subjects as columns.
+        b: scores in the same form.
+        name: name of the random stream.
+        possible: smallest and largest possible score.
+    """
+    first, second = a.align(b, join="inner")
+    if first.empty:
         return None
-    return paired_difference(a.to_numpy(dtype=np.float64), b.to_numpy(dtype=np.float64), " - ".join(keys))
+    return paired_difference(first.to_numpy(np.float64), second.to_numpy(np.float64), name, possible=possible)
 
 
 def p_value_text(p: float) -> str:

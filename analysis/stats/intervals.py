@@ -6,6 +6,7 @@ test subjects, so both are crossed random factors: score = mean + replicate effe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,14 @@ Scores = NDArray[np.float64]
 RESAMPLES = 4000
 CONFIDENCE = 0.95
 
+Range = tuple[float, float]
+"""Smallest and largest possible value of a measure."""
+
+UNBOUNDED: Range = (-np.inf, np.inf)
+DICE_RANGE: Range = (0.0, 1.0)
+RANGES: Mapping[str, Range] = {"dice": DICE_RANGE, "mean_absolute": (0.0, np.inf), "hausdorff": (0.0, np.inf)}
+"""Range of each measure that a table or figure shows with an interval."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -30,6 +39,7 @@ class Estimate:
         high: upper bound of the interval; NaN where no interval exists.
         n_subjects: number of test subjects, S.
         n_replicates: number of replicates, R.
+        cut: True where a bound would lie outside the possible values and was moved to the smallest or largest one.
     """
 
     mean: float
@@ -37,6 +47,7 @@ class Estimate:
     high: float
     n_subjects: int
     n_replicates: int
+    cut: bool = False
 
     @property
     def known(self) -> bool:
@@ -57,6 +68,8 @@ class Estimate:
             return "one test subject: no interval"
         if self.n_replicates == 1:
             return "one replicate: the interval covers the choice of test subjects, not of seed and labelled subset"
+        if self.cut:
+            return "interval cut at the possible values, for lack of replicates or test subjects"
         return ""
 
 
@@ -77,18 +90,28 @@ class Difference:
     effect: float
 
 
-def interval(values: Scores, name: str = "", *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE) -> Estimate:
+def interval(
+    values: Scores,
+    name: str = "",
+    *,
+    possible: Range = UNBOUNDED,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+) -> Estimate:
     """Return the mean of `values` with a bootstrap interval over subjects and replicates.
 
     Each resample draws S subjects with replacement, shared by all replicates, and R replicates with replacement (the
     two-way bootstrap of Owen, "The pigeonhole bootstrap", 2007). The percentiles are then expanded about the mean
     (Hesterberg, "What teachers should know about the bootstrap", 2015), because few replicates show too little spread:
     the bootstrap's standard error and normal quantile are replaced by the standard error of the two-way analysis of
-    variance and Student's quantile with Satterthwaite's degrees of freedom.
+    variance and Student's quantile with Satterthwaite's degrees of freedom. With two replicates, hence one degree of
+    freedom, that quantile is 12.7, so that the interval can exceed the possible values; it is cut there, which leaves
+    its coverage as it is.
 
     Args:
         values: finite scores `(R, S)`, on any scale.
         name: name of the random stream; equal names and scores give equal intervals.
+        possible: smallest and largest possible value; the default cuts nothing.
         resamples: number of bootstrap resamples.
         confidence: confidence level in (0, 1).
 
@@ -109,11 +132,12 @@ def interval(values: Scores, name: str = "", *, resamples: int = RESAMPLES, conf
         return Estimate(mean, float("nan"), float("nan"), subjects, replicates)
     deviations = resampled_means(values, name, resamples) - mean
     tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-    low, high = mean + _expansion(values, deviations, confidence) * np.quantile(deviations, tails)
-    return Estimate(mean, float(low), float(high), subjects, replicates)
+    bounds = mean + _expansion(values, deviations, confidence) * np.quantile(deviations, tails)
+    low, high = np.clip(bounds, *possible)
+    return Estimate(mean, float(low), float(high), subjects, replicates, cut=bool(np.any(bounds != (low, high))))
 
 
-def paired_difference(a: Scores, b: Scores, name: str = "") -> Difference:
+def paired_difference(a: Scores, b: Scores, name: str = "", *, possible: Range = UNBOUNDED) -> Difference:
     """Return the mean of `a - b` over shared replicates and subjects, with its interval and p-value.
 
     The two-sided p-value is from Wilcoxon's signed-rank test on the S differences averaged over replicates (zeros
@@ -124,6 +148,7 @@ def paired_difference(a: Scores, b: Scores, name: str = "") -> Difference:
         a: scores `(R, S)`.
         b: scores `(R, S)`, in the order of `a`.
         name: name of the random stream.
+        possible: smallest and largest possible score, so that the interval is cut at the largest possible difference.
 
     Raises:
         ValueError: the shapes differ.
@@ -132,7 +157,9 @@ def paired_difference(a: Scores, b: Scores, name: str = "") -> Difference:
         raise ValueError(f"paired scores of shapes {a.shape} and {b.shape}, expected the same replicates and subjects")
     difference = a - b
     by_subject = difference.mean(axis=0) if difference.size else np.zeros(0)
-    return Difference(interval(difference, name), _wilcoxon(by_subject), _effect(by_subject))
+    largest = possible[1] - possible[0]
+    estimate = interval(difference, name, possible=(-largest, largest))
+    return Difference(estimate, _wilcoxon(by_subject), _effect(by_subject))
 
 
 def holm(p_values: Scores) -> Scores:

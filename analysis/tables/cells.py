@@ -87,6 +87,7 @@ def difference_table(comparisons: list[Comparison]) -> Table:
     notes = (
         "Paired on subjects and replicates; 95% intervals by the two-way bootstrap over both. p: Wilcoxon's "
         "signed-rank test over subjects' mean differences, and d Cohen's d of these. Bold: the interval excludes zero.",
+        *_caveats([comparison.difference.estimate for comparison in comparisons]),
     )
     columns = ["row", "reference", "column", "difference", "ci_low", "ci_high", "effect", "p", "p_holm"]
     columns += ["subjects", "replicates"]
@@ -102,7 +103,8 @@ def chosen_table(results: StudyResults) -> Table:
     data = pd.DataFrame(rows, columns=columns)
     body = tuple(tuple(Entry(_plain(row.get(name))) for name in columns) for row in rows)
     short = short_names([name.removeprefix("param/") for name in dict.fromkeys(named)])
-    header = tuple(short.get(name.removeprefix("param/"), name) for name in columns)
+    titles = {**short, score: f"{score} of the trial"}
+    header = tuple(titles.get(name.removeprefix("param/"), name) for name in columns)
     note = "Chosen on the validation split only." if rows else "No search has finished, or the study searches nothing."
     return Table("Chosen hyperparameters", header, body, (note,), data)
 
@@ -181,8 +183,11 @@ def _notes(estimates: list[Estimate], strong: set[tuple[str, str]]) -> tuple[str
     ]
     if strong:
         notes.append("Bold: best of its column, or its paired 95% interval to the best includes zero.")
-    notes += [f"Note: {caveat}." for caveat in dict.fromkeys(e.caveat for e in measured) if caveat]
-    return tuple(notes)
+    return (*notes, *_caveats(measured))
+
+
+def _caveats(estimates: list[Estimate]) -> list[str]:
+    return [f"Note: {caveat}." for caveat in dict.fromkeys(estimate.caveat for estimate in estimates) if caveat]
 
 
 def _span(numbers: list[int]) -> str:

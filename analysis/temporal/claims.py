@@ -6,11 +6,10 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from analysis.io.load import StudyResults
-from analysis.stats.comparisons import p_value_text
-from analysis.stats.intervals import Difference, holm, paired_difference
+from analysis.stats.comparisons import p_value_text, shared_difference
+from analysis.stats.intervals import DICE_RANGE, RANGES, Difference, holm, paired_difference
 from analysis.temporal.read import Temporal
 
 MEASURES = {"dice": "Dice", "mean_absolute": "mm mean absolute distance"}
@@ -73,7 +72,8 @@ def pseudo_label_claims(temporal: Temporal) -> list[Claim]:
             for other in ("forward", "backward"):
                 if {"bidirectional", other} <= set(means.index) and means.shape[1]:
                     pair = [means.loc[[name]].to_numpy(np.float64) for name in ("bidirectional", other)]
-                    difference = paired_difference(pair[0], pair[1], f"{labels} {measure} {other}")
+                    name, possible = f"{labels} {measure} {other}", RANGES[measure]
+                    difference = paired_difference(pair[0], pair[1], name, possible=possible)
                     title = f"pseudo-labels, {words}"
                     found.append(Claim("bidirectional", other, title, difference, measure != "dice"))
     return _adjusted(found)
@@ -85,7 +85,7 @@ def smoothness_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
     for structure in temporal.classes:
         for second, first in itertools.combinations(_cells(results, temporal), 2):
             a, b = (temporal.smoothness(cell, structure) for cell in (first, second))
-            difference = _paired(a, b, f"{structure} {first} {second}")
+            difference = shared_difference(a, b, f"{structure} {first} {second}")
             if difference is not None:
                 measure = f"smoothness of {structure}"
                 found.append(Claim(_title(results, first), _title(results, second), measure, difference, True, True))
@@ -96,7 +96,8 @@ def overlap_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
     """Compare Dice at end-diastole and end-systole of every pair of cells."""
     found = []
     for second, first in itertools.combinations(_cells(results, temporal), 2):
-        difference = _paired(results.dice(first), results.dice(second), f"dice {first} {second}")
+        tables = results.dice(first), results.dice(second)
+        difference = shared_difference(*tables, f"dice {first} {second}", possible=DICE_RANGE)
         if difference is not None:
             names = _title(results, first), _title(results, second)
             found.append(Claim(*names, "Dice at end-diastole and end-systole", difference, False))
@@ -111,13 +112,6 @@ def _cells(results: StudyResults, temporal: Temporal) -> list[str]:
 
 def _title(results: StudyResults, cell: str) -> str:
     return " ".join(results.plan.cells[cell].values()) or cell
-
-
-def _paired(a: pd.DataFrame, b: pd.DataFrame, name: str) -> Difference | None:
-    first, second = a.align(b, join="inner")
-    if first.empty:
-        return None
-    return paired_difference(first.to_numpy(np.float64), second.to_numpy(np.float64), name)
 
 
 def _adjusted(claims: list[Claim]) -> list[Claim]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.io.load import StudyResults
-from analysis.stats.intervals import interval
+from analysis.stats.intervals import RANGES, interval
 from analysis.tables.table import Entry, Table
 from analysis.temporal.read import Temporal
 from trainables.metrics.clinical import agreement
@@ -103,7 +103,8 @@ def quality_table(temporal: Temporal) -> Table | None:
         row, entries = {"direction": direction, "class": structure}, []
         for measure in measures:
             means = table.groupby("subject")[measure].mean().dropna()
-            found = interval(means.to_numpy(np.float64)[None], f"{direction} {structure} {measure}")
+            name = f"{direction} {structure} {measure}"
+            found = interval(means.to_numpy(np.float64)[None], name, possible=RANGES[measure])
             row |= {measure: found.mean, f"{measure}_low": found.low, f"{measure}_high": found.high}
             entries.append(Entry(f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"))
         data.append(row)

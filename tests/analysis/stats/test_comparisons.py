@@ -1,11 +1,14 @@
 import re
+from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.io.load import load
 from analysis.stats.comparisons import Comparison, compare, p_value_text
 from analysis.stats.intervals import Difference, Estimate
+from analysis.tables.cells import difference_table
 from analysis.tables.grid import arrange
 from study.storage.workspace import StudyFolder
 
@@ -65,3 +68,18 @@ def test_every_row_is_compared_with_the_reference_in_every_column(finished_study
 @pytest.mark.parametrize(("p", "text"), [(0.0004, "p < 0.001"), (0.0123, "p = 0.012"), (0.5, "p = 0.50")])
 def test_p_value_text(p: float, text: str) -> None:
     assert re.fullmatch(re.escape(text), p_value_text(p))
+
+
+def test_an_interval_of_few_replicates_stays_in_the_possible_range(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(methods=("random", "simclr"), fractions=("1",), replicates=2, subjects=4)
+    for method, dice in (("random", (0.1, 0.9)), ("simclr", (0.9, 0.1))):
+        for index, value in enumerate(dice):
+            path = folder.job(f"{method}-1-replicate-{index}").test
+            table = pd.read_csv(path, dtype={"subject": str})
+            table.assign(dice=value + 0.01 * (table["row"] % 4)).to_csv(path, index=False)
+    results = load(folder)
+    (found,) = compare(results, arrange(results.plan))
+    assert (found.difference.estimate.low, found.difference.estimate.high) == (-1.0, 1.0)
+    assert found.sentence.endswith("(interval cut at the possible values, for lack of replicates or test subjects)")
+    (note,) = difference_table([found]).notes[1:]
+    assert "cut at the possible values" in note

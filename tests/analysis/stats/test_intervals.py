@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.stats.intervals import expanded_tails, holm, interval, paired_difference
+from analysis.stats.intervals import DICE_RANGE, expanded_tails, holm, interval, paired_difference
 
 
 def scores(seed: int, replicates: int, subjects: int, *sd: float) -> np.ndarray:
@@ -79,6 +79,27 @@ def test_nothing_measured() -> None:
 def test_equal_scores_have_a_point_as_interval() -> None:
     found = interval(np.full((3, 4), 0.5))
     assert (found.low, found.high) == (0.5, 0.5)
+
+
+def test_an_interval_is_cut_at_the_possible_values_and_says_so() -> None:
+    # Two replicates that disagree: Student's quantile of one degree of freedom is 12.7, which no Dice can follow.
+    values = np.array([[0.2, 0.3, 0.25, 0.3], [0.8, 0.9, 0.85, 0.9]])
+    free, cut = interval(values), interval(values, possible=DICE_RANGE)
+    assert free.low < 0
+    assert free.high > 1
+    assert (cut.mean, cut.low, cut.high) == (free.mean, 0.0, 1.0)
+    assert "cut at the possible values" in cut.caveat
+    assert free.caveat == ""
+    narrow = interval(values[:1].repeat(3, axis=0), possible=DICE_RANGE)
+    assert narrow == interval(values[:1].repeat(3, axis=0))
+
+
+def test_a_difference_of_dice_is_cut_at_one() -> None:
+    a, b = np.array([[0.9, 0.8, 0.9], [0.1, 0.2, 0.1]]), np.array([[0.3, 0.3, 0.4], [0.3, 0.4, 0.3]])
+    assert paired_difference(a, b).estimate.high > 1
+    found = paired_difference(a, b, possible=DICE_RANGE)
+    assert (found.estimate.low, found.estimate.high) == (-1.0, 1.0)
+    assert found.p_value == paired_difference(a, b).p_value
 
 
 def test_difference_is_paired() -> None:

@@ -55,7 +55,7 @@ def test_transposed(finished_study: StudyFolder) -> None:
 
 def test_chosen_table_shows_the_chosen_trials_settings(finished_study: StudyFolder) -> None:
     table = chosen_table(load(finished_study))
-    assert table.header == ("method", "label_fraction", "trial", "strength", "lr", "val/dice")
+    assert table.header == ("method", "label_fraction", "trial", "strength", "lr", "val/dice of the trial")
     assert set(table.data["param/downstream.fit.optimizer.lr"]) == {0.002}
     assert set(table.data["val/dice"]) == {0.81}
 
