@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 from rich.console import Group
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from analysis.templates import render
+from study.word_table import WordTable
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ class Table:
 
     def to_rich(self) -> Group:
         """Return a terminal table; title and notes may be wider than the columns."""
-        table = RichTable()
-        for number, title in enumerate(self.header):
-            table.add_column(title, justify="left" if number == 0 else "right", overflow="fold")
+        table = WordTable(self.header, ruled=True)
         for row in self.rows:
             table.add_row(*(Text(entry.text, style="bold green" if entry.strong else "") for entry in row))
         return Group(Text(self.title, style="bold"), table, *(Text(note, style="dim") for note in self.notes))

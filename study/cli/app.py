@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
+from study.cli.console import OutputConsole
 from study.storage.workspace import Workspace, default_root
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-out = Console()
-err = Console(stderr=True)
+out = OutputConsole()
+err = OutputConsole(stderr=True)
 
 StudySource = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name (see `study list`) or a YAML file.")]
 RunName = Annotated[str, typer.Argument(metavar="NAME", help="Name under which the study was run.")]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from study.cli.app import Json, Root, RunName, app, out, workspace
+from study.cli.console import foldable
+from study.word_table import WordTable
 from trainables.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ def best(
     metrics, found = pareto_trials(results) if pareto else chosen_configurations(results)
     if as_json:
         out.print_json(json.dumps(found))
+    elif pareto:
+        _print(found, {"trial": "trial", **{metric: f"{metric} of the trial" for metric in metrics}})
     else:
-        _print(found, metrics)
+        _print(found, {metric: f"{metric}, mean of the replicates" for metric in metrics})
 
 
 def chosen_configurations(results: StudyResults) -> tuple[list[str], list[dict[str, Any]]]:
@@ -57,7 +60,8 @@ def chosen_configurations(results: StudyResults) -> tuple[list[str], list[dict[s
         trials = results.of_kind("trial", cell)
         chosen = trials[trials["index"] == results.chosen.get(cell)]
         params = _params(chosen.iloc[0]) if len(chosen) else {}
-        found.append({"cell": cell, metric: float(replicates[metric].mean()), "params": params})
+        scores = replicates[metric].dropna()
+        found.append({"cell": cell, metric: float(scores.mean()), "replicates": len(scores), "params": params})
     if not found:
         raise UserError(f"study '{results.plan.name}' has no finished replicate yet")
     return [metric], sorted(found, key=lambda row: -row[metric])
@@ -98,13 +102,15 @@ def _params(trial: pd.Series[Any]) -> dict[str, Any]:
     return {column.removeprefix("param/"): value for column, value in searched if pd.notna(value)}
 
 
-def _print(rows: Sequence[dict[str, Any]], metrics: Sequence[str]) -> None:
-    table = Table("cell", *metrics, "settings", box=None, pad_edge=False)
+def _print(rows: Sequence[dict[str, Any]], columns: Mapping[str, str]) -> None:
+    """Print a table of cells, of the given columns with their titles, and of the searched settings."""
+    table = WordTable(("cell", *columns.values(), "settings"))
     for row in rows:
-        settings = ", ".join(f"{path}={_short(value)}" for path, value in row["params"].items())
-        table.add_row(row["cell"], *(f"{row[metric]:.4f}" for metric in metrics), settings or "(as in the study file)")
+        settings = ", ".join(f"{path}={_short(value, 'g')}" for path, value in row["params"].items())
+        values = (_short(row[column], "f") for column in columns)
+        table.add_row(foldable(row["cell"], out), *values, settings or "(as in the study file)")
     out.print(table)
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _short(value: object, form: str) -> str:
+    return f"{value:.4{form}}" if isinstance(value, float) else str(value)

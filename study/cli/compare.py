@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from study.cli.app import Json, Root, RunName, app, out, workspace
+from study.cli.console import foldable
+from study.word_table import WordTable
 from trainables.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,15 +38,16 @@ def differences(first: StudyResults, second: StudyResults) -> list[dict[str, Any
     """Return the paired difference of each cell that both studies have results for."""
     import numpy as np
 
-    from analysis.stats.intervals import holm, paired_difference
+    from analysis.stats.comparisons import shared_difference
+    from analysis.stats.intervals import DICE_RANGE, holm
 
     found = []
     for cell in first.plan.cells:
         if cell not in second.plan.cells:
             continue
-        a, b = second.dice(cell).align(first.dice(cell), join="inner")
-        if not a.empty:
-            found.append((cell, paired_difference(a.to_numpy(np.float64), b.to_numpy(np.float64), cell)))
+        difference = shared_difference(second.dice(cell), first.dice(cell), cell, possible=DICE_RANGE)
+        if difference is not None:
+            found.append((cell, difference))
     adjusted = holm(np.array([difference.p_value for _, difference in found]))
     return [
         {
@@ -57,6 +58,7 @@ def differences(first: StudyResults, second: StudyResults) -> list[dict[str, Any
             "p_holm": float(p),
             "subjects": difference.estimate.n_subjects,
             "replicates": difference.estimate.n_replicates,
+            "caveat": difference.estimate.caveat,
         }
         for (cell, difference), p in zip(found, adjusted, strict=True)
     ]
@@ -65,12 +67,14 @@ def differences(first: StudyResults, second: StudyResults) -> list[dict[str, Any
 def _print(rows: Sequence[dict[str, Any]], title: str) -> None:
     from analysis.stats.comparisons import p_value_text
 
-    table = Table("cell", title, "95% CI", "p (Holm)", "subjects", "replicates", box=None, pad_edge=False)
+    table = WordTable(("cell", f"{title}: test Dice", "95% CI", "p (Holm)", "subjects", "replicates"))
     for row in rows:
         interval = f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}"
         p, counts = p_value_text(row["p_holm"]), (str(row["subjects"]), str(row["replicates"]))
-        table.add_row(row["cell"], f"{row['difference']:+.3f}", interval, p, *counts)
+        table.add_row(foldable(row["cell"], out), f"{row['difference']:+.3f}", interval, p, *counts)
     out.print(table)
+    for caveat in dict.fromkeys(row["caveat"] for row in rows if row["caveat"]):
+        out.print(f"Note: {caveat}.")
 
 
 def _finite(value: Any) -> Any:

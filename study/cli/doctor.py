@@ -6,9 +6,10 @@ import json
 import os
 from dataclasses import asdict
 
-from rich.table import Table
+from rich.text import Text
 
 from study.cli.app import Exit, Json, Root, app, out, workspace
+from study.word_table import WordTable
 
 
 @app.command()
@@ -24,9 +25,8 @@ def doctor(root: Root = None, as_json: Json = False) -> int:
         out.print_json(json.dumps([asdict(finding) for finding in findings]))
     else:
         colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
-        table = Table(box=None, pad_edge=False, show_header=False)
+        table = WordTable(())
         for finding in findings:
-            colour = colours[finding.verdict]
-            table.add_row(f"[{colour}]{finding.verdict}[/]", finding.subject, finding.text.replace("[", r"\["))
+            table.add_row(Text(finding.verdict, colours[finding.verdict]), finding.subject, finding.text)
         out.print(table)
     return Exit.INFRASTRUCTURE if any(finding.verdict == "error" for finding in findings) else Exit.SUCCESS

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import os
 import sys
 from collections.abc import Callable
 
@@ -22,6 +22,7 @@ from study.cli import (  # noqa: F401 - each module registers its commands
     study_files,
 )
 from study.cli.app import Exit, app, err
+from study.cli.console import discard_output, reader_gone
 from study.cli.renamed import renamed_option_message
 from study.errors import InfrastructureError
 from trainables.common.errors import UserError
@@ -34,6 +35,8 @@ def main() -> None:
 
 def guarded(command: Callable[[], int | None]) -> int:
     """Run a command and return its exit code; each expected error is printed as one message.
+
+    A command whose output nobody reads any more (`study report NAME | head`) ends quietly.
 
     Raises:
         Exception: an internal error, which Python prints with its traceback and exit code 1.
@@ -48,9 +51,8 @@ def guarded(command: Callable[[], int | None]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return _fail("interrupted. Run the same command again to continue", Exit.INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.SUCCESS
+    except SystemExit as error:
+        return _closed_pipe(error)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -58,6 +60,17 @@ def guarded(command: Callable[[], int | None]) -> int:
         return _fail(f"disk full{place}. Fix: free space, then run the same command again", Exit.INFRASTRUCTURE)
     except Exception as error:
         return _usage_error(error)
+
+
+def _closed_pipe(error: SystemExit) -> int:
+    """Return success if the exit is due to a closed output; raise again what caused any other exit."""
+    cause = error.__context__  # both rich and typer make an exit of a broken pipe
+    if not isinstance(cause, BrokenPipeError):
+        raise error
+    if not reader_gone():
+        raise cause  # the pipe to another process, such as a worker
+    discard_output()
+    return Exit.SUCCESS
 
 
 def _usage_error(error: Exception) -> int:
@@ -70,12 +83,14 @@ def _usage_error(error: Exception) -> int:
     message = renamed_option_message(command, getattr(error, "option_name", ""))
     if message is not None:
         return _fail(message, Exit.USAGE)
-    show()
+    with contextlib.suppress(BrokenPipeError):
+        show()
     return Exit.USAGE
 
 
 def _fail(message: str, code: Exit) -> int:
-    err.print(f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
+    with contextlib.suppress(SystemExit):  # the reader of the message may be gone, and the code remains
+        err.print(f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
     return code
 
 

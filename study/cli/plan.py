@@ -6,14 +6,15 @@ import json
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from study.cli.console import foldable
 from study.config.definition import Study
 from study.config.plain import component_name
 from study.planning.calibration import Calibration
 from study.planning.dataset_check import check_datasets
 from study.planning.estimate import CostEstimate, estimate
 from study.planning.plan import Plan
+from study.word_table import WordTable
 
 PRINTED_CELLS = 40
 """Number of cells that the table prints; the JSON output has all of them."""
@@ -38,7 +39,7 @@ def show_plan(study: Study, rates: Calibration, out: Console, *, as_json: bool) 
         out.print_json(json.dumps(_as_json(plan, cost)))
         return
     out.print(f"[bold]{study.spec.name}[/]: {study.spec.title}")
-    out.print(_cell_table(plan))
+    out.print(_cell_table(plan, out))
     out.print("jobs: " + ", ".join(f"{kind} {count}" for kind, count in plan.planned().items()), soft_wrap=True)
     searched = _searched_settings_of_shared_jobs(plan)
     if searched:
@@ -66,13 +67,11 @@ def _searched_settings_of_shared_jobs(plan: Plan) -> list[str]:
     ]
 
 
-def _cell_table(plan: Plan) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("cell", overflow="fold")
-    for column in ("shared jobs", "trials", "replicates"):
-        table.add_column(column, no_wrap=True)
+def _cell_table(plan: Plan, out: Console) -> WordTable:
+    table = WordTable(("cell", "shared jobs", "trials", "replicates"))
     for cell in plan.cells[:PRINTED_CELLS]:
-        table.add_row(cell.key, _sources(plan, cell.key), str(plan.trials(cell.key)), str(plan.spec.replicates))
+        counts = str(plan.trials(cell.key)), str(plan.spec.replicates)
+        table.add_row(foldable(cell.key, out), _sources(plan, cell.key), *counts)
     if len(plan.cells) > PRINTED_CELLS:
         table.add_row(f"... and {len(plan.cells) - PRINTED_CELLS} more", "", "", "")
     return table

@@ -19,6 +19,7 @@ from study.cli.app import (
     load,
     workspace,
 )
+from study.cli.console import discard_output, reader_gone
 
 if TYPE_CHECKING:
     from study.config.definition import Study
@@ -54,8 +55,14 @@ def run_study(study: Study, place: Workspace, address: str | None) -> int:
     from study.execution.launch import run as launch
     from study.progress import Progress
 
-    with Progress(err) as progress:
-        result = launch(study, place, progress, address or os.environ.get("RAY_ADDRESS"), draw_job)
+    try:
+        with Progress(err) as progress:
+            result = launch(study, place, progress, address or os.environ.get("RAY_ADDRESS"), draw_job)
+    except SystemExit:
+        if not reader_gone():
+            raise
+        discard_output()  # nobody reads the progress any more (`study run STUDY 2>&1 | head`)
+        return Exit.INTERRUPTED
     if result.spent is not None:
         done = sum(result.statuses.values())
         err.print(

@@ -6,9 +6,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from study.cli.app import Json, Root, RunName, app, out, workspace
+from study.word_table import WordTable
 
 if TYPE_CHECKING:
     from study.planning.jobs import JobStatus
@@ -24,13 +23,13 @@ def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
     if as_json:
         out.print_json(json.dumps(progress))
         return
-    table = Table("", "planned", *STATUSES, box=None, pad_edge=False)
+    table = WordTable(("", "planned", *STATUSES))
     for kind, counts in progress["jobs"].items():
         table.add_row(kind, *(str(counts[column]) for column in ("planned", *STATUSES)))
     out.print(f"{progress['name']}: {progress['state']}")
     out.print(table)
     for job, reason in progress["failures"].items():
-        out.print(f"failed: {job}: {reason}", markup=False)
+        out.print(f"failed: {job}: {reason}", markup=False, soft_wrap=True)
 
 
 def status_of(folder: StudyFolder) -> dict[str, Any]:

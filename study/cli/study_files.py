@@ -6,9 +6,9 @@ import json
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from study.cli.app import DataPaths, Json, Overrides, Profile, Root, RunAs, StudySource, app, load, out, workspace
+from study.word_table import WordTable
 
 
 @app.command("list")
@@ -23,7 +23,7 @@ def list_studies(as_json: Json = False) -> None:
     if as_json:
         out.print_json(json.dumps([{"name": name, "title": title} for name, title in studies]))
         return
-    table = Table("study", "question", box=None, pad_edge=False)
+    table = WordTable(("study", "question"))
     for name, title in studies:
         table.add_row(name, title)
     out.print(table)

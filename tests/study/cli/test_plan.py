@@ -1,12 +1,17 @@
 """`study plan`: a dataset that a study would refuse is an error, one that is not chosen yet is none."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from study.cli.app import app
 from study.cli.main import guarded
+from study.cli.plan import show_plan
+from study.config.definition import load_study
+from study.planning.calibration import Calibration
 from trainables.phantom import PhantomSettings, write_echonet
 
 TINY = str(Path(__file__).parent.parent / "tiny.yaml")
@@ -47,3 +52,14 @@ def test_a_study_is_planned_without_hours_before_its_data_are_chosen(capsys, tmp
     assert "hours: unknown without the data. Fix: --data echonet=PATH" in out
     code, out, _ = run(capsys, tmp_path, "--set", "data.phantom=null", "--json")
     assert (code, json.loads(out)["hours"]) == (0, None)
+
+
+def test_cells_are_whole_in_a_pipe_and_fold_at_a_comma_on_a_terminal(capsys, tmp_path):
+    code, out, _ = run(capsys, tmp_path, "--set", "data.phantom=null")
+    assert code == 0
+    assert sum(line.startswith("method=simclr,label_fraction=0.5  pretext-simclr-") for line in out.splitlines()) == 1
+    text = io.StringIO()
+    terminal = Console(file=text, width=60, force_terminal=True, color_system=None)
+    study = load_study(TINY, sets=["data.phantom=null"])
+    show_plan(study, Calibration(tmp_path / "calibration.json"), terminal, as_json=False)
+    assert {"method=simclr,", "label_fraction=0.5"} <= set(text.getvalue().split())

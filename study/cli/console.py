@@ -1,0 +1,51 @@
+"""Consoles of the command line: whole values in files and pipes, and a quiet end when the reader is gone."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+
+from rich.console import Console
+
+PIPE_WIDTH = 10_000
+"""Width in characters of output that is not a terminal, so that no line of it wraps."""
+
+STANDARD_STREAMS = (1, 2)
+"""File descriptors of standard output and standard error."""
+
+
+class OutputConsole(Console):
+    """Console that wraps lines on a terminal only.
+
+    Args:
+        stderr: print to standard error instead of standard output.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        terminal = (sys.stderr if stderr else sys.stdout).isatty()
+        super().__init__(stderr=stderr, width=None if terminal else PIPE_WIDTH)
+
+    def on_broken_pipe(self) -> None:
+        """Exit with the broken pipe as context; rich's own version would hide from `reader_gone` which stream it is."""
+        raise SystemExit(1)
+
+
+def reader_gone() -> bool:
+    """Return True if the program that standard output or error is piped to has closed its end."""
+    poll = select.poll()
+    for stream in STANDARD_STREAMS:
+        poll.register(stream, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def discard_output() -> None:
+    """Send the rest of the output to the null device, so that Python's last flush of a closed pipe is no error."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in STANDARD_STREAMS:
+        os.dup2(null, stream)
+
+
+def foldable(cell: str, console: Console) -> str:
+    """Return a cell's key for a table: on a terminal with spaces after the commas, where the line may fold."""
+    return cell.replace(",", ", ") if console.is_terminal else cell

@@ -1,0 +1,48 @@
+"""Commands that print results: every value whole in a pipe, and named for what it is."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from fake_results import FakeStudy
+
+from study.cli.app import app
+from study.cli.main import guarded
+
+METHODS = ("random", "a_pretext_method_with_a_rather_long_name_that_leaves_no_room")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a workspace with the studies `fake` and `second`, which are equal."""
+    folder = FakeStudy(methods=METHODS, fractions=("0.05", "1"), replicates=2, subjects=4).write(tmp_path)
+    shutil.copytree(folder.root, folder.root.with_name("second"))
+    return tmp_path
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert guarded(lambda: app(list(arguments), standalone_mode=False)) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command", [("compare", "fake", "second"), ("best", "fake"), ("best", "fake", "--pareto-front")]
+)
+def test_no_cell_is_cut_or_folded_in_a_pipe(capsys, root, command):
+    _, *rows = printed(capsys, *command, "--workspace", str(root)).splitlines()
+    expected = {f"method={method},label_fraction={fraction}" for method in METHODS for fraction in ("0.05", "1")}
+    assert {row.split()[0] for row in rows} == expected
+
+
+def test_the_best_cells_have_the_mean_of_their_replicates_and_say_so(capsys, root):
+    header, *_ = printed(capsys, "best", "fake", "--workspace", str(root)).splitlines()
+    assert header.split() == ["cell", "val/dice,", "mean", "of", "the", "replicates", "settings"]
+    rows = json.loads(printed(capsys, "best", "fake", "--workspace", str(root), "--json"))
+    assert {row["replicates"] for row in rows} == {2}
+
+
+def test_the_pareto_front_has_the_values_of_trials_and_says_so(capsys, root):
+    header, *rows = printed(capsys, "best", "fake", "--pareto-front", "--workspace", str(root)).splitlines()
+    assert header.split() == ["cell", "trial", "val/dice", "of", "the", "trial", "settings"]
+    assert all(row.split()[1:3] == ["1", "0.8100"] for row in rows)
