@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,13 +106,14 @@ def failure_sentences(results: StudyResults) -> list[str]:
 
 
 def _sections(results: StudyResults, grid: Grid, options: ReportOptions, remarks: list[str]) -> list[Section]:
-    over_time = temporal_section(results, lambda: _frames(results))
+    store = _frames(results, remarks)
+    over_time = temporal_section(results, store)
     return [
         _scores(results, grid, options, compares_otherwise=bool(over_time.sentences)),
         _labels(results, grid, options.margin),
         _search(results, grid),
         Section("Learning curves", figures={"learning_curves": learning_curves(results, grid)}),
-        _images(results, grid, remarks),
+        _images(results, grid, store, remarks),
         over_time,
     ]
 
@@ -157,15 +159,16 @@ def _search(results: StudyResults, grid: Grid) -> Section:
     return Section(title, (), tables, _available(figures))
 
 
-def _images(results: StudyResults, grid: Grid, remarks: list[str]) -> Section:
+def _images(results: StudyResults, grid: Grid, store: FrameStore | None, remarks: list[str]) -> Section:
     """Return the section with images; a remark explains each figure that cannot be drawn."""
     if results.images.empty:
         remarks.append("No overlays yet: no start has a finished replicate.")
+    if results.images.empty or store is None:
         return Section("Images")
     drawings: dict[str, Callable[[], Figure | None]] = {
-        "overlays": lambda: overlays(results, grid, _frames(results)),
-        "worst_cases": lambda: worst_cases(results, grid, _frames(results)),
-        "embedding_map": lambda: embedding_map(results, _frames(results)),
+        "overlays": lambda: overlays(results, grid, store),
+        "worst_cases": lambda: worst_cases(results, grid, store),
+        "embedding_map": lambda: embedding_map(results, store),
     }
     figures: dict[str, Figure | Path] = {}
     for name, draw in drawings.items():
@@ -221,10 +224,18 @@ def _remove_outdated(folder: Path, files: Sequence[Path]) -> None:
     write_text(record, json.dumps(sorted(names)))
 
 
-def _frames(results: StudyResults) -> FrameStore:
-    if results.plan.frames is None:
-        raise DataError(f"{results.folder.plan}: names no frame store")
-    return FrameStore.open(results.plan.frames)
+def _frames(results: StudyResults, remarks: list[str]) -> FrameStore | None:
+    """Return the study's frame store; None, with a remark, where it cannot be opened."""
+    try:
+        if results.plan.frames is None:
+            raise DataError(f"{results.folder.plan}: names no frame store")
+        return FrameStore.open(results.plan.frames)
+    except DataError as error:
+        problem, _, _ = str(error).partition(". Fix:")
+        name, workspace = results.folder.name, results.folder.root.parent.parent
+        command = shlex.join(["study", "report", name, "--prepare", "--workspace", str(workspace)])
+        remarks.append(f"No figures of images: {problem}. Fix: {command}")
+        return None
 
 
 def _summary(title: str, state: Sequence[str], sections: Sequence[Section], shown: Mapping[str, Path]) -> str:
@@ -241,7 +252,7 @@ def _print(console: Console, lines: Sequence[str], sections: Sequence[Section], 
     title, *state = lines
     console.print(title, style="bold", markup=False, highlight=False)
     for line in state:
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)  # paths and commands stay whole
     for section in sections:
         for table in section.tables.values():
             console.print()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -16,16 +14,15 @@ from analysis.temporal.figures import area_curves, bland_altman, quality_by_posi
 from analysis.temporal.paper import paper_tables
 from analysis.temporal.read import read_temporal
 from analysis.temporal.tables import phase_table, quality_table, smoothness_table, volume_table
-from trainables.common.errors import DataError
 from trainables.data.store.frames import FrameStore
 
 
-def temporal_section(results: StudyResults, frames: Callable[[], FrameStore]) -> Section:
+def temporal_section(results: StudyResults, store: FrameStore | None) -> Section:
     """Return the temporal section; empty for a study without temporal results.
 
     Args:
         results: results of the study.
-        frames: function that opens the study's frame store; figures that need images are omitted where it fails.
+        store: frame store of the study; None omits the figures that need images.
     """
     temporal = read_temporal(results)
     if temporal.empty:
@@ -42,8 +39,7 @@ def temporal_section(results: StudyResults, frames: Callable[[], FrameStore]) ->
         "smoothness": smoothness_boxes(results, temporal),
         "bland_altman": bland_altman(results, temporal),
     }
-    with contextlib.suppress(DataError):
-        store = frames()
+    if store is not None:
         figures["area_curves"] = area_curves(results, temporal, store)
         figures["sequence"] = write_animation(results, temporal, store, results.folder.report / "sequence.gif")
     claims = [

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.app import Root, RunName, app, out, workspace
+from study.cli.app import Root, RunName, app, err, out, workspace
+from trainables.common.errors import UserError
+
+if TYPE_CHECKING:
+    from study.storage.workspace import StudyFolder, Workspace
 
 
 @app.command()
@@ -20,6 +25,10 @@ def report(
         str | None, typer.Option(help="Factor of the columns (default: the label fraction, else the last factor).")
     ] = None,
     margin: Annotated[float, typer.Option(help="Non-inferiority margin in Dice.", min=0.0)] = 0.02,
+    prepare: Annotated[
+        bool,
+        typer.Option("--prepare", help="Decode the dataset again if its frame store is missing or of another format."),
+    ] = False,
     root: Root = None,
 ) -> None:
     """Write the tables, figures and conclusions of a study.
@@ -30,8 +39,52 @@ def report(
     from study.tracking.views import view_path
 
     place = workspace(root)
-    write_report(place.existing_study(name), out, ReportOptions(tuple(rows) if rows else None, columns, margin))
+    folder = place.existing_study(name)
+    if prepare:
+        prepare_frames(folder, place)
+    write_report(folder, out, ReportOptions(tuple(rows) if rows else None, columns, margin))
     path = view_path(place, name)
     if path is not None:
         out.print(f"MLflow: mlflow ui --backend-store-uri {place.tracking_uri}", soft_wrap=True)
         out.print(f"  then open http://127.0.0.1:5000{path}", soft_wrap=True, markup=False)
+
+
+def prepare_frames(folder: StudyFolder, place: Workspace) -> None:
+    """Build the frame store of a study's dataset where it is missing, and record its folder in the study's plan.
+
+    Raises:
+        UserError: the dataset is missing, or differs from the one that the study's jobs read.
+    """
+    from study.config.settings import parse
+    from study.plugins import load_plugins
+    from study.progress import Progress
+    from study.storage.lock import driver_lock
+    from trainables.common.files import write_json
+    from trainables.data.settings import DataSettings
+    from trainables.data.store.prepare import prepare
+
+    load_plugins()
+    plan = json.loads(folder.plan.read_text())
+    settings = parse(DataSettings, plan["spec"]["data"])  # the rest may be of an older version
+    with driver_lock(folder.lock):
+        with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:
+            store = prepare(settings, None, place.data, place.subject_key(), progress=advance)
+        expected = _fingerprint(folder) or store.fingerprint
+        if store.fingerprint != expected:
+            raise UserError(
+                f"{store.folder}: not the frames that the study was run on (found fingerprint "
+                f"{store.fingerprint[:12]}, expected {expected[:12]}). Fix: restore the dataset's files"
+            )
+        write_json(folder.plan, {**plan, "frames": {"data": str(store.folder)}})
+
+
+def _fingerprint(folder: StudyFolder) -> str | None:
+    """Return the fingerprint of the frames that the study's trials and replicates read; None before the first one."""
+    from study.storage.events import JobFinished, events_of_type
+    from study.storage.ledger import read_ledger
+
+    for event in events_of_type(read_ledger(folder.ledger), JobFinished):
+        config = folder.job(event.job).config
+        if event.cell is not None and config.exists():
+            return str(json.loads(config.read_text())["config"]["data"])
+    return None

@@ -1,4 +1,5 @@
 import io
+import json
 import shutil
 from collections.abc import Callable
 
@@ -89,8 +90,20 @@ def test_an_empty_ledger_is_reported(make_study: Callable[..., StudyFolder]) -> 
 def test_a_missing_frame_store_costs_only_the_overlays(make_study: Callable[..., StudyFolder]) -> None:
     folder = make_study(subjects=2)
     shutil.rmtree(folder.root.parent.parent / "frames")
-    assert "No overlays:" in report(folder)
+    assert "No figures of images:" in report(folder)
     assert (folder.report / "dice_vs_labels.png").exists()
+
+
+def test_an_older_frame_store_is_told_once_with_the_command_that_replaces_it(
+    make_study: Callable[..., StudyFolder],
+) -> None:
+    folder = make_study(methods=("simclr",), fractions=("1",), replicates=1, subjects=2)
+    workspace = folder.root.parent.parent
+    meta = workspace / "frames" / "fake" / "meta.json"
+    meta.write_text(json.dumps({**json.loads(meta.read_text()), "version": 1}))
+    (line,) = (line for line in report(folder).splitlines() if "another format version" in line)
+    assert line.startswith(f"No figures of images: {meta.parent}: ")
+    assert line.endswith(f". Fix: study report fake --prepare --workspace {workspace}")
 
 
 def test_a_failed_job_is_named_with_its_reason(make_study: Callable[..., StudyFolder]) -> None:

@@ -96,7 +96,9 @@ class FrameStore:
             names = meta.pop("clinical")
             images, masks, index, clinical = (_mapped(folder / name) for name in (IMAGES, MASKS, INDEX, CLINICAL))
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{folder}: not a frame store ({error}). Fix: prepare the dataset again") from None
+            raise DataError(
+                f"{folder}: not a frame store ({error}). Fix: remove the folder and prepare the dataset again"
+            ) from None
         values = {name: clinical[:, column] for column, name in enumerate(names)}
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in meta.items()}
         return cls(folder, images, masks, index, values, **fields)
