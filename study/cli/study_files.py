@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from study.cli.app import DataPaths, Json, Overrides, Profile, Root, RunAs, StudySource, app, load, out, workspace
 from study.word_table import WordTable
+
+NoRoot = Annotated[
+    Path | None,
+    typer.Option("--workspace", help="Accepted, as by `study run`; results are not read."),
+]
 
 
 @app.command("list")
@@ -36,6 +42,7 @@ def validate(
     overrides: Overrides = None,
     data: DataPaths = None,
     run_as: RunAs = None,
+    _root: NoRoot = None,
     as_json: Json = False,
 ) -> None:
     """Check every key, value and cell of a study file.

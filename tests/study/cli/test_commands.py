@@ -2,8 +2,10 @@
 
 import errno
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import create_autospec
 
 import pytest
@@ -35,17 +37,38 @@ def groups(command, path=()):
         yield from groups(below, (*path, name))
 
 
-PATHS = list(groups(typer.main.get_command(app)))
+STUDY_COMMAND = typer.main.get_command(app)
+PATHS = list(groups(STUDY_COMMAND))
+
+
+def command_at(path):
+    """Return the command at a path."""
+    command = STUDY_COMMAND
+    for name in path:
+        command = command.commands[name]
+    return command
 
 
 @pytest.mark.parametrize("path", PATHS, ids=" ".join)
 def test_each_command_and_option_has_a_help_text(path):
-    command = typer.main.get_command(app)
-    for name in path:
-        command = command.commands[name]
+    command = command_at(path)
     assert command.help
     assert [option.name for option in command.params if not getattr(option, "help", None)] == []
     assert invoke(*path, "--help").exit_code == 0
+
+
+def test_the_common_options_are_those_of_the_commands_that_the_documentation_names():
+    text = (Path(__file__).parents[3] / "docs" / "STUDY.md").read_text()
+    studies = {("validate",), ("plan",), ("run",)}
+    targets = {path for path in PATHS if path[:1] == ("data",) and len(path) == 2}
+    leaves = {path for path in PATHS if not any(other[:-1] == path for other in PATHS if other)}
+    listed = {"all but `list`": leaves - {("list",)}, "STUDY": studies, "STUDY, TARGET": studies | targets}
+    rows = re.findall(r"^\| `(--\w+)[^`]*` \| (.*?) \| .* \|$", text, re.MULTILINE)
+    assert len(rows) == 6
+    for option, commands in rows:
+        expected = listed.get(commands) or {tuple(name.split()) for name in re.findall(r"`([\w ]+)`", commands)}
+        found = {path for path in leaves if any(option in each.opts for each in command_at(path).params)}
+        assert found == expected, option
 
 
 def test_the_help_documents_all_exit_codes():
@@ -80,6 +103,11 @@ def test_a_valid_study_file_has_its_cells_counted():
     assert found["cells"]
 
 
+def test_a_study_file_is_checked_with_the_options_of_a_run(tmp_path):
+    ran = invoke("validate", "quickstart", "--workspace", str(tmp_path / "runs"))
+    assert (ran.exit_code, (tmp_path / "runs").exists()) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [
@@ -98,9 +126,7 @@ def test_an_option_that_was_renamed_is_an_error_with_the_new_form(arguments, opt
 def test_no_renamed_option_is_in_use():
     used = set()
     for path in PATHS:
-        command = typer.main.get_command(app)
-        for name in path:
-            command = command.commands[name]
+        command = command_at(path)
         used |= {(command.name, option) for each in command.params for option in each.opts}
     assert not used & RENAMED_OPTIONS.keys()
     assert {name for name, _ in RENAMED_OPTIONS} <= {path[-1] for path in PATHS if path}
