@@ -25,7 +25,8 @@ FIGURE_SUFFIXES = (".png", ".pdf")
 """Suffixes of the two files of a figure; either names both."""
 
 Target = Annotated[
-    str, typer.Argument(help="A dataset as LAYOUT=PATH, or a study's name or file for all its datasets.")
+    str,
+    typer.Argument(metavar="TARGET", help="A dataset as LAYOUT=PATH, or a study's name or file for all its datasets."),
 ]
 
 

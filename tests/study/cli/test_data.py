@@ -26,9 +26,10 @@ def run(capsys, tmp_path, *arguments: str) -> tuple[int, str, str]:
 
 
 def test_a_clean_dataset_is_accepted(capsys, tmp_path, root):
-    code, out, _ = run(capsys, tmp_path, "check", f"echonet={root}")
+    code, out, err = run(capsys, tmp_path, "check", f"echonet={root}")
     assert code == 0
     assert "6 sequences; subjects: train 3 (3 labelled)" in out
+    assert err.splitlines() == ["EchoNet-Dynamic: checking: reading files 6/6"]
     assert out.strip().endswith("accepted")
 
 

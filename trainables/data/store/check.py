@@ -76,7 +76,7 @@ def check(
     for done, found in enumerate(parallel_map(_IssueReader(settings.layout, root), records, workers), 1):
         issues.extend(found)
         if progress is not None:
-            progress("checking", done, len(records))
+            progress("reading files", done, len(records))
     listed = len(scan.records) + count_lost_sequences(scan.issues)
     counts = _count_subjects(records, parts)
     try:

@@ -23,7 +23,7 @@ def test_every_file_is_read_and_every_fault_listed(echonet_root, tmp_path):
             (f"Videos/{torn.name}", "unreadable sequence"),
         }
         assert str(root) not in str(report.issues[1])
-        assert seen[-1] == ("checking", 7, 7)
+        assert seen[-1] == ("reading files", 7, 7)
         assert "1 damaged of 8 sequences" in report.refusal
     lenient = dataclasses.replace(DataSettings(), on_error="skip", tolerance=0.25)
     assert check(lenient, root).refusal == ""
