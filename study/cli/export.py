@@ -53,7 +53,7 @@ def backbone(
     with atomic_writer(output.absolute()) as file:
         torch.save(weights, file)
     card = output.absolute().with_suffix(".md")
-    write_text(card, model_card(f"Backbone of `{name}`, {job.job}", about, weights))
+    write_text(card, model_card(f"Backbone of `{name}`, {job.job}", about, weights, artifacts))
     for path in (output.absolute(), card):
         out.print(str(path), highlight=False, soft_wrap=True)
 

@@ -87,7 +87,7 @@ class JobUpload:
         about, weights = self._artifacts.about(job.digest), self._artifacts.weights(job.digest)
         with tempfile.TemporaryDirectory() as folder:
             torch.save(weights, Path(folder) / "weights.pt")
-            card = model_card(f"`{self._folder.name}`, {job.label}", about, weights)
+            card = model_card(f"`{self._folder.name}`, {job.label}", about, weights, self._artifacts)
             (Path(folder) / "card.md").write_text(card)
             self._runs.log_folder(run_id, Path(folder), "model")
 

@@ -63,7 +63,7 @@ def test_torchvision_loads_it_and_answers_to_grey_alike(capsys, trained, tmp_pat
         torch.testing.assert_close(layers.eval()(grey.repeat(1, 3, 1, 1)), ours.eval()(grey), atol=1e-3, rtol=1e-3)
     card = file.with_suffix(".md").read_text()
     assert "pretext-simclr-abc" in card
-    assert "loss: 1.25" in card
+    assert "| loss | 1.25 |" in card
     assert '"seed": 3' in card
 
 
