@@ -23,11 +23,13 @@ from trainables.networks.normalise import Normalise
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predicted masks of a set of frames, with the Dice of the frames that have reference masks.
+    """Predicted masks of a set of frames, with the reference masks and the Dice of the frames that have one.
 
     Attributes:
         rows: int64 `(N,)`, rows of the frame store.
         masks: uint8 class indices `(N, S, S)`.
+        reference_rows: int64 `(R,)`, those of `rows` that have a reference mask.
+        references: uint8 class indices `(R, S, S)`, their reference masks.
         cases: int64 `(M,)`, a row of the frame store for each case: a frame, or of a volume the slice with the
             largest true structures.
         dice: float64 `(M, K)` of each case and foreground class, a volume's over all its slices at once; nan where the
@@ -37,6 +39,8 @@ class Predictions:
 
     rows: np.ndarray
     masks: np.ndarray
+    reference_rows: np.ndarray
+    references: np.ndarray
     cases: np.ndarray
     dice: np.ndarray
     loss: float
@@ -124,7 +128,7 @@ def predict(tasks: Sequence[Segmentation], batches: Iterable[Batch]) -> Predicti
         batches: unshuffled batches of the store's frames, with or without masks.
     """
     first = tasks[0]
-    rows, masks, evaluated, overlaps, sizes, areas, losses = [], [], [], [], [], [], []
+    rows, masks, evaluated, references, overlaps, sizes, losses = [], [], [], [], [], [], []
     for batch in batches:
         scores = _ensemble([task.scores(batch) for task in tasks])
         predicted, number = scores.argmax(1), batch.rows.cpu().numpy()
@@ -137,15 +141,13 @@ def predict(tasks: Sequence[Segmentation], batches: Iterable[Batch]) -> Predicti
         overlap, size = counts(predicted[chosen], truth, classes=len(first.classes))
         overlaps.append(overlap)
         sizes.append(size)
-        areas.append((found > 0).sum((1, 2)))
         evaluated.append(number[known])
+        references.append(found)
         losses.append(first.loss(scores[chosen], truth.long()) * len(truth))
-    every = np.concatenate(evaluated)
+    every, reference = np.concatenate(evaluated), np.concatenate(references)
     loss = float(torch.stack(losses).sum()) / len(every)
-    cases, dice = _cases(
-        first.store.index[every], every, np.concatenate(areas), torch.cat(overlaps).cpu(), torch.cat(sizes).cpu()
-    )
-    return Predictions(np.concatenate(rows), torch.cat(masks).numpy(), cases, dice, loss)
+    cases, dice = _cases(first.store.index[every], every, reference, torch.cat(overlaps).cpu(), torch.cat(sizes).cpu())
+    return Predictions(np.concatenate(rows), torch.cat(masks).numpy(), every, reference, cases, dice, loss)
 
 
 def evaluate_masks(store: FrameStore, rows: np.ndarray, masks: np.ndarray) -> Predictions:
@@ -157,11 +159,11 @@ def evaluate_masks(store: FrameStore, rows: np.ndarray, masks: np.ndarray) -> Pr
         masks: uint8 class indices `(N, S, S)`, one mask per row.
     """
     known = store.index["mask"][rows] >= 0
-    truth = np.asarray(store.masks[store.index["mask"][rows[known]]])
-    overlap, sizes = counts(torch.from_numpy(masks[known]), torch.from_numpy(truth), classes=len(store.classes))
-    areas = (truth > 0).sum((1, 2))
-    cases, dice = _cases(store.index[rows[known]], rows[known], areas, overlap, sizes)
-    return Predictions(rows, masks, cases, dice, float("nan"))
+    every = rows[known]
+    reference = np.asarray(store.masks[store.index["mask"][every]])
+    overlap, sizes = counts(torch.from_numpy(masks[known]), torch.from_numpy(reference), classes=len(store.classes))
+    cases, dice = _cases(store.index[every], every, reference, overlap, sizes)
+    return Predictions(rows, masks, every, reference, cases, dice, float("nan"))
 
 
 def scores_of(store: FrameStore, found: Predictions) -> dict[str, float]:
@@ -180,15 +182,15 @@ def _ensemble(scores: Sequence[Tensor]) -> Tensor:
 
 
 def _cases(
-    entries: np.ndarray, rows: np.ndarray, areas: np.ndarray, overlap: Tensor, sizes: Tensor
+    entries: np.ndarray, rows: np.ndarray, references: np.ndarray, overlap: Tensor, sizes: Tensor
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of the cases and their Dice; `areas` are the reference structures' pixel counts by row."""
+    """Return the rows of the cases and their Dice; the slice with the most labelled pixels stands for its volume."""
     key = np.where(entries["stack"] == 1, -1 - entries["sequence"].astype(np.int64), rows)
     _, first, case = np.unique(key, return_index=True, return_inverse=True)
     shape = (len(first), sizes.shape[1])
     place = torch.from_numpy(case)
     summed = [torch.zeros(shape, dtype=part.dtype).index_add_(0, place, part) for part in (overlap, sizes)]
-    largest = first.copy()
+    largest, areas = first.copy(), (references > 0).sum((1, 2))
     for number in np.argsort(areas, kind="stable"):  # the last of a case is its largest
         largest[case[number]] = number
     order = np.argsort(first)

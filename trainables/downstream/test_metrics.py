@@ -62,9 +62,9 @@ class Curves:
 
 def distances(store: FrameStore, found: Predictions) -> SurfaceDistances:
     """Return distances in mm by case and foreground class; NaN for volumes, whose slices have no surface."""
-    place = {int(row): number for number, row in enumerate(found.rows)}
-    masks = found.masks[[place[int(row)] for row in found.cases]]
-    truth = np.asarray(store.masks[store.index["mask"][found.cases]])
+    place, reference = _positions(found.rows), _positions(found.reference_rows)
+    masks = found.masks[[place[row] for row in found.cases.tolist()]]
+    truth = found.references[[reference[row] for row in found.cases.tolist()]]
     entries = store.index[found.cases]
     spacing = np.where(entries["stack"][:, None] == 1, np.nan, entries["spacing"])
     return surface_distances(masks, truth, len(store.classes), spacing)
@@ -72,14 +72,14 @@ def distances(store: FrameStore, found: Predictions) -> SurfaceDistances:
 
 def curves(store: FrameStore, found: Predictions) -> list[Curves]:
     """Area curves of the sequences that were segmented as a whole, of three frames or more."""
-    place = {int(row): number for number, row in enumerate(found.rows)}
+    place = _positions(found.rows)
     areas = []
     for rows in sequences(store, np.sort(found.rows)):
         if len(rows) < 3 or (np.diff(rows) != 1).any():
             continue
         step = store.index["spacing"][rows[0]].astype(np.float64)
         spacing = (float(step[0]), float(step[1])) if not np.isnan(step).any() else (1.0, 1.0)
-        masks = found.masks[[place[int(row)] for row in rows]]
+        masks = found.masks[[place[row] for row in rows.tolist()]]
         number = int(store.index["sequence"][rows[0]])
         areas.append(Curves(number, rows, area_curves(masks, len(store.classes), spacing)))
     return areas
@@ -92,7 +92,7 @@ def volumes(store: FrameStore, found: Predictions) -> list[Volumes]:
     """
     if CAVITY not in store.classes:
         return []
-    place = {int(row): number for number, row in enumerate(found.rows)}
+    place, reference = _positions(found.rows), _positions(found.reference_rows)
     cavity = store.classes.index(CAVITY)
     by_subject: dict[int, dict[str, list[tuple[Discs | None, Discs | None]]]] = {}
     for rows in sequences(store, np.sort(found.rows)):
@@ -103,10 +103,15 @@ def volumes(store: FrameStore, found: Predictions) -> list[Volumes]:
         spacing = (float(step[0]), float(step[1]))
         pairs = []
         for row in both:
-            predicted, truth = found.masks[place[row]], np.asarray(store.masks[store.index["mask"][row]])
+            predicted, truth = found.masks[place[row]], found.references[reference[row]]
             pairs.append((discs(predicted == cavity, spacing), discs(truth == cavity, spacing)))
         by_subject.setdefault(int(store.index["subject"][rows[0]]), {})[view] = pairs
     return [_volumes(subject, views) for subject, views in sorted(by_subject.items())]
+
+
+def _positions(rows: np.ndarray) -> dict[int, int]:
+    """Return the position of each row in `rows`."""
+    return {row: number for number, row in enumerate(rows.tolist())}
 
 
 def _volumes(subject: int, views: dict[str, list[tuple[Discs | None, Discs | None]]]) -> Volumes:

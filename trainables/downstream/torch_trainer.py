@@ -76,10 +76,10 @@ class TorchTrainer:
     ) -> tuple[Segmentation, FitResult]:
         """Train on a fold's train subjects and keep the epoch with the best score on its val subjects."""
         fit_settings, views, store = self.settings.fit, self.settings.views, data.train_store
-        rows: np.ndarray | RowChooser = rows_of(store, fold.train, views)
+        labelled = rows_of(store, fold.train, views)
+        rows: np.ndarray | RowChooser = labelled
         if self.network.frames > 1:
-            found = dense_sequences(store, rows_of(store, fold.train, views))
-            rows = training_windows(found, self.network.frames, derive(seed, "train"))
+            rows = training_windows(dense_sequences(store, labelled), self.network.frames, derive(seed, "train"))
         size = shared_batch(len(rows(0)) if callable(rows) else len(rows), fit_settings.batch_size, runtime.world_size)
         # Workers need equal parts of each batch, so several workers drop a smaller last batch.
         single = runtime.world_size == 1

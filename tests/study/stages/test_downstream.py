@@ -46,7 +46,7 @@ def predictions() -> Predictions:
     store = toy_store()
     rows = np.flatnonzero(store.index["split"] == 2)
     masks = np.asarray(store.masks)[store.index["mask"][rows]]
-    return Predictions(rows, masks, rows, np.ones((len(rows), 1)), 0.1)
+    return Predictions(rows, masks, rows, masks, rows, np.ones((len(rows), 1)), 0.1)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def ventricles(views=("4CH",), spacing=1.0):
     rows = np.arange(len(masks))
     cases = rows[index["phase"] > 0]
     dice = np.ones((len(cases), 1))
-    return whole, Predictions(rows, predicted.astype(np.uint8), cases, dice, 0.0)
+    return whole, Predictions(rows, predicted.astype(np.uint8), rows, whole.masks, cases, dice, 0.0)
 
 
 def test_areas_go_over_time_in_square_mm():

@@ -13,8 +13,8 @@ STORE = toy_store(6)
 
 
 def predictions(dice: list[float], rows: list[int]) -> Predictions:
-    masks = np.asarray(STORE.masks)[STORE.index["mask"][rows]]
-    return Predictions(np.array(rows), masks, np.array(rows), np.array(dice)[:, None], 0.0)
+    masks, frames = np.asarray(STORE.masks)[STORE.index["mask"][rows]], np.array(rows)
+    return Predictions(frames, masks, frames, masks, frames, np.array(dice)[:, None], 0.0)
 
 
 def test_a_perfect_prediction_has_no_distance():

@@ -20,6 +20,13 @@ def curve(sequence: int, *areas: float) -> Curves:
     return Curves(sequence, np.arange(3) + 3 * sequence, np.array(areas)[:, None])
 
 
+def predictions(frames: int) -> Predictions:
+    """Empty masks of frames, none of which has a reference mask."""
+    none = np.arange(0)
+    masks = np.zeros((frames, 8, 8), np.uint8)
+    return Predictions(np.arange(frames), masks, none, masks[:0], none, np.zeros((0, 1)), 0.0)
+
+
 def test_metrics_average_a_subjects_sequences_first():
     index = np.array(STORE.index)
     index["subject"] = index["sequence"] // 2  # the first subject has two sequences
@@ -32,7 +39,7 @@ def test_metrics_average_a_subjects_sequences_first():
 
 
 def test_the_objective_is_the_logarithm_and_is_finite_for_a_constant_area(monkeypatch):
-    test = Predictions(np.arange(9), np.zeros((9, 8, 8), np.uint8), np.arange(0), np.zeros((0, 1)), 0.0)
+    test = predictions(9)
     curves = create_autospec(smoothness.curves, return_value=[curve(0, 10, 12, 10)])
     monkeypatch.setattr(smoothness, "curves", curves)
     expected = np.log10(curve(0, 10, 12, 10).smoothness[0])
@@ -42,7 +49,7 @@ def test_the_objective_is_the_logarithm_and_is_finite_for_a_constant_area(monkey
 
 
 def test_data_without_sequences_have_none():
-    test = Predictions(np.arange(2), np.zeros((2, 8, 8), np.uint8), np.arange(0), np.zeros((0, 1)), 0.0)
+    test = predictions(2)
     with pytest.raises(UserError, match="val/smoothness needs validation sequences of three frames or more"):
         mean_smoothness(test, STORE)
 
