@@ -18,11 +18,11 @@ from trainables.engine.task import Task
 
 
 class MultiTask(Task):
-    """Training of one network by two tasks with separate heads; judged by segmentation.
+    """Training of one network by two tasks with separate heads; validated by segmentation.
 
     Args:
         segmentation: takes the batches with masks.
-        pretext: takes those without; it stands on the same backbone and decoder.
+        pretext: takes the batches without masks; it uses the same backbone and decoder.
     """
 
     monitor = "dice"

@@ -2,8 +2,8 @@
 
 Its folders are named in the environment.
 
-ROOT contains `train_config.json` (cases and settings) and `predict_rows.npz` (images to predict). The process writes
-`epochs.jsonl` (one line per epoch), `predictions.npz` and `weights.pt`.
+ROOT contains `train_config.json` (settings), `predict_rows.npz` (images to predict) and nnU-Net's raw dataset with the
+training cases. The process writes `epochs.jsonl` (one line per epoch), `predictions.npz` and `weights.pt`.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Trainer(nnUNetTrainer):  # type: ignore[misc]  # the package has no types
 
 def main(root: Path) -> None:
     """Plan, preprocess, train each fold, predict."""
-    order = json.loads((root / "train_config.json").read_text())
+    config = json.loads((root / "train_config.json").read_text())
     preprocessed = root / "nnUNet_preprocessed" / NAME
-    configuration = order["configuration"]
+    configuration = config["configuration"]
     if not (root / "prepared").exists():
         extract_fingerprints([DATASET], num_processes=1, check_dataset_integrity=True)
         plan_experiments([DATASET])
@@ -67,10 +67,10 @@ def main(root: Path) -> None:
     described = json.loads((preprocessed / "dataset.json").read_text())
     if configuration not in plans["configurations"]:
         raise SystemExit(f"nnU-Net plans no {configuration} for this data: {', '.join(plans['configurations'])}")
-    torch.set_num_threads(order["threads"])
+    torch.set_num_threads(config["threads"])
     os.environ.update(nnUNet_n_proc_DA="0")  # augmentation in this process; planning asks for at least one
-    device = torch.device(order["device"])
-    trained = [_train(order, plans, described, fold, device, root) for fold in range(order["folds"])]
+    device = torch.device(config["device"])
+    trained = [_train(config, plans, described, fold, device, root) for fold in range(config["folds"])]
     states = [trainer.network.state_dict() for trainer in trained]
     weights = {f"{n}.{key}": value.cpu() for n, state in enumerate(states) for key, value in state.items()}
     save_tensors(root / "weights.pt", weights)
@@ -80,25 +80,25 @@ def main(root: Path) -> None:
         last.network, last.plans_manager, last.configuration_manager, states, described, "Trainer", last.axes or None
     )
     last.set_deep_supervision_enabled(False)
-    with np.load(root / "predict_rows.npz") as asked:
-        names = [name for name in asked.files if not name.endswith("/spacing")]
-        answers = {
+    with np.load(root / "predict_rows.npz") as request:
+        names = [name for name in request.files if not name.endswith("/spacing")]
+        predictions = {
             name: predictor.predict_single_npy_array(
-                asked[name].astype(np.float32), {"spacing": [float(s) for s in asked[f"{name}/spacing"]]}
+                request[name].astype(np.float32), {"spacing": [float(s) for s in request[f"{name}/spacing"]]}
             ).astype(np.uint8)
             for name in names
         }
-    np.savez_compressed(root / "answers.part.npz", **answers)
-    (root / "answers.part.npz").rename(root / "predictions.npz")
+    np.savez_compressed(root / "predictions.part.npz", **predictions)
+    (root / "predictions.part.npz").rename(root / "predictions.npz")
 
 
-def _train(order: Any, plans: Any, described: Any, fold: int, device: torch.device, root: Path) -> Trainer:
-    torch.manual_seed(order["seed"] + fold)
-    np.random.seed(order["seed"] + fold)  # noqa: NPY002  # what its augmentation draws from
-    trainer = Trainer(plans, order["configuration"], fold, described, device)
-    trainer.axes, trainer.log = tuple(order["axes"]), root / "epochs.jsonl"
-    trainer.num_epochs, trainer.num_iterations_per_epoch = order["epochs"], order["iterations"]
-    trainer.num_val_iterations_per_epoch = max(1, order["iterations"] // 5)
+def _train(config: Any, plans: Any, described: Any, fold: int, device: torch.device, root: Path) -> Trainer:
+    torch.manual_seed(config["seed"] + fold)
+    np.random.seed(config["seed"] + fold)  # noqa: NPY002  # what its augmentation draws from
+    trainer = Trainer(plans, config["configuration"], fold, described, device)
+    trainer.axes, trainer.log = tuple(config["axes"]), root / "epochs.jsonl"
+    trainer.num_epochs, trainer.num_iterations_per_epoch = config["epochs"], config["iterations"]
+    trainer.num_val_iterations_per_epoch = max(1, config["iterations"] // 5)
     trainer.save_every = 10
     trainer.initialize()
     folder = Path(trainer.output_folder)

@@ -1,4 +1,4 @@
-"""Training nnU-Net on labelled subjects of a frame store, and taking its answers back."""
+"""Training of nnU-Net on labelled subjects of a frame store, and its predictions."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def train_nnunet(
     settings: NnUNet,
     store: FrameStore,
     parts: Sequence[tuple[np.ndarray, np.ndarray]],
-    asked: np.ndarray,
+    predict_rows: np.ndarray,
     epochs: int,
     seed: int,
     device: torch.device,
     folder: Path,
     report: EpochCallback,
 ) -> NnUNetResult:
-    """Train a network for each part, and let them answer together.
+    """Train a network for each part, and predict with all of them as one ensemble.
 
     Args:
         settings: settings of the network.
         store: the frames, with the masks to train on.
         parts: rows to train on and rows to watch, of each fold; each row has a mask.
-        asked: rows to segment.
+        predict_rows: rows to segment.
         epochs: number of epochs per fold.
         seed: seed of nnU-Net's random numbers, as far as it accepts one.
         device: device to train on.
@@ -80,22 +80,22 @@ def train_nnunet(
         train, val = (cases_of(store, rows, together=settings.temporal) for rows in part)
         every |= {case.name: case for case in (*train, *val)}
         splits.append({"train": [case.name for case in train], "val": [case.name for case in val]})
-    questions = {case.name: case for case in cases_of(store, asked, together=settings.temporal)}
+    requested = {case.name: case for case in cases_of(store, predict_rows, together=settings.temporal)}
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "prepared").exists():
         write_dataset(folder, store, list(every.values()), splits)
-    pictures = {}
-    for name, case in questions.items():
-        pictures[name], pictures[f"{name}/spacing"] = (np.asarray(part) for part in image_of(store, case))
-    np.savez(folder / "predict_rows.npz", **pictures)  # type: ignore[arg-type]  # arrays by name
-    order = {"configuration": settings.configuration, "axes": settings.axes, "iterations": settings.iterations}
+    request = {}
+    for name, case in requested.items():
+        request[name], request[f"{name}/spacing"] = (np.asarray(part) for part in image_of(store, case))
+    np.savez(folder / "predict_rows.npz", **request)  # type: ignore[arg-type]  # arrays by name
+    config = {"configuration": settings.configuration, "axes": settings.axes, "iterations": settings.iterations}
     counts = {"epochs": epochs, "folds": len(parts), "threads": torch.get_num_threads()}
-    write_json(folder / "train_config.json", {**order, **counts, "seed": seed % 2**31, "device": str(device)})
+    write_json(folder / "train_config.json", {**config, **counts, "seed": seed % 2**31, "device": str(device)})
     history = _run(folder, epochs, report)
-    with np.load(folder / "predictions.npz") as answers:
+    with np.load(folder / "predictions.npz") as predictions:
         masks: dict[int, np.ndarray] = {}
-        for name, case in questions.items():
-            masks |= zip(map(int, case.rows), answers[name], strict=True)
+        for name, case in requested.items():
+            masks |= zip(map(int, case.rows), predictions[name], strict=True)
     return NnUNetResult(masks, load_tensors(folder / "weights.pt"), history)
 
 

@@ -61,7 +61,7 @@ class NnUNetTrainer:
             UserError: sequences of the validation split or several workers are requested.
         """
         if data.sequence_rows is not None:
-            raise UserError("search.objectives: nnunet answers for the test split only, expected no val/smoothness")
+            raise UserError("search.objectives: nnunet predicts the test split only, expected no val/smoothness")
         if runtime.world_size > 1:
             raise UserError("network: nnunet trains with one worker, expected resources.downstream.workers: 1")
         train_store, eval_store, views = data.train_store, data.eval_store, self.settings.views
