@@ -130,7 +130,7 @@ class Progress:
             status: completed, stopped or failed.
             metrics: its final metrics by name.
             seconds: its run time.
-            reason: cause of a failure or stop, or None.
+            reason: cause of a failure or stop, the verdict on a pretraining, or None.
         """
         job = self.running.pop(job_id, None)
         self.done += 1

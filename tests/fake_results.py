@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from study.planning.jobs import Outcome
+from study.storage.artifacts import ArtifactStore
 from study.storage.events import ConfigurationChosen, JobFinished
 from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder, Workspace
+from trainables.common.learning import Learning
 from trainables.data.store.frames import INDEX_DTYPE, STORE_VERSION
 
 SIZE = 64
@@ -31,6 +33,8 @@ class FakeStudy:
     trials: int = 4
     finished: int | None = None
     """Number of replicates in the ledger, in order; None for all."""
+    learning: Mapping[str, Learning] = field(default_factory=dict)
+    """Verdict on the pretraining of a method; methods without one have no artifact."""
 
     def write(self, root: Path) -> StudyFolder:
         folder = Workspace(root).study("fake")
@@ -108,6 +112,8 @@ class FakeStudy:
         )
         dice = [dice_of(masks[row], ellipse(*truth[row])) for row in range(len(truth))]
         write_replicate(folder, job, masks, dice)
+        if method in self.learning:
+            write_start(folder, job, method, self.learning[method])
         top = float(np.mean(dice))
         curve = [
             {"loss": 1 / e, "val/dice": top * (1 - 0.7 * np.exp(-e / 2.5)) + 0.008 * rng.normal()}
@@ -140,6 +146,14 @@ def write_replicate(folder: StudyFolder, job: str, masks: np.ndarray, dice: list
         writer.writerow(["subject", "row", "phase", "dice", "dice/lv"])
         for row, value in enumerate(dice):
             writer.writerow([f"{row // 2:04d}e5", row, "ED" if row % 2 == 0 else "ES", repr(value), repr(value)])
+
+
+def write_start(folder: StudyFolder, job: str, method: str, learning: Learning) -> None:
+    """Write the artifact of a pretraining with its verdict, and the configuration of a job that starts from it."""
+    digest = method.encode().hex().ljust(64, "0")
+    config = {"pretext": {"method": {"name": method}}, "start": None}
+    ArtifactStore(folder.workspace.artifacts).put(digest, {"config": config, "learning": asdict(learning)})
+    folder.job(job).config.write_text(json.dumps({"inputs": {"pretext": digest}}))
 
 
 def write_frames(folder: Path, subjects: int) -> np.ndarray:

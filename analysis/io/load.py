@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.io.pretrainings import Pretraining, pretrainings
 from study.planning.jobs import CELL_KINDS
 from study.scheduling.state import StudyState
 from study.storage.events import ConfigurationChosen, Event, JobFinished, events_of_type
 from study.storage.ledger import read_ledger
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import DataError, UserError
+from trainables.common.learning import Learning
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class StudyResults:
         images: one row per completed replicate and test image, before averaging: the columns of `subjects`, `job`,
             `row` (in the frame store) and `phase`.
         chosen: number of the chosen trial by cell; None where nothing was searched.
+        pretrainings: pretrainings with a verdict that replicates start from.
     """
 
     folder: StudyFolder
@@ -75,6 +78,12 @@ class StudyResults:
     subjects: pd.DataFrame
     images: pd.DataFrame = field(repr=False)
     chosen: Mapping[str, int | None]
+    pretrainings: tuple[Pretraining, ...] = ()
+
+    @property
+    def learning(self) -> dict[str, Learning]:
+        """Verdict on the pretraining that a cell starts from, by the cell's key; without cells that have none."""
+        return {cell: each.learning for each in self.pretrainings for cell in each.cells}
 
     @property
     def missing(self) -> dict[str, int]:
@@ -135,6 +144,7 @@ def load(folder: StudyFolder) -> StudyResults:
         subjects=_by_subject(plan, images),
         images=images,
         chosen={choice.cell: choice.index for choice in events_of_type(events, ConfigurationChosen)},
+        pretrainings=pretrainings(folder, plan.cells, jobs),
     )
 
 

@@ -23,6 +23,7 @@ from analysis.figures.worst import worst_cases
 from analysis.io.load import StudyResults, load
 from analysis.papers.published import paper_table
 from analysis.report.html import render_page
+from analysis.report.learning import learning_section, learning_sentences
 from analysis.report.section import Section
 from analysis.stats.ablation import ablation_sentences
 from analysis.stats.comparisons import Comparison, compare
@@ -74,7 +75,7 @@ def write_report(folder: StudyFolder, console: Console, options: ReportOptions |
     grid = arrange(results.plan, options.rows, options.columns)
     remarks: list[str] = []
     sections = [section for section in _sections(results, grid, options, remarks) if not section.empty]
-    state = [state_sentence(results), *failure_sentences(results), *remarks]
+    state = [state_sentence(results), *learning_sentences(results), *failure_sentences(results), *remarks]
     pictures = _write_figures(folder.report, sections)
     files = [*_write_tables(folder.report, sections), *(path for paths in pictures.values() for path in paths)]
     shown = {name: paths[0] for name, paths in pictures.items()}
@@ -110,6 +111,7 @@ def _sections(results: StudyResults, grid: Grid, options: ReportOptions, remarks
     over_time = temporal_section(results, store)
     return [
         _scores(results, grid, options, compares_otherwise=bool(over_time.sentences)),
+        learning_section(results),
         _labels(results, grid, options.margin),
         _search(results, grid),
         Section("Learning curves", figures={"learning_curves": learning_curves(results, grid)}),
@@ -232,7 +234,7 @@ def _frames(results: StudyResults, remarks: list[str]) -> FrameStore | None:
         return FrameStore.open(results.plan.frames)
     except DataError as error:
         problem, _, _ = str(error).partition(". Fix:")
-        name, workspace = results.folder.name, results.folder.root.parent.parent
+        name, workspace = results.folder.name, results.folder.workspace.root
         command = shlex.join(["study", "report", name, "--prepare", "--workspace", str(workspace)])
         remarks.append(f"No figures of images: {problem}. Fix: {command}")
         return None

@@ -34,6 +34,7 @@ class Comparison:
         column_title: displayed text of that level.
         difference: paired difference, row minus reference.
         p_holm: p-value adjusted for all comparisons of the grid; NaN where no test is possible.
+        caution: remark on the row's pretraining where it has not learned its task; "" otherwise.
     """
 
     row: str
@@ -42,6 +43,7 @@ class Comparison:
     column_title: str
     difference: Difference
     p_holm: float
+    caution: str = ""
 
     @property
     def sentence(self) -> str:
@@ -50,7 +52,8 @@ class Comparison:
         where = f" at {self.column_title}" if self.column else ""
         counts = f"n = {_count(estimate.n_subjects, 'subject')}, {_count(estimate.n_replicates, 'replicate')}"
         if not estimate.known:
-            return f"{self.row} minus {self.reference}{where}: {estimate.mean:+.3f} Dice; {counts} ({estimate.caveat})"
+            text = f"{self.row} minus {self.reference}{where}: {estimate.mean:+.3f} Dice; {counts}"
+            return text + _remarks(estimate.caveat, self.caution)
         if estimate.excludes_zero:
             near, far = sorted([abs(estimate.low), abs(estimate.high)])
             size = f"by {abs(estimate.mean):.3f} Dice (95% CI {near:.3f} to {far:.3f})"
@@ -58,7 +61,7 @@ class Comparison:
         else:
             size = f"{estimate.mean:+.3f} Dice (95% CI {estimate.low:+.3f} to {estimate.high:+.3f})"
             text = f"no clear difference between {self.row} and {self.reference}{where}: {size}"
-        remarks = "".join(f" ({remark})" for remark in (self._disagreement, estimate.caveat) if remark)
+        remarks = _remarks(self._disagreement, estimate.caveat, self.caution)
         return f"{text}, {p_value_text(self.p_holm)} after Holm; {counts}{remarks}"
 
     @property
@@ -89,13 +92,29 @@ class Comparison:
 def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
     """Return every comparison for which both cells have results, ordered by column."""
     found = [
-        Comparison(row, reference, column, grid.column_title(column), difference, np.nan)
+        Comparison(
+            row,
+            reference,
+            column,
+            grid.column_title(column),
+            difference,
+            np.nan,
+            caution(results, grid.cells[row, column]),
+        )
         for column in grid.columns
         for row, reference in grid.references.items()
         if (difference := difference_of(results, grid, (row, column), (reference, column))) is not None
     ]
     adjusted = holm(np.array([comparison.difference.p_value for comparison in found]))
     return [replace(comparison, p_holm=float(p)) for comparison, p in zip(found, adjusted, strict=True)]
+
+
+def caution(results: StudyResults, cell: str) -> str:
+    """Return a remark where the pretraining that a cell starts from has not clearly learned; "" otherwise."""
+    learning = results.learning.get(cell)
+    if learning is None or learning.verdict in ("learned", "unknown"):
+        return ""
+    return f"its pretraining: {learning.verdict}"
 
 
 def estimate_of(results: StudyResults, cell: str) -> Estimate:
@@ -152,3 +171,8 @@ def p_value_text(p: float) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _remarks(*remarks: str) -> str:
+    """Return the remarks that are not empty, each in parentheses."""
+    return "".join(f" ({remark})" for remark in remarks if remark)

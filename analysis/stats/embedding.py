@@ -10,7 +10,6 @@ import torch
 from analysis.io.load import StudyResults
 from study.config.settings import parse
 from study.storage.artifacts import ArtifactStore
-from study.storage.workspace import Workspace
 from trainables.common.errors import DataError
 from trainables.data.records import SPLITS
 from trainables.data.store.frames import FrameStore
@@ -42,7 +41,7 @@ def embeddings(results: StudyResults, job: str, store: FrameStore, rows: np.ndar
     if not path.exists():
         raise DataError(f"{path}: file is missing, but the ledger lists {job} as completed")
     described = json.loads(path.read_text())
-    config, artifacts = described["config"], ArtifactStore(Workspace(results.folder.root.parent.parent).artifacts)
+    config, artifacts = described["config"], ArtifactStore(results.folder.workspace.artifacts)
     if not artifacts.has(described["digest"]):
         raise DataError(
             f"{artifacts.folder(described['digest'])}: artifact is missing, but the ledger lists {job} as completed"

@@ -12,6 +12,7 @@ from analysis.stats.comparisons import Comparison, difference_of, estimate_of, p
 from analysis.stats.intervals import Estimate
 from analysis.tables.grid import Grid, arrange
 from analysis.tables.table import Entry, Table
+from trainables.common.learning import Learning
 
 NO_VALUE = Entry("-")
 
@@ -29,10 +30,11 @@ def cell_table(results: StudyResults, rows: str | tuple[str, ...] | None = None,
     grid = arrange(results.plan, rows, columns)
     estimates = {place: estimate_of(results, cell) for place, cell in grid.cells.items()}
     strong = {place for column in grid.columns for place in _leaders(results, grid, column, estimates)}
-    body = tuple(
-        (Entry(row), *(_estimate_entry(estimates.get((row, c)), (row, c) in strong) for c in grid.columns))
-        for row in grid.rows
-    )
+    entries = {
+        place: _estimate_entry(estimate, place in strong, results.learning.get(grid.cells[place]))
+        for place, estimate in estimates.items()
+    }
+    body = tuple((Entry(row), *(entries.get((row, column), NO_VALUE) for column in grid.columns)) for row in grid.rows)
     data = [
         {
             **results.plan.cells[grid.cells[place]],
@@ -42,11 +44,15 @@ def cell_table(results: StudyResults, rows: str | tuple[str, ...] | None = None,
             "subjects": estimate.n_subjects,
             "replicates": estimate.n_replicates,
             "best_or_tied": place in strong,
+            "pretraining": learning.verdict if (learning := results.learning.get(grid.cells[place])) else "",
         }
         for place, estimate in estimates.items()
     ]
     header = (grid.row_header, *map(grid.column_title, grid.columns))
-    return Table("Test Dice (mean, 95% CI)", header, body, _notes(list(estimates.values()), strong), pd.DataFrame(data))
+    notes = _notes(list(estimates.values()), strong)
+    if any("[" in entry.text for row in body for entry in row[1:]):
+        notes = (*notes, "In brackets: verdict on the pretraining that a cell starts from, unless it learned its task.")
+    return Table("Test Dice (mean, 95% CI)", header, body, notes, pd.DataFrame(data))
 
 
 def difference_table(comparisons: list[Comparison]) -> Table:
@@ -166,11 +172,13 @@ def _tied(results: StudyResults, grid: Grid, best: tuple[str, str], place: tuple
     return difference is not None and difference.estimate.known and not difference.estimate.excludes_zero
 
 
-def _estimate_entry(estimate: Estimate | None, strong: bool) -> Entry:
-    if estimate is None or estimate.n_replicates == 0 or estimate.n_subjects == 0:
+def _estimate_entry(estimate: Estimate, strong: bool, learning: Learning | None) -> Entry:
+    """Return the mean with its interval, and the verdict on the cell's pretraining unless it learned its task."""
+    if estimate.n_replicates == 0 or estimate.n_subjects == 0:
         return NO_VALUE
     bounds = f" ({estimate.low:.3f} to {estimate.high:.3f})" if estimate.known else ""
-    return Entry(f"{estimate.mean:.3f}{bounds}", strong)
+    verdict = f" [{learning.verdict}]" if learning is not None and learning.verdict != "learned" else ""
+    return Entry(f"{estimate.mean:.3f}{bounds}{verdict}", strong)
 
 
 def _notes(estimates: list[Estimate], strong: set[tuple[str, str]]) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def _joined(tables: list[tuple[Path, str, int]]) -> pd.DataFrame:
 
 def _quality(results: StudyResults) -> pd.DataFrame:
     """Return the quality tables of every propagation that this study ran."""
-    artifacts = ArtifactStore(results.folder.root.parent.parent / "artifacts")
+    artifacts = ArtifactStore(results.folder.workspace.artifacts)
     found = []
     for finished in StudyState.replay(read_ledger(results.folder.ledger)).outcomes.values():
         if finished.kind != "propagation" or finished.outcome.status != "completed":

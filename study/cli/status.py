@@ -28,12 +28,17 @@ def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
         table.add_row(kind, *(str(counts[column]) for column in ("planned", *STATUSES)))
     out.print(f"{progress['name']}: {progress['state']}")
     out.print(table)
+    for job, learning in progress["learning"].items():
+        out.print(f"{job}: {learning}", markup=False)
     for job, reason in progress["failures"].items():
         out.print(f"failed: {job}: {reason}", markup=False, soft_wrap=True)
 
 
 def status_of(folder: StudyFolder) -> dict[str, Any]:
-    """Return a study's progress: its `name`, `state`, number of `jobs` by kind and status, and `failures` by job."""
+    """Return a study's progress: its `name`, `state`, and number of `jobs` by kind and status.
+
+    Verdicts on pretrainings are under `learning`, and reasons of failures under `failures`, by job.
+    """
     from study.planning.jobs import CELL_KINDS
     from study.scheduling.state import StudyState
     from study.storage.ledger import read_ledger
@@ -53,5 +58,10 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
         "name": folder.name,
         "state": "finished" if complete else "unfinished",
         "jobs": jobs,
+        "learning": {
+            each.job: each.outcome.learning.text
+            for each in finished
+            if each.outcome.learning is not None and each.outcome.status != "failed"
+        },
         "failures": {each.job: each.outcome.reason for each in finished if each.outcome.status == "failed"},
     }

@@ -27,7 +27,7 @@ RENAMED_KEYS: Mapping[type, Mapping[str, str]] = {
     Mnms: {"every": "frame_step"},
     Mnms2: {"every": "frame_step"},
     UkBiobank: {"every": "frame_step"},
-    PretextSettings: {"first": "init_from"},
+    PretextSettings: {"first": "init_from", "collapse": "guard"},
     Denoise: {"share": "noise_ratio"},
     MaskedModelling: {"share": "mask_ratio"},
     Design: {"over": "factors"},

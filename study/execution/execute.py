@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from study.planning.jobs import Job, Outcome
@@ -21,6 +21,7 @@ from study.storage.artifacts import ArtifactStore
 from study.storage.workspace import JobFolder
 from trainables.common.errors import TrainingFailed, UserError
 from trainables.common.files import write_json, write_text
+from trainables.common.learning import PretrainingFailed
 from trainables.data.store.frames import FrameStore
 from trainables.engine.checkpoint import Checkpoints
 from trainables.engine.runtime import Runtime
@@ -54,7 +55,10 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
     try:
         result = _run(job, folder, artifacts, runtime)
         runtime.flush()
-        outcome = Outcome("completed", result.metrics, result.epochs, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        outcome = Outcome("completed", result.metrics, result.epochs, seconds, learning=result.learning)
+    except PretrainingFailed as error:
+        outcome = replace(_failed(str(error), started), learning=error.learning)
     except (TrainingFailed, UserError) as error:
         outcome = _failed(str(error), started)
     except Exception as error:
@@ -80,7 +84,7 @@ def read_outcome(folder: JobFolder) -> Outcome | None:
     """Return the outcome on disk, or None if the job has not ended."""
     if not folder.result.exists():
         return None
-    return Outcome(**json.loads(folder.result.read_text()))
+    return Outcome.from_plain(json.loads(folder.result.read_text()))
 
 
 def checkpoints(folder: JobFolder) -> Checkpoints:
@@ -101,6 +105,8 @@ def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime
     made = result.artifact
     if made is not None and runtime.rank == 0:
         about = {"stage": job.stage, "config": job.config, "metrics": made.metrics, "job": job.id}
+        if result.learning is not None:
+            about["learning"] = asdict(result.learning)
         artifacts.put(job.digest, about, made.weights, made.arrays, made.tables)
     return result
 

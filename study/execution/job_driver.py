@@ -199,7 +199,8 @@ class JobDriver:
         del self.started[job.id]
         self.scheduler.finish(job.id, outcome)
         self._tracker.job_finished(job, self.scheduler.outcomes[job.id])
-        self.progress.job_finished(job.id, outcome.status, outcome.metrics, outcome.seconds, outcome.reason)
+        learned = outcome.learning.text if outcome.learning is not None else None
+        self.progress.job_finished(job.id, outcome.status, outcome.metrics, outcome.seconds, outcome.reason or learned)
 
     def _outcome(self, started: StartedJob, last: Mapping[str, Any], *, error: bool) -> Outcome:
         stored = read_outcome(self._folder.job(started.job.id))

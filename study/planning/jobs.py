@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from trainables.common.learning import Learning
+
 CELL_KINDS = ("trial", "replicate")
 """Kinds of the jobs that belong to one cell. The kind of a shared job is the name of its stage."""
 
@@ -101,6 +103,7 @@ class Outcome:
         epochs: number of epochs trained.
         seconds: wall-clock time of all attempts together.
         reason: why the job failed or was stopped; None if it completed.
+        learning: verdict on a pretraining, learned or not; None for other jobs.
     """
 
     status: JobStatus
@@ -108,3 +111,16 @@ class Outcome:
     epochs: int
     seconds: float
     reason: str | None = None
+    learning: Learning | None = None
+
+    @staticmethod
+    def from_plain(values: Mapping[str, Any]) -> Outcome:
+        """Build the outcome from the values that `dataclasses.asdict` returned.
+
+        Example:
+            >>> outcome = Outcome("completed", {}, 3, 1.0, learning=Learning("learned", "matched views 80%"))
+            >>> Outcome.from_plain(asdict(outcome)) == outcome
+            True
+        """
+        learning = values.get("learning")
+        return Outcome(**{**values, "learning": Learning(**learning) if learning is not None else None})

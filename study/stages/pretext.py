@@ -75,7 +75,10 @@ class PretextStage(SharedStage):
         start = context.artifacts.weights(before) if before is not None else None
         done = pretrain(settings, network, context.store, context.runtime, job.config["seed"], start)
         metrics = dict(done.fitted.metrics)
-        return StageResult(metrics, len(done.fitted.history), Artifact(done.weights, metrics=metrics))
+        if done.learning is not None and done.learning.skill is not None:
+            metrics["val/skill"] = done.learning.skill
+        artifact = Artifact(done.weights, metrics=metrics)
+        return StageResult(metrics, len(done.fitted.history), artifact, done.learning)
 
     def resources(self, spec: StudySpec) -> StageResources:
         """Return the section `resources.pretext`."""
@@ -88,7 +91,7 @@ class PretextStage(SharedStage):
         images = sizes.frames if step.frames == "all" else sizes.sequences
 
         def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
-            settings = replace(step, fit=short, collapse=None, probe=None)
+            settings = replace(step, fit=short, guard="off", probe=None)
             store = synthetic_store(2 * batch, data.image_size, 1)
             return pretrain(settings, spec.network, store, LocalRuntime(), spec.seed).fitted.history
 

@@ -18,6 +18,7 @@ from study.stages.configuration import Configuration
 from study.stages.workload import Workload
 from study.storage.artifacts import ArtifactStore, digest
 from study.storage.workspace import JobFolder
+from trainables.common.learning import Learning
 from trainables.data.store.frames import FrameStore
 from trainables.engine.runtime import Runtime
 
@@ -50,11 +51,13 @@ class StageResult:
         metrics: metrics of the job's outcome.
         epochs: number of epochs trained.
         artifact: output to store under the job's digest; None for a job that stores nothing, such as a trial.
+        learning: verdict on a pretraining; None for other jobs.
     """
 
     metrics: Mapping[str, float]
     epochs: int
     artifact: Artifact | None = None
+    learning: Learning | None = None
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,9 @@ EVENTS: Mapping[str, type[Event]] = {
 }
 """Event class by the name that the ledger writes."""
 
+OPTIONAL = {"learning"}
+"""Fields that a record may lack: ledgers from before they existed stay readable."""
+
 _NAMES = {kind: name for name, kind in EVENTS.items()}
 
 
@@ -210,12 +213,12 @@ def from_record(record: Mapping[str, Any]) -> Event:
     _check_fields(name, values, kind)
     if kind is JobFinished:
         _check_fields(f"{name}.outcome", values["outcome"], Outcome)
-        values["outcome"] = Outcome(**values["outcome"])
+        values["outcome"] = Outcome.from_plain(values["outcome"])
     return kind(**values)
 
 
 def _check_fields(name: str, values: Mapping[str, Any], kind: type[Event | Outcome]) -> None:
-    expected = [part.name for part in fields(kind)]
-    if sorted(values) != sorted(expected):
+    expected = {part.name for part in fields(kind)}
+    if not expected - OPTIONAL <= set(values) <= expected:
         text = f"fields of {name} do not match (found {', '.join(sorted(values))}"
         raise ValueError(f"{text}; expected {', '.join(sorted(expected))})")

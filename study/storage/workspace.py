@@ -102,6 +102,11 @@ class StudyFolder:
         """Folder of tables and figures."""
         return self.root / "report"
 
+    @property
+    def workspace(self) -> Workspace:
+        """Workspace that the study's folder lies in."""
+        return Workspace(self.root.parent.parent)
+
     def job(self, job_id: str) -> JobFolder:
         """Return the folder of one job."""
         return JobFolder(self.root / "jobs" / job_id)

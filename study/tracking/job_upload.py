@@ -73,6 +73,9 @@ class JobUpload:
             self._runs.set_tag(run_id, "censored", "true")
         if outcome.reason:
             self._runs.set_tag(run_id, "reason", outcome.reason[:LONGEST_TAG])
+        if outcome.learning is not None:
+            self._runs.set_tag(run_id, "learning", outcome.learning.verdict)
+            self._runs.set_tag(run_id, "learning_reason", outcome.learning.text[:LONGEST_TAG])
         if folder.test.exists():
             self._runs.log_file(run_id, folder.test)
         if outcome.status == "completed" and job.kind != "trial" and STAGES[job.stage].publishes_weights:

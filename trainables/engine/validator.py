@@ -14,6 +14,8 @@ from trainables.common.background import run_in_background
 from trainables.common.errors import TrainingFailed
 from trainables.data.sampling.batches import Batch, Batches
 from trainables.engine.grad_accumulation import Autocast
+from trainables.engine.precision import MixedPrecision
+from trainables.engine.settings import FitSettings
 from trainables.engine.split import split_all
 from trainables.engine.task import Task
 
@@ -113,3 +115,24 @@ class Validator:
     def _batches(self, task: Task, val: Batches) -> Iterable[Batch]:
         batches: Iterable[Batch] = val.epoch(0, device=self._device)
         return split_all(batches, task.micro_batch) if task.division == "images" else batches
+
+
+def evaluate_now(
+    task: Task, val: Batches | None, settings: FitSettings, device: torch.device, probe: ProbeCallback | None = None
+) -> dict[str, float]:
+    """Return the metrics `val/...` of a task's current weights, without a training run around it.
+
+    Args:
+        task: task to evaluate, moved to the device and left in evaluation mode.
+        val: validation batches; None evaluates the probe only.
+        settings: settings of the training run, for precision and micro-batches.
+        device: device to evaluate on.
+        probe: function that returns more metrics; None adds none.
+
+    Raises:
+        TrainingFailed: the validation loss is not finite.
+    """
+    task.to(device).micro_batch = settings.micro_batch
+    validator = Validator(val, probe, device, MixedPrecision(settings.precision, device).autocast)
+    found = validator.evaluate(task, epoch=0)
+    return found.metrics if found is not None else {}

@@ -12,6 +12,7 @@ from trainables.augment.policy import Policy
 from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import BackboneMethod
+from trainables.pretext.monitoring.signs import PARTNER, Sign
 from trainables.pretext.parts.embedding_task import EmbeddingTask, at_least_float32
 from trainables.pretext.parts.gather import gather
 from trainables.pretext.parts.projection import mlp
@@ -35,6 +36,11 @@ class BarlowTwins(BackboneMethod):
             raise ValueError(
                 f"redundancy {self.redundancy}, projection {self.projection}: expected at least 0 and at least 2"
             )
+
+    @property
+    def sign(self) -> Sign:
+        """Views whose partner is nearer than an unrelated view."""
+        return PARTNER
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> BarlowTask:
         """Return the task that trains `backbone`."""

@@ -12,6 +12,7 @@ from trainables.augment.policy import Policy
 from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import BackboneMethod
+from trainables.pretext.monitoring.signs import PARTNER, Sign
 from trainables.pretext.parts.ema import EMATargetTask
 from trainables.pretext.parts.projection import mlp
 
@@ -36,6 +37,11 @@ class BYOL(BackboneMethod):
             raise ValueError(f"momentum is {self.momentum}, expected a number in [0, 1]")
         if self.hidden < 1 or self.projection < 2:
             raise ValueError(f"hidden {self.hidden}, projection {self.projection}: expected at least 1 and at least 2")
+
+    @property
+    def sign(self) -> Sign:
+        """Views whose partner is nearer than an unrelated view."""
+        return PARTNER
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> BYOLTask:
         """Return the task that trains `backbone`."""

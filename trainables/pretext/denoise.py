@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.policy import Policy
@@ -17,6 +18,7 @@ from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod, average_metrics
+from trainables.pretext.monitoring.signs import RESTORATION, Sign
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,15 @@ class Denoise(NetworkMethod):
                 f"noise_ratio {self.noise_ratio}, sigma {self.sigma}: expected a share in (0, 1) and a sigma above 0"
             )
 
+    @property
+    def sign(self) -> Sign:
+        """Restoration error beside that of the best simple predictor."""
+        return RESTORATION
+
+    def hide(self, images: Tensor, rng: BatchRNG) -> Tensor:
+        """Return images with a fraction of the pixels replaced by noise."""
+        return add_masked_noise(images, self, rng.fork("noise"))[0]
+
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> DenoiseTask:
         """Return the task that trains backbone and decoder."""
         return DenoiseTask(self, backbone, decoder, augment, store)
@@ -55,20 +66,38 @@ class DenoiseTask(Task):
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """Return the mean absolute error over the replaced pixels."""
-        images, _ = self.augment.apply(batch.images, None, batch.draw)
-        return {"loss": self._losses(images, batch.draw)["loss"]}
+        augmented, _ = self.augment.apply(batch.images, None, batch.draw)
+        noisy, images, noisy_pixels = self._noisy(augmented, batch.draw)
+        return {"loss": masked_l1(self.network(noisy), images, noisy_pixels)}
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return the error without augmentation, and the error of the unmodified noisy input (`untouched`)."""
-        return average_metrics([self._losses(batch.images.float() / 255, batch.draw) for batch in batches])
+        """Return the loss without augmentation beside the errors of simple predictors.
 
-    def _losses(self, images: Tensor, draw: BatchRNG) -> dict[str, Tensor]:
-        noisy, noisy_pixels = add_masked_noise(images, self.settings, draw.fork("noise"))
-        noisy, images = self.normalise(noisy), self.normalise(images)
-        return {
-            "loss": masked_l1(self.network(noisy), images, noisy_pixels),
-            "untouched": masked_l1(noisy, images, noisy_pixels),
+        These are the noisy input itself (`untouched`), the mean of each image's other pixels (`mean_error`), and the
+        mean of the other pixels among the 8 neighbours (`neighbours_error`); `trivial_error` is the smallest of them.
+        """
+        found = average_metrics([self._errors(batch) for batch in batches])
+        names = ("untouched", "mean_error", "neighbours_error")
+        return {**found, "trivial_error": min(found[name] for name in names)}
+
+    def _errors(self, batch: Batch) -> dict[str, Tensor]:
+        noisy, images, noisy_pixels = self._noisy(batch.images.float() / 255, batch.draw)
+        clean = (~noisy_pixels).to(images.dtype)
+        mean = (images * clean).sum((2, 3), keepdim=True) / clean.sum((2, 3), keepdim=True).clamp_min(1)
+        share = F.avg_pool2d(clean, 3, 1, 1)
+        neighbours = torch.where(share > 0, F.avg_pool2d(images * clean, 3, 1, 1) / share.clamp_min(1e-6), mean)
+        predicted = {
+            "loss": self.network(noisy),
+            "untouched": noisy,
+            "mean_error": mean,
+            "neighbours_error": neighbours,
         }
+        return {name: masked_l1(each, images, noisy_pixels) for name, each in predicted.items()}
+
+    def _noisy(self, images: Tensor, draw: BatchRNG) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the normalized noisy and original images, and the mask of replaced pixels."""
+        noisy, noisy_pixels = add_masked_noise(images, self.settings, draw.fork("noise"))
+        return self.normalise(noisy), self.normalise(images), noisy_pixels
 
 
 def add_masked_noise(images: Tensor, settings: Denoise, draw: BatchRNG) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from trainables.common.errors import DataError
 from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import BackboneMethod
+from trainables.pretext.monitoring.signs import MATCHING, PARTITION, Sign
 from trainables.pretext.parts.embedding_task import EmbeddingTask, at_least_float32
 from trainables.pretext.parts.gather import first_row, gather
 from trainables.pretext.parts.nt_xent import nt_xent
@@ -47,6 +48,11 @@ class GlobalContrastive(BackboneMethod):
             raise DataError(f"partitions is {self.partitions}, but the dataset has no volumes of slices; expected 1")
         return rows
 
+    @property
+    def sign(self) -> Sign:
+        """Views that find their partner in the batch, or another view of their partition."""
+        return MATCHING if self.partitions == 1 else PARTITION
+
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> GlobalTask:
         """Return the task that trains `backbone`."""
         width = backbone.feature_channels
@@ -72,6 +78,13 @@ class GlobalTask(EmbeddingTask):
         parts = self._parts[rows.cpu()].to(one.device)
         return {"loss": partition_contrast(one, two, parts, self.settings.temperature, local_only=local_only)}
 
+    def diagnostics(self, embeddings: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Return how well views find their partition; nothing without partitions, where views find their image."""
+        if self.settings.partitions == 1:
+            return {}
+        accuracy, chance = partition_accuracy(embeddings, self._parts[rows.cpu()].to(embeddings.device))
+        return {"partition_accuracy": accuracy, "partition_chance": chance}
+
 
 def partition_of(store: FrameStore, partitions: int) -> np.ndarray:
     """Return each frame's partition of its volume, int64 `(N,)`; a frame that is not a slice has its own."""
@@ -84,6 +97,26 @@ def partition_of(store: FrameStore, partitions: int) -> np.ndarray:
         slices = last[index["sequence"][stack]] + 1
         parts[stack] = index["frame"][stack] * partitions // slices
     return parts
+
+
+def partition_accuracy(embeddings: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the fraction of views whose most similar view of other images has their partition, and its chance value.
+
+    Views of images whose partition no other image of the batch has do not count.
+
+    Args:
+        embeddings: embeddings `(2 B, D)`, the first view's rows first.
+        parts: partition of each image, int64 `(B,)`.
+    """
+    views, of_view = F.normalize(embeddings.float(), dim=1), parts.repeat(2)
+    image = torch.arange(len(parts), device=parts.device).repeat(2)
+    other = image[:, None] != image[None]
+    same = (of_view[:, None] == of_view[None]) & other
+    counted = same.any(1)
+    nearest = (views @ views.T).masked_fill(~other, -2.0).argmax(1)
+    hits = (of_view[nearest] == of_view)[counted].float()
+    chance = (same.sum(1) / other.sum(1).clamp_min(1))[counted]
+    return (hits.mean(), chance.mean()) if counted.any() else (hits.new_zeros(()), hits.new_ones(()))
 
 
 def partition_contrast(

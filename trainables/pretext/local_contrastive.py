@@ -20,6 +20,7 @@ from trainables.networks.backbones import Backbone
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod, average_metrics
 from trainables.pretext.monitoring.embedding_metrics import embedding_metrics
+from trainables.pretext.monitoring.signs import REGIONS, Sign
 from trainables.pretext.parts.embedding_task import at_least_float32
 
 
@@ -47,6 +48,11 @@ class LocalContrastive(NetworkMethod):
         if not self.temperature > 0 or self.regions < 2 or self.region < 1 or self.projection < 2:
             text = f"temperature {self.temperature}, regions {self.regions}, region {self.region}"
             raise ValueError(f"{text}, projection {self.projection}: expected above 0, at least 2, 1 and 2")
+
+    @property
+    def sign(self) -> Sign:
+        """Regions that find their match in the image."""
+        return REGIONS
 
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> LocalTask:
         """Return the task that trains `decoder` on a frozen backbone."""
@@ -108,8 +114,13 @@ class LocalTask(Task):
         return one, two, matched, overlapping_regions(places, 2 * region / maps.shape[-1])
 
     def _compare(self, one: Tensor, two: Tensor, matched: Tensor, overlaps: Tensor) -> dict[str, Tensor]:
-        loss, accuracy = region_contrast(one, two, matched, overlaps, self.settings.temperature)
-        return {"loss": loss, "contrastive_accuracy": accuracy, "matching": matched.float().mean()}
+        loss, accuracy, chance = region_contrast(one, two, matched, overlaps, self.settings.temperature)
+        return {
+            "loss": loss,
+            "contrastive_accuracy": accuracy,
+            "contrastive_chance": chance,
+            "matching": matched.float().mean(),
+        }
 
 
 def corresponding_points(
@@ -146,7 +157,7 @@ def overlapping_regions(places: Tensor, side: float) -> Tensor:
 
 def region_contrast(
     one: Tensor, two: Tensor, matched: Tensor, overlaps: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the contrast of each region's match with the other regions of both views of its image.
 
     Args:
@@ -157,8 +168,9 @@ def region_contrast(
         temperature: softmax temperature, above 0.
 
     Returns:
-        The mean over images of the mean over their regions in both views, in float32 or wider, and the fraction whose
-        most similar region is their match; an image with fewer than two matched regions adds 0 to both.
+        The mean over images of the mean over their regions in both views, in float32 or wider; the fraction whose most
+        similar region is their match; and that fraction's expected value for unrelated embeddings. An image with fewer
+        than two matched regions adds 0 to all of them.
     """
     with torch.autocast(one.device.type, enabled=False):
         one, two = (F.normalize(z, dim=2) for z in at_least_float32(one, two))
@@ -174,4 +186,9 @@ def region_contrast(
         share = taking.to(one.dtype) / taking.sum(1, keepdim=True).clamp_min(1) / len(one)
         lost = F.cross_entropy(logits.flatten(0, 1), match.repeat(len(one)), reduction="none").view(taking.shape)
         hit = logits.detach().argmax(2) == match
-        return (torch.where(taking, lost, torch.zeros_like(lost)) * share).sum(), (hit * share).sum()
+        chance = 1 / (~barred).sum(2).clamp_min(1)
+        return (
+            (torch.where(taking, lost, torch.zeros_like(lost)) * share).sum(),
+            (hit * share).sum(),
+            (chance * share).sum(),
+        )

@@ -23,6 +23,7 @@ from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod, average_metrics
+from trainables.pretext.monitoring.signs import RECONSTRUCTION, Sign
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,16 @@ class MaskedModelling(NetworkMethod):
             raise ValueError(
                 f"mask_ratio {self.mask_ratio}, patch {self.patch}: expected a share in (0, 1) and at least 2"
             )
+
+    @property
+    def sign(self) -> Sign:
+        """Reconstruction error beside that of each patch's mean."""
+        return RECONSTRUCTION
+
+    def hide(self, images: Tensor, rng: BatchRNG) -> Tensor:
+        """Return images with black masked patches."""
+        masked = patch_mask(images, self, rng.fork("patches"))
+        return images * ~pixel_mask(masked, self.patch, images.shape[-2:])
 
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> MaskedTask:
         """Return the task that trains backbone and decoder.
@@ -73,8 +84,13 @@ class MaskedTask(Task):
         return {"loss": self._loss(self.augment.apply(batch.images, None, batch.draw)[0], batch.draw)}
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return the mean loss over evaluation batches, without augmentation."""
-        return average_metrics([{"loss": self._loss(batch.images.float() / 255, batch.draw)} for batch in batches])
+        """Return the mean loss without augmentation, and that of predicting each patch's mean (`mean_error`)."""
+        return average_metrics([self._errors(batch.images.float() / 255, batch.draw) for batch in batches])
+
+    def _errors(self, images: Tensor, draw: BatchRNG) -> dict[str, Tensor]:
+        masked = patch_mask(images, self.settings, draw.fork("patches"))
+        flat = masked_error(torch.zeros_like(images), self.normalise(images), masked, self.settings.patch)
+        return {"loss": self._loss(images, draw), "mean_error": flat}
 
     def _loss(self, images: Tensor, draw: BatchRNG) -> Tensor:
         images = self.normalise(images)

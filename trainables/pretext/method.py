@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.common.errors import DataError
 from trainables.data.store.frames import FrameStore
 from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
+from trainables.pretext.monitoring.signs import Sign
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,19 @@ class Method:
             DataError: the dataset lacks what the method needs.
         """
         return rows
+
+    @property
+    def sign(self) -> Sign | None:
+        """Validation metric in which the method's learning shows; None leaves the verdict unknown."""
+        return None
+
+    def labels(self, store: FrameStore, rows: np.ndarray) -> Tensor | None:
+        """Return the label maps that the method derives for frames and predicts, uint8 `(B, S, S)`; by default None."""
+        return None
+
+    def hide(self, images: Tensor, rng: BatchRNG) -> Tensor:
+        """Return augmented images in [0, 1] as the network sees them; by default unchanged."""
+        return images
 
 
 @dataclass(frozen=True)

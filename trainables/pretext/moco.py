@@ -12,6 +12,7 @@ from trainables.augment.policy import Policy
 from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import BackboneMethod
+from trainables.pretext.monitoring.signs import MATCHING, Sign
 from trainables.pretext.parts.ema import EMATargetTask
 from trainables.pretext.parts.embedding_task import at_least_float32
 from trainables.pretext.parts.gather import first_row, gather
@@ -44,6 +45,11 @@ class MoCo(BackboneMethod):
             )
         if self.hidden < 1 or self.projection < 2:
             raise ValueError(f"hidden {self.hidden}, projection {self.projection}: expected at least 1 and at least 2")
+
+    @property
+    def sign(self) -> Sign:
+        """Views that find their partner in the batch."""
+        return MATCHING
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> MoCoTask:
         """Return the task that trains `backbone`."""

@@ -21,6 +21,7 @@ from trainables.networks.backbones import Backbone
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
 from trainables.pretext.method import NetworkMethod
+from trainables.pretext.monitoring.signs import BOXES, Sign
 from trainables.pretext.parts.planes import intersection_line, intersection_point, normal_of
 
 POSITIONS = 9
@@ -78,6 +79,20 @@ class PositionPrediction(NetworkMethod):
         """View whose images are used, and the views whose planes intersect them (left-right, then upwards)."""
         return ("SA", ("4CH", "2CH")) if self.image == "short_axis" else ("4CH", ("SA", "2CH"))
 
+    @property
+    def sign(self) -> Sign:
+        """Dice of the predicted boxes."""
+        return BOXES
+
+    def labels(self, store: FrameStore, rows: np.ndarray) -> Tensor:
+        """Return the frames' box maps, uint8 `(B, S, S)`: 0 background, 1 to 9 the positions."""
+        centres = torch.from_numpy(positions(store, self)[rows])
+        return box_maps(centres, self.sides(torch.from_numpy(np.array(store.index["spacing"][rows]))), store.image_size)
+
+    def sides(self, spacing: Tensor) -> Tensor:
+        """Return the boxes' heights and widths `(B, 2)` in whole pixels."""
+        return (self.box_mm / spacing).round().clamp_min(1)
+
     def build(self, backbone: Backbone, decoder: nn.Module, augment: Policy, store: FrameStore) -> PositionTask:
         """Return the task that trains backbone and decoder."""
         return PositionTask(self, backbone, decoder, augment, store)
@@ -121,8 +136,7 @@ class PositionTask(Task):
     def boxes(self, batch: Batch) -> Tensor:
         """Return the batch's box maps, uint8 `(B, S, S)`: 0 background, 1 to 9 the positions."""
         rows = batch.rows.cpu()
-        sides = (self.settings.box_mm / self._spacing[rows]).round().clamp_min(1)
-        return box_maps(self._centres[rows], sides, self.size).to(batch.device)
+        return box_maps(self._centres[rows], self.settings.sides(self._spacing[rows]), self.size).to(batch.device)
 
 
 def box_maps(centres: Tensor, sides: Tensor, size: int) -> Tensor:

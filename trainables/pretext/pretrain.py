@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.augment.policy import Policy
-from trainables.common.errors import DataError, UserError
+from trainables.common.errors import DataError, TrainingFailed, UserError
+from trainables.common.learning import Learning, PretrainingFailed
 from trainables.common.seeds import derive
 from trainables.data.records import Split
 from trainables.data.sampling.batches import Batches, RowChooser
@@ -19,11 +20,13 @@ from trainables.engine.runtime import Runtime
 from trainables.engine.settings import FitResult, FitSettings
 from trainables.engine.task import Task
 from trainables.engine.trainer import fit
+from trainables.engine.validator import evaluate_now
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
 from trainables.networks.weights import load_weights
 from trainables.pretext.method import BackboneMethod, Method, NetworkMethod, training_rows
-from trainables.pretext.monitoring.collapse_guard import CollapseGuard
+from trainables.pretext.monitoring.guard import GuardMode, LearningGuard
+from trainables.pretext.monitoring.learning import assess
 from trainables.pretext.monitoring.probe import LinearProbe, Probe
 from trainables.pretext.simclr import SimCLR
 
@@ -38,7 +41,8 @@ class PretextSettings:
         augment: augmentation policy of the views.
         frames: "one_per_sequence" for one random frame of every sequence per epoch, as Saeed et al. (2022); "all" for
             all frames of the store. A method that can use only some frames takes all of these.
-        collapse: thresholds that end a collapsed or diverged run; None ends it only when its loss is not finite.
+        guard: "stop" to end a collapsed, diverged or hopeless run early, which then fails; "warn" to train on and only
+            record the verdict; "off" for no verdict. A loss that is not finite always ends the run.
         probe: linear probe of the frozen features, scored on validation at each evaluation; None for no probe.
         init_from: earlier pretext stage whose weights initialize this one; None for random weights.
     """
@@ -48,7 +52,7 @@ class PretextSettings:
     augment: Policy = field(default_factory=Policy)
     frames: Literal["one_per_sequence", "all"] = "one_per_sequence"
     init_from: PretextSettings | None = None
-    collapse: CollapseGuard | None = field(default_factory=CollapseGuard)
+    guard: GuardMode = "stop"
     probe: Probe | None = None
 
     def __post_init__(self) -> None:
@@ -65,10 +69,12 @@ class Pretrained:
         weights: weights after the last epoch, on the CPU; keys begin with "backbone." and, for methods that train the
             whole network, "decoder.", as in a segmentation network.
         fitted: metrics of the run.
+        learning: verdict on the run; None with the guard off.
     """
 
     weights: dict[str, Tensor]
     fitted: FitResult
+    learning: Learning | None = None
 
 
 def pretrain(
@@ -88,6 +94,9 @@ def pretrain(
         runtime: process or worker group that runs the training.
         seed: seed of weights, order, frames and augmentation.
         start: weights of an earlier stage, keys as in `Pretrained.weights`; None for random weights.
+
+    Raises:
+        PretrainingFailed: the run collapsed, diverged or learned nothing.
     """
     size = settings.fit.batch_size
     if size % runtime.world_size:
@@ -96,14 +105,49 @@ def pretrain(
     parts, task = _build(settings, network, store, start)
     steps = settings.fit.steps_per_epoch
     train = Batches(store, _rows(settings, store, "train", seed), size, seed, keep_tail=False, steps=steps)
-    val = Batches(store, _rows(settings, store, "val", seed), size, derive(seed, "val"), shuffle=False, keep_tail=False)
-    on_epoch = settings.collapse.check if settings.collapse is not None else None
+    # Shuffled once, as every evaluation takes epoch 0: neighbouring rows are frames of one video, which hardly differ.
+    val = Batches(store, _rows(settings, store, "val", seed), size, derive(seed, "val"), keep_tail=False)
     probe = None
     if settings.probe is not None:
         at_a_time = settings.fit.micro_batch or size
         probe = LinearProbe(settings.probe, parts["backbone"], store, at_a_time, runtime.device, seed)  # type: ignore[arg-type]
-    fitted = fit(task, train, val if len(val) else None, settings.fit, runtime, seed, on_epoch, probe)
-    return Pretrained({name: value.detach().cpu().clone() for name, value in parts.state_dict().items()}, fitted)
+    fitted, learning = _train(settings, task, (train, val if len(val) else None), runtime, seed, probe)
+    weights = {name: value.detach().cpu().clone() for name, value in parts.state_dict().items()}
+    return Pretrained(weights, fitted, learning)
+
+
+def _train(
+    settings: PretextSettings,
+    task: Task,
+    batches: tuple[Batches, Batches | None],
+    runtime: Runtime,
+    seed: int,
+    probe: LinearProbe | None,
+) -> tuple[FitResult, Learning | None]:
+    """Train, and return the verdict beside the metrics.
+
+    Args:
+        settings: settings of the stage.
+        task: task to train.
+        batches: training and validation batches.
+        runtime: process or worker group that runs the training.
+        seed: seed of the training's random numbers.
+        probe: linear probe of the backbone; None for no probe.
+    """
+    if settings.guard == "off":
+        return fit(task, *batches, settings.fit, runtime, seed, probe=probe), None
+    sign = settings.method.sign
+    try:
+        untrained = evaluate_now(task, batches[1], settings.fit, runtime.device, probe)
+        guard = LearningGuard(sign, settings.fit.epochs, len(batches[0]), untrained)
+        on_epoch = guard if settings.guard == "stop" else None
+        fitted = fit(task, *batches, settings.fit, runtime, seed, on_epoch, probe)
+    except PretrainingFailed:
+        raise
+    except TrainingFailed as error:
+        reason, _, advice = str(error).partition(". Fix: ")
+        raise PretrainingFailed(Learning("diverged", reason, advice)) from error
+    return fitted, assess(sign, fitted.history, untrained)
 
 
 def _build(

@@ -10,6 +10,7 @@ from trainables.augment.policy import Policy
 from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import BackboneMethod
+from trainables.pretext.monitoring.signs import MATCHING, Sign
 from trainables.pretext.parts.embedding_task import EmbeddingTask
 from trainables.pretext.parts.nt_xent import nt_xent
 from trainables.pretext.parts.projection import mlp
@@ -34,6 +35,11 @@ class SimCLR(BackboneMethod):
             raise ValueError(f"temperature is {self.temperature}, expected a number above 0")
         if self.projection < 2 or (self.hidden is not None and self.hidden < 1):
             raise ValueError(f"projection {self.projection}, hidden {self.hidden}: expected at least 2 and at least 1")
+
+    @property
+    def sign(self) -> Sign:
+        """Views that find their partner in the batch."""
+        return MATCHING
 
     def build(self, backbone: Backbone, augment: Policy, store: FrameStore) -> SimCLRTask:
         """Return the task that trains `backbone`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,7 @@ class TwoViewTask(Task):
     def __init__(self, backbone: Backbone, augment: Policy, store: FrameStore) -> None:
         super().__init__()
         self.augment = augment
+        self._subjects = torch.from_numpy(store.index["subject"].astype(np.int64))
         self.normalise, self.backbone = Normalise(store.mean, store.std), backbone
 
     @abstractmethod
@@ -71,8 +73,19 @@ class TwoViewTask(Task):
             features, targets, _ = encode_parts(self, split(batch, self.micro_batch))
             embeddings = self.project(features)
             losses = self.losses(embeddings, targets, batch.rows, local_only=True)
-            found.append({**losses, **embedding_metrics(*embeddings.chunk(2))})
+            one, two = embeddings.chunk(2)
+            spread = embedding_metrics(one, two, self._subjects[batch.rows.cpu()])
+            found.append({**losses, **spread, **self.diagnostics(embeddings, batch.rows)})
         return average_metrics(found)
+
+    def diagnostics(self, embeddings: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Return further metrics of an evaluation batch; by default none.
+
+        Args:
+            embeddings: embeddings `(2 B, P)`, the first view's rows first.
+            rows: row numbers `(B,)` of the images in the frame store.
+        """
+        return {}
 
     def views(self, batch: Batch) -> Tensor:
         """Return both augmented and normalized views `(2, B, C, H, W)`."""

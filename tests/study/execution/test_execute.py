@@ -21,6 +21,7 @@ from study.stages.stage import Artifact, Stage, StageResult
 from study.storage.artifacts import ArtifactStore
 from study.storage.workspace import JobFolder
 from trainables.common.errors import TrainingFailed, UserError
+from trainables.common.learning import Learning, PretrainingFailed
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
 from trainables.engine.checkpoint import Checkpoints
@@ -52,6 +53,7 @@ def test_a_chain_of_stages_hands_its_weights_on(tmp_path, dataset):
     for job in jobs:
         outcome = execute(job, JobFolder(Path(tmp_path / job.id)), artifacts, LocalRuntime())
         assert outcome.status == "completed", outcome.reason
+        assert (outcome.learning is None) == (job.stage != "pretext")
     encoder, network, trained = (artifacts.weights(job.digest) for job in jobs)
     assert {name.partition(".")[0] for name in encoder} == {"backbone"}
     assert {name.partition(".")[0] for name in network} == {"backbone", "decoder"}
@@ -59,20 +61,8 @@ def test_a_chain_of_stages_hands_its_weights_on(tmp_path, dataset):
     assert trained.keys() - network.keys() == {"head.weight", "head.bias"}
 
 
-def test_a_pretraining_that_stops_itself_ends_as_failed_with_its_reason_and_is_not_tried_again(tmp_path, dataset):
-    plan = Plan(load_study(str(TINY), sets=SETS), lambda settings: dataset)
-    first = plan.shared_jobs(plan.cells[0].key, {})[0]
-    pretext = first.config["pretext"]
-    guard = {**pretext["collapse"], "embedding_std": 5.0, "evaluations": 1}
-    job = dataclasses.replace(first, config={**first.config, "pretext": {**pretext, "collapse": guard}})
-    folder, artifacts = JobFolder(tmp_path / "job"), ArtifactStore(tmp_path / "artifacts")
-    outcome = execute(job, folder, artifacts, LocalRuntime())
-    assert outcome.status == "failed"
-    assert outcome.reason is not None
-    assert outcome.reason.startswith("the embeddings have collapsed: standard deviation ")
-    written = folder.result.stat().st_mtime_ns
-    assert execute(job, folder, artifacts, LocalRuntime()) == outcome
-    assert folder.result.stat().st_mtime_ns == written
+LEARNED = Learning("learned", "matched views 80.0% (chance 0.8%)", skill=0.9)
+HOPELESS = Learning("collapsed", "effective rank 1", "lower the learning rate", 0.0)
 
 
 JOB = Job("a-0", "trial", "fake", "a", {}, 0, {}, {"data": "toy"}, "d" * 64, {}, "frames", 3, ResourceRequest())
@@ -112,6 +102,23 @@ def test_a_completed_job_leaves_its_outcome_and_its_artifact_and_no_checkpoint(t
     assert (about["stage"], about["job"], about["metrics"]) == ("fake", "a-0", {"val/dice": 0.5})
     assert torch.equal(artifacts.weights(JOB.digest)["weight"], torch.ones(2))
     assert not list((tmp_path / "job").glob("checkpoint*"))
+
+
+def test_the_verdict_on_a_pretraining_is_in_its_outcome_and_artifact(tmp_path, stage):
+    stage.run.return_value = dataclasses.replace(DONE, learning=LEARNED)
+    outcome = run(tmp_path)
+    assert (outcome.learning, read_outcome(JobFolder(tmp_path / "job"))) == (LEARNED, outcome)
+    about = ArtifactStore(tmp_path / "artifacts").about(JOB.digest)
+    assert Learning(**about["learning"]) == LEARNED
+
+
+def test_a_pretraining_that_stops_itself_fails_with_its_verdict_and_is_not_tried_again(tmp_path, stage):
+    stage.run.side_effect = PretrainingFailed(HOPELESS)
+    outcome = run(tmp_path)
+    assert (outcome.status, outcome.learning) == ("failed", HOPELESS)
+    assert outcome.reason == "collapsed: effective rank 1. Fix: lower the learning rate"
+    assert run(tmp_path) == outcome
+    assert stage.run.call_count == 1
 
 
 def test_a_job_that_has_an_outcome_is_not_run_again(tmp_path, stage):

@@ -17,10 +17,12 @@ from study.storage.events import (
     from_record,
     to_record,
 )
+from trainables.common.learning import Learning
 
 FINISHED = JobFinished(
     "a-trial-0", "trial", "a", 0, {"lr": 0.1}, "d1", Outcome("failed", {"loss": 1.5}, 2, 3.5, "out of memory"), time=5.0
 )
+LEARNED = Learning("learned", "matched views 80.0% (chance 0.8%)", skill=0.9)
 EXAMPLES = [
     TrialAsked("a", 0, {"lr": 0.1, "norm": None}, {"tpe:x": [1, 2]}, time=1.0),
     EpochReported("a-trial-0", "a", 0, 3, 0.75, time=2.0),
@@ -28,6 +30,7 @@ EXAMPLES = [
     FINISHED,
     JobRetried.of(FINISHED),
     ConfigurationChosen("a", None, {}),
+    JobFinished("p", "pretext", None, 0, {}, "d2", Outcome("completed", {}, 9, 1.0, learning=LEARNED), time=6.0),
     CellReopened("a"),
     TimeSpent(60.0, 30.0),
 ]
@@ -50,6 +53,12 @@ def test_a_missing_and_an_unknown_field_are_named(event):
         from_record({name: value for name, value in record.items() if name != missing})
     with pytest.raises(ValueError, match=r"found .*surprise.*; expected"):
         from_record({**record, "surprise": 1})
+
+
+def test_a_ledger_from_before_verdicts_is_read():
+    record = to_record(FINISHED)
+    del record["outcome"]["learning"]
+    assert from_record(record) == FINISHED
 
 
 def test_the_fields_of_an_outcome_are_checked_too():

@@ -61,6 +61,28 @@ def test_the_loss_is_the_mean_error_of_the_replaced_pixels_alone():
     assert (guess.grad.numpy()[~kept] != 0).all()
 
 
+def test_simple_predictors_are_scored_beside_the_network():
+    store = toy_store(3, size=16)
+    network = UNet(UNetEncoder(width=4, depth=1)).build(1, 1)
+    task = Denoise(noise_ratio=0.3).build(network.backbone, network.decoder, Policy(strength=0), store)
+    batch = Batch(torch.from_numpy(store.images[:3]), None, torch.arange(3), BatchRNG(0, 3, 0, 3))
+    found = task.evaluate([batch])
+    noisy, images, replaced = (each.numpy().astype(np.float64) for each in task._noisy(batch.images / 255, batch.draw))
+    errors: dict[str, list[float]] = {"mean_error": [], "neighbours_error": [], "untouched": []}
+    for sample, _, row, column in zip(*np.nonzero(replaced), strict=True):
+        clean = replaced[sample, 0] == 0
+        near = np.s_[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+        image, true = images[sample, 0], images[sample, 0, row, column]
+        mean = image[clean].mean()
+        neighbours = image[near][clean[near]].mean() if clean[near].any() else mean
+        errors["mean_error"].append(abs(mean - true))
+        errors["neighbours_error"].append(abs(neighbours - true))
+        errors["untouched"].append(abs(noisy[sample, 0, row, column] - true))
+    for name, each in errors.items():
+        assert found[name] == pytest.approx(np.mean(each), rel=1e-4), name
+    assert found["trivial_error"] == min(found[name] for name in errors)
+
+
 def test_the_network_learns_what_the_noise_hid():
     store = toy_store(48, size=16)
     fit = FitSettings(30, 8, Adam(lr=3e-3), precision="float32")

@@ -15,7 +15,12 @@ from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.networks import UNetEncoder
-from trainables.pretext.global_contrastive import GlobalContrastive, partition_contrast, partition_of
+from trainables.pretext.global_contrastive import (
+    GlobalContrastive,
+    partition_accuracy,
+    partition_contrast,
+    partition_of,
+)
 from trainables.pretext.parts.nt_xent import nt_xent
 from trainables.pretext.pretrain import PretextSettings, pretrain
 
@@ -42,6 +47,20 @@ def test_where_every_image_is_a_part_of_its_own_it_is_nt_xent():
     one, two = torch.randn(2, 6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     parts = partition_contrast(one, two, torch.arange(6), 0.2)
     torch.testing.assert_close(parts, nt_xent(one, two, 0.2)[0], rtol=0, atol=1e-9)
+
+
+def test_views_find_their_partition_by_chance_unless_they_resemble_it():
+    generator = torch.Generator().manual_seed(0)
+    parts = torch.randint(4, (200,), generator=generator)
+    accuracy, chance = partition_accuracy(torch.randn(400, 8, generator=generator), parts)
+    counts = np.bincount(parts.numpy())
+    expected = np.mean([(counts[part] - 1) / 199 for part in parts.numpy()])
+    assert chance.item() == pytest.approx(expected, rel=1e-5)
+    assert accuracy.item() == pytest.approx(expected, abs=0.08)
+    alike = torch.nn.functional.one_hot(parts.repeat(2)).float()
+    assert partition_accuracy(alike, parts)[0].item() == 1.0
+    lonely = torch.arange(6)
+    assert [each.item() for each in partition_accuracy(torch.randn(12, 4), lonely)] == [0.0, 1.0]
 
 
 def test_slices_are_divided_evenly_and_frames_of_a_cycle_not():

@@ -133,11 +133,22 @@ def some_regions() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return one, two, matched, overlaps
 
 
+def test_unrelated_regions_match_as_often_as_chance_says():
+    generator = torch.Generator().manual_seed(0)
+    one, two = torch.randn(2, 400, 5, 8, generator=generator)
+    matched = torch.rand(400, 5, generator=generator) < 0.8
+    itself = torch.eye(5).bool().expand(400, 5, 5)
+    _, accuracy, chance = region_contrast(one, two, matched, itself, 0.1)
+    assert chance.item() == pytest.approx(accuracy.item(), abs=0.03)
+    full = torch.ones(400, 5, dtype=torch.bool)
+    assert region_contrast(one, two, full, itself, 0.1)[2].item() == pytest.approx(1 / 9)
+
+
 def test_an_image_without_matching_regions_does_not_count():
     one = torch.randn(1, 3, 4, requires_grad=True)
     nowhere, itself = torch.zeros(1, 3, dtype=torch.bool), torch.eye(3).bool()[None]
-    loss, accuracy = region_contrast(one, one.detach(), nowhere, itself, 0.1)
-    assert (loss.item(), accuracy.item()) == (0.0, 0.0)
+    loss, accuracy, chance = region_contrast(one, one.detach(), nowhere, itself, 0.1)
+    assert (loss.item(), accuracy.item(), chance.item()) == (0.0, 0.0, 0.0)
     loss.backward()
     assert torch.isfinite(one.grad).all()
 

@@ -119,8 +119,19 @@ def test_it_learns_to_continue_what_it_sees_into_what_it_does_not():
     slope = np.linspace(0, 255, 16, dtype=np.uint8)[:, None].repeat(16, 1)
     store.images[:] = np.where(np.arange(48)[:, None, None] % 2, slope, 255 - slope)[:, None]
     settings = PretextSettings(SETTINGS, FitSettings(30, 8, Adam(lr=3e-3), precision="float32"), PLAIN, "all")
-    history = pretrain(settings, UNet(UNetEncoder(width=8, depth=2)), store, LocalRuntime(), seed=0).fitted.history
-    assert history[-1]["val/loss"] < 0.5  # 1 is the variance of what is asked for
+    done = pretrain(settings, UNet(UNetEncoder(width=8, depth=2)), store, LocalRuntime(), seed=0)
+    last = done.fitted.history[-1]
+    assert last["val/mean_error"] == pytest.approx(1, abs=0.01)  # the variance of what is asked for
+    assert last["val/loss"] < 0.5
+    assert done.learning.verdict == "learned", done.learning.text
+
+
+def test_noise_cannot_be_continued_and_the_verdict_says_so():
+    store = toy_store(48, size=16)
+    store.images[:] = np.random.default_rng(0).integers(0, 256, store.images.shape, dtype=np.uint8)
+    settings = PretextSettings(SETTINGS, FitSettings(5, 8, Adam(lr=3e-3), precision="float32"), PLAIN, "all")
+    done = pretrain(settings, UNet(UNetEncoder(width=8, depth=2)), store, LocalRuntime(), seed=0)
+    assert done.learning.verdict == "not learned", done.learning.text
 
 
 def test_an_image_must_have_more_than_one_patch():

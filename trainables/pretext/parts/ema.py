@@ -13,6 +13,7 @@ from trainables.augment.policy import Policy
 from trainables.data.store.frames import FrameStore
 from trainables.networks.backbones import Backbone
 from trainables.pretext.method import global_average_pool
+from trainables.pretext.monitoring.embedding_metrics import embedding_metrics
 from trainables.pretext.two_views import TwoViewTask
 
 
@@ -69,6 +70,12 @@ class EMATargetTask(TwoViewTask):
     def project(self, features: Tensor) -> Tensor:
         """Return the online projections of each view."""
         return torch.cat([self.projector(each) for each in features])
+
+    def diagnostics(self, embeddings: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Return the spread of the predictions as `prediction_std`; 0 where the predictor outputs one point."""
+        predicted = torch.cat([self.predictor(each) for each in embeddings.chunk(2)])
+        spread = embedding_metrics(predicted)
+        return {"prediction_std": spread["embedding_std"]} if spread else {}
 
     def after_step(self, progress: float) -> None:
         """Update the EMA target network from the online network."""

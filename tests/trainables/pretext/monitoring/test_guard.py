@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -6,23 +6,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from toys import toy_store
 
+from trainables.augment.geometry import Crop
+from trainables.augment.intensity import Jitter, Noise
 from trainables.augment.policy import Policy
-from trainables.common.errors import TrainingFailed
+from trainables.common.learning import PretrainingFailed
 from trainables.data.settings import DataSettings
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
-from trainables.networks import UNetEncoder
+from trainables.networks import TinyResNet, UNetEncoder
 from trainables.networks.backbones import Backbone
 from trainables.phantom import PhantomSettings
 from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
 from trainables.pretext.method import BackboneMethod
 from trainables.pretext.moco import MoCo
-from trainables.pretext.monitoring.collapse_guard import CollapseGuard
 from trainables.pretext.monitoring.embedding_metrics import embedding_metrics
+from trainables.pretext.monitoring.guard import LearningGuard
+from trainables.pretext.monitoring.signs import MATCHING
 from trainables.pretext.parts.embedding_task import EmbeddingTask
 from trainables.pretext.pretrain import PretextSettings, pretrain
 from trainables.pretext.simclr import SimCLR
@@ -32,30 +35,45 @@ STORE = toy_store(48, size=16)
 ENCODER = UNetEncoder(width=4, depth=2)
 
 
-def row(std, rank):
+def collapse(std, rank=12.0):
     return {"val/embedding_std": std, "val/effective_rank": rank}
 
 
+def matched(accuracy):
+    return {"val/matching_accuracy": accuracy, "val/matching_chance": 0.01, **collapse(0.9)}
+
+
 def test_only_a_collapse_that_lasts_ends_a_run():
-    guard = CollapseGuard(evaluations=2)
-    guard.check([])
-    guard.check([row(0.0, 1.0)])
-    guard.check([row(0.0, 1.0), {"loss": 1.0}])
-    guard.check([row(0.0, 1.0), row(0.9, 12.0)])
-    guard.check([row(0.9, 12.0), {"loss": 1.0}, row(0.0, 1.0)])
-    with pytest.raises(TrainingFailed, match=r"have collapsed: standard deviation 0, effective rank 1 after 3 epochs"):
-        guard.check([row(0.0, 1.0), {"loss": 1.0}, row(0.0, 1.0)])
-    with pytest.raises(TrainingFailed):
-        guard.check([row(0.9, 1.01)] * 2)
+    guard = LearningGuard(None, epochs=100, steps=10)
+    guard([])
+    guard([collapse(0.0)] * 2)
+    guard([collapse(0.0)] * 2 + [{"loss": 1.0}])
+    guard([collapse(0.0)] * 2 + [collapse(0.9)])
+    with pytest.raises(PretrainingFailed) as raised:
+        guard([collapse(0.0, 1.0), {"loss": 1.0}, collapse(0.0, 1.0), collapse(0.001, 1.0)])
+    assert raised.value.learning.verdict == "collapsed"
+    with pytest.raises(PretrainingFailed):
+        guard([collapse(0.9, 1.01)] * 3)
+    with pytest.raises(PretrainingFailed):
+        guard([collapse(0.9) | {"val/prediction_std": 0.001}] * 3)
 
 
 def test_a_loss_that_runs_away_and_stays_there_ends_a_run():
-    guard = CollapseGuard(divergence=10, evaluations=2)
-    guard.check([{"loss": loss} for loss in (1.0, 11.0)])
-    guard.check([{"loss": loss} for loss in (1.0, 11.0, 9.0, 11.0)])
-    guard.check([{"loss": loss} for loss in (-0.1, 11.0, 11.0)])
-    with pytest.raises(TrainingFailed, match=r"the loss has diverged: 12 after 4 epochs, 1 in the first"):
-        guard.check([{"loss": loss} for loss in (1.0, 0.5, 11.0, 12.0)])
+    guard = LearningGuard(None, epochs=100, steps=10)
+    for losses in ((1.0, 110.0, 110.0), (1.0, 110.0, 90.0, 110.0), (-0.1, 110.0, 110.0, 110.0)):
+        guard([{"loss": loss} for loss in losses])
+    with pytest.raises(PretrainingFailed, match=r"diverged: loss 120 after 5 epochs, 1 in the first. Fix: lower the"):
+        guard([{"loss": loss} for loss in (1.0, 0.5, 110.0, 115.0, 120.0)])
+
+
+def test_a_run_at_chance_ends_at_half_of_its_epochs_and_one_that_rises_does_not():
+    guard, chance = LearningGuard(MATCHING, epochs=8, steps=100), matched(0.012)
+    guard([chance] * 3)
+    guard([chance, chance, matched(0.2), chance])
+    guard([matched(0.2)] * 4)
+    with pytest.raises(PretrainingFailed, match=r"not learned: matched views 1.2% \(chance 1.0%\)"):
+        guard([chance] * 4)
+    LearningGuard(MATCHING, epochs=8, steps=100)([chance] * 4 + [{"loss": 1.0}])  # an epoch without evaluation
 
 
 def test_indicators_of_one_image_are_none_and_of_infinite_embeddings_nan():
@@ -89,8 +107,9 @@ def test_a_network_that_sees_nothing_is_stopped_and_one_that_learns_is_not():
     store = STORE
     fit = FitSettings(6, 8, Adam(lr=1e-3), precision="float32")
     settings = PretextSettings(SimCLR(projection=8), fit, frames="all")
-    with pytest.raises(TrainingFailed, match=r"after 3 epochs\. Fix: lower the learning rate"):
+    with pytest.raises(PretrainingFailed) as raised:
         pretrain(settings, BlindEncoder(), store, LocalRuntime(), seed=0)
+    assert raised.value.learning.verdict == "collapsed"
     assert len(pretrain(settings, UNetEncoder(width=4, depth=2), store, LocalRuntime(), seed=0).fitted.history) == 6
 
 
@@ -110,27 +129,39 @@ class AttractionTask(EmbeddingTask):
 def test_views_that_only_attract_each_other_collapse_and_are_stopped():
     fit = FitSettings(60, 8, Adam(lr=1e-2), precision="float32", evaluate_every=2)
     plain = UNetEncoder(width=4, depth=2, norm="none")  # batch norm would keep the images apart for longer
-    with pytest.raises(TrainingFailed, match="the embeddings have collapsed"):
+    with pytest.raises(PretrainingFailed, match=r"^collapsed"):
         pretrain(PretextSettings(Attraction(), fit, frames="all"), plain, STORE, LocalRuntime(), seed=0)
 
 
 HEALTHY = [
-    SimCLR(projection=16),
-    BYOL(hidden=32, projection=16),
-    MoCo(hidden=32, projection=16),
-    VICReg(projection=16),
-    BarlowTwins(projection=16),
+    SimCLR(projection=32),
+    BYOL(hidden=64, projection=32, momentum=0.95),
+    MoCo(hidden=64, projection=32, momentum=0.95),
+    VICReg(projection=64),
+    BarlowTwins(projection=64),
 ]
+MILD = Policy(crop=Crop(area=(0.6, 1.0)), jitter=Jitter(0.3, 0.3, 0.8), blur=None, flip=None)
 
 
 @pytest.mark.parametrize("method", HEALTHY, ids=lambda m: type(m).__name__)
 def test_methods_that_learn_a_phantom_are_let_be(method, phantom):
-    fit = FitSettings(12, 12, Adam(lr=3e-3), precision="float32", evaluate_every=2)
-    settings = PretextSettings(method, fit, frames="all", collapse=CollapseGuard(evaluations=1))
-    assert len(pretrain(settings, ENCODER, phantom, LocalRuntime(), seed=0).fitted.history) == 12
+    fit = FitSettings(30, 32, Adam(lr=3e-3), precision="float32", evaluate_every=5)
+    settings = PretextSettings(method, fit, MILD, frames="all")
+    found = pretrain(settings, TinyResNet(width=8), phantom, LocalRuntime(), seed=0)
+    assert found.learning.verdict == "learned", found.learning.text
+
+
+@pytest.mark.parametrize("method", HEALTHY[:2], ids=lambda m: type(m).__name__)
+def test_views_without_anything_in_common_are_not_learned(method, phantom):
+    fit = FitSettings(80, 32, Adam(lr=3e-3), precision="float32", evaluate_every=4)
+    noise = replace(MILD, crop=None, noise=Noise(sigma=20.0, p=1.0))
+    settings = PretextSettings(method, fit, noise, frames="all")
+    with pytest.raises(PretrainingFailed) as raised:
+        pretrain(settings, TinyResNet(width=8), phantom, LocalRuntime(), seed=0)
+    assert raised.value.learning.verdict in ("not learned", "collapsed")
 
 
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory) -> FrameStore:
-    settings = DataSettings(phantom=PhantomSettings(subjects=20, frames=8, size=64), image_size=32)
+    settings = DataSettings(phantom=PhantomSettings(subjects=60, frames=8, size=64), image_size=32)
     return prepare(settings, None, tmp_path_factory.mktemp("data"), b"key", workers=1)

@@ -1,0 +1,66 @@
+"""What the report says of pretrainings that learned, and of those that did not."""
+
+import pytest
+
+from analysis.io.load import load
+from analysis.report.learning import learning_section, learning_sentences
+from analysis.stats.comparisons import compare
+from analysis.tables.cells import cell_table
+from analysis.tables.grid import arrange
+from trainables.common.learning import Learning
+
+LEARNED = Learning("learned", "matched views 80.0% (chance 0.8%)", skill=0.95)
+NOT_LEARNED = Learning("not learned", "matched views 3.1% (chance 0.8%)", "weaken the crop", 0.28)
+
+
+@pytest.fixture
+def results(make_study):
+    learning = {"simclr": LEARNED, "byol": NOT_LEARNED}
+    return load(make_study(fractions=("0.05", "1"), replicates=2, subjects=4, learning=learning))
+
+
+def test_a_pretraining_is_listed_with_its_verdict_evidence_and_cells(results):
+    table = learning_section(results).tables["pretrainings"]
+    assert [tuple(entry.text for entry in row[1:]) for row in table.rows] == [
+        ("learned", "0.95", "matched views 80.0% (chance 0.8%)", "2"),
+        ("not learned", "0.28", "matched views 3.1% (chance 0.8%)", "2"),
+    ]
+    assert table.data["cells"].tolist()[1] == "method=byol,label_fraction=0.05; method=byol,label_fraction=1"
+
+
+def test_only_those_that_did_not_learn_are_warned_of_first_with_what_to_try(results):
+    (warning,) = learning_sentences(results)
+    assert warning.startswith("Pretraining byol ")
+    assert "not learned (matched views 3.1% (chance 0.8%))" in warning
+    assert "method=byol,label_fraction=0.05" in warning
+    (advice,) = learning_section(results).sentences
+    assert advice.endswith("(not learned): weaken the crop.")
+
+
+def test_the_verdict_stands_beside_each_cell_and_in_each_comparison(results):
+    rows = {row[0].text: [entry.text for entry in row[1:]] for row in cell_table(results).rows}
+    assert all(text.endswith(" [not learned]") for text in rows["byol"])
+    assert not any("[" in text for text in rows["simclr"] + rows["random"])
+    sentences = {each.row: each.sentence for each in compare(results, arrange(results.plan))}
+    assert sentences["byol"].endswith("(its pretraining: not learned)")
+    assert "its pretraining" not in sentences["simclr"]
+
+
+def test_a_study_whose_pretrainings_have_no_verdict_has_no_section(make_study):
+    results = load(make_study(fractions=("1",), replicates=2, subjects=4))
+    assert learning_section(results).empty
+    assert learning_sentences(results) == []
+
+
+def test_a_chain_has_the_worst_verdict_of_its_steps(make_study):
+    folder = make_study(fractions=("1",), replicates=2, subjects=4, learning={"simclr": LEARNED})
+    (before,) = load(folder).pretrainings
+    second = folder.workspace.artifacts / ("f" * 64)
+    second.mkdir()
+    about = '{"config": {"pretext": {"method": {"name": "local_contrastive"}}, "start": "%s"}, "learning": %s}'
+    verdict = '{"verdict": "weak", "reason": "matched regions 20%", "advice": "", "skill": 0.4}'
+    (second / "artifact.json").write_text(about % (before.digest, verdict))
+    for path in (folder.job(f"simclr-1-replicate-{index}").config for index in (0, 1)):
+        path.write_text(path.read_text().replace(before.digest, "f" * 64))
+    (found,) = load(folder).pretrainings
+    assert (found.method, found.learning.verdict) == ("local_contrastive", "weak")

@@ -1,0 +1,79 @@
+"""Early end of pretrainings that have collapsed, diverged or learn nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from trainables.common.learning import Learning, PretrainingFailed
+from trainables.pretext.monitoring.learning import assess, collapsed
+from trainables.pretext.monitoring.signs import Sign
+
+GuardMode = Literal["stop", "warn", "off"]
+"""What the verdict on a pretraining does: end a hopeless run early, be recorded only, or not be computed."""
+
+PATIENCE = 3
+"""Consecutive bad evaluations, or consecutive epochs with a diverged loss, that end a run."""
+
+SHARE = 0.5
+"""Share of the epochs after which a run that is still at chance is ended."""
+
+MIN_STEPS = 300
+"""Optimizer steps before which a run that is still at chance is not ended."""
+
+HOPELESS = 0.5
+"""Share of the skill for "weak" below which an evaluation counts as chance."""
+
+
+@dataclass(frozen=True)
+class LearningGuard:
+    """Callback that ends a hopeless pretraining.
+
+    A run ends when its embeddings are collapsed for `PATIENCE` evaluations, when its loss has diverged for `PATIENCE`
+    epochs, or when its skill is near chance for `PATIENCE` evaluations after `SHARE` of its epochs and `MIN_STEPS`.
+
+    Attributes:
+        sign: the method's sign of learning; None to check for collapse and divergence only.
+        epochs: planned number of epochs.
+        steps: optimizer steps of an epoch.
+        untrained: metrics `val/...` of the network before its first epoch; None where they are not known.
+    """
+
+    sign: Sign | None
+    epochs: int
+    steps: int
+    untrained: Mapping[str, float] | None = None
+
+    def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Check the metrics of all epochs so far.
+
+        Raises:
+            PretrainingFailed: the run is hopeless.
+        """
+        for learning in (self._collapse(history), self._divergence(history), self._no_learning(history)):
+            if learning is not None:
+                raise PretrainingFailed(learning)
+
+    def _collapse(self, history: Sequence[Mapping[str, float]]) -> Learning | None:
+        last = _last_evaluations(history, "val/embedding_std")
+        return assess(self.sign, history, self.untrained) if last and all(map(collapsed, last)) else None
+
+    def _divergence(self, history: Sequence[Mapping[str, float]]) -> Learning | None:
+        verdicts = [assess(None, history[: len(history) - back]) for back in range(min(PATIENCE, len(history)))]
+        diverged = len(verdicts) == PATIENCE and all(each.verdict == "diverged" for each in verdicts)
+        return verdicts[0] if diverged else None
+
+    def _no_learning(self, history: Sequence[Mapping[str, float]]) -> Learning | None:
+        first = max(SHARE * self.epochs, MIN_STEPS / max(1, self.steps))
+        if self.sign is None or len(history) < first:
+            return None
+        last = _last_evaluations(history, f"val/{self.sign.metric}")
+        hopeless = last and all(self.sign.skill(row) < HOPELESS * self.sign.weak for row in last)
+        return assess(self.sign, history, self.untrained) if hopeless else None
+
+
+def _last_evaluations(history: Sequence[Mapping[str, float]], metric: str) -> list[Mapping[str, float]]:
+    """Return the last `PATIENCE` evaluations with a metric; none where fewer exist or the last epoch has none."""
+    rows = [row for row in history if metric in row][-PATIENCE:]
+    return rows if len(rows) == PATIENCE and metric in history[-1] else []
