@@ -127,6 +127,47 @@ def show(
             out.print(str(written), highlight=False, soft_wrap=True)
 
 
+@data.command()
+def views(
+    target: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study's name or file; its `pretext.augment` makes the views.")
+    ],
+    profile: Profile = None,
+    sets: Overrides = None,
+    paths: DataPaths = None,
+    root: Root = None,
+    output: Annotated[Path, typer.Option("--out", help="PNG file to write; a PDF gets the same name.")] = Path(
+        "views.png"
+    ),
+    count: Annotated[int, typer.Option(help="Largest number of frames, one row each.", min=1, max=50)] = 6,
+    per_frame: Annotated[int, typer.Option("--views", help="Number of views of each frame.", min=1, max=12)] = 5,
+) -> None:
+    """Draw the views that pretraining sees, with the operations that made each and what they keep of the image."""
+    _check_output(output)
+    from analysis.figures.style import save
+    from analysis.figures.views import view_sheet
+    from study.config.definition import load_study
+    from study.config.spec import Start
+    from trainables.common.seeds import derive
+    from trainables.data.store.prepare import prepare as prepare_store
+
+    spec = load_study(target, profile=profile, sets=sets or [], data=paths or []).spec
+    settings, place = spec.pretext_data or spec.data, workspace(root)
+    with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:
+        store = prepare_store(settings, None, place.data, place.subject_key(), advance)
+    method = spec.pretext.method
+    figure = view_sheet(
+        store,
+        spec.pretext.augment,
+        None if isinstance(method, Start) else method,
+        derive(spec.seed, "views"),
+        count,
+        per_frame,
+    )
+    for written in save(figure, output.absolute()):
+        out.print(str(written), highlight=False, soft_wrap=True)
+
+
 def _check_output(file: Path) -> None:
     """Check the path of a figure before the dataset is read.
 

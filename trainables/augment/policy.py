@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from trainables.augment import opencv
 from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, affine_maps, resample
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
+from trainables.augment.keep import Keep
 from trainables.augment.operation import (
     AffineOperation,
     DisplacementOperation,
@@ -59,6 +60,7 @@ class Policy:
         shadow: acoustic shadow.
         haze: clutter near the probe.
         noise: additive Gaussian noise.
+        keep: budget of all intensity operations together; None for no budget.
 
     Example:
         >>> images = torch.zeros(4, 1, 64, 64, dtype=torch.uint8)
@@ -87,6 +89,7 @@ class Policy:
     shadow: Shadow | None = None
     haze: Haze | None = None
     noise: Noise | None = None
+    keep: Keep | None = None
 
     def __post_init__(self) -> None:
         if self.strength < 0:
@@ -114,6 +117,11 @@ class Policy:
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Operation)}
 
+    def geometry_only(self) -> Policy:
+        """Return the policy without its intensity operations; the others keep their random numbers."""
+        removed = {name: None for name, op in self.active().items() if isinstance(op, IntensityOperation)}
+        return replace(self, **removed, keep=None)  # type: ignore[arg-type]
+
     def apply(self, images: Tensor, masks: Tensor | None, rng: BatchRNG) -> tuple[Tensor, Tensor | None]:
         """Return the augmented batch; compute on its device, or with OpenCV for uint8 images on a CPU.
 
@@ -129,12 +137,15 @@ class Policy:
             pending = deque((name, op) for name, op in self.active().items() if isinstance(op, IntensityOperation))
             if images.device.type == "cpu" and images.dtype == torch.uint8:
                 images, masks = self._warp(images, masks, rng, opencv.warp)
-                values = self._apply_lut(images, rng, pending)
+                values, geometric = self._apply_lut(images, rng, pending), images / 255
             else:
                 values = images.float() / 255 if images.dtype == torch.uint8 else images
                 values, masks = self._warp(values, masks, rng, resample)
+                geometric = values
             for name, operation in pending:
                 values = operation(values, rng.fork(name), self.strength)
+            if self.keep is not None and self.strength > 0:
+                values = self.keep.apply(values, geometric)
             return values, masks
 
     def maps(self, rng: BatchRNG, size: tuple[int, int]) -> Tensor | None:
