@@ -13,7 +13,6 @@ tiny sizes on a CPU, as a functional check: its figures are meaningless.
 from __future__ import annotations
 
 import importlib.util
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,6 +24,8 @@ import torch.multiprocessing as mp
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import evaluation, results
+from benchmarks.gpu_lightly import by_lightly
+from benchmarks.gpu_sizes import FULL, TINY, BenchmarkSizes, synchronized_time
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch, Batches
 from trainables.data.store.synthetic_store import synthetic_store
@@ -36,49 +37,9 @@ from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.engine.task import Task
 from trainables.engine.trainer import fit
-from trainables.networks.backbones import BackboneSettings
 from trainables.networks.deeplabv3 import DeepLabV3
-from trainables.networks.resnet import ResNet50, TinyResNet
-from trainables.networks.torchvision_ops import torchvision
+from trainables.networks.resnet import TinyResNet
 from trainables.pretext.simclr import SimCLR
-
-
-@dataclass(frozen=True)
-class BenchmarkSizes:
-    """Sizes and device of the benchmark.
-
-    Attributes:
-        device: device that runs every part.
-        backbone: settings of both tasks' backbone.
-        size: side of the images, in pixels.
-        pretext_batch: number of images in a SimCLR batch.
-        finetune_batch: number of images in a DeepLabV3 batch.
-        steps: number of timed training steps.
-        max_batch: upper limit of the search for the largest batch, in images.
-        matmul_size: side of the square matrices in the timed product.
-        concurrent_trials: numbers of small trials, one process each, to run concurrently.
-    """
-
-    device: torch.device
-    backbone: BackboneSettings
-    size: int
-    pretext_batch: int
-    finetune_batch: int
-    steps: int
-    max_batch: int
-    matmul_size: int
-    concurrent_trials: tuple[int, ...]
-
-
-FULL = BenchmarkSizes(torch.device("cuda", 0), ResNet50(), 224, 256, 64, 20, 16384, 8192, (1, 2, 4, 8))
-TINY = BenchmarkSizes(torch.device("cpu"), TinyResNet(width=4), 32, 8, 4, 2, 16, 128, (1, 2))
-
-
-def synchronized_time(device: torch.device) -> float:
-    """Wait for the device to finish and return the current time in seconds."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def build_task(name: str, scale: BenchmarkSizes, count: int) -> tuple[Task, Batches]:
@@ -190,66 +151,6 @@ def concurrent_throughput(count: int, scale: BenchmarkSizes) -> float:
     images = mp.get_context("spawn").Array("d", count)
     mp.spawn(small_trial, args=(scale, 10.0 if scale.device.type == "cuda" else 1.0, images), nprocs=count)
     return sum(images)
-
-
-class LightlyImages(torch.utils.data.Dataset[Any]):
-    """Dataset that applies lightly's SimCLR transform to PIL images in memory."""
-
-    def __init__(self, size: int, count: int) -> None:
-        from lightly.transforms import SimCLRTransform
-
-        self._transform, self._count = SimCLRTransform(input_size=size), count
-        self._images = synthetic_store(64, size, 1).images[:, 0]
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> Any:
-        from PIL import Image
-
-        return self._transform(Image.fromarray(self._images[index % 64]).convert("RGB"))
-
-
-def by_lightly(scale: BenchmarkSizes) -> float:
-    """Return the images per second of SimCLR in lightly with Lightning, with data loading on all cores."""
-    torchvision()
-    import pytorch_lightning
-    from lightly.loss import NTXentLoss
-    from lightly.models.modules import SimCLRProjectionHead
-
-    marks: list[float] = []
-
-    class Model(pytorch_lightning.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.backbone = scale.backbone.build(3)
-            width = self.backbone.channels[-1]
-            self.head, self.loss = SimCLRProjectionHead(width, width, 128), NTXentLoss(0.5)
-
-        def training_step(self, batch: Any, number: int) -> Any:
-            marks.append(synchronized_time(scale.device) if number in (5, 5 + scale.steps) else 0.0)
-            one, two = (self.head(self.backbone.features(view)[-1].mean((2, 3))) for view in batch)
-            return self.loss(one, two)
-
-        def configure_optimizers(self) -> Any:
-            return torch.optim.Adam(self.parameters(), lr=1e-3)
-
-    images = LightlyImages(scale.size, scale.pretext_batch * (scale.steps + 6))
-    workers = os.cpu_count() or 1 if scale.device.type == "cuda" else 0
-    loader = torch.utils.data.DataLoader(images, scale.pretext_batch, num_workers=workers, pin_memory=workers > 0)
-    trainer = pytorch_lightning.Trainer(
-        max_steps=scale.steps + 6,
-        accelerator="gpu" if scale.device.type == "cuda" else "cpu",
-        devices=1,
-        precision="bf16-mixed",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(Model(), loader)
-    begun, ended = (mark for mark in marks if mark)
-    return scale.pretext_batch * scale.steps / (ended - begun)
 
 
 def loop_throughput(scale: BenchmarkSizes) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("study", "trainables", "analysis", "search_spaces")
+PACKAGES = ("study", "trainables", "analysis", "search_spaces", "benchmarks")
 MAX_FILE, MAX_FUNCTION = 300, 60
 
 
