@@ -7,7 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
+from study.cli.app import app
+from study.cli.main import guarded
 from study.scheduling.state import StudyState
 from study.storage.events import JobFinished, events_of_type
 from study.storage.ledger import read_ledger
@@ -25,8 +28,20 @@ def study(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(root, *arguments), capture_output=True, text=True, timeout=300, check=False)
 
 
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Run a command in this process, which saves its imports; return its exit code and all that it printed."""
+    code = guarded(lambda: app(list(arguments), standalone_mode=False))
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
+
+
 def finished(folder: StudyFolder) -> list[JobFinished]:
     return list(events_of_type(read_ledger(folder.ledger), JobFinished))
+
+
+def pretext_metrics(folder: StudyFolder) -> dict[str, float]:
+    (event,) = [event for event in finished(folder) if event.kind == "pretext"]
+    return dict(event.outcome.metrics)
 
 
 def final_metrics(folder: StudyFolder) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from whole_studies import TINY, check_complete, command, final_metrics, finished, study
+from whole_studies import TINY, check_complete, command, final_metrics, finished, pretext_metrics, study
 
 from study.storage.workspace import Workspace
 
@@ -27,21 +27,14 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     made.shutdown()
 
 
-def test_a_pretraining_over_two_nodes_is_that_of_one_worker(cluster, uninterrupted, tmp_path):
-    exact = ("--set", "pretext.fit.precision=float32", "--name", "tiny")
-    one = study(tmp_path / "one", "run", str(TINY), *exact)
-    assert one.returncode == 0, one.stderr
-    sets = (*exact, "--set", "resources.pretext.workers=2", "--address", cluster.address)
-    two = study(tmp_path / "two", "run", str(TINY), *sets)
-    assert two.returncode == 0, two.stderr
-    assert "Ray: 2 CPUs" in two.stderr
-    check_complete(tmp_path / "two")
-    alone, shared = (
-        next(event.outcome.metrics for event in finished(Workspace(root).study("tiny")) if event.kind == "pretext")
-        for root in (tmp_path / "one", tmp_path / "two")
-    )
+def test_pretraining_on_two_nodes_equals_one_worker(cluster, uninterrupted, tmp_path):
+    ran = study(tmp_path, "run", str(TINY), "--set", "resources.pretext.workers=2", "--address", cluster.address)
+    assert ran.returncode == 0, ran.stderr
+    assert "Ray: 2 CPUs" in ran.stderr
+    check_complete(tmp_path)
+    two, one = (pretext_metrics(Workspace(root).study("tiny")) for root in (tmp_path, uninterrupted))
     for name in ("loss", "val/loss", "val/embedding_std"):
-        assert shared[name] == pytest.approx(alone[name], rel=2e-2)
+        assert two[name] == pytest.approx(one[name], rel=2e-2)
 
 
 def test_a_node_that_dies_in_the_middle_of_its_jobs_costs_nothing_but_time(cluster, uninterrupted, tmp_path):

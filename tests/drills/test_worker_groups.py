@@ -1,7 +1,5 @@
-"""Long drills: worker groups, dead workers, interruptions."""
+"""Studies with worker groups, and whose workers, node or driver end before they do."""
 
-import os
-import signal
 import subprocess
 import time
 from collections import Counter
@@ -10,62 +8,64 @@ from pathlib import Path
 
 import psutil
 import pytest
-from whole_studies import TINY, check_complete, command, final_metrics, finished, study, tracked
+from whole_studies import TINY, check_complete, command, final_metrics, finished, pretext_metrics, study, tracked
 
-from study.storage.events import JobFinished
-from study.storage.workspace import StudyFolder, Workspace
+from study.storage.lock import holder
+from study.storage.workspace import Workspace
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-def pretext_metrics(folder: StudyFolder) -> dict[str, float]:
-    (event,) = [event for event in finished(folder) if event.kind == "pretext"]
-    return dict(event.outcome.metrics)
-
-
-def test_two_workers_pretrain_as_one_does(uninterrupted, tmp_path):
-    """Through Ray Train, from inside a Tune trial, while the rest of the study runs beside."""
-    exact = ("--set", "pretext.fit.precision=float32", "--name", "tiny")
-    one = study(tmp_path / "one", "run", str(TINY), *exact)
-    assert one.returncode == 0, one.stderr
-    two = study(tmp_path / "two", "run", str(TINY), *exact, "--set", "resources.pretext.workers=2")
-    assert two.returncode == 0, two.stderr
-    check_complete(tmp_path / "two")
-    shared, alone = (pretext_metrics(Workspace(tmp_path / name).study("tiny")) for name in ("two", "one"))
-    for name in ("loss", "val/loss", "val/embedding_std"):
-        assert shared[name] == pytest.approx(alone[name], rel=2e-2)
-
-
-def test_a_study_survives_the_death_of_its_workers(uninterrupted, tmp_path):
-    driver = subprocess.Popen(
-        command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    killed = 0
-    while driver.poll() is None and killed < 2:
-        time.sleep(0.1)
-        if len(finished_jobs(tmp_path)) >= 3 * (killed + 1):
-            killed += kill_one(driver.pid, lambda words: "ImplicitFunc" in words[0])
-    _, message = driver.communicate(timeout=300)
-    assert driver.returncode == 0, message
-    assert killed == 2
+def test_pretraining_with_two_workers_equals_one(uninterrupted, tmp_path):
+    """Train through Ray Train, from inside a Tune trial, while other jobs run."""
+    ran = study(tmp_path, "run", str(TINY), "--set", "resources.pretext.workers=2")
+    assert ran.returncode == 0, ran.stderr
     check_complete(tmp_path)
-    assert final_metrics(Workspace(tmp_path).study("tiny")) == final_metrics(Workspace(uninterrupted).study("tiny"))
+    two, one = (pretext_metrics(Workspace(root).study("tiny")) for root in (tmp_path, uninterrupted))
+    for name in ("loss", "val/loss", "val/embedding_std"):
+        assert two[name] == pytest.approx(one[name], rel=2e-2)
 
 
-def test_a_study_whose_cluster_is_gone_ends_instead_of_waiting_for_ever(uninterrupted, tmp_path):
-    driver = subprocess.Popen(
-        command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    while driver.poll() is None and len(finished_jobs(tmp_path)) < 1:
-        time.sleep(0.05)
-    assert kill_one(driver.pid, lambda words: words[0].endswith("/raylet"))
-    _, message = driver.communicate(timeout=200)
-    assert driver.returncode in (0, 4), message  # 0 when the workers that are left need nothing more of the node
-    assert driver.returncode == 0 or "no node left" in message
+def test_a_study_survives_dead_workers_a_stop_and_a_dead_node(uninterrupted, tmp_path):
+    folder = Workspace(tmp_path).study("tiny")
+    with_dead_workers = start(tmp_path)
+    for jobs in (3, 6):
+        wait_for_jobs(with_dead_workers, tmp_path, jobs)
+        while not kill_one(with_dead_workers.pid, lambda words: "ImplicitFunc" in words[0]):
+            assert with_dead_workers.poll() is None
+    wait_for_jobs(with_dead_workers, tmp_path, 9)
+    assert holder(folder.lock) is not None
+    stopped = study(tmp_path, "stop", "tiny")  # as Ctrl-C does
+    assert stopped.returncode == 0, stopped.stderr
+    _, message = with_dead_workers.communicate(timeout=60)
+    assert with_dead_workers.returncode == 130, message
+    assert "Traceback" not in message
+
+    with_dead_node = start(tmp_path)
+    wait_for_jobs(with_dead_node, tmp_path, len(finished(folder)) + 1)
+    assert kill_one(with_dead_node.pid, lambda words: words[0].endswith("/raylet"))
+    _, message = with_dead_node.communicate(timeout=200)
+    assert with_dead_node.returncode in (0, 4), message  # 0 if the workers that are left need no node
+    assert with_dead_node.returncode == 0 or "no node left" in message
+
     resumed = study(tmp_path, "run", str(TINY))
     assert resumed.returncode == 0, resumed.stderr
     check_complete(tmp_path)
-    assert final_metrics(Workspace(tmp_path).study("tiny")) == final_metrics(Workspace(uninterrupted).study("tiny"))
+    assert final_metrics(folder) == final_metrics(Workspace(uninterrupted).study("tiny"))
+
+
+def start(root: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(root, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_jobs(driver: subprocess.Popen[str], root: Path, jobs: int) -> None:
+    """Wait until so many jobs have ended; fail if the driver ends first."""
+    folder = Workspace(root).study("tiny")
+    while not folder.ledger.exists() or len(finished(folder)) < jobs:
+        assert driver.poll() is None, driver.communicate()[1]
+        time.sleep(0.05)
 
 
 def kill_one(driver: int, wanted: Callable[[list[str]], bool]) -> bool:
@@ -80,29 +80,8 @@ def kill_one(driver: int, wanted: Callable[[list[str]], bool]) -> bool:
     return False
 
 
-def test_control_c_stops_cleanly_and_the_same_command_goes_on(uninterrupted, tmp_path):
-    driver = subprocess.Popen(
-        command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    while driver.poll() is None and len(finished_jobs(tmp_path)) < 5:
-        time.sleep(0.05)
-    os.kill(driver.pid, signal.SIGINT)
-    _, message = driver.communicate(timeout=120)
-    assert driver.returncode == 130, message
-    assert "Traceback" not in message
-    resumed = study(tmp_path, "run", str(TINY))
-    assert resumed.returncode == 0, resumed.stderr
-    check_complete(tmp_path)
-    assert final_metrics(Workspace(tmp_path).study("tiny")) == final_metrics(Workspace(uninterrupted).study("tiny"))
-
-
-def finished_jobs(root: Path) -> list[JobFinished]:
-    folder = Workspace(root).study("tiny")
-    return finished(folder) if folder.ledger.exists() else []
-
-
-def test_a_job_that_runs_out_of_memory_fails_and_takes_nothing_with_it(tmp_path, monkeypatch):
-    """Ray kills what has most memory when the node has little; the same job again would end the same way."""
+def test_a_job_that_runs_out_of_memory_fails_alone(tmp_path, monkeypatch):
+    """Ray kills the process with most memory when the node has little; a restarted job would end the same way."""
     memory, spare = psutil.virtual_memory(), 4 * 2**30
     if memory.available < 2 * spare:
         pytest.skip("too little memory for a study that runs out of it")

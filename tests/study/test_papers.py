@@ -1,11 +1,10 @@
 """The papers' studies, in their smallest form, from the command that a user types to the report."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from whole_studies import call, study
 
 from study.config.catalog import available
 from study.config.definition import load_study
@@ -31,7 +30,7 @@ def test_every_profile_is_valid_in_every_cell(name, profile):
 
 
 @pytest.mark.parametrize("profile", ["paper", "smoke"])
-def test_the_study_over_time_is_valid(profile):
+def test_the_temporal_study_is_valid(profile):
     assert [cell.key for cell in load_study("temporal_camus", profile=profile).cells()] == [
         "network=2d_sparse",
         "network=2d_dense",
@@ -41,16 +40,9 @@ def test_the_study_over_time_is_valid(profile):
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_study_over_time_runs_to_its_report(tmp_path: Path) -> None:
-    short = ["data.phantom.subjects=24", "registration.fit.epochs=60", "replicates=2", "downstream.fit.epochs=30"]
-    sets = [word for setting in short for word in ("--set", setting)]
-    study = [sys.executable, "-m", "study"]
-    place = ["--workspace", str(tmp_path)]
-    subprocess.run([*study, "run", "temporal_camus", "--profile", "smoke", *sets, *place], check=True)
-    report = subprocess.run(
-        [*study, "report", "temporal_camus-smoke", *place], check=True, capture_output=True, text=True
-    ).stdout
-    words = " ".join(report.split())
+def test_the_temporal_study_runs_to_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["data.phantom.subjects=24", "registration.fit.epochs=60", "replicates=2", "downstream.fit.epochs=4"]
+    words = run_and_report("temporal_camus", short, tmp_path, capsys)
     for direction in ("forward", "backward"):
         assert f"pseudo-labels, Dice: better: bidirectional than {direction}" in words
         assert f"pseudo-labels, mm mean absolute distance: better: bidirectional than {direction}" in words
@@ -63,18 +55,25 @@ def test_the_study_over_time_runs_to_its_report(tmp_path: Path) -> None:
     assert [sum(job.startswith(stage) for job in jobs) for stage in ("registration-", "propagation-")] == [1, 1]
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("papers")
+
+
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize("name", ["saeed2022_camus", "bai2019_short_axis", "umapathy2022_prostate"])
-def test_the_smoke_profile_runs_to_its_report(name: str, tmp_path: Path) -> None:
-    def study(*arguments: str) -> str:
-        command = [sys.executable, "-m", "study", *arguments, "--workspace", str(tmp_path)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr[-3000:]
-        return ended.stdout
+def test_the_smoke_profile_runs_to_its_report(name: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Test Dice" in run_and_report(name, ["replicates=1"], workspace, capsys)
 
-    study("run", name, "--profile", "smoke")
-    standing = json.loads(study("status", f"{name}-smoke", "--json"))
-    assert standing["state"] == "finished"
-    assert standing["failures"] == {}
-    assert "Test Dice" in study("report", f"{name}-smoke")
+
+def run_and_report(name: str, sets: list[str], root: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a study's smoke profile to its end; return the words of its report."""
+    ran = study(root, "run", name, "--profile", "smoke", *(word for each in sets for word in ("--set", each)))
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    _, status = call(capsys, "status", f"{name}-smoke", "--json", "--workspace", str(root))
+    assert json.loads(status)["state"] == "finished"
+    assert json.loads(status)["failures"] == {}
+    code, report = call(capsys, "report", f"{name}-smoke", "--workspace", str(root))
+    assert code == 0, report
+    return " ".join(report.split())

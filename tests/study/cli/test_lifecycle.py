@@ -3,33 +3,22 @@
 import contextlib
 import json
 import shutil
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from whole_studies import TINY, command, final_metrics, finished, study
+from whole_studies import TINY, call, final_metrics, finished, study
 
-from study.cli.app import app
 from study.cli.lifecycle import study_from_plan
-from study.cli.main import guarded
 from study.config.definition import load_study
 from study.planning.jobs import Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.scheduling.scheduler import JobScheduler
 from study.scheduling.state import StudyState
 from study.storage.ledger import Ledger, read_ledger
-from study.storage.lock import holder
 from study.storage.workspace import Workspace
 from trainables.common.files import write_json
 
 EVERYTHING = ResourceRequest(cpus=100)
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    code = guarded(lambda: app(list(arguments), standalone_mode=False))
-    captured = capsys.readouterr()
-    return code, captured.out + captured.err
 
 
 def begun(root: Path, failing: str):
@@ -124,27 +113,19 @@ def test_what_does_not_run_cannot_be_stopped(tmp_path, capsys):
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_study_is_stopped_extended_compared_and_its_best_named(uninterrupted, tmp_path):
+def test_an_extended_study_keeps_its_results_and_is_compared_with_another(uninterrupted, tmp_path, capsys):
     root = tmp_path / "workspace"
     shutil.copytree(uninterrupted, root)
+    shutil.copytree(root / "studies" / "tiny", root / "studies" / "other")
     more = study(root, "extend", "tiny", "--replicates", "3")
     assert more.returncode == 0, more.stderr
     folder = Workspace(root).study("tiny")
     before, after = final_metrics(Workspace(uninterrupted).study("tiny")), final_metrics(folder)
     assert len(after) == len(before) * 3 // 2
     assert all(after[job] == value for job, value in before.items())
-    best = json.loads(study(root, "best", "tiny", "--json").stdout)
+    best = json.loads(call(capsys, "best", "tiny", "--json", "--workspace", str(root))[1])
     assert [row["val/dice"] for row in best] == sorted((row["val/dice"] for row in best), reverse=True)
-    driver = subprocess.Popen(command(root, "run", str(TINY), "--name", "other"), stderr=subprocess.DEVNULL)
-    other = Workspace(root).study("other")
-    while driver.poll() is None and not (other.ledger.exists() and finished(other)):
-        time.sleep(0.1)
-    assert holder(other.lock) is not None
-    stopped = study(root, "stop", "other")
-    assert stopped.returncode == 0, stopped.stderr
-    assert driver.wait(60) == 130
-    assert study(root, "run", str(TINY), "--name", "other").returncode == 0
-    rows = json.loads(study(root, "compare", "tiny", "other", "--json").stdout)
+    rows = json.loads(call(capsys, "compare", "tiny", "other", "--json", "--workspace", str(root))[1])
     assert len(rows) == len(best)
     assert all(row["difference"] == 0 and row["replicates"] == 2 for row in rows)
 

@@ -14,7 +14,7 @@ from study.storage.ledger import Ledger
 
 CHAIN = (
     "factors.pretext.method=[local_contrastive]",
-    "pretext.init_from={method: global_contrastive, fit: {epochs: 2, batch_size: 8}}",
+    "pretext.init_from={method: global_contrastive, fit: {epochs: 2, batch_size: 8, precision: float32}}",
 )
 GLOBAL = ("factors.pretext.method=[global_contrastive]",)
 

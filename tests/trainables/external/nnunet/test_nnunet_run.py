@@ -22,7 +22,7 @@ THERE = importlib.util.find_spec("nnunetv2") is not None
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> FrameStore:
-    phantom = PhantomSettings(subjects=12, frames=12, size=64)
+    phantom = PhantomSettings(subjects=8, frames=8, size=64)
     settings = DataSettings(layout=Ted(), phantom=phantom, image_size=32, fractions=(0.5, 0.2, 0.3))
     return prepare(settings, None, tmp_path_factory.mktemp("data"), b"key", workers=1)
 
@@ -34,17 +34,17 @@ def settings_of(targets: str) -> DownstreamSettings:
 @pytest.mark.slow
 @pytest.mark.skipif(not THERE, reason="nnunetv2 is not installed: make test-slow installs it")
 @pytest.mark.parametrize(("configuration", "targets"), [("2d", "ed_es"), ("3d_fullres", "labelled")])
-def test_it_trains_and_answers_on_the_stores_own_frames(store, tmp_path, configuration, targets):
-    told = []
-    runtime = LocalRuntime(on_report=lambda epoch, metrics: told.append((epoch, metrics)))
-    network = NnUNet(configuration, iterations=60)
+def test_it_trains_and_segments_the_frames_of_the_store(store, tmp_path, configuration, targets):
+    reports = []
+    runtime = LocalRuntime(on_report=lambda epoch, metrics: reports.append((epoch, metrics)))
+    network = NnUNet(configuration, iterations=40)
     done = finetune(settings_of(targets), network, None, store, runtime, seed=0, test=True, scratch=tmp_path)
-    assert [epoch for epoch, _ in told] == [1]
-    assert np.isfinite(told[0][1]["loss"])
+    assert [epoch for epoch, _ in reports] == [1]
+    assert np.isfinite(reports[0][1]["loss"])
     assert done.test is not None
     assert done.test.masks.shape == (len(done.test.rows), 32, 32)
     assert set(store.index["split"][done.test.rows]) == {2}
-    assert done.fitted.metrics["val/dice/lv"] > 0.3  # a shifted or turned answer has none
+    assert done.fitted.metrics["val/dice/lv"] > 0.3  # a shifted or rotated prediction has none
     assert done.state
     written = {path.name for path in (tmp_path / "nnUNet_raw" / NAME / "imagesTr").iterdir()}
     tested = store.rows("test")
@@ -57,11 +57,11 @@ def test_it_trains_and_answers_on_the_stores_own_frames(store, tmp_path, configu
 
 
 @pytest.mark.skipif(THERE, reason="nnunetv2 is installed")
-def test_without_the_package_there_is_one_clear_error(store):
+def test_a_missing_package_is_one_clear_error(store):
     with pytest.raises(UserError, match=r"needs the package nnunetv2: pip install 'pretext-study\[nnunet\]'"):
         finetune(settings_of("ed_es"), NnUNet(), None, store, LocalRuntime(), seed=0)
 
 
-def test_it_cannot_go_on_from_a_pretraining(store):
+def test_pretrained_weights_are_refused(store):
     with pytest.raises(UserError, match=r"nnunet starts from random weights; expected pretext\.method: random"):
         finetune(settings_of("ed_es"), NnUNet(), {}, store, LocalRuntime(), seed=0)
