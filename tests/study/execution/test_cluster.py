@@ -1,7 +1,9 @@
 import contextlib
 import socket
+from unittest.mock import create_autospec
 
 import pytest
+import ray
 
 from study.config.spec import Capacity
 from study.execution.cluster import _start_here, capacity, preflight, ray_session
@@ -42,7 +44,7 @@ def test_an_autoscaling_cluster_counts_as_what_it_may_grow_to():
 
 @pytest.mark.parametrize("failures", [0, 1, 2])
 def test_ray_is_started_once_more_where_it_did_not_start(monkeypatch, failures):
-    monkeypatch.setattr("ray.shutdown", lambda: None)
+    monkeypatch.setattr(ray, "shutdown", create_autospec(ray.shutdown))
     tries = []
 
     def start(**options):

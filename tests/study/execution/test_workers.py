@@ -1,11 +1,11 @@
 """One worker of a group, with a fake Ray Train context and no process group."""
 
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 from unittest.mock import create_autospec
 
 import pytest
+import ray.train.torch
 import torch
+import torch.distributed as dist
 from job_fakes import make_job
 
 from study.execution import workers
@@ -14,24 +14,6 @@ from study.planning.jobs import ResourceRequest
 from study.storage.artifacts import ArtifactStore
 from study.storage.remote import JobPaths, LocalIO
 from study.storage.workspace import JobFolder
-
-
-@dataclass
-class FakeTrain:
-    """Stand-in for the functions of `ray.train` that a worker calls; it records the reports."""
-
-    rank: int
-    reports: list[dict[str, float]] = field(default_factory=list)
-
-    def get_context(self):
-        return SimpleNamespace(get_world_rank=lambda: self.rank, get_world_size=lambda: 2)
-
-    def report(self, metrics):
-        self.reports.append(metrics)
-
-    @property
-    def torch(self):
-        return SimpleNamespace(get_device=lambda: torch.device("cpu"))
 
 
 class CountedIO(LocalIO):
@@ -50,10 +32,15 @@ class CountedIO(LocalIO):
 
 @pytest.fixture(params=[0, 1], ids=["rank 0", "rank 1"])
 def worker(request, monkeypatch, tmp_path):
-    train = FakeTrain(request.param)
-    monkeypatch.setattr(workers.ray, "train", train)
+    context = create_autospec(ray.train.TrainContext, instance=True)
+    context.get_world_rank.return_value, context.get_world_size.return_value = request.param, 2
+    report = create_autospec(ray.train.report)
+    device = create_autospec(ray.train.torch.get_device, return_value=torch.device("cpu"))
+    monkeypatch.setattr(ray.train, "get_context", create_autospec(ray.train.get_context, return_value=context))
+    monkeypatch.setattr(ray.train, "report", report)
+    monkeypatch.setattr(ray.train.torch, "get_device", device)
     io = CountedIO(make_job(), JobFolder(tmp_path / "job"), ArtifactStore(tmp_path / "artifacts"))
-    return TrainWorker(io), train, io
+    return TrainWorker(io), report, io
 
 
 def test_only_rank_0_saves_and_all_ranks_load(worker):
@@ -66,16 +53,17 @@ def test_only_rank_0_saves_and_all_ranks_load(worker):
 
 
 def test_every_rank_reports_and_rank_0_logs(worker):
-    runtime, train, io = worker
+    runtime, report, io = worker
     runtime.report(1, {"loss": 0.5})
-    assert train.reports == [{"epoch": 1, "loss": 0.5}]
+    report.assert_called_once_with({"epoch": 1, "loss": 0.5})
     assert io.calls == ["report"] * (runtime.rank == 0)
     assert io.folder.metrics.exists() == (runtime.rank == 0)
 
 
 def test_a_mean_is_over_the_workers(worker, monkeypatch):
     runtime, *_ = worker
-    monkeypatch.setattr(workers.dist, "all_reduce", lambda values: values.mul_(2))
+    doubled = create_autospec(dist.all_reduce, side_effect=lambda values: values.mul_(2))
+    monkeypatch.setattr(dist, "all_reduce", doubled)
     assert runtime.mean(torch.tensor([3.0])).item() == 3.0
 
 

@@ -1,3 +1,5 @@
+from unittest.mock import create_autospec
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from toys import toy_store
 
 from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
+from trainables.data.store.frames import FrameStore
 from trainables.downstream.data import labelled_subjects
 from trainables.downstream.finetune import finetune
 from trainables.downstream.settings import DownstreamSettings
@@ -33,13 +36,14 @@ def test_it_learns_an_easy_segmentation_and_judges_it_on_the_test_split():
     np.testing.assert_allclose(done.test.dice[:, 0], overlap, atol=1e-12)
 
 
-def test_the_test_split_is_not_looked_at_unless_asked(monkeypatch):
-    asked = []
-    rows = type(STORE).rows
-    monkeypatch.setattr(type(STORE), "rows", lambda self, split, **k: asked.append(split) or rows(self, split, **k))
+def test_the_test_split_is_only_read_for_a_test(monkeypatch):
+    rows = create_autospec(FrameStore.rows, side_effect=FrameStore.rows)
+    monkeypatch.setattr(FrameStore, "rows", rows)
     done = finetune(settings(), NETWORK, None, STORE, LocalRuntime(), seed=0)
     assert done.test is None
-    assert "test" not in asked
+    splits = [call.args[1] for call in rows.call_args_list]
+    assert "train" in splits
+    assert "test" not in splits
 
 
 def test_subsets_are_nested_over_fractions_and_differ_between_seeds():

@@ -1,11 +1,15 @@
 import errno
+import os
 import threading
+from unittest.mock import create_autospec
 
 import pytest
 import torch
 
 from trainables.common.errors import CheckpointError
 from trainables.engine.checkpoint import Checkpoints, PeriodicCheckpoint, load_tensors, save_tensors
+
+DISK_FULL = OSError(errno.ENOSPC, "no space left on device")
 
 
 def state(value: float) -> dict[str, object]:
@@ -25,7 +29,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
 
 def test_training_goes_on_while_it_is_written(tmp_path, monkeypatch):
     may_write, done = threading.Event(), []
-    monkeypatch.setattr("os.fsync", lambda descriptor: may_write.wait(30))
+    monkeypatch.setattr("os.fsync", create_autospec(os.fsync, side_effect=lambda descriptor: may_write.wait(30)))
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(state(1.0), lambda: done.append(threading.current_thread().name))
     assert not (tmp_path / "checkpoint.pt").exists()
@@ -63,11 +67,7 @@ def test_a_crash_while_writing_leaves_the_old_one(tmp_path, monkeypatch):
     checkpoints.save(state(1.0))
     checkpoints.save(state(2.0))
     checkpoints.flush()
-
-    def crash(*args: object, **kwargs: object) -> None:
-        raise OSError(errno.ENOSPC, "no space left on device")
-
-    monkeypatch.setattr("os.fsync", crash)
+    monkeypatch.setattr("os.fsync", create_autospec(os.fsync, side_effect=DISK_FULL))
     checkpoints.save(state(3.0))
     with pytest.raises(OSError, match="no space left"):
         checkpoints.flush()
@@ -134,10 +134,7 @@ def test_a_periodic_checkpoint_without_a_folder_saves_nothing():
 
 
 def test_flush_raises_the_error_of_the_background_writer(tmp_path, monkeypatch):
-    def crash(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "no space left on device")
-
-    monkeypatch.setattr("os.fsync", crash)
+    monkeypatch.setattr("os.fsync", create_autospec(os.fsync, side_effect=DISK_FULL))
     checkpoint = PeriodicCheckpoint(tmp_path, save_every=0)
     checkpoint.save(lambda: state(1.0))
     with pytest.raises(OSError, match="no space left"):

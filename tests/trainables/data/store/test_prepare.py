@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import shutil
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import cv2
 import numpy as np
@@ -141,13 +142,10 @@ def test_a_killed_preparation_goes_on_where_it_was(root, tmp_path, at, monkeypat
     for path in (tmp_path / "s").rglob("*.npy"):
         with path.open("ab") as file:
             file.write(b"torn")  # what a process may write without having it synced
-    read: list[str] = []
-    reader = EchoNetDynamic.read
-    monkeypatch.setattr(
-        EchoNetDynamic, "read", lambda self, root, record: read.append(record.subject) or reader(self, root, record)
-    )
+    read = create_autospec(EchoNetDynamic.read, side_effect=EchoNetDynamic.read)
+    monkeypatch.setattr(EchoNetDynamic, "read", read)
     resumed = prepare(settings, root, tmp_path / "s", KEY)
-    assert len(read) == 8 - at + (at > 2)  # a sequence with a fault is read again for what to say of it
+    assert read.call_count == 8 - at + (at > 2)  # a sequence with a fault is read again for its message
     assert resumed.fingerprint == store.fingerprint
     assert resumed.issues == store.issues == {"unreadable sequence": 1}
     assert (resumed.mean, resumed.std) == (store.mean, store.std)

@@ -1,4 +1,5 @@
 import math
+from unittest.mock import create_autospec
 
 import pytest
 import torch
@@ -30,17 +31,18 @@ def task_of(method: BYOL | MoCo) -> EMATargetTask:
 def test_each_view_is_compared_with_the_targets_projection_of_the_other(method, monkeypatch):
     task = task_of(method)
     batch = next(Batches(STORE, STORE.rows("train"), 8, seed=1).epoch(0))
-    seen = []
-    monkeypatch.setattr(task, "compare", lambda predicted, targets, **_: seen.extend([predicted, targets]) or {})
+    compare = create_autospec(task.compare, return_value={})
+    monkeypatch.setattr(task, "compare", compare)
     task.training_step(batch)
+    predicted, targets = compare.call_args.args
     views = [VIEWS.apply(batch.images, None, batch.draw.fork("view", view))[0] for view in (0, 1)]
     one, two = ((view - 0.5) / 0.25 for view in views)  # the store's mean and standard deviation
     backbone, projector = task.target
     wanted = [projector(backbone(view).mean((2, 3))) for view in (two, one)]
-    torch.testing.assert_close(seen[1], torch.cat(wanted), rtol=0, atol=1e-5)
+    torch.testing.assert_close(targets, torch.cat(wanted), rtol=0, atol=1e-5)
     wanted = [task.predictor(task.projector(task.backbone(view).mean((2, 3)))) for view in (one, two)]
-    torch.testing.assert_close(seen[0], torch.cat(wanted), rtol=0, atol=1e-5)
-    assert not seen[1].requires_grad
+    torch.testing.assert_close(predicted, torch.cat(wanted), rtol=0, atol=1e-5)
+    assert not targets.requires_grad
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
