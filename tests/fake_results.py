@@ -151,7 +151,7 @@ def write_replicate(folder: StudyFolder, job: str, masks: np.ndarray, dice: list
 def write_start(folder: StudyFolder, job: str, method: str, learning: Learning) -> None:
     """Write the artifact of a pretraining with its verdict, and the configuration of a job that starts from it."""
     digest = method.encode().hex().ljust(64, "0")
-    config = {"pretext": {"method": {"name": method}}, "start": None}
+    config = {"pretext": {"method": {"name": method}, "augment": {}}, "start": None, "data": "0" * 64}
     ArtifactStore(folder.workspace.artifacts).put(digest, {"config": config, "learning": asdict(learning)})
     folder.job(job).config.write_text(json.dumps({"inputs": {"pretext": digest}}))
 

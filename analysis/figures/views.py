@@ -7,7 +7,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.contact_sheet import STRUCTURES, chosen_rows
+from analysis.figures.contact_sheet import STRUCTURES
 from analysis.figures.outlines import outline, show_frame
 from analysis.figures.style import new_figure, styled
 from trainables.augment.batch_rng import BatchRNG
@@ -36,7 +36,7 @@ def view_sheet(
         count: largest number of frames, one row each.
         views: number of views of each frame.
     """
-    rows = np.array(_usable(store, method, count))
+    rows = _training_rows(store, method, count)
     images = torch.from_numpy(np.asarray(store.images[rows]))
     labels = method.labels(store, rows) if method is not None else None
     drawn = []
@@ -46,7 +46,7 @@ def view_sheet(
         shown = torch.stack([view.image for view in traced])
         drawn.append((traced, method.hide(shown, rng) if method is not None else shown))
     with styled(axes_grid=False):
-        figure = new_figure(1.95 * (views + 1) + 0.2, 2.75 * len(rows) + 0.4)
+        figure = new_figure(1.95 * (views + 1) + 0.2, 2.6 * len(rows) + 0.4)
         figure.set_layout_engine("constrained", h_pad=0.12)
         axes = figure.subplots(len(rows), views + 1, squeeze=False)
         for place in range(len(rows)):
@@ -67,16 +67,14 @@ def caption(view: TracedView) -> str:
     return "\n".join([*lines, f"spread {view.spread:.0%}, edges {view.edges:.2f}"])
 
 
-def _usable(store: FrameStore, method: Method | None, count: int) -> list[int]:
-    """Return rows of different subjects that the method can train on."""
-    if method is None:
-        return chosen_rows(store, count)
-    usable = method.rows(store, np.arange(len(store)))
-    if len(usable) == len(store):
-        return chosen_rows(store, count)
-    _, first = np.unique(store.index["sequence"][usable], return_index=True)
-    taken = np.unique(np.linspace(0, len(first) - 1, min(count, len(first))).round().astype(int))
-    return [int(usable[first[place]]) for place in taken]
+def _training_rows(store: FrameStore, method: Method | None, count: int) -> np.ndarray:
+    """Return the middle frames of training sequences that the method can use, spread evenly over the dataset."""
+    rows = store.rows("train")
+    rows = rows if len(rows) else np.arange(len(store))
+    rows = method.rows(store, rows) if method is not None else rows
+    _, first, frames = np.unique(store.index["sequence"][rows], return_index=True, return_counts=True)
+    middle = np.sort(first + frames // 2)
+    return np.asarray(rows[middle[np.unique(np.linspace(0, len(middle) - 1, count).round().astype(int))]])
 
 
 def _panel(axes: Axes, image: torch.Tensor, mask: torch.Tensor | None) -> None:

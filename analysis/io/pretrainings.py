@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -24,15 +25,22 @@ class Pretraining:
 
     Attributes:
         digest: address of its artifact.
-        method: name of the pretext method.
+        settings: settings of the pretext stage, as JSON-able values.
+        data: fingerprint of its dataset.
         learning: verdict on it; the worst of its chain where it continues another pretraining.
         cells: keys of the cells, in the order of the plan.
     """
 
     digest: str
-    method: str
+    settings: Mapping[str, Any]
+    data: str
     learning: Learning
     cells: tuple[str, ...]
+
+    @property
+    def method(self) -> str:
+        """Name of the pretext method."""
+        return str(self.settings["method"]["name"])
 
     @property
     def title(self) -> str:
@@ -55,12 +63,25 @@ def pretrainings(folder: StudyFolder, cells: Iterable[str], jobs: pd.DataFrame) 
     for cell in cells:
         for digest in _starts(folder, done.loc[done["cell"] == cell, "id"].tolist()):
             users.setdefault(digest, []).append(cell)
-    found = [(digest, _verdicts(ArtifactStore(folder.workspace.artifacts), digest)) for digest in users]
     return tuple(
-        Pretraining(digest, verdicts[0][0], min((each for _, each in verdicts), key=_rank), tuple(users[digest]))
-        for digest, verdicts in found
-        if verdicts
+        each
+        for digest, own in users.items()
+        if (each := _pretraining(ArtifactStore(folder.workspace.artifacts), digest, own))
     )
+
+
+def _pretraining(artifacts: ArtifactStore, digest: str, cells: Sequence[str]) -> Pretraining | None:
+    """Return a pretraining with the worst verdict of its chain, or None where no verdict is recorded."""
+    verdicts: list[Learning] = []
+    step: str | None = digest
+    while step is not None and artifacts.has(step):
+        about = artifacts.about(step)
+        verdicts += [Learning(**about["learning"])] if about.get("learning") is not None else []
+        step = about["config"].get("start")
+    if not verdicts:
+        return None
+    config = artifacts.about(digest)["config"]
+    return Pretraining(digest, config["pretext"], config["data"], min(verdicts, key=_rank), tuple(cells))
 
 
 def _starts(folder: StudyFolder, jobs: Sequence[str]) -> Iterable[str]:
@@ -68,17 +89,6 @@ def _starts(folder: StudyFolder, jobs: Sequence[str]) -> Iterable[str]:
     configs = (folder.job(job).config for job in jobs)
     inputs = [json.loads(path.read_text()).get("inputs", {}) for path in configs if path.exists()]
     return dict.fromkeys(each[WEIGHTS] for each in inputs if WEIGHTS in each)
-
-
-def _verdicts(artifacts: ArtifactStore, digest: str | None) -> list[tuple[str, Learning]]:
-    """Return method and verdict of a pretraining and of those that it continues; empty where none is recorded."""
-    found: list[tuple[str, Learning]] = []
-    while digest is not None and artifacts.has(digest):
-        about = artifacts.about(digest)
-        if about.get("learning") is not None:
-            found.append((about["config"]["pretext"]["method"]["name"], Learning(**about["learning"])))
-        digest = about["config"].get("start")
-    return found
 
 
 def _rank(learning: Learning) -> int:

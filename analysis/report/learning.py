@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-import pandas as pd
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
 
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.views import view_sheet
 from analysis.io.load import StudyResults
 from analysis.io.pretrainings import Pretraining
 from analysis.report.section import Section
 from analysis.tables.table import Entry, Table
+from study.config.settings import parse
+from trainables.data.store.frames import FrameStore
+from trainables.pretext.pretrain import PretextSettings
+
+SHOWN_POLICIES = 3
+"""Largest number of pretrainings whose views are drawn."""
 
 
-def learning_section(results: StudyResults) -> Section:
-    """Return the verdict on every pretraining that replicates start from; empty without pretrainings."""
+def learning_section(results: StudyResults, store: FrameStore | None) -> Section:
+    """Return the verdict on every pretraining that replicates start from; empty without pretrainings.
+
+    Args:
+        results: results of the study.
+        store: frame store of the study, for a figure of the views of each augmentation policy; None draws none.
+    """
     if not results.pretrainings:
         return Section("What pretraining learned")
     sentences = tuple(
@@ -19,7 +36,23 @@ def learning_section(results: StudyResults) -> Section:
         for each in results.pretrainings
         if each.learning.advice
     )
-    return Section("What pretraining learned", sentences, {"pretrainings": pretraining_table(results)})
+    figures = views_figures(results.pretrainings, store) if store is not None else {}
+    return Section("What pretraining learned", sentences, {"pretrainings": pretraining_table(results)}, figures)
+
+
+def views_figures(pretrainings: Sequence[Pretraining], store: FrameStore) -> dict[str, Figure | Path]:
+    """Return figures of the views that pretrainings on the study's frames saw, one for each method and policy."""
+    own = (each for each in pretrainings if each.data == store.fingerprint)
+    kinds = {(each.method, str(each.settings["augment"])): each for each in own}
+    return {
+        f"views_{each.method}_{each.digest[:6]}": _views(each, store)
+        for each in itertools.islice(kinds.values(), SHOWN_POLICIES)
+    }
+
+
+def _views(pretraining: Pretraining, store: FrameStore) -> Figure:
+    settings = parse(PretextSettings, pretraining.settings)
+    return view_sheet(store, settings.augment, settings.method, seed=0, count=3, views=5)
 
 
 def pretraining_table(results: StudyResults) -> Table:

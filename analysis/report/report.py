@@ -111,7 +111,7 @@ def _sections(results: StudyResults, grid: Grid, options: ReportOptions, remarks
     over_time = temporal_section(results, store)
     return [
         _scores(results, grid, options, compares_otherwise=bool(over_time.sentences)),
-        learning_section(results),
+        learning_section(results, store),
         _labels(results, grid, options.margin),
         _search(results, grid),
         Section("Learning curves", figures={"learning_curves": learning_curves(results, grid)}),

@@ -17,6 +17,7 @@ from trainables.common.errors import UserError
 if TYPE_CHECKING:
     from trainables.data.settings import DataSettings
     from trainables.data.store.check import DatasetReport
+    from trainables.data.store.frames import FrameStore
 
 data = typer.Typer(rich_markup_mode=None, help="Check, prepare and draw datasets.", no_args_is_help=True)
 app.add_typer(data, name="data")
@@ -147,25 +148,22 @@ def views(
     from analysis.figures.style import save
     from analysis.figures.views import view_sheet
     from study.config.definition import load_study
-    from study.config.spec import Start
+    from study.config.plain import component_name
+    from study.planning.pretexts import pretext_tasks
     from trainables.common.seeds import derive
-    from trainables.data.store.prepare import prepare as prepare_store
 
-    spec = load_study(target, profile=profile, sets=sets or [], data=paths or []).spec
-    settings, place = spec.pretext_data or spec.data, workspace(root)
-    with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:
-        store = prepare_store(settings, None, place.data, place.subject_key(), advance)
-    method = spec.pretext.method
-    figure = view_sheet(
-        store,
-        spec.pretext.augment,
-        None if isinstance(method, Start) else method,
-        derive(spec.seed, "views"),
-        count,
-        per_frame,
-    )
-    for written in save(figure, output.absolute()):
-        out.print(str(written), highlight=False, soft_wrap=True)
+    study = load_study(target, profile=profile, sets=sets or [], data=paths or [])
+    tasks = pretext_tasks(study)
+    if not tasks:
+        raise UserError(f"{target}: no cell pretrains (found random or ImageNet weights in pretext.method)")
+    stores = _prepared([task.data for task in tasks], root)
+    for number, task in enumerate(tasks):
+        file = output if number == 0 else output.with_stem(f"{output.stem}-{number + 1}")
+        seed = derive(study.spec.seed, "views")
+        store = next(store for settings, store in stores if settings == task.data)
+        figure = view_sheet(store, task.augment, task.method, seed, count, per_frame)
+        for written in save(figure, file.absolute()):
+            out.print(f"{component_name(type(task.method))}: {written}", highlight=False, soft_wrap=True)
 
 
 def _check_output(file: Path) -> None:
@@ -206,13 +204,20 @@ def _folder(settings: DataSettings, root: Path | None, advance: Callable[[str, i
 
 def _stores(
     target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None, root: Path | None
-) -> list[tuple[DataSettings, Any]]:
+) -> list[tuple[DataSettings, FrameStore]]:
     """Prepare the datasets of a target; return their settings and frame stores."""
+    return _prepared([settings for settings, _ in _datasets(target, profile, sets, paths)], root)
+
+
+def _prepared(datasets: Sequence[DataSettings], root: Path | None) -> list[tuple[DataSettings, FrameStore]]:
+    """Prepare datasets; return their settings and frame stores, without duplicates."""
     from trainables.data.store.prepare import prepare as prepare_store
 
     place = workspace(root)
-    stores = []
-    for settings, _ in _datasets(target, profile, sets, paths):
+    stores: list[tuple[DataSettings, FrameStore]] = []
+    for settings in datasets:
+        if settings in [known for known, _ in stores]:
+            continue
         with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:
             stores.append((settings, prepare_store(settings, None, place.data, place.subject_key(), advance)))
     return stores

@@ -1,13 +1,16 @@
 """What the report says of pretrainings that learned, and of those that did not."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.io.load import load
-from analysis.report.learning import learning_section, learning_sentences
+from analysis.report.learning import learning_section, learning_sentences, views_figures
 from analysis.stats.comparisons import compare
 from analysis.tables.cells import cell_table
 from analysis.tables.grid import arrange
 from trainables.common.learning import Learning
+from trainables.data.store.frames import FrameStore
 
 LEARNED = Learning("learned", "matched views 80.0% (chance 0.8%)", skill=0.95)
 NOT_LEARNED = Learning("not learned", "matched views 3.1% (chance 0.8%)", "weaken the crop", 0.28)
@@ -20,7 +23,7 @@ def results(make_study):
 
 
 def test_a_pretraining_is_listed_with_its_verdict_evidence_and_cells(results):
-    table = learning_section(results).tables["pretrainings"]
+    table = learning_section(results, None).tables["pretrainings"]
     assert [tuple(entry.text for entry in row[1:]) for row in table.rows] == [
         ("learned", "0.95", "matched views 80.0% (chance 0.8%)", "2"),
         ("not learned", "0.28", "matched views 3.1% (chance 0.8%)", "2"),
@@ -33,7 +36,7 @@ def test_only_those_that_did_not_learn_are_warned_of_first_with_what_to_try(resu
     assert warning.startswith("Pretraining byol ")
     assert "not learned (matched views 3.1% (chance 0.8%))" in warning
     assert "method=byol,label_fraction=0.05" in warning
-    (advice,) = learning_section(results).sentences
+    (advice,) = learning_section(results, None).sentences
     assert advice.endswith("(not learned): weaken the crop.")
 
 
@@ -48,7 +51,7 @@ def test_the_verdict_stands_beside_each_cell_and_in_each_comparison(results):
 
 def test_a_study_whose_pretrainings_have_no_verdict_has_no_section(make_study):
     results = load(make_study(fractions=("1",), replicates=2, subjects=4))
-    assert learning_section(results).empty
+    assert learning_section(results, None).empty
     assert learning_sentences(results) == []
 
 
@@ -57,10 +60,20 @@ def test_a_chain_has_the_worst_verdict_of_its_steps(make_study):
     (before,) = load(folder).pretrainings
     second = folder.workspace.artifacts / ("f" * 64)
     second.mkdir()
-    about = '{"config": {"pretext": {"method": {"name": "local_contrastive"}}, "start": "%s"}, "learning": %s}'
+    about = (
+        '{"config": {"data": "0", "pretext": {"method": {"name": "local_contrastive"}}, "start": "%s"}, "learning": %s}'
+    )
     verdict = '{"verdict": "weak", "reason": "matched regions 20%", "advice": "", "skill": 0.4}'
     (second / "artifact.json").write_text(about % (before.digest, verdict))
     for path in (folder.job(f"simclr-1-replicate-{index}").config for index in (0, 1)):
         path.write_text(path.read_text().replace(before.digest, "f" * 64))
     (found,) = load(folder).pretrainings
     assert (found.method, found.learning.verdict) == ("local_contrastive", "weak")
+
+
+def test_the_views_of_each_policy_are_drawn_where_its_frames_are_the_studys(results):
+    store = FrameStore.open(results.plan.frames)
+    figures = learning_section(results, store).figures
+    assert [name.rpartition("_")[0] for name in figures] == ["views_simclr", "views_byol"]
+    elsewhere = [replace(each, data="other") for each in results.pretrainings]
+    assert views_figures(elsewhere, store) == {}

@@ -126,9 +126,12 @@ def test_mistakes_are_one_message(capsys, tmp_path, arguments, text):
 def test_views_of_a_study_are_drawn_and_a_wrong_place_is_named(capsys, tmp_path):
     figure = tmp_path / "views.png"
     few = ("views", TINY, "--count", "2", "--views", "2")
-    code, out, _ = run(capsys, tmp_path, *few, "--out", str(figure), "--set", "pretext.method=masked")
-    assert (code, out.split()) == (0, [str(figure), str(figure.with_suffix(".pdf"))])
+    code, out, _ = run(capsys, tmp_path, *few, "--out", str(figure), "--set", "factors.pretext.method=[random, masked]")
+    assert (code, out.split()[1::2]) == (0, [str(figure), str(figure.with_suffix(".pdf"))])
     assert cv2.imread(str(figure)).shape[1] > 500
     code, _, err = run(capsys, tmp_path, *few, "--out", str(tmp_path / "none" / "views.png"))
     assert code == 2
     assert "does not exist" in err
+    code, _, err = run(capsys, tmp_path, *few, "--set", "factors.pretext.method=[random]")
+    assert code == 2
+    assert "no cell pretrains" in err
