@@ -118,3 +118,11 @@ def test_a_stage_goes_on_from_the_weights_of_another():
     for name, value in first.items():
         if "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(done.weights[name], value)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_states_its_sign_of_learning(name):
+    sign = METHODS[name]().sign
+    assert sign is not None
+    assert 0 <= sign.weak < sign.learned < 1
+    assert sign.advice
