@@ -38,7 +38,7 @@ def make_job(number: int = 0, kind: str = "trial", **changes: Any) -> Job:
 
 @dataclass
 class FakeScheduler:
-    """A scheduler that hands out given jobs in order and stops those that it is told to."""
+    """Scheduler that starts given jobs in order and stops those of `stop_at` at their epochs."""
 
     waiting: list[Job]
     stop_at: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Examples in docstrings run and print what they say."""
+"""Examples in docstrings run and print the output that they show."""
 
 import doctest
 import importlib

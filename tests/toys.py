@@ -1,4 +1,4 @@
-"""Small things that several tests share."""
+"""Frame stores in memory that several tests share."""
 
 import dataclasses
 from pathlib import Path

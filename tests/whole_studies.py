@@ -1,4 +1,4 @@
-"""Running whole studies through the command line, and what must hold when one has ended."""
+"""Runs of whole studies through the command line, and checks of their records."""
 
 import sqlite3
 import subprocess
@@ -70,7 +70,7 @@ def tracked(root: Path) -> Counter[tuple[str, str]]:
 
 
 def check_tracked(root: Path, name: str = "tiny") -> None:
-    """MLflow says of every job what the ledger does, and has each of its epochs once and in order."""
+    """Check that MLflow agrees with the ledger on every job and has each of its epochs once and in order."""
     ended = StudyState.replay(read_ledger(Workspace(root).study(name).ledger)).outcomes
     with sqlite3.connect(root / "mlflow.db") as store:
         tags: dict[str, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""Faults planted where they hurt: each study ends as planned, like the one that nothing disturbed."""
+"""Faults planted in whole studies: each study ends with the results of an undisturbed one."""
 
 import contextlib
 import json
@@ -152,7 +152,7 @@ Ledger.append = begun
     same_end(tmp_path, uninterrupted)
 
 
-def test_a_second_driver_is_told_who_runs_the_study(tmp_path):
+def test_a_second_driver_is_refused_with_the_name_of_the_first(tmp_path):
     first = subprocess.Popen(
         command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )  # fmt: skip
@@ -279,9 +279,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     made.kill()
 
 
-def test_a_tracking_server_that_dies_for_a_while_stalls_nothing_and_lacks_nothing_later(
-    uninterrupted, server, tmp_path
-):
+def test_a_dead_tracking_server_stalls_no_job_and_receives_all_records_later(uninterrupted, server, tmp_path):
     root = tmp_path / "here"
     driver = subprocess.Popen(
         command(root, "run", str(TINY), "--set", f"tracking={server.uri}"),

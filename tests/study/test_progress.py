@@ -9,7 +9,7 @@ from study.progress import HEARTBEAT, Progress, key_metric
 
 
 class Clock:
-    """A clock that only moves when a test says so."""
+    """Clock that only a test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0

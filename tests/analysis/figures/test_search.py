@@ -26,7 +26,7 @@ def landscape(make_study):
     return replace(results, plan=plan, jobs=jobs)
 
 
-def test_what_matters_is_found_and_the_cells_own_level_is_not_put_down_to_it(landscape):
+def test_the_important_setting_is_found_despite_differences_between_cells(landscape):
     shares = importances(landscape, list(landscape.plan.cells))
     assert next(iter(shares)) == "downstream.fit.optimizer.lr"
     assert shares["downstream.fit.optimizer.lr"] > 0.8

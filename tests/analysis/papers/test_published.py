@@ -28,7 +28,7 @@ def test_figures_are_as_printed():
     assert multitask == {1: 0.704, 5: 0.852, 10: 0.875, 50: 0.873, 100: 0.887}
 
 
-def test_measured_figures_stand_beside_the_printed_ones(finished_study):
+def test_measured_values_are_shown_with_the_published_ones(finished_study):
     from dataclasses import replace
 
     from analysis.io.load import load

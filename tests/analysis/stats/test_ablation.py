@@ -20,7 +20,7 @@ def test_significant_changes_are_named_and_the_rest_bounded():
     ]
 
 
-def test_columns_are_told_apart():
+def test_sentences_name_their_columns():
     found = ablation_sentences([change("crop off", -0.04, -0.02, 0.001, "5%"), change("crop off", -1, 1, 1.0, "25%")])
     assert found[0].startswith("Compared with base at 5% labels, 1 of 1 changes are significant: crop off")
     assert found[1].startswith("Compared with base at 25% labels, 0 of 1 changes are significant. The 95% intervals")

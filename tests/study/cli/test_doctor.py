@@ -45,7 +45,7 @@ def test_servers_that_others_can_reach_are_errors(address, command, verdict):
         assert f"{address}:5000; bind it to 127.0.0.1" in finding.text
 
 
-def test_what_really_listens_is_found(tmp_path):
+def test_a_listening_server_is_found(tmp_path):
     script = tmp_path / "mlflow_server.py"
     script.write_text(
         "import socket, sys, time\n"

@@ -36,7 +36,7 @@ def test_a_misspelt_key(capsys, tmp_path):
     assert "--set downstream.fit.epoch" in message
 
 
-def test_several_mistakes_are_told_at_once(capsys, tmp_path):
+def test_several_mistakes_are_reported_at_once(capsys, tmp_path):
     message = refused(capsys, tmp_path, "--set", "pretext.fit.epochs=many", "--set", "network=deeplab")
     assert "pretext.fit.epochs" in message
     assert "did you mean 'deeplabv3'?" in message
@@ -64,7 +64,7 @@ def test_an_unreadable_video(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "told"), [("cpus=4096", "4096 cpus"), ("gpus=64", "64 gpus"), ("workers=5000", "5000 worker")]
 )
-def test_resources_that_can_never_be_had(capsys, tmp_path, asked, told):
+def test_impossible_resources_are_refused(capsys, tmp_path, asked, told):
     assert told in refused(capsys, tmp_path, "--set", f"resources.downstream.{asked}")
 
 

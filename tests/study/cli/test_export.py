@@ -43,7 +43,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
     return code, captured.out, captured.err
 
 
-def test_torchvision_loads_it_and_answers_to_grey_alike(capsys, trained, tmp_path):
+def test_torchvision_loads_the_backbone_with_equal_outputs_for_grey_images(capsys, trained, tmp_path):
     file = tmp_path / "out" / "backbone.pt"
     asked = ("mine", "--workspace", str(trained), "--pretext", "simclr")
     code, out, _ = run(capsys, *asked, "--out", str(file), "--rgb")
@@ -75,7 +75,7 @@ def test_torchvision_loads_it_and_answers_to_grey_alike(capsys, trained, tmp_pat
         (("other",), "no study 'other'"),
     ],
 )
-def test_what_is_not_there_is_one_message(capsys, trained, tmp_path, arguments, text):
+def test_missing_weights_are_refused_with_one_message(capsys, trained, tmp_path, arguments, text):
     code, _, err = run(capsys, *arguments, "--workspace", str(trained), "--out", str(tmp_path / "x.pt"))
     assert code == 2
     assert text in " ".join(err.split())

@@ -1,4 +1,4 @@
-"""Retrying, extending, stopping, comparing: on studies whose jobs run in this process."""
+"""Commands that retry, extend, stop and compare studies."""
 
 import contextlib
 import json
@@ -68,7 +68,7 @@ def test_failed_jobs_are_run_again_and_nothing_else(tmp_path, capsys, failing):
     assert len(after) == sum(plan.planned().values())
 
 
-def test_a_trial_of_a_cell_that_has_not_chosen_is_tried_again_with_its_own_settings(tmp_path, capsys):
+def test_a_failed_trial_of_a_cell_that_still_searches_is_retried_with_its_settings(tmp_path, capsys):
     folder = Workspace(tmp_path).study("tiny")
     folder.root.mkdir(parents=True)
     plan, made = Plan(load_study(str(TINY))), set()
@@ -89,7 +89,7 @@ def test_a_trial_of_a_cell_that_has_not_chosen_is_tried_again_with_its_own_setti
         assert scheduler.outcomes[job.id].outcome.status == "completed"
 
 
-def test_a_study_can_be_taken_up_from_its_plan():
+def test_a_study_is_rebuilt_from_its_plan():
     study_of = load_study(str(TINY))
     document = json.loads(json.dumps(study_of.document()))
     assert study_from_plan(document).document() == study_of.document()
@@ -105,7 +105,7 @@ def test_fewer_replicates_are_no_extension(tmp_path, capsys):
     assert "expected more than 2" in said
 
 
-def test_what_does_not_run_cannot_be_stopped(tmp_path, capsys):
+def test_a_study_that_does_not_run_cannot_be_stopped(tmp_path, capsys):
     begun(tmp_path, "")
     code, said = call(capsys, "stop", "tiny", "--workspace", str(tmp_path))
     assert (code, "is not running" in said) == (2, True)
@@ -132,7 +132,7 @@ def test_an_extended_study_keeps_its_results_and_is_compared_with_another(uninte
 
 @pytest.mark.ray
 @pytest.mark.drill
-def test_a_search_for_two_things_has_a_front_and_can_be_extended(tmp_path):
+def test_a_search_for_two_objectives_has_a_pareto_front_and_can_be_extended(tmp_path):
     two = ("--set", "search.objectives=[val/dice, seconds]", "--set", "search.sampler=nsga2", "--set", "replicates=1")
     two += ("--set", "search.pruner={name: none}", "--set", "factors.downstream.label_fraction=[1.0]")
     ran = study(tmp_path, "run", str(TINY), *two)

@@ -1,4 +1,4 @@
-"""Commands that print results: every value whole in a pipe, and named for what it is."""
+"""Commands that print results: values are whole in a pipe and named."""
 
 import json
 import shutil

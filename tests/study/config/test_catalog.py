@@ -32,7 +32,7 @@ def test_a_study_is_a_path_or_a_name_here_or_in_the_library(here):
     assert find(str(library / "both.yaml")) == library / "both.yaml"
 
 
-def test_an_unknown_name_brings_the_nearest_and_the_list(here):
+def test_an_unknown_name_is_refused_with_the_nearest_and_the_list(here):
     with pytest.raises(UserError, match=r"no study 'shiped'; did you mean 'shipped'\?; known: both, mine, shipped"):
         find("shiped")
     with pytest.raises(UserError, match=r"^no study 'qqqq'; known: both, mine, shipped$"):

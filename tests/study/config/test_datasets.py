@@ -60,7 +60,7 @@ def test_the_option_is_named_as_the_source():
         ("camus=/c", "no dataset with the layout 'camus': data is echonet and pretext_data is echonet"),
     ],
 )
-def test_an_option_that_fits_nothing_says_why(option, message):
+def test_an_option_that_fits_nothing_is_refused_with_the_reason(option, message):
     with pytest.raises(SpecError) as raised:
         given([option], data={}, pretext_data={"stride": 2})
     assert message in str(raised.value)

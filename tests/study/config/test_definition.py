@@ -143,7 +143,7 @@ def test_real_data_takes_the_place_of_the_phantom(path):
     assert (data.layout, data.path, data.phantom) == (Camus(), "/c", None)
 
 
-def test_every_problem_of_a_file_is_told_at_once_with_its_line(path):
+def test_every_problem_of_a_file_is_reported_at_once_with_its_line(path):
     text = FILE.replace("lr: 1e-3", "lr: fast").replace("trials: 3", "trails: 3").replace("simclr, byol", "simlr, byol")
     text = text.replace("layout: echonet", "layuot: echonet").replace("temperature: 0.2", "temperature: 0")
     text = text.replace("    downstream.fit.optimizer.lr: {log", "    downstream.fit.optimizer.l: {log")
@@ -181,13 +181,13 @@ def test_a_set_is_named_as_the_source_of_its_problem(path):
         ),
     ],
 )
-def test_a_level_that_makes_no_sense_is_told_with_its_place(path, factor, message):
+def test_an_invalid_level_is_reported_with_its_place(path, factor, message):
     text = FILE.replace("1.0]\n", f"1.0]\n  {factor}\n")
     (problem,) = problems(path, text=text)
     assert message in problem
 
 
-def test_levels_that_do_not_go_together_are_told(path):
+def test_incompatible_levels_are_reported(path):
     text = FILE.replace("  downstream.label_fraction: [0.5, 1.0]\n", "  pretext.method.temperature: [0.1, 0.5]\n")
     (random, byol) = problems(path, text=text)
     assert random.startswith("tested.yaml:16 (method=random): pretext.method.temperature: unknown key")
@@ -218,7 +218,7 @@ def test_levels_that_do_not_go_together_are_told(path):
         ),
     ],
 )
-def test_a_range_that_some_cell_cannot_take_is_told_with_its_place(path, entry, message):
+def test_a_range_that_is_invalid_in_some_cell_is_reported_with_its_place(path, entry, message):
     text = FILE.replace("1e-2]}\n", f"1e-2]}}\n    {entry}\n")
     found = problems(path, text=text)
     assert all(problem.startswith(f"tested.yaml:22: search.space.{entry.split(':')[0]}: ") for problem in found)
@@ -232,7 +232,7 @@ def test_a_range_that_some_cell_cannot_take_is_told_with_its_place(path, entry, 
         ("[simclr, maskd]", "mask_ratio", "pretext.method: unknown pretext method 'maskd'; did you mean 'masked'?"),
     ],
 )
-def test_a_problem_of_a_searched_component_is_told_at_the_nearest_range(path, choices, setting, message):
+def test_a_problem_of_a_searched_component_is_reported_at_the_nearest_range(path, choices, setting, message):
     ranges = f"""1e-2]}}
     pretext.method: {{choice: {choices}}}
     pretext.method.{setting}: {{uniform: [0.1, 0.9], when: {{pretext.method: masked}}}}

@@ -24,7 +24,7 @@ def test_fragments_merge_in_order_under_the_file_that_includes_them(tmp_path):
     assert places == {"x": "one.yaml:2", "y": "main.yaml:2", "z": "two.yaml:1"}
 
 
-def test_a_fragment_is_looked_for_beside_the_file_then_in_the_library(tmp_path):
+def test_a_fragment_is_searched_in_the_folder_of_the_file_then_in_the_library(tmp_path):
     library = write(tmp_path / "library", shared="a: library\n", own="a: library\n")
     folder = write(tmp_path / "mine", main="include: own.yaml\n", other="include: shared.yaml\n", own="a: mine\n")
     assert read(folder / "main.yaml", library).values == {"a": "mine"}
@@ -51,13 +51,13 @@ def test_include_cycles_are_refused_where_they_close(tmp_path):
         ("", r"main\.yaml:1: found nothing, expected settings"),
     ],
 )
-def test_a_file_that_is_no_study_says_what_it_is(tmp_path, text, message):
+def test_a_file_that_is_no_study_is_refused_with_what_it_is(tmp_path, text, message):
     write(tmp_path, main=text, x="x: 1\n")
     with pytest.raises(SpecError, match=message):
         read(tmp_path / "main.yaml", tmp_path)
 
 
-def test_a_file_that_cannot_be_read_says_why(tmp_path):
+def test_an_unreadable_file_is_refused_with_the_reason(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         read(tmp_path / "gone.yaml", tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"a: \xe9\n")

@@ -106,10 +106,10 @@ def test_a_study_without_factors_is_one_cell():
         ({"data.stride": [1], "s": {"x": {"data.stride": 2}}}, "data.stride is also set by the factor 'stride'"),
     ],
 )
-def test_what_is_no_factor_says_why(factors, message):
+def test_invalid_factors_are_refused_with_the_reason(factors, message):
     (problem,) = reader(factors).problems
     assert message in str(problem)
 
 
-def test_every_problem_is_told_at_once():
+def test_every_problem_is_reported_at_once():
     assert len(reader({"seed": [1], "pretext.method": 3, "size": {"x": 1, "y": 2}}).problems) == 4

@@ -146,12 +146,12 @@ def test_choices_keep_their_types():
         ({"name": "circle"}, "name: unknown key"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(values, message):
+def test_invalid_values_are_reported_with_their_place(values, message):
     (found,) = problems(**values)
     assert message in found
 
 
-def test_every_problem_is_told_at_once_with_its_line():
+def test_every_problem_is_reported_at_once_with_its_line():
     values = {"count": "many", "shape": {"name": "circle", "radius": -1}, "style": {"colour": "rd", "spam": 1}}
     lines = {("count",): "a:1", ("shape",): "a:2", ("style", "colour"): "a:4", ("style",): "a:3"}
 
@@ -172,7 +172,7 @@ def test_every_problem_is_told_at_once_with_its_line():
     ]
 
 
-def test_a_mapping_goes_on_from_what_the_place_holds_by_default():
+def test_a_mapping_keeps_the_defaults_of_its_setting():
     assert drawing(style={"label": "l"}).style == Style("blue", (), (2, 3), "l")
     assert drawing(shape={}).shape == Circle(3.0)
     assert drawing(shape={"radius": 2}).shape == Circle(2.0)
@@ -186,7 +186,7 @@ def test_settings_may_be_part_of_the_value():
     assert drawing(shape=Box(3.0)).shape == Box(3.0)
 
 
-def test_a_component_that_is_asked_for_itself_may_have_its_name():
+def test_a_component_parsed_as_itself_may_have_its_name():
     assert parse(Box, plain(Box(2.0), CHOICES), CHOICES) == Box(2.0)
     with pytest.raises(SpecError, match="name: unknown key"):
         parse(Box, {"name": "circle", "width": 1}, CHOICES)

@@ -43,12 +43,12 @@ def test_ranges_have_a_short_form(written, meant):
         ([1, 2], "expected the range's name"),
     ],
 )
-def test_a_range_that_is_none_says_why(written, message):
+def test_an_invalid_range_is_refused_with_the_reason(written, message):
     with pytest.raises(SpecError, match=message):
         parse(Range, written)
 
 
-def test_starts_stand_in_the_place_of_a_method():
+def test_random_and_imagenet_weights_are_given_as_the_method():
     assert parse(Method, "random") == RandomStart()
     assert parse(Method, {"name": "imagenet", "weights": "/w.pt"}) == ImageNetStart("/w.pt")
     spec = parse(StudySpec, {**SMALL, "pretext": {"method": "imagenet"}})
@@ -85,7 +85,7 @@ def test_impossible_studies_are_refused(values, message):
         parse(StudySpec, {**SMALL, **values})
 
 
-def test_a_share_of_a_gpu_may_be_asked_for():
+def test_a_fraction_of_a_gpu_may_be_requested():
     resources = parse(
         StudySpec, {**SMALL, "resources": {"downstream": {"gpus": 0.5}, "pretext": {"workers": 8, "gpus": 1}}}
     )
@@ -93,7 +93,7 @@ def test_a_share_of_a_gpu_may_be_asked_for():
     assert resources.resources.pretext == StageResources(8, 1.0, 1.0)
 
 
-def test_all_that_is_needed_of_a_study_is_told_at_once():
+def test_all_missing_and_unknown_keys_are_reported_at_once():
     with pytest.raises(SpecError) as raised:
         parse(StudySpec, {"nam": "x"})
     assert [problem.keys for problem in raised.value.problems] == [
@@ -105,7 +105,7 @@ def test_all_that_is_needed_of_a_study_is_told_at_once():
     ]
 
 
-def test_what_a_condition_is_about_comes_before_it():
+def test_settings_come_after_those_in_their_conditions():
     space = {"c": Int(1, 2, when={"b": 1}), "b": Int(1, 2, when={"a": 1, "elsewhere": 0}), "a": Int(1, 2)}
     assert dependency_order(space) == ["a", "b", "c"]
     with pytest.raises(SpecError, match="circular `when` conditions: a, b"):
@@ -131,7 +131,7 @@ def test_a_condition_holds_where_every_setting_has_one_of_its_values():
         ({"sampler": "pbt"}, "unknown choice 'pbt'"),
     ],
 )
-def test_a_search_that_cannot_be_says_why(settings, message):
+def test_an_impossible_search_is_refused_with_the_reason(settings, message):
     with pytest.raises(SpecError, match=message):
         parse(SearchSpec, settings)
 

@@ -63,7 +63,7 @@ def test_an_alias_has_the_lines_of_its_anchor():
     assert sources["c", "b"] == "a.yaml:2"
 
 
-def test_all_keys_given_twice_are_told_with_both_lines():
+def test_all_repeated_keys_are_reported_with_both_lines():
     with pytest.raises(SpecError) as raised:
         read_yaml("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n", "x.yaml")
     assert [str(problem) for problem in raised.value.problems] == [
@@ -83,7 +83,7 @@ def test_all_keys_given_twice_are_told_with_both_lines():
         ("a: 1\n? [b, c]\n: 2\n", 2, "plain text"),
     ],
 )
-def test_what_settings_have_no_need_of_is_refused_with_its_line(text, line, words):
+def test_unsupported_yaml_is_refused_with_its_line(text, line, words):
     with pytest.raises(SpecError, match=words) as raised:
         read_yaml(text, "x.yaml")
     assert raised.value.problems[0].location == f"x.yaml:{line}"

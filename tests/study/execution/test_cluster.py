@@ -12,19 +12,19 @@ from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
 
 
-def test_what_can_never_be_placed_is_refused_with_the_numbers():
+def test_requests_that_never_fit_are_refused_with_the_numbers():
     with pytest.raises(UserError, match=r"resources\.pretext: 2 worker\(s\) with 4 gpus each need 8 gpus, .* has 1"):
         preflight([("pretext", ResourceRequest(workers=2, cpus=1, gpus=4))], {"CPU": 64.0, "GPU": 1.0})
 
 
-def test_what_fits_passes():
+def test_requests_that_fit_are_accepted():
     preflight(
         [("pretext", ResourceRequest(workers=2, cpus=1)), ("downstream", ResourceRequest(gpus=0.5))],
         {"CPU": 2.0, "GPU": 1.0},
     )
 
 
-def test_a_cluster_that_is_not_there_is_told_at_once():
+def test_a_missing_cluster_is_an_error_at_once():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,7 +43,7 @@ def test_an_autoscaling_cluster_counts_as_what_it_may_grow_to():
 
 
 @pytest.mark.parametrize("failures", [0, 1, 2])
-def test_ray_is_started_once_more_where_it_did_not_start(monkeypatch, failures):
+def test_a_failed_start_of_ray_is_retried_once(monkeypatch, failures):
     monkeypatch.setattr(ray, "shutdown", create_autospec(ray.shutdown))
     tries = []
 

@@ -17,7 +17,7 @@ def test_each_epoch_is_a_line_with_resource_usage_and_the_callback_gets_the_metr
     assert seen == [(1, {"loss": 0.5}), (2, {"loss": 0.25})]
 
 
-def test_a_log_goes_on_in_the_file_of_an_earlier_attempt(tmp_path):
+def test_a_log_continues_the_file_of_an_earlier_attempt(tmp_path):
     for epoch in (1, 2):
         MetricsLog(JobFolder(tmp_path))(epoch, {})
     assert len((JobFolder(tmp_path)).metrics.read_text().splitlines()) == 2

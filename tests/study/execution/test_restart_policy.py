@@ -27,18 +27,18 @@ def test_one_that_was_only_considered_may_have_most():
     assert kill.largest == "99d5c536dd24" not in kill.killed
 
 
-def test_a_text_without_names_names_nobody():
+def test_a_message_without_names_names_no_process():
     assert MemoryKill.parse(RuntimeError("Worker 1 failed: the node running low on memory")) == MemoryKill(
         frozenset(), None
     )
 
 
-def test_another_death_is_no_lack_of_memory():
+def test_another_error_is_no_memory_kill():
     assert MemoryKill.parse(ActorDiedError()) is None
     assert MemoryKill.parse(None) is None
 
 
-def test_a_job_that_fell_with_a_larger_one_has_its_further_tries():
+def test_a_job_killed_with_a_larger_one_is_restarted():
     fell, large = RestartPolicy(), RestartPolicy()
     fell.record_crash(out_of_memory=False)
     large.record_crash(out_of_memory=True)

@@ -52,7 +52,7 @@ def test_a_second_run_trains_nothing(uninterrupted):
     assert Workspace(uninterrupted).study("tiny").ledger.read_bytes() == before
 
 
-def test_what_mlflow_is_sent_again_is_there_once(uninterrupted, tmp_path):
+def test_records_sent_to_mlflow_again_are_there_once(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
     (Workspace(tmp_path).study("tiny").root / "tracking.jsonl").unlink()  # as if killed before it was noted
     again = study(tmp_path, "run", str(TINY))
@@ -60,7 +60,7 @@ def test_what_mlflow_is_sent_again_is_there_once(uninterrupted, tmp_path):
     check_complete(tmp_path)
 
 
-def test_the_tracking_store_tells_of_the_jobs_what_the_folder_does(uninterrupted):
+def test_mlflow_has_the_jobs_of_the_folder(uninterrupted):
     workspace = Workspace(uninterrupted)
     folder = workspace.study("tiny")
     here, there = load(folder).jobs, jobs_from_mlflow(workspace.tracking_uri, "tiny")

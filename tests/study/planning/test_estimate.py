@@ -30,7 +30,7 @@ def test_a_phantoms_sizes_are_known_before_it_is_made():
     assert sizes.frames["train"] > sizes.labelled["train"]
 
 
-def test_what_was_measured_is_not_measured_again_but_when_asked_or_damaged(tmp_path):
+def test_a_rate_is_measured_once_unless_renewed_or_damaged(tmp_path):
     path = tmp_path / "calibration.json"
     assert Calibration(path).rate("a", lambda: 2.0) == 2.0
     assert Calibration(path).rate("b", lambda: 3.0) == 3.0
@@ -40,7 +40,7 @@ def test_what_was_measured_is_not_measured_again_but_when_asked_or_damaged(tmp_p
     assert Calibration(path).rate("a", lambda: 7.0) == 7.0
 
 
-def test_what_makes_a_step_dearer_is_measured_apart(tmp_path):
+def test_settings_that_slow_a_step_have_a_rate_of_their_own(tmp_path):
     path = tmp_path / "calibration.json"
     counts = []
     for sets in ([], ["downstream.fit.recompute=true"]):

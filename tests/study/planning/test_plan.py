@@ -37,11 +37,11 @@ def test_a_chain_is_a_job_for_each_stage_each_from_the_one_before():
     assert planned.planned()["pretext"] == 2
 
 
-def test_the_first_stage_is_shared_with_who_needs_it_alone():
+def test_the_first_pretraining_of_a_chain_is_shared_with_cells_that_use_only_it():
     assert pretexts(*GLOBAL)[0].digest == pretexts(*CHAIN)[0].digest
 
 
-def test_a_change_of_the_first_stage_is_one_of_all_that_follow():
+def test_a_change_of_the_first_pretraining_changes_all_that_follow():
     one, two = pretexts(*CHAIN)
     other = pretexts(*CHAIN, "pretext.init_from.fit.epochs=7")
     assert other[0].digest != one.digest
@@ -52,7 +52,7 @@ def test_a_change_of_the_first_stage_is_one_of_all_that_follow():
 
 
 @pytest.mark.parametrize("method", ["denoise", "masked"])
-def test_a_decoder_belongs_to_what_trains_it_and_to_nothing_else(method):
+def test_the_decoder_is_in_the_digest_only_where_it_is_trained(method):
     wider = "network.width=32"
     backbone, whole = GLOBAL, (f"factors.pretext.method=[{method}]",)
     assert pretexts(*backbone)[0].digest == pretexts(*backbone, wider)[0].digest
@@ -63,7 +63,7 @@ def test_a_decoder_belongs_to_what_trains_it_and_to_nothing_else(method):
     ]
 
 
-def test_stages_run_in_turn_and_what_fails_ends_all_that_follows(tmp_path):
+def test_a_failed_pretraining_fails_the_rest_of_its_chain(tmp_path):
     free, artifacts = ResourceRequest(cpus=100), set[str]()
     scheduler = JobScheduler(plan(CHAIN), Ledger(tmp_path / "ledger.jsonl", lambda: 0.0), artifacts.__contains__)
     first = scheduler.next_job(free)
@@ -83,6 +83,6 @@ def test_stages_run_in_turn_and_what_fails_ends_all_that_follows(tmp_path):
     assert {event.outcome.reason for event in trials} == {"dependency failed: pretext: it diverged"}
 
 
-def test_a_second_stage_without_a_first_is_refused_where_it_stands():
+def test_a_method_that_needs_an_earlier_pretraining_is_refused_without_one():
     with pytest.raises(SpecError, match=r"pretext.*: init_from is missing: LocalContrastive needs an earlier"):
         load_study(str(TINY), sets=CHAIN[:1])

@@ -39,7 +39,7 @@ def conditional_value(params: dict[str, object]) -> float:
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "quasirandom", "nsga2"])
 @pytest.mark.parametrize("known", [0, 9])
-def test_a_conditional_search_taken_up_again_proposes_what_it_would_have(sampler, known):
+def test_a_resumed_conditional_search_proposes_the_same_trials(sampler, known):
     spec = SearchSpec(CONDITIONAL, sampler=sampler, startup_trials=4)
     whole, whole_search = [], CellSearch(spec, seed=5)
     for index in range(16):
@@ -110,7 +110,7 @@ FINITE = {path: choice for path, choice in SPACE.items() if isinstance(choice, C
     ],
 )
 @pytest.mark.parametrize("known", [0, 1, 7])
-def test_a_search_taken_up_again_proposes_what_it_would_have(sampler, space, known):
+def test_a_resumed_search_proposes_the_same_trials(sampler, space, known):
     spec = SearchSpec(space, sampler=sampler, startup_trials=4)
     whole = asked(CellSearch(spec, seed=3), 12)
     resumed = CellSearch(spec, seed=3)

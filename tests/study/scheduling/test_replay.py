@@ -59,7 +59,7 @@ class Driver:
         self.scheduler = self.replayed()
 
     def replayed(self) -> JobScheduler:
-        """A scheduler that knows nothing but the events so far, and what runs now."""
+        """Return a scheduler that knows only the events so far and the running jobs."""
         ledger = MemoryLedger(self.ledger.events) if hasattr(self, "scheduler") else self.ledger
         scheduler = JobScheduler(self.plan, ledger, self.artifacts.__contains__)
         scheduler.running |= getattr(self, "scheduler", scheduler).running

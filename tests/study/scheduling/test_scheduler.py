@@ -69,7 +69,7 @@ def test_it_runs_exactly_what_is_planned(tmp_path):
     assert len(bench.ran) == len(set(bench.ran)) == 21
 
 
-def test_who_needs_a_pretraining_waits_until_it_is_there_and_it_is_run_once(tmp_path):
+def test_jobs_wait_for_their_pretraining_which_runs_once(tmp_path):
     bench = Bench(tmp_path)
     given: list[Job] = []
     while (job := bench.scheduler.next_job(PLENTY)) is not None:
@@ -153,7 +153,7 @@ def test_a_failed_pretraining_fails_what_needs_it_and_nothing_else(tmp_path):
     assert "failed" not in by_method["random"]
 
 
-def test_nothing_is_given_out_that_does_not_fit(tmp_path):
+def test_jobs_that_do_not_fit_are_not_started(tmp_path):
     bench = Bench(tmp_path, "resources.downstream.gpus=0.5", "resources.pretext.workers=4")
     job = bench.scheduler.next_job(ResourceRequest(cpus=2, gpus=1))
     assert job is not None
@@ -218,7 +218,7 @@ def test_a_pretraining_whose_probe_falls_behind_is_stopped_with_the_trial_that_w
     assert {e.outcome.status for e in replicates} == {"completed"}
 
 
-def test_a_pretraining_that_another_cell_still_wants_goes_on(tmp_path):
+def test_a_pretraining_that_another_cell_needs_continues(tmp_path):
     """Cells begin with the same configurations; a replicate's pretraining is never stopped."""
     bench = ProbedBench(tmp_path, *SEARCHED_PRETEXT)
     bench.drain()

@@ -98,7 +98,7 @@ def test_jobs_whose_output_nothing_reads_are_not_planned():
     assert "brightness" not in plan.planned()
 
 
-def test_it_asks_for_the_resources_of_its_section():
+def test_it_requests_the_resources_of_its_section():
     plan = Plan(toy_study("resources.stages.threshold.cpus=2"))
     brightness, threshold = plan.shared_jobs(plan.cells[0].key, {})
     assert (brightness.resources, threshold.resources) == (ResourceRequest(), ResourceRequest(cpus=2))

@@ -60,13 +60,13 @@ def test_micro_batches_are_measured_as_such():
 @pytest.mark.parametrize(
     "changes", [{"stage": "downstream"}, {"network": "deeplabv3"}, {"method": None}, {"image_size": 128}]
 )
-def test_what_changes_the_rate_is_measured_apart(changes):
+def test_changes_of_the_workload_have_a_rate_of_their_own(changes):
     fit = FitSettings()
     assert workload(fit, [], **changes).rate_key != workload(fit, []).rate_key
 
 
 @pytest.mark.parametrize("changes", [{"recompute": True}, {"micro_batch": 4}, {"batch_size": 8}])
-def test_what_changes_a_step_is_measured_apart_and_the_number_of_epochs_is_not(changes):
+def test_only_settings_that_change_a_step_have_a_rate_of_their_own(changes):
     assert workload(FitSettings(**changes), []).rate_key != workload(FitSettings(), []).rate_key
     assert workload(FitSettings(epochs=7), []).rate_key == workload(FitSettings(epochs=9), []).rate_key
 

@@ -15,7 +15,7 @@ def hold(path: Path, pipe: Connection) -> None:
         pipe.recv()
 
 
-def test_a_second_driver_is_told_who_runs_the_study(tmp_path):
+def test_a_second_driver_is_refused_with_the_name_of_the_first(tmp_path):
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     path = tmp_path / "quickstart" / "driver.lock"

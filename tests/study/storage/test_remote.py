@@ -25,7 +25,7 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "store") if request.param == "folder" else str(request.getfixturevalue("s3"))
 
 
-def test_a_folder_comes_back_as_it_was_and_is_there_when_its_marker_is(uri, tmp_path):
+def test_a_folder_is_fetched_as_it_was_put_and_complete_with_its_marker(uri, tmp_path):
     storage, made, back = Storage(uri), tmp_path / "made", tmp_path / "back"
     (made / "deep").mkdir(parents=True)
     (made / "deep" / "weights.pt").write_bytes(bytes(range(256)) * 1000)
@@ -52,7 +52,7 @@ def test_a_uri_that_cannot_be_used_is_refused(uri):
         Storage(uri)
 
 
-def test_what_one_node_saved_another_goes_on_from(uri, tmp_path):
+def test_a_node_resumes_from_the_checkpoint_of_another(uri, tmp_path):
     storage, driver = Storage(uri), tmp_path / "driver"
     for key, marker in (("data/frames1", "meta.json"), ("artifacts/start1", ARTIFACT)):
         (driver / key).mkdir(parents=True)

@@ -25,7 +25,7 @@ def settings(**changed: object) -> DownstreamSettings:
     return DownstreamSettings(**{"fit": fit, "augment": Policy(strength=0)} | changed)  # type: ignore[arg-type]
 
 
-def test_it_learns_an_easy_segmentation_and_judges_it_on_the_test_split():
+def test_an_easy_segmentation_is_learned_and_tested_on_the_test_split():
     done = finetune(settings(), NETWORK, None, STORE, LocalRuntime(), seed=0, test=True)
     assert done.fitted.metrics["val/dice"] > 0.9
     assert done.test is not None

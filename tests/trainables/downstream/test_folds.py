@@ -36,7 +36,7 @@ def test_every_subject_is_left_out_once(folds, subjects, seed):
         assert sorted([*train, *val]) == list(np.arange(subjects) * 3)
 
 
-def test_the_networks_answers_are_averaged_on_the_test_split():
+def test_predictions_of_the_folds_are_averaged_on_the_test_split():
     done = finetune(SETTINGS, NETWORK, None, STORE, LocalRuntime(), seed=0, test=True)
     assert len(done.fitted.history) == 12
     tasks = []
@@ -60,7 +60,7 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("after", [2, 5, 8, 11])
-def test_a_killed_cross_validation_goes_on_and_ends_the_same(tmp_path, after):
+def test_a_killed_cross_validation_resumes_to_the_same_result(tmp_path, after):
     def kill(epoch: int, metrics: object) -> None:
         if epoch == after:
             raise Killed

@@ -38,7 +38,7 @@ def test_the_sum_is_weighted():
     assert float(DiceCrossEntropy(0.3, 2)(LOGITS, TARGET)) == pytest.approx(float(parts), abs=1e-9)
 
 
-def test_a_perfect_answer_costs_nothing_and_an_absent_class_neither():
+def test_the_loss_of_a_perfect_prediction_is_zero_even_with_an_absent_class():
     target = torch.zeros(1, 4, 4, dtype=torch.long)
     target[0, :2] = 1
     sure = torch.nn.functional.one_hot(target, 3).movedim(-1, 1).double() * 200

@@ -52,7 +52,7 @@ def test_one_step_of_the_pretext_comes_before_every_beta_steps_of_segmentation()
     assert seen == expected[:9]
 
 
-def test_it_is_the_two_tasks_taking_turns_on_one_network():
+def test_multitask_training_alternates_two_tasks_on_one_network():
     segmentation, pretext = parts()
     labelled, unlabelled = batches()
     settings = FitSettings(2, 2, SGD(lr=0.05, momentum=0.9), precision="float32")
@@ -73,7 +73,7 @@ def test_it_is_the_two_tasks_taking_turns_on_one_network():
         torch.testing.assert_close(found, wanted)
 
 
-def test_it_learns_both_and_is_judged_by_segmentation():
+def test_both_tasks_are_learned_and_segmentation_is_evaluated():
     transfer = Transfer(train="multitask", method=Denoise(), beta=2)
     schedule = FitSettings(20, 4, Adam(lr=5e-3), precision="float32")
     settings = DownstreamSettings(transfer=transfer, augment=PLAIN, fit=schedule)

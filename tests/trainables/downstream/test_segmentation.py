@@ -13,7 +13,7 @@ from trainables.downstream.segmentation import Segmentation
 
 
 class Threshold(nn.Module):
-    """Calls bright what is above a grey level."""
+    """Network that segments pixels above a grey level as bright."""
 
     def __init__(self, level: float) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ def moving_store(sequences: int = 12, masks: bool = True):
 
 
 class Recorder(nn.Module):
-    """Remembers what it is given; says class 1 where a pixel is bright."""
+    """Network that records its inputs and predicts class 1 where a pixel is bright."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ def test_masks_move_with_their_frames():
     assert loss.item() < 0.1
 
 
-def test_a_whole_sequence_is_judged_by_the_mean_of_its_windows():
+def test_a_sequence_is_predicted_by_the_mean_of_its_windows():
     store = moving_store()
     test = store.rows("test")
     task, network = task_of(store, 3)
@@ -107,7 +107,7 @@ def test_a_whole_sequence_is_judged_by_the_mean_of_its_windows():
 
 
 @pytest.mark.parametrize("network", [UNet(ENCODER), UNet3D(ENCODER, window=4)], ids=["2d", "over time"])
-def test_ends_and_pseudo_labels_are_learned_from_and_only_the_ends_are_judged(network):
+def test_pseudo_labels_are_trained_on_and_only_reference_masks_evaluated(network):
     store = moving_store(24)
     between = np.flatnonzero((store.index["phase"] == 0) & (store.index["split"] == 0))
     dense = DenseLabels(between, np.array(store.masks[between]))

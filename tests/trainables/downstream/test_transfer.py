@@ -72,7 +72,7 @@ def test_a_killed_run_ends_bitwise_like_an_uninterrupted_one(tmp_path):
     assert not changed(whole.state, resumed.state)
 
 
-def test_a_whole_network_is_loaded_where_asked_and_there():
+def test_a_whole_network_is_loaded_if_requested_and_pretrained():
     fit = FitSettings(1, 4, Adam(lr=1e-12), precision="float32")
     slow = DownstreamSettings(transfer=Transfer(load="network"), fit=fit)
     begun = start("backbone", "decoder")

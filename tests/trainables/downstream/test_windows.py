@@ -21,7 +21,7 @@ def test_windows_slide_over_every_frame_and_half_out_of_the_ends(frames, length)
 
 
 @given(st.integers(1, 40), st.integers(1, 12))
-def test_what_windows_say_of_a_frame_is_averaged(frames, length):
+def test_predictions_of_overlapping_windows_are_averaged(frames, length):
     windows = sliding_windows(frames, length)
     values = torch.randn(*windows.shape, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = mean_over_windows(windows, values, frames)

@@ -16,7 +16,7 @@ def state(value: float) -> dict[str, object]:
     return {"weights": torch.full((3,), value), "epoch": 2, "history": [{"loss": 0.5}], "best": None}
 
 
-def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path):
     saved, changing = Checkpoints(tmp_path), state(1.0)
     saved.save(changing)
     changing["weights"].zero_()  # training goes on
@@ -27,7 +27,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     assert (loaded["epoch"], loaded["history"], loaded["best"]) == (2, [{"loss": 0.5}], None)
 
 
-def test_training_goes_on_while_it_is_written(tmp_path, monkeypatch):
+def test_training_continues_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     may_write, done = threading.Event(), []
     monkeypatch.setattr("os.fsync", create_autospec(os.fsync, side_effect=lambda descriptor: may_write.wait(30)))
     checkpoints = Checkpoints(tmp_path)

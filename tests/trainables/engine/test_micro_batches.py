@@ -100,7 +100,7 @@ def same(found: dict[str, Tensor], wanted: dict[str, Tensor], rtol: float = 1e-5
 
 @pytest.mark.parametrize("method", COMPARING, ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("size", [5, 8])
-def test_cached_gradients_are_those_of_the_whole_batch_heads_with_batch_norm_and_all(method, size):
+def test_cached_gradients_are_those_of_the_whole_batch_even_with_batch_norm_in_the_head(method, size):
     batch = doubled(whole_batch())
     whole, parts = task_of(method).double(), task_of(method).double()
     loss, wanted = at_once(whole, batch)
@@ -166,7 +166,7 @@ def test_in_half_precision_every_weight_gets_its_gradient():
         assert float((found[name] - value).norm()) <= 0.1 * float(value.norm()) + 1e-3, name
 
 
-def test_what_is_kept_for_the_backward_pass_follows_the_part_not_the_batch():
+def test_activation_memory_depends_on_the_micro_batch_not_the_batch():
     kept: dict[int | None, int] = {}
     task, batch = task_of(COMPARING[0]), whole_batch(24)
     for size in (None, 12, 6, 3):
@@ -275,7 +275,7 @@ def worker(rank: int, folder: str) -> None:
     leave()
 
 
-def test_two_workers_in_parts_end_where_one_with_the_whole_batch_does(tmp_path: Path) -> None:
+def test_two_workers_with_micro_batches_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
     mp.spawn(worker, (str(tmp_path),), nprocs=2)
     one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     for method, first, second in zip(SHARED, one, other, strict=True):

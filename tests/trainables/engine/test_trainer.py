@@ -153,7 +153,7 @@ def test_a_run_killed_during_an_overlapped_evaluation_makes_it_again(tmp_path, k
 TRAINS_ON = threading.Event()
 
 
-def test_an_overlapped_evaluation_goes_on_while_the_next_epoch_trains():
+def test_an_overlapped_evaluation_runs_while_the_next_epoch_trains():
     class Slow(Brightness):
         def training_step(self, batch: Batch) -> dict[str, Tensor]:
             if self.steps_done:
@@ -169,7 +169,7 @@ def test_an_overlapped_evaluation_goes_on_while_the_next_epoch_trains():
     assert all("val/error" in row for row in result.history)
 
 
-def test_a_schedule_that_follows_a_metric_refuses_to_hear_of_it_late():
+def test_a_metric_schedule_refuses_overlapped_evaluation():
     with pytest.raises(ValueError, match="the plateau schedule needs each evaluation before the next epoch"):
         FitSettings(schedule=Plateau(), overlap_evaluation=True)
 
@@ -180,7 +180,7 @@ def test_progress_counts_every_step_to_one():
     assert task.steps_done == pytest.approx([(i + 1) / 9 for i in range(9)])
 
 
-def test_evaluation_happens_when_asked_and_at_the_end():
+def test_evaluation_runs_at_its_interval_and_at_the_end():
     _, result = run(5, LocalRuntime(), evaluate_every=2)
     assert ["val/error" in row for row in result.history] == [False, True, False, True, True]
 

@@ -46,7 +46,7 @@ def test_the_error_is_that_of_the_masked_patches_normalised_by_themselves():
 @pytest.mark.parametrize(
     "backbone", [UNetEncoder(width=4, depth=2, norm="instance"), TinyResNet(width=4), ResNet18()], ids=repr
 )
-def test_what_is_masked_cannot_be_seen(backbone):
+def test_features_do_not_depend_on_masked_pixels(backbone):
     built = backbone.build(1).eval()
     images = torch.randn(3, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     masked = patch_mask(images, MaskedModelling(0.5, 32), BatchRNG(1, 3, 0, 3))
@@ -76,7 +76,7 @@ def test_features_are_kept_while_any_of_their_pixels_is_visible():
 
 
 @pytest.mark.parametrize("side", [16, 18])
-def test_the_network_sees_no_pixel_that_it_is_asked_for(side):
+def test_the_network_sees_no_pixel_that_it_must_predict(side):
     """Also where the patches do not divide the image."""
     store = toy_store(4, size=20)
     network = UNet(UNetEncoder(width=4, depth=1)).build(1, 1)
@@ -114,7 +114,7 @@ def test_settings_out_of_range_are_refused(bad):
         MaskedModelling(**bad)
 
 
-def test_it_learns_to_continue_what_it_sees_into_what_it_does_not():
+def test_masked_patches_are_predicted_from_visible_ones():
     store = toy_store(48, size=16)
     slope = np.linspace(0, 255, 16, dtype=np.uint8)[:, None].repeat(16, 1)
     store.images[:] = np.where(np.arange(48)[:, None, None] % 2, slope, 255 - slope)[:, None]

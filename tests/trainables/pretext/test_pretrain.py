@@ -69,7 +69,7 @@ def test_a_killed_pretraining_ends_bitwise_like_an_uninterrupted_one(tmp_path, m
 
 
 @pytest.mark.parametrize("method", SMALL, ids=lambda m: type(m).__name__)
-def test_a_copy_judged_beside_the_next_epoch_has_the_pretraining_s_metrics(method):
+def test_overlapped_evaluation_has_the_metrics_of_sequential_evaluation(method):
     def metrics(*, overlapped: bool) -> list[dict[str, float]]:
         chosen = replace(settings(method), probe=Probe(frames=8, pixels=16))
         chosen = replace(chosen, fit=replace(chosen.fit, overlap_evaluation=overlapped))
@@ -81,7 +81,7 @@ def test_a_copy_judged_beside_the_next_epoch_has_the_pretraining_s_metrics(metho
     assert beside == metrics(overlapped=False)
 
 
-def test_the_byol_target_is_trained_by_following_alone():
+def test_the_byol_target_changes_only_by_its_ema_update():
     torch.manual_seed(0)
     task = SMALL[1].build(BACKBONE.build(1), Policy(), STORE)
     trained = {id(p) for group in task.parameter_groups() for p in group["params"]}
@@ -111,7 +111,7 @@ def test_a_method_for_networks_leaves_backbone_and_decoder_and_one_for_backbones
         pretrain(settings(Denoise()), BACKBONE, STORE, LocalRuntime(), seed=0)
 
 
-def test_a_stage_goes_on_from_the_weights_of_another():
+def test_a_pretraining_starts_from_the_weights_of_another():
     slow = PretextSettings(Denoise(), FitSettings(1, 8, Adam(lr=1e-12), precision="float32"))
     first = pretrain(settings(SMALL[0]), BACKBONE, STORE, LocalRuntime(), seed=0).weights
     done = pretrain(slow, NETWORK, STORE, LocalRuntime(), seed=1, start=first)

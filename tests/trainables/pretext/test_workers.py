@@ -105,7 +105,7 @@ def test_two_workers_have_the_loss_and_gradients_of_one_with_the_whole_batch(fol
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_two_workers_train_and_judge_a_task_as_one_does(folder: Path, name: str) -> None:
+def test_two_workers_train_and_evaluate_a_task_as_one_does(folder: Path, name: str) -> None:
     whole = trained(METHODS[name])
     one, other = (torch.load(folder / f"task-{rank}.pt", weights_only=True)[name] for rank in (0, 1))
     torch.testing.assert_close((one["losses"] + other["losses"]) / 2, whole["losses"], rtol=1e-4, atol=1e-5)

@@ -50,7 +50,7 @@ def test_a_stage_learns_from_its_own_loss_alone():
     assert all(p.grad is not None for p in network.stages[1].parameters())
 
 
-def test_the_control_points_answer_to_their_own_place():
+def test_control_points_depend_only_on_their_neighbourhood():
     """Check that a change in one corner of the images moves the control points there, not those far off."""
     network = stirred(DLIR(8, 1, 8), (128, 128)).eval()
     fixed, moving = pair((128, 128), batch=1)

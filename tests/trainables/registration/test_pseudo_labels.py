@@ -55,7 +55,7 @@ def test_true_masks_between_are_compared_with_and_never_used():
         assert each.position in (pytest.approx(1 / 3), pytest.approx(2 / 3))
 
 
-def test_systole_first_is_carried_from_diastole_all_the_same():
+def test_labels_propagate_from_diastole_even_if_systole_comes_first():
     store = discs(dense=True)
     masks = np.array(store.masks)
     masks[7] = 0  # the end-diastolic mask of the second sequence, its last frame

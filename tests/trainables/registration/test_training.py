@@ -34,7 +34,7 @@ def test_training_without_labels_aligns_labels(sequences):
     assert {"val/dice/disc", "val/dice/ring", "bending"} <= found.keys()
 
 
-def test_what_is_measured_before_training_is_what_standing_still_gives(sequences):
+def test_metrics_before_training_are_those_of_no_motion(sequences):
     network = SMALL.network.build(1, (48, 48))
     task = Alignment(network, GlobalNCC(), 1.0, sequences).eval()
     ends = labelled_ends(sequences, "val")

@@ -68,7 +68,7 @@ def test_moments_come_in_the_order_of_their_times_whatever_the_files_names(root)
     assert record.frames == len(times) == 8
 
 
-def test_a_series_may_be_told_or_left_out_by_its_number(root):
+def test_a_series_may_be_named_or_excluded_by_its_number(root):
     assert views(root, series=("6=2CH", "5="))["2CH"] == [6]
     with pytest.raises(ValueError, match="series '6=5CH': expected NUMBER=VIEW"):
         CardiacDicom(series=("6=5CH",))
@@ -109,7 +109,7 @@ def test_a_series_whose_images_differ_in_size(root):
 
 
 @needs_real
-def test_series_of_the_real_sample_that_are_told_by_their_numbers():
+def test_series_of_the_real_sample_may_be_named_by_their_numbers():
     series = ("16001=3CH", "19001=", "14001=")
     scan = CardiacDicom(series=series).scan(REAL)
     found = views(REAL, series=series)

@@ -59,7 +59,7 @@ def test_volumes_channels_and_labels_as_the_json_says(root, voxels):
         assert record.stack
 
 
-def test_a_choice_of_channels_in_the_order_asked(root):
+def test_channels_are_selected_in_the_given_order(root):
     record = Decathlon().scan(root).records[0]
     both, one = Decathlon().read(root, record), Decathlon(channels=("ADC",)).read(root, record)
     np.testing.assert_array_equal(one.images[:, 0], both.images[:, 1])

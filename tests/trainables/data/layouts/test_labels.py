@@ -23,7 +23,7 @@ def test_numbers_become_the_classes_that_they_mean():
         ([[1], [1]], "mask size differs from the image", "mask and image differ in size (found 2 x 1, expected 1 x 2)"),
     ],
 )
-def test_what_cannot_be_used_says_why(labels, kind, text):
+def test_unusable_labels_are_refused_with_the_reason(labels, kind, text):
     mask, issue = to_classes(np.array(labels), (1, 2), MEANING, "m.nii", "frame 4")
     assert mask is None
     assert (issue.kind, issue.file, issue.place, issue.severity, issue.skipped) == (

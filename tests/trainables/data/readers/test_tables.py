@@ -9,7 +9,7 @@ from trainables.common.errors import DataError
 from trainables.data.readers.tables import is_inside, parse_count, parse_float, read_pairs, read_rows
 
 
-def test_rows_come_in_the_order_asked_for_with_their_line_numbers(tmp_path):
+def test_columns_come_in_the_given_order_with_line_numbers(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("\ufeffA,B,C\n1,2,3\n\n 4 ,5\n")
     assert list(read_rows(table, ("C", "A"))) == [(2, ["3", "1"]), (4, ["", "4"])]
@@ -46,11 +46,11 @@ def test_numbers_that_are_not():
 
 
 @pytest.mark.parametrize("path", ["../a", "a/../../b", "/etc/passwd", "C:\\x", "..\\x", "", "a\0b", "\\\\host\\share"])
-def test_paths_that_leave_the_root_are_told(path):
+def test_paths_that_leave_the_root_are_not_inside(path):
     assert not is_inside(path)
 
 
 @pytest.mark.parametrize("path", ["a.avi", "a/b.avi", "a..b", "./a"])
-def test_paths_that_stay_inside_are_told(path):
+def test_paths_that_stay_below_the_root_are_inside(path):
     assert is_inside(path)
     assert (Path("/root") / path).resolve().is_relative_to("/root")

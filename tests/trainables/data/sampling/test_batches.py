@@ -13,7 +13,7 @@ def rows_of(batches, epochs):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 7])
-def test_an_epoch_of_given_steps_goes_on_through_shuffled_passes(steps):
+def test_an_epoch_of_given_steps_continues_through_shuffled_passes(steps):
     rows = np.arange(9)
     passes = Batches(STORE, rows, 4, seed=1)
     stream = [batch for epoch in rows_of(passes, 20) for batch in epoch]

@@ -22,7 +22,7 @@ def test_the_split_does_not_depend_on_the_order_of_the_subjects(subjects, seed, 
     assert split_subjects(ordered, (0.5, 0.25, 0.25), seed) == split_subjects(shuffled, (0.5, 0.25, 0.25), seed)
 
 
-def test_shares_are_those_asked_for():
+def test_splits_have_the_given_fractions():
     parts = list(split_subjects([f"s{n}" for n in range(200)], (0.7, 0.1, 0.2), 0).values())
     assert (parts.count("train"), parts.count("val"), parts.count("test")) == (140, 20, 40)
     assert set(split_subjects(["a", "b", "c", "d"], (1.0, 0.0, 1.0), 0).values()) == {"train", "test"}

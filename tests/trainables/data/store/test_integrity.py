@@ -49,7 +49,7 @@ def test_splits_without_labels_are_named(tmp_path):
     )
 
 
-def test_a_missing_folder_and_a_file_are_told_apart(tmp_path):
+def test_a_missing_folder_and_a_file_are_distinguished(tmp_path):
     require_folder(tmp_path, "ACDC")
     with pytest.raises(DataError, match=r"nope: the folder does not exist \(expected ACDC\)\. Fix: "):
         require_folder(tmp_path / "nope", "ACDC")

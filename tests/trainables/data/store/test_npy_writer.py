@@ -9,7 +9,7 @@ ITEMS = np.random.default_rng(0).integers(0, 256, (7, 3, 4)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("parts", [(7,), (2, 5), (1, 1, 5), (0, 7)])
-def test_what_grew_is_a_plain_array(tmp_path, parts):
+def test_the_written_file_is_a_plain_array(tmp_path, parts):
     grown = NpyWriter(tmp_path / "a.npy", (3, 4))
     for start, count in zip(np.cumsum((0, *parts)), parts, strict=False):
         grown.append(ITEMS[start : start + count])
@@ -21,7 +21,7 @@ def test_what_grew_is_a_plain_array(tmp_path, parts):
 
 @pytest.mark.parametrize("kept", [0, 1, 4])
 @pytest.mark.parametrize("torn", [0, 5])
-def test_a_killed_writer_is_followed_by_one_that_goes_on(tmp_path, kept, torn):
+def test_a_killed_writer_is_resumed(tmp_path, kept, torn):
     """Keep the recorded ones of five items and part of a sixth."""
     path = tmp_path / "a.npy"
     killed = NpyWriter(path, (3, 4))

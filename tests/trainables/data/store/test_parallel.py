@@ -20,7 +20,7 @@ def torn(record: SequenceRecord) -> str:
     return record.sequence
 
 
-def test_one_worker_is_this_process_and_takes_clips_as_they_are_asked_for():
+def test_one_worker_runs_lazily_in_this_process():
     asked = []
     found = parallel_map(lambda record: asked.append(record.sequence), CLIPS, 1)
     assert list(islice(found, 2)) == [None, None]

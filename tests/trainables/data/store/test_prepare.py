@@ -127,7 +127,7 @@ class _Killed(BaseException):
 
 
 @pytest.mark.parametrize("at", [1, 3, 7])
-def test_a_killed_preparation_goes_on_where_it_was(root, tmp_path, at, monkeypatch):
+def test_a_killed_preparation_resumes(root, tmp_path, at, monkeypatch):
     torn = sorted((root / "Videos").iterdir())[2]
     torn.write_bytes(torn.read_bytes()[:5000])
     settings = dataclasses.replace(SETTINGS, on_error="skip", tolerance=0.5)
@@ -171,7 +171,7 @@ def test_pixels_of_a_given_width_need_the_spacing(echonet_root, tmp_path):
         prepare(dataclasses.replace(SETTINGS, pixel_mm=1.0), echonet_root, tmp_path, KEY)
 
 
-def test_a_split_without_val_has_its_training_subjects_divided(camus_root, tmp_path):
+def test_a_missing_val_split_is_taken_from_the_training_subjects(camus_root, tmp_path):
     root = tmp_path / "camus"
     shutil.copytree(camus_root, root)
     lists = root / "database_split"

@@ -63,7 +63,7 @@ def test_an_unknown_spacing_is_one():
     assert image_of(targeted(frames, "ed_es", None), case)[1] == pytest.approx((0.65, 0.5, 0.8))
 
 
-def test_time_is_mirrored_only_when_asked_for():
+def test_time_is_mirrored_only_if_requested():
     assert NnUNet("3d_fullres").axes == (1, 2)
     assert NnUNet("3d_fullres", mirror="all").axes == (0, 1, 2)
     assert NnUNet("2d").axes == NnUNet("2d", mirror="all").axes == (0, 1)

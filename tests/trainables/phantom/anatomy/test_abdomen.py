@@ -106,7 +106,7 @@ def test_water_and_fat_cancel_where_they_meet():
 
 
 @pytest.mark.parametrize(("size", "slices"), [(32, 4), (33, 5)])
-def test_small_volumes_can_be_had(size, slices):
+def test_small_volumes_are_generated(size, slices):
     volume = draw_abdomen(PhantomSettings(size=size, slices=slices), "a", "T2SPIR")
     assert volume.labels.shape == (size, size, slices)
     assert (volume.labels == LABELS["liver"]).any()

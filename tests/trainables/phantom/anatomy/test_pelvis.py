@@ -87,7 +87,7 @@ def test_a_threshold_does_not_find_the_prostate(patients):
 
 
 @pytest.mark.parametrize(("size", "slices"), [(32, 4), (33, 5)])
-def test_small_volumes_can_be_had(size, slices):
+def test_small_volumes_are_generated(size, slices):
     volume = draw_pelvis(PhantomSettings(size=size, slices=slices), "a")
     assert volume.labels.shape == (size, size, slices)
     assert set(np.unique(volume.labels)) == {0, 1, 2}

@@ -90,7 +90,7 @@ def probe_of(backbone: Backbone, store=STORE, **settings: float) -> LinearProbe:
     return LinearProbe(Probe(**{"frames": 6, "pixels": 40} | settings), backbone, store, 5, torch.device("cpu"), 0)
 
 
-def test_what_the_features_show_is_scored_and_what_they_do_not_is_not():
+def test_the_probe_scores_only_what_the_features_contain():
     found = probe_of(Seeing())()
     assert found == {"probe_dice": pytest.approx(1.0), "probe_dice/bright": pytest.approx(1.0)}
     blind = probe_of(Seeing(blind=True))()["probe_dice"]

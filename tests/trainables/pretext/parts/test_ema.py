@@ -68,7 +68,7 @@ def test_the_momentum_rises_to_one_by_a_cosine(start):
     assert ema_momentum(start, 1) == 1
 
 
-def test_following_is_the_moving_average_of_every_parameter():
+def test_the_ema_update_is_the_moving_average_of_every_parameter():
     torch.manual_seed(0)
     target, online = torch.nn.Linear(3, 2).double(), torch.nn.Linear(3, 2).double()
     expected = [0.9 * t + 0.1 * o for t, o in zip(target.parameters(), online.parameters(), strict=True)]
