@@ -44,6 +44,7 @@ class Launcher:
         stops: for each sweep that ends early, the number of jobs that it runs and the error that it raises; None for
             one that asks for a new session.
         behind: True if MLflow lacks a job.
+        remote: store into which jobs put their artifacts; None for the workspace alone.
         jobs: jobs that sweeps have run, in order.
         sessions: address of each Ray session.
         tracker: tracker of the last launch.
@@ -52,6 +53,7 @@ class Launcher:
     workspace: Workspace
     stops: list[tuple[int, Exception | None]] = field(default_factory=list)
     behind: bool = False
+    remote: Storage | None = None
     jobs: list[Job] = field(default_factory=list)
     sessions: list[str | None] = field(default_factory=list)
     tracker: Mock = field(default_factory=Mock)
@@ -86,7 +88,9 @@ class Launcher:
             write_json(folder.config, job.plain())
             write_json(folder.result, dataclasses.asdict(Outcome("completed", {"val/dice": 0.5}, 4, 1.0)))
             if job.shared:
-                ArtifactStore(self.workspace.artifacts).put(job.digest, {})
+                made = ArtifactStore(self.workspace.artifacts).put(job.digest, {})
+                if self.remote is not None:
+                    self.remote.put_folder(made, f"artifacts/{job.digest}", ARTIFACT)
             driver.ended(job.id, None, error=False)
             self.jobs.append(job)
         if error is not None:
@@ -202,9 +206,14 @@ def test_a_study_has_one_driver(launcher):
     assert not launcher.folder.plan.exists()
 
 
-def test_frames_and_artifacts_are_uploaded_once(launcher, tmp_path, monkeypatch):
-    put = create_autospec(Storage.put_folder, side_effect=Storage.put_folder)
-    monkeypatch.setattr(Storage, "put_folder", put)
+@pytest.fixture
+def put(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    replaced: Mock = create_autospec(Storage.put_folder, side_effect=Storage.put_folder)
+    monkeypatch.setattr(Storage, "put_folder", replaced)
+    return replaced
+
+
+def test_frames_and_artifacts_are_uploaded_once(launcher, tmp_path, put):
     storage = f"storage={tmp_path / 'store'}"
     launcher.stops = [(5, BudgetSpent("budget.hours (1) is spent"))]
     launcher.launch()
@@ -214,3 +223,9 @@ def test_frames_and_artifacts_are_uploaded_once(launcher, tmp_path, monkeypatch)
     launcher.launch(storage)
     uploaded = [call.args[2:] for call in put.call_args_list]
     assert uploaded == [("data/toy", FRAMES), (f"artifacts/{pretext.digest}", ARTIFACT)]
+
+
+def test_an_artifact_that_a_job_has_uploaded_is_not_uploaded_again(launcher, tmp_path, put):
+    launcher.remote = Storage(str(tmp_path / "store"))
+    assert launcher.launch(f"storage={tmp_path / 'store'}").complete
+    assert [call.args[3] for call in put.call_args_list] == [FRAMES, ARTIFACT]
