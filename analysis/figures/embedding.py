@@ -43,7 +43,13 @@ def embedding_map(results: StudyResults, store: FrameStore) -> Figure | None:
         for axes, job, own in zip(places, jobs, names, strict=True):
             points, shares = principal_plane(embeddings(results, job, store, rows))
             drawn = axes.scatter(
-                points[:, 0], points[:, 1], c=values if name else "#0072B2", cmap="cividis", s=16, alpha=0.85, lw=0
+                points[:, 0],
+                points[:, 1],
+                c=values if name else "#0072B2",
+                cmap="cividis" if name else None,
+                s=16,
+                alpha=0.85,
+                lw=0,
             )
             axes.set(xlabel=f"{shares[0]:.0%} of the variance", ylabel=f"{shares[1]:.0%}", xticks=[], yticks=[])
             axes.set_title(own if names.count(own) == 1 else f"{own} {job.rpartition('-')[2][:6]}")

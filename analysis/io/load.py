@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.io.pretrainings import Pretraining, pretrainings
+from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings
 from study.planning.jobs import CELL_KINDS
 from study.scheduling.state import StudyState
 from study.storage.events import ConfigurationChosen, Event, JobFinished, events_of_type
@@ -69,7 +69,7 @@ class StudyResults:
         images: one row per completed replicate and test image, before averaging: the columns of `subjects`, `job`,
             `row` (in the frame store) and `phase`.
         chosen: number of the chosen trial by cell; None where nothing was searched.
-        pretrainings: pretrainings with a verdict that replicates start from.
+        pretrainings: pretrainings with a verdict: those that replicates start from, then those that failed.
     """
 
     folder: StudyFolder
@@ -144,7 +144,10 @@ def load(folder: StudyFolder) -> StudyResults:
         subjects=_by_subject(plan, images),
         images=images,
         chosen={choice.cell: choice.index for choice in events_of_type(events, ConfigurationChosen)},
-        pretrainings=pretrainings(folder, plan.cells, jobs),
+        pretrainings=(
+            *pretrainings(folder, plan.cells, jobs),
+            *failed_pretrainings(folder, StudyState.replay(events).outcomes.values()),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from study.storage.artifacts import ArtifactStore
+from study.storage.events import JobFinished
 from study.storage.workspace import StudyFolder
 from trainables.common.learning import Learning
 
@@ -28,7 +29,7 @@ class Pretraining:
         settings: settings of the pretext stage, as JSON-able values.
         data: fingerprint of its dataset.
         learning: verdict on it; the worst of its chain where it continues another pretraining.
-        cells: keys of the cells, in the order of the plan.
+        cells: keys of the cells, in the order of the plan; empty for a pretraining that failed.
     """
 
     digest: str
@@ -68,6 +69,22 @@ def pretrainings(folder: StudyFolder, cells: Iterable[str], jobs: pd.DataFrame) 
         for digest, own in users.items()
         if (each := _pretraining(ArtifactStore(folder.workspace.artifacts), digest, own))
     )
+
+
+def failed_pretrainings(folder: StudyFolder, ended: Iterable[JobFinished]) -> tuple[Pretraining, ...]:
+    """Return the pretrainings of a study that failed with a verdict; no cell starts from them.
+
+    Args:
+        folder: folder of the study.
+        ended: last end of each job.
+    """
+    found = []
+    for each in ended:
+        path, learning = folder.job(each.job).config, each.outcome.learning
+        if each.outcome.status == "failed" and learning is not None and path.exists():
+            config = json.loads(path.read_text())["config"]
+            found.append(Pretraining(each.digest, config["pretext"], config["data"], learning, ()))
+    return tuple(found)
 
 
 def _pretraining(artifacts: ArtifactStore, digest: str, cells: Sequence[str]) -> Pretraining | None:

@@ -74,7 +74,7 @@ def pretraining_table(results: StudyResults) -> Table:
             Entry(each.learning.verdict, strong=not each.learning.healthy),
             Entry("-" if each.learning.skill is None else f"{each.learning.skill:.2f}"),
             Entry(each.learning.reason),
-            Entry(str(len(each.cells))),
+            Entry(str(len(each.cells)) if each.cells else "failed"),
         )
         for each in results.pretrainings
     )
@@ -86,12 +86,16 @@ def pretraining_table(results: StudyResults) -> Table:
 
 
 def learning_sentences(results: StudyResults) -> list[str]:
-    """Return a warning for each pretraining that has not clearly learned its task, with the cells it concerns."""
-    return [_warning(each) for each in results.pretrainings if each.learning.verdict not in ("learned", "unknown")]
+    """Return a warning for each pretraining that has not clearly learned its task, with the cells it concerns.
+
+    The reason of a failed pretraining stands among the failures.
+    """
+    doubtful = (each for each in results.pretrainings if each.learning.verdict not in ("learned", "unknown"))
+    return [_warning(each) for each in doubtful if each.cells]
 
 
 def _warning(pretraining: Pretraining) -> str:
-    learning, cells = pretraining.learning, ", ".join(pretraining.cells)
+    learning, cells = pretraining.learning, "; ".join(pretraining.cells)
     return (
         f"Pretraining {pretraining.title}: {learning.verdict} ({learning.reason}). Cells that start from it: {cells}."
     )

@@ -29,6 +29,8 @@ def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
     out.print(f"{progress['name']}: {progress['state']}")
     out.print(table)
     for job, learning in progress["learning"].items():
+        if job in progress["failures"]:
+            continue  # its reason is the verdict
         out.print(f"{job}: {learning}", markup=False)
     for job, reason in progress["failures"].items():
         out.print(f"failed: {job}: {reason}", markup=False, soft_wrap=True)
@@ -58,10 +60,6 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
         "name": folder.name,
         "state": "finished" if complete else "unfinished",
         "jobs": jobs,
-        "learning": {
-            each.job: each.outcome.learning.text
-            for each in finished
-            if each.outcome.learning is not None and each.outcome.status != "failed"
-        },
+        "learning": {each.job: each.outcome.learning.text for each in finished if each.outcome.learning is not None},
         "failures": {each.job: each.outcome.reason for each in finished if each.outcome.status == "failed"},
     }

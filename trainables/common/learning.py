@@ -42,10 +42,14 @@ class Learning:
 class PretrainingFailed(TrainingFailed):
     """A pretraining that ended early because it collapsed, diverged or learned nothing.
 
+    Args:
+        learning: verdict at its end.
+        ended: name of the guard that ended it and the epoch, for the message; "" for neither.
+
     Attributes:
         learning: verdict at its end.
     """
 
-    def __init__(self, learning: Learning) -> None:
-        super().__init__(learning.text)
+    def __init__(self, learning: Learning, ended: str = "") -> None:
+        super().__init__(f"{ended}: {learning.text}" if ended else learning.text)
         self.learning = learning

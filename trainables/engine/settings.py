@@ -14,8 +14,8 @@ class FitSettings:
     """Length and method of a training run.
 
     Attributes:
-        epochs: number of epochs, each a pass over the training rows or `steps_per_epoch` batches.
-        batch_size: images in a logical batch, over all workers.
+        epochs: number of epochs from 1 up, each a pass over the training rows or `steps_per_epoch` batches.
+        batch_size: images in a logical batch from 1 up, over all workers.
         optimizer: optimizer and its settings; Adam by default.
         schedule: learning-rate schedule, evaluated at every step; constant by default.
         precision: floating-point type of the forward pass; `auto` is bf16 where the device computes it natively, else
@@ -52,6 +52,9 @@ class FitSettings:
     recompute: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a whole number from 1 up")
         if self.micro_batch is not None and self.micro_batch < 2:
             raise ValueError(f"micro_batch is {self.micro_batch}, expected a whole number from 2 up")
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:

@@ -136,10 +136,11 @@ def _train(
     """
     if settings.guard == "off":
         return fit(task, *batches, settings.fit, runtime, seed, probe=probe), None
-    sign = settings.method.sign
+    sign, val = settings.method.sign, batches[1]
+    images = min(len(val.rows()), len(val) * val.batch_size) if val is not None else 0
     try:
-        untrained = evaluate_now(task, batches[1], settings.fit, runtime.device, probe)
-        guard = LearningGuard(sign, settings.fit.epochs, len(batches[0]), untrained)
+        untrained = evaluate_now(task, val, settings.fit, runtime.device, probe)
+        guard = LearningGuard(sign, settings.fit.epochs, len(batches[0]), untrained, images)
         on_epoch = guard if settings.guard == "stop" else None
         fitted = fit(task, *batches, settings.fit, runtime, seed, on_epoch, probe)
     except PretrainingFailed:
@@ -147,7 +148,7 @@ def _train(
     except TrainingFailed as error:
         reason, _, advice = str(error).partition(". Fix: ")
         raise PretrainingFailed(Learning("diverged", reason, advice)) from error
-    return fitted, assess(sign, fitted.history, untrained)
+    return fitted, assess(sign, fitted.history, untrained, images)
 
 
 def _build(

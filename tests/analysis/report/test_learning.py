@@ -1,5 +1,6 @@
 """What the report says of pretrainings that learned, and of those that did not."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,9 @@ from analysis.report.learning import learning_section, learning_sentences, views
 from analysis.stats.comparisons import compare
 from analysis.tables.cells import cell_table
 from analysis.tables.grid import arrange
+from study.planning.jobs import Outcome
+from study.storage.events import JobFinished
+from study.storage.ledger import Ledger
 from trainables.common.learning import Learning
 from trainables.data.store.frames import FrameStore
 
@@ -77,3 +81,18 @@ def test_the_views_of_each_policy_are_drawn_where_its_frames_are_the_studys(resu
     assert [name.rpartition("_")[0] for name in figures] == ["views_simclr", "views_byol"]
     elsewhere = [replace(each, data="other") for each in results.pretrainings]
     assert views_figures(elsewhere, store) == {}
+
+
+def test_a_pretraining_that_failed_is_listed_too(make_study):
+    folder = make_study(fractions=("1",), replicates=2, subjects=4)
+    job = folder.job("pretext-simclr-0123456789ab")
+    config = {"pretext": {"method": {"name": "simclr"}, "augment": {}}, "data": "other"}
+    job.config.write_text(json.dumps({"config": config}))
+    failed = Outcome("failed", {}, 3, 1.0, NOT_LEARNED.text, NOT_LEARNED)
+    ledger = Ledger(folder.ledger, lambda: 1e6)
+    ledger.append(JobFinished(job.root.name, "pretext", None, 0, {}, "d" * 64, failed))
+    ledger.close()
+    results = load(folder)
+    (row,) = learning_section(results, None).tables["pretrainings"].rows
+    assert [entry.text for entry in row] == ["simclr dddddd", "not learned", "0.28", NOT_LEARNED.reason, "failed"]
+    assert learning_sentences(results) == []

@@ -38,12 +38,14 @@ class LearningGuard:
         epochs: planned number of epochs.
         steps: optimizer steps of an epoch.
         untrained: metrics `val/...` of the network before its first epoch; None where they are not known.
+        images: number of evaluated images; None if there are enough.
     """
 
     sign: Sign | None
     epochs: int
     steps: int
     untrained: Mapping[str, float] | None = None
+    images: int | None = None
 
     def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
         """Check the metrics of all epochs so far.
@@ -53,11 +55,12 @@ class LearningGuard:
         """
         for learning in (self._collapse(history), self._divergence(history), self._no_learning(history)):
             if learning is not None:
-                raise PretrainingFailed(learning)
+                ended = f"stopped by pretext.guard after {len(history)} of {self.epochs} epochs (`warn` trains on)"
+                raise PretrainingFailed(learning, ended)
 
     def _collapse(self, history: Sequence[Mapping[str, float]]) -> Learning | None:
         last = _last_evaluations(history, "val/embedding_std")
-        return assess(self.sign, history, self.untrained) if last and all(map(collapsed, last)) else None
+        return assess(self.sign, history, self.untrained, self.images) if last and all(map(collapsed, last)) else None
 
     def _divergence(self, history: Sequence[Mapping[str, float]]) -> Learning | None:
         verdicts = [assess(None, history[: len(history) - back]) for back in range(min(PATIENCE, len(history)))]
@@ -69,8 +72,9 @@ class LearningGuard:
         if self.sign is None or len(history) < first:
             return None
         last = _last_evaluations(history, f"val/{self.sign.metric}")
-        hopeless = last and all(self.sign.skill(row) < HOPELESS * self.sign.weak for row in last)
-        return assess(self.sign, history, self.untrained) if hopeless else None
+        enough = self.images is None or self.images >= self.sign.min_images
+        hopeless = enough and last and all(self.sign.skill(row) < HOPELESS * self.sign.weak for row in last)
+        return assess(self.sign, history, self.untrained, self.images) if hopeless else None
 
 
 def _last_evaluations(history: Sequence[Mapping[str, float]], metric: str) -> list[Mapping[str, float]]:

@@ -22,7 +22,10 @@ GAIN = 0.05
 
 
 def assess(
-    sign: Sign | None, history: Sequence[Mapping[str, float]], untrained: Mapping[str, float] | None = None
+    sign: Sign | None,
+    history: Sequence[Mapping[str, float]],
+    untrained: Mapping[str, float] | None = None,
+    images: int | None = None,
 ) -> Learning:
     """Return the verdict on a pretraining after the epochs of its history.
 
@@ -30,6 +33,7 @@ def assess(
         sign: the method's sign of learning; None for a method that states none.
         history: metrics of every epoch so far.
         untrained: metrics `val/...` of the network before its first epoch; None where they are not known.
+        images: number of evaluated images; None if there are enough.
     """
     diverged = _diverged(history)
     if diverged is not None:
@@ -47,6 +51,10 @@ def assess(
     skill = sign.skill(last)
     if math.isnan(skill):
         return Learning("unknown", reason)
+    if images is not None and images < sign.min_images:
+        few = f"only {images} validation images, expected at least {sign.min_images}"
+        return Learning("unknown", f"{few}; {reason}", skill=skill)
+    reason = f"skill {skill:.2f}, learned from {sign.learned:g}: {reason}"
     if skill < sign.weak:
         return Learning("not learned", reason, sign.advice, skill)
     before = sign.skill(untrained) if untrained is not None and sign.known(untrained) else 0.0

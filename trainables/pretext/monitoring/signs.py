@@ -29,6 +29,7 @@ class Sign:
         weak: skill from which something was learned.
         learned: skill from which the task was learned.
         advice: suggestion where the skill is lower.
+        min_images: number of evaluated images below which chance alone may decide; the verdict is then unknown.
         gains: True if a network that learned has a higher skill than before it was trained.
 
     Example:
@@ -45,6 +46,7 @@ class Sign:
     weak: float
     learned: float
     advice: str
+    min_images: int = 1
     gains: bool = True
 
     def skill(self, metrics: Mapping[str, float]) -> float:
@@ -78,12 +80,17 @@ class Sign:
         return f"{self.label} {value:.3g} ({self.baseline} {chance:.3g})"
 
 
+FEW_VIEWS = 16
+"""Least number of evaluated images for a metric that counts views."""
+
 WEAKER_VIEWS = (
-    "the two views share too little: weaken the crop or the intensity operations of pretext.augment and look at them "
-    "with `study data views`, lower the learning rate and weight decay, or train longer"
+    "train longer if the run is short; otherwise the two views share too little: weaken the crop or the intensity "
+    "operations of pretext.augment and look at them with `study data views`, or lower learning rate and weight decay"
 )
 
-MATCHING = Sign("matching_accuracy", "matching_chance", "accuracy", "matched views", "chance", 0.4, 0.6, WEAKER_VIEWS)
+MATCHING = Sign(
+    "matching_accuracy", "matching_chance", "accuracy", "matched views", "chance", 0.4, 0.6, WEAKER_VIEWS, FEW_VIEWS
+)
 """Sign of contrastive methods: the partner of a view is nearer than all views of other subjects in the batch."""
 
 PARTNER = Sign(
@@ -95,6 +102,7 @@ PARTNER = Sign(
     0.25,
     0.5,
     WEAKER_VIEWS,
+    FEW_VIEWS,
     gains=False,
 )
 """Sign of methods that draw two views together without telling images apart, which need not find the nearest view.
@@ -111,11 +119,20 @@ PARTITION = Sign(
     0.1,
     0.3,
     WEAKER_VIEWS,
+    FEW_VIEWS,
 )
 """Sign of contrast between partitions of volumes."""
 
 REGIONS = Sign(
-    "contrastive_accuracy", "contrastive_chance", "accuracy", "matched regions", "chance", 0.3, 0.5, WEAKER_VIEWS
+    "contrastive_accuracy",
+    "contrastive_chance",
+    "accuracy",
+    "matched regions",
+    "chance",
+    0.3,
+    0.5,
+    WEAKER_VIEWS,
+    FEW_VIEWS,
 )
 """Sign of contrast between regions of an image."""
 

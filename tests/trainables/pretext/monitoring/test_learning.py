@@ -52,12 +52,21 @@ def test_a_task_that_the_untrained_network_solves_as_well_is_weak():
 def test_a_verdict_names_its_numbers_and_what_to_try():
     found = assess(MATCHING, [row(0.031, rank=22.0, **{"val/uniformity": -0.67})], row(0.012, rank=9.2))
     assert found.reason == (
-        "matched views 3.1% (chance 0.8%); untrained 1.2%; effective rank 22 (untrained 9.2); uniformity -0.67"
+        "skill 0.28, learned from 0.6: matched views 3.1% (chance 0.8%); "
+        "untrained 1.2%; effective rank 22 (untrained 9.2); uniformity -0.67"
     )
     assert "weaken the crop" in found.advice
-    assert found.text.startswith("not learned: matched views 3.1%")
+    assert found.text.startswith("not learned: skill 0.28")
     assert 0.2 < found.skill < 0.4
 
 
 def test_a_method_without_a_sign_has_no_verdict():
     assert assess(None, [{"loss": 1.0}]).verdict == "unknown"
+
+
+def test_a_handful_of_images_decides_nothing():
+    few = assess(MATCHING, [row(0.03)], images=15)
+    assert few.verdict == "unknown"
+    assert few.reason.startswith("only 15 validation images, expected at least 16; matched views 3.0%")
+    assert assess(MATCHING, [row(0.03)], images=16).verdict == "not learned"
+    assert assess(MATCHING, [row(0.5, std=0.001)], images=2).verdict == "collapsed"
