@@ -26,7 +26,8 @@ def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
     table = WordTable(("", "planned", *STATUSES))
     for kind, counts in progress["jobs"].items():
         table.add_row(kind, *(str(counts[column]) for column in ("planned", *STATUSES)))
-    out.print(f"{progress['name']}: {progress['state']}")
+    failures = f", {len(progress['failures'])} failed" if progress["failures"] else ""
+    out.print(f"{progress['name']}: {progress['state']}{failures}")
     out.print(table)
     for job, learning in progress["learning"].items():
         if job in progress["failures"]:
@@ -37,13 +38,14 @@ def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
 
 
 def status_of(folder: StudyFolder) -> dict[str, Any]:
-    """Return a study's progress: its `name`, `state`, and number of `jobs` by kind and status.
+    """Return a study's progress: its `name`, `state` (running, finished or unfinished) and `jobs` by kind and status.
 
     Verdicts on pretrainings are under `learning`, and reasons of failures under `failures`, by job.
     """
     from study.planning.jobs import CELL_KINDS
     from study.scheduling.state import StudyState
     from study.storage.ledger import read_ledger
+    from study.storage.lock import holder
 
     plan = json.loads(folder.plan.read_text())
     finished = StudyState.replay(read_ledger(folder.ledger)).outcomes.values()
@@ -58,7 +60,7 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
     complete = all(ended[kind] >= planned[kind] for kind in CELL_KINDS)
     return {
         "name": folder.name,
-        "state": "finished" if complete else "unfinished",
+        "state": "running" if holder(folder.lock) is not None else "finished" if complete else "unfinished",
         "jobs": jobs,
         "learning": {each.job: each.outcome.learning.text for each in finished if each.outcome.learning is not None},
         "failures": {each.job: each.outcome.reason for each in finished if each.outcome.status == "failed"},

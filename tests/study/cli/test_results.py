@@ -9,6 +9,11 @@ from fake_results import FakeStudy
 
 from study.cli.app import app
 from study.cli.main import guarded
+from study.planning.jobs import Outcome
+from study.storage.events import JobFinished
+from study.storage.ledger import Ledger
+from study.storage.lock import driver_lock
+from study.storage.workspace import Workspace
 
 METHODS = ("random", "a_pretext_method_with_a_rather_long_name_that_leaves_no_room")
 
@@ -46,3 +51,15 @@ def test_the_pareto_front_has_the_values_of_trials_and_says_so(capsys, root):
     header, *rows = printed(capsys, "best", "fake", "--pareto-front", "--workspace", str(root)).splitlines()
     assert header.split() == ["cell", "trial", "val/dice", "of", "the", "trial", "settings"]
     assert all(row.split()[1:3] == ["1", "0.8100"] for row in rows)
+
+
+def test_the_status_says_whether_a_study_runs_and_how_many_jobs_failed(capsys, root):
+    folder = Workspace(root).study("fake")
+    ledger = Ledger(folder.ledger, lambda: 1e6)
+    ledger.append(JobFinished("x-trial-0", "trial", "x", 0, {}, "d", Outcome("failed", {}, 1, 1.0, "it diverged")))
+    ledger.close()
+    assert printed(capsys, "status", "fake", "--workspace", str(root)).splitlines()[0] == "fake: finished, 1 failed"
+    with driver_lock(folder.lock):
+        shown = printed(capsys, "status", "fake", "--workspace", str(root)).splitlines()
+    assert shown[0] == "fake: running, 1 failed"
+    assert shown[-1] == "failed: x-trial-0: it diverged"
