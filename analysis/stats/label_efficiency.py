@@ -82,6 +82,11 @@ class LabelEquivalence:
         """Return the conclusion as one sentence."""
         where = grid.column_title(self.column)
         interval = f"95% CI {self.interval}"
+        if self.low <= 1 <= self.high:
+            return (
+                f"{self.row} at {where}: no clear saving of labels compared with {self.reference} "
+                f"({self.text(self.times)} the labels for equal Dice; {interval})."
+            )
         return (
             f"{self.row} at {where} reaches the Dice that {self.reference} reaches with {self.text(self.times)} the "
             f"labels ({interval})."

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,8 @@ def test_a_better_start_is_worth_more_labels(make_study):
     assert simclr.low <= simclr.times <= simclr.high
     assert simclr.times > found["byol", "0.05"].times
     assert "reaches the Dice" in simclr.sentence(grid)
+    unsure = replace(simclr, low=0.9)
+    assert "no clear saving of labels compared with random" in unsure.sentence(grid)
     assert simclr.text(20.0) == "more than 20x"
     assert simclr.text(1.0) == "less than 1x"
 
