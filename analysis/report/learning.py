@@ -31,11 +31,7 @@ def learning_section(results: StudyResults, store: FrameStore | None) -> Section
     """
     if not results.pretrainings:
         return Section("What pretraining learned")
-    sentences = tuple(
-        f"{each.title} ({each.learning.verdict}): {each.learning.advice}."
-        for each in results.pretrainings
-        if each.learning.advice
-    )
+    sentences = tuple(f"{each.title}: {each.learning.text}." for each in results.pretrainings)
     figures = views_figures(results.pretrainings, store) if store is not None else {}
     return Section("What pretraining learned", sentences, {"pretrainings": pretraining_table(results)}, figures)
 
@@ -56,7 +52,7 @@ def _views(pretraining: Pretraining, store: FrameStore) -> Figure:
 
 
 def pretraining_table(results: StudyResults) -> Table:
-    """Return verdict, evidence and cells of every pretraining."""
+    """Return verdict, skill and number of cells of every pretraining; the CSV file has the evidence too."""
     data = [
         {
             "pretraining": each.title,
@@ -67,13 +63,12 @@ def pretraining_table(results: StudyResults) -> Table:
         }
         for each in results.pretrainings
     ]
-    header = ("pretraining", "verdict", "skill", "evidence", "cells")
+    header = ("pretraining", "verdict", "skill", "cells")
     body = tuple(
         (
             Entry(each.title),
             Entry(each.learning.verdict, strong=not each.learning.healthy),
             Entry("-" if each.learning.skill is None else f"{each.learning.skill:.2f}"),
-            Entry(each.learning.reason),
             Entry(str(len(each.cells)) if each.cells else "failed"),
         )
         for each in results.pretrainings
