@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings
 from study.planning.jobs import CELL_KINDS
 from study.scheduling.state import StudyState
-from study.storage.events import ConfigurationChosen, Event, JobFinished, events_of_type
+from study.storage.events import ConfigurationChosen, JobFinished, events_of_type
 from study.storage.ledger import read_ledger
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import DataError, UserError
@@ -135,7 +135,8 @@ def load(folder: StudyFolder) -> StudyResults:
     """
     plan = _read_plan(folder.plan)
     events = read_ledger(folder.ledger)
-    jobs = _jobs(plan, events)
+    outcomes = StudyState.replay(events).outcomes.values()
+    jobs = _jobs(plan, outcomes)
     images = _images(folder, plan, jobs)
     return StudyResults(
         folder=folder,
@@ -146,7 +147,7 @@ def load(folder: StudyFolder) -> StudyResults:
         chosen={choice.cell: choice.index for choice in events_of_type(events, ConfigurationChosen)},
         pretrainings=(
             *pretrainings(folder, plan.cells, jobs),
-            *failed_pretrainings(folder, StudyState.replay(events).outcomes.values()),
+            *failed_pretrainings(folder, outcomes),
         ),
     )
 
@@ -193,11 +194,10 @@ def _base(factors: Mapping[str, tuple[str, ...]], design: Mapping[str, Any]) -> 
     return {factor: factors[factor][0 if kind == "one_out" else -1] for factor in over}
 
 
-def _jobs(plan: PlannedStudy, events: list[Event]) -> pd.DataFrame:
+def _jobs(plan: PlannedStudy, outcomes: Iterable[JobFinished]) -> pd.DataFrame:
     """Return one row per finished job; a retried job has its last outcome."""
-    outcomes = StudyState.replay(events).outcomes
     first = ["id", "kind", "cell", *plan.factors, "index", "status", "epochs", "seconds", "reason", "gpu_hours"]
-    frame = pd.DataFrame([_job(plan, finished) for finished in outcomes.values()])
+    frame = pd.DataFrame([_job(plan, finished) for finished in outcomes])
     return frame.reindex(columns=[*first, *(name for name in frame.columns if name not in first)])
 
 

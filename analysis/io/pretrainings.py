@@ -89,15 +89,15 @@ def failed_pretrainings(folder: StudyFolder, ended: Iterable[JobFinished]) -> tu
 
 def _pretraining(artifacts: ArtifactStore, digest: str, cells: Sequence[str]) -> Pretraining | None:
     """Return a pretraining with the worst verdict of its chain, or None where no verdict is recorded."""
-    verdicts: list[Learning] = []
+    chain: list[dict[str, Any]] = []
     step: str | None = digest
     while step is not None and artifacts.has(step):
-        about = artifacts.about(step)
-        verdicts += [Learning(**about["learning"])] if about.get("learning") is not None else []
-        step = about["config"].get("start")
+        chain.append(artifacts.about(step))
+        step = chain[-1]["config"].get("start")
+    verdicts = [Learning(**about["learning"]) for about in chain if about.get("learning") is not None]
     if not verdicts:
         return None
-    config = artifacts.about(digest)["config"]
+    config = chain[0]["config"]
     return Pretraining(digest, config["pretext"], config["data"], min(verdicts, key=_rank), tuple(cells))
 
 

@@ -85,8 +85,7 @@ def learning_sentences(results: StudyResults) -> list[str]:
 
     The reason of a failed pretraining stands among the failures.
     """
-    doubtful = (each for each in results.pretrainings if each.learning.verdict not in ("learned", "unknown"))
-    return [_warning(each) for each in doubtful if each.cells]
+    return [_warning(each) for each in results.pretrainings if each.learning.doubtful and each.cells]
 
 
 def _warning(pretraining: Pretraining) -> str:

@@ -112,9 +112,7 @@ def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
 def caution(results: StudyResults, cell: str) -> str:
     """Return a remark where the pretraining that a cell starts from has not clearly learned; "" otherwise."""
     learning = results.learning.get(cell)
-    if learning is None or learning.verdict in ("learned", "unknown"):
-        return ""
-    return f"its pretraining: {learning.verdict}"
+    return f"its pretraining: {learning.verdict}" if learning is not None and learning.doubtful else ""
 
 
 def estimate_of(results: StudyResults, cell: str) -> Estimate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from study.config.definition import Study
@@ -11,7 +10,6 @@ from study.config.spec import Start
 from trainables.augment.policy import Policy
 from trainables.data.settings import DataSettings
 from trainables.pretext.method import Method
-from trainables.pretext.pretrain import PretextSettings
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,8 @@ def pretext_tasks(study: Study) -> list[PretextTask]:
     found: dict[str, PretextTask] = {}
     for cell in study.cells():
         spec = study.resolve(cell.overrides)
-        for step in _steps(spec.pretext):
+        for step in spec.pretext.chain:
             if not isinstance(step.method, Start):
                 task = PretextTask(spec.pretext_data or spec.data, step.method, step.augment)
                 found.setdefault(canonical([plain(task.data), plain(task.method), plain(task.augment)]), task)
     return list(found.values())
-
-
-def _steps(settings: PretextSettings) -> Iterator[PretextSettings]:
-    if settings.init_from is not None:
-        yield from _steps(settings.init_from)
-    yield settings

@@ -39,7 +39,7 @@ class PretextStage(SharedStage):
         if isinstance(configuration.spec.pretext.method, Start):
             return []
         jobs: list[Job] = []
-        for step in _steps(configuration.spec.pretext):
+        for step in configuration.spec.pretext.chain:
             jobs.append(self._step_job(configuration, step, jobs[-1] if jobs else None))
         return jobs
 
@@ -105,9 +105,3 @@ class PretextStage(SharedStage):
             method=plain(step.method),
             image_size=data.image_size,
         )
-
-
-def _steps(settings: PretextSettings) -> list[PretextSettings]:
-    """Return the steps of a chain of pretrainings, first step first."""
-    earlier = [] if settings.init_from is None else _steps(settings.init_from)
-    return [*earlier, settings]

@@ -137,15 +137,15 @@ class Policy:
             pending = deque((name, op) for name, op in self.active().items() if isinstance(op, IntensityOperation))
             if images.device.type == "cpu" and images.dtype == torch.uint8:
                 images, masks = self._warp(images, masks, rng, opencv.warp)
-                values, geometric = self._apply_lut(images, rng, pending), images / 255
+                values, warped = self._apply_lut(images, rng, pending), images
             else:
                 values = images.float() / 255 if images.dtype == torch.uint8 else images
                 values, masks = self._warp(values, masks, rng, resample)
-                geometric = values
+                warped = values
             for name, operation in pending:
                 values = operation(values, rng.fork(name), self.strength)
             if self.keep is not None and self.strength > 0:
-                values = self.keep.apply(values, geometric)
+                values = self.keep.apply(values, warped / 255 if warped.dtype == torch.uint8 else warped)
             return values, masks
 
     def maps(self, rng: BatchRNG, size: tuple[int, int]) -> Tensor | None:

@@ -34,6 +34,11 @@ class Learning:
         return self.verdict in ("learned", "weak", "unknown")
 
     @property
+    def doubtful(self) -> bool:
+        """True if the weights are known not to have clearly learned their task."""
+        return self.verdict not in ("learned", "unknown")
+
+    @property
     def text(self) -> str:
         """Verdict, reason and advice in one line."""
         return f"{self.verdict}: {self.reason}" + (f". Fix: {self.advice}" if self.advice else "")

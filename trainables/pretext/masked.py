@@ -88,13 +88,17 @@ class MaskedTask(Task):
         return average_metrics([self._errors(batch.images.float() / 255, batch.draw) for batch in batches])
 
     def _errors(self, images: Tensor, draw: BatchRNG) -> dict[str, Tensor]:
+        images = self.normalise(images)
         masked = patch_mask(images, self.settings, draw.fork("patches"))
-        flat = masked_error(torch.zeros_like(images), self.normalise(images), masked, self.settings.patch)
-        return {"loss": self._loss(images, draw), "mean_error": flat}
+        flat = masked_error(torch.zeros_like(images), images, masked, self.settings.patch)
+        return {"loss": self._reconstruction_error(images, masked), "mean_error": flat}
 
     def _loss(self, images: Tensor, draw: BatchRNG) -> Tensor:
         images = self.normalise(images)
-        masked = patch_mask(images, self.settings, draw.fork("patches"))
+        return self._reconstruction_error(images, patch_mask(images, self.settings, draw.fork("patches")))
+
+    def _reconstruction_error(self, images: Tensor, masked: Tensor) -> Tensor:
+        """Return the error of reconstructing the masked patches of normalized images."""
         visible = ~pixel_mask(masked, self.settings.patch, images.shape[-2:])
         features = visible_features(self.network.backbone, images, visible)
         predicted = self.network.head(self.network.decoder(features))

@@ -60,6 +60,12 @@ class PretextSettings:
             name = type(self.method).__name__
             raise ValueError(f"init_from is missing: {name} needs an earlier pretext stage, expected its settings")
 
+    @property
+    def chain(self) -> list[PretextSettings]:
+        """Steps of the chain of pretrainings that ends with this one, first step first."""
+        earlier = [] if self.init_from is None else self.init_from.chain
+        return [*earlier, self]
+
 
 @dataclass(frozen=True)
 class Pretrained:

@@ -1,4 +1,4 @@
-"""What the report says of pretrainings that learned, and of those that did not."""
+"""Report on pretrainings that learned, and on those that did not."""
 
 import json
 from dataclasses import replace

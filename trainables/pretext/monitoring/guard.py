@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainables.common.learning import Learning, PretrainingFailed
-from trainables.pretext.monitoring.learning import assess, collapsed
+from trainables.pretext.monitoring.learning import assess, collapsed, divergence
 from trainables.pretext.monitoring.signs import Sign
 
 GuardMode = Literal["stop", "warn", "off"]
-"""What the verdict on a pretraining does: end a hopeless run early, be recorded only, or not be computed."""
+"""Effect of the verdict on a pretraining: end a hopeless run early, be recorded only, or not be computed."""
 
 PATIENCE = 3
 """Consecutive bad evaluations, or consecutive epochs with a diverged loss, that end a run."""
@@ -63,9 +63,8 @@ class LearningGuard:
         return assess(self.sign, history, self.untrained, self.images) if last and all(map(collapsed, last)) else None
 
     def _divergence(self, history: Sequence[Mapping[str, float]]) -> Learning | None:
-        verdicts = [assess(None, history[: len(history) - back]) for back in range(min(PATIENCE, len(history)))]
-        diverged = len(verdicts) == PATIENCE and all(each.verdict == "diverged" for each in verdicts)
-        return verdicts[0] if diverged else None
+        last = [divergence(history[: len(history) - back]) for back in range(min(PATIENCE, len(history)))]
+        return last[0] if len(last) == PATIENCE and all(last) else None
 
     def _no_learning(self, history: Sequence[Mapping[str, float]]) -> Learning | None:
         first = max(SHARE * self.epochs, MIN_STEPS / max(1, self.steps))

@@ -35,7 +35,7 @@ def assess(
         untrained: metrics `val/...` of the network before its first epoch; None where they are not known.
         images: number of evaluated images; None if there are enough.
     """
-    diverged = _diverged(history)
+    diverged = divergence(history)
     if diverged is not None:
         return diverged
     evaluated = [row for row in history if any(name.startswith("val/") for name in row)]
@@ -74,8 +74,8 @@ def collapsed(row: Mapping[str, float]) -> bool:
     )
 
 
-def _diverged(history: Sequence[Mapping[str, float]]) -> Learning | None:
-    """Return the verdict on a diverged loss; a loss that can be negative, such as a similarity, is not checked."""
+def divergence(history: Sequence[Mapping[str, float]]) -> Learning | None:
+    """Return the verdict on a diverged loss, or None; losses that can be negative, as similarities, are not checked."""
     losses = [row["loss"] for row in history if "loss" in row]
     if not losses or losses[0] <= 0 or losses[-1] <= DIVERGED * losses[0]:
         return None
