@@ -8,6 +8,7 @@ from typing import Any
 
 from study.config.ranges import LogUniform
 from study.config.search import SearchSpec
+from study.config.spec import Replicates
 from study.planning.jobs import Job, ResourceRequest
 from study.storage.events import Event, from_record, to_record
 
@@ -45,7 +46,7 @@ class FakePlan:
     def spec(self) -> SimpleNamespace:
         return SimpleNamespace(
             seed=0,
-            replicates=self.replicates,
+            replicates=Replicates(self.replicates),
             search=self.search_spec,
             budget=self.budget,
             resources=SimpleNamespace(downstream=self.request),

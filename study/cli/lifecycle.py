@@ -89,19 +89,22 @@ def extend(
     Finished jobs are kept. If the new trials find a better configuration for a cell, the cell's replicates are trained
     again with it.
     """
+    from study.config.spec import Replicates
+
     place = workspace(root)
     folder = place.existing_study(name)
     spec = json.loads(folder.plan.read_text())["spec"]
     if replicates is None and trials is None:
         raise UserError("study extend: no option given. Fix: add --replicates or --trials")
-    before = {"replicates": spec["replicates"], "trials": spec["search"]["trials"]}
+    runs = Replicates.expand(spec["replicates"])
+    before = {"replicates": runs["runs"], "trials": spec["search"]["trials"]}
     for option, asked in (("replicates", replicates), ("trials", trials)):
         if asked is not None and asked <= before[option]:
             raise UserError(f"--{option}: not an extension (found {asked}, expected more than {before[option]})")
     if trials is not None and not spec["search"]["space"]:
         raise UserError(f"--trials: study '{name}' has no search space, so it has no trials")
     changed = {
-        "replicates": replicates or spec["replicates"],
+        "replicates": {**runs, "runs": replicates or runs["runs"]},
         "search": {**spec["search"], "trials": trials or spec["search"]["trials"]},
     }
     return run_study(study_from_plan(spec, **changed), place, address)

@@ -70,7 +70,7 @@ def _searched_settings_of_shared_jobs(plan: Plan) -> list[str]:
 def _cell_table(plan: Plan, out: Console) -> WordTable:
     table = WordTable(("cell", "shared jobs", "trials", "replicates"))
     for cell in plan.cells[:PRINTED_CELLS]:
-        counts = str(plan.trials(cell.key)), str(plan.spec.replicates)
+        counts = str(plan.trials(cell.key)), str(plan.spec.replicates.runs)
         table.add_row(foldable(cell.key, out), _sources(plan, cell.key), *counts)
     if len(plan.cells) > PRINTED_CELLS:
         table.add_row(f"... and {len(plan.cells) - PRINTED_CELLS} more", "", "", "")

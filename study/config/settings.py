@@ -1,7 +1,8 @@
 """Plain values into settings: frozen dataclasses, validated from their annotations.
 
 A field annotated with a component base class (`optimizer: Optimizer`) takes `{name: adam, lr: 1e-3}`, or `adam` for
-short; the registries of the base name the class. A mapping without a name changes the field's default. A class may
+short; the registries of the base name the class. A mapping without a name changes the field's default. Settings that
+have names as a whole (`augment: ultrasound`) may be changed in part: `{name: ultrasound, strength: 0.5}`. A class may
 have a static method `expand` that returns the full form of a value written in a short form.
 """
 
@@ -18,7 +19,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from study.config.plain import component_name
 from study.config.problems import Keys, Problem, SpecError, describe
 from study.config.renamed import dotted_key, renamed_key, renamed_name
-from study.config.spec import COMPONENTS, Components
+from study.config.spec import COMPONENTS, NAMED_SETTINGS, Components
 from trainables.common.errors import UserError, did_you_mean
 
 T = TypeVar("T")
@@ -128,11 +129,26 @@ class _Reader:
             full = cls.expand(value) if hasattr(cls, "expand") else value
         except ValueError as error:
             return self._mismatch(keys, value, str(error))
+        if cls in NAMED_SETTINGS and (isinstance(full, str) or (isinstance(full, Mapping) and "name" in full)):
+            full, default = self._named(cls, full, keys)
+            if default is _INVALID:
+                return _INVALID
         read = self._component if cls in self.components else self._dataclass
         settings = read(cls, full, keys, default)
         if self.fill_cache and settings is not _INVALID:
             self.cache[keys, id(value)] = settings
         return settings
+
+    def _named(self, cls: Any, value: str | Mapping[str, Any], keys: Keys) -> tuple[Any, Any]:
+        """Return the changes of `value` and the named settings that they change."""
+        name = value if isinstance(value, str) else value["name"]
+        known = NAMED_SETTINGS[cls]
+        if not isinstance(name, str) or name not in known:
+            at = keys if isinstance(value, str) else (*keys, "name")
+            kind = cls.__name__.lower()
+            return {}, self._add(at, f"unknown {kind} '{name}'{did_you_mean(str(name), known)}", unknown=True)
+        changes = {} if isinstance(value, str) else {key: item for key, item in value.items() if key != "name"}
+        return changes, known[name]
 
     def _component(self, base: Any, value: Any, keys: Keys, default: Any) -> Any:
         registries = self.components[base]

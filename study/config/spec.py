@@ -10,6 +10,8 @@ from typing import Any, Literal
 from study.config.ranges import RANGES, Range
 from study.config.search import PRUNERS, NoPruner, Pruner, SearchSpec
 from study.config.stage_settings import STAGE_SETTINGS, StageSettings
+from trainables.augment.policies import POLICIES
+from trainables.augment.policy import Policy
 from trainables.common.registry import Registry
 from trainables.data.layouts import LAYOUTS
 from trainables.data.records import Layout
@@ -173,6 +175,33 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Replicates:
+    """Trainings of each cell's chosen configuration, and the pretrainings that they start from.
+
+    `replicates: 6` is short for `{runs: 6}`.
+
+    Attributes:
+        runs: number of trainings of each cell's chosen configuration, at least 1.
+        pretrainings: number of runs of each shared stage with different seeds, from 1 to `runs`; replicate r starts
+            from pretraining r mod `pretrainings`. Trials start from the first one.
+    """
+
+    runs: int = 3
+    pretrainings: int = 1
+
+    def __post_init__(self) -> None:
+        if self.runs < 1:
+            raise ValueError(f"runs is {self.runs}, expected a whole number from 1 up")
+        if not 1 <= self.pretrainings <= self.runs:
+            raise ValueError(f"pretrainings is {self.pretrainings}, expected from 1 to the {self.runs} runs")
+
+    @staticmethod
+    def expand(value: Any) -> Any:
+        """Return the full form of a number of runs."""
+        return value if isinstance(value, Mapping | Replicates) else {"runs": value}
+
+
+@dataclass(frozen=True)
 class StudySpec:
     """A study: factors x search x replicates, over a pipeline of stages.
 
@@ -191,7 +220,7 @@ class StudySpec:
         factors: variables whose combinations are the cells; none for a single cell.
         design: combinations of the factors' levels that are cells.
         search: hyperparameter search of each cell.
-        replicates: number of trainings of each cell's chosen configuration, at least 1.
+        replicates: trainings of each cell's chosen configuration.
         budget: limits at which the study ends.
         resources: cluster resources of each stage.
         storage: URI (`s3://bucket/prefix`, a path) of the store for inputs and outputs of jobs; None if every node can
@@ -213,7 +242,7 @@ class StudySpec:
     factors: tuple[Factor, ...] = ()
     design: Design = field(default_factory=Design)
     search: SearchSpec = field(default_factory=SearchSpec)
-    replicates: int = 3
+    replicates: Replicates = field(default_factory=Replicates)
     budget: Budget = field(default_factory=Budget)
     resources: Resources = field(default_factory=Resources)
     storage: str | None = None
@@ -222,8 +251,6 @@ class StudySpec:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name is '{self.name}', expected letters, digits, and '._-' after the first")
-        if self.replicates < 1:
-            raise ValueError(f"replicates is {self.replicates}, expected a whole number from 1 up")
         self._check_pretext_pruner()
 
     def _check_pretext_pruner(self) -> None:
@@ -234,6 +261,9 @@ class StudySpec:
         if not any(path.startswith(("pretext.", "network.backbone")) for path in self.search.space):
             raise ValueError("search.pretext_pruner requires a searched setting of pretraining, expected none")
 
+
+NAMED_SETTINGS: Mapping[type, Mapping[str, Any]] = {Policy: POLICIES}
+"""Settings that a study file may name as a whole, by their class."""
 
 COMPONENTS: Components = {
     Layout: (LAYOUTS,),

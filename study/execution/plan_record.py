@@ -9,6 +9,7 @@ from typing import Any
 
 from study.config.definition import Study
 from study.config.plain import plain
+from study.config.spec import Replicates
 from study.planning.differences import spec_differences
 from study.planning.plan import Plan
 from study.scheduling.objectives import OBJECTIVE
@@ -35,7 +36,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "factors": {factor.name: list(factor.levels) for factor in spec.factors},
         "cells": [{"key": cell.key, "levels": dict(cell.levels)} for cell in plan.cells],
         "search": {"metric": OBJECTIVE, "objectives": list(spec.search.objectives), "trials": spec.search.trials},
-        "replicates": spec.replicates,
+        "replicates": spec.replicates.runs,
         "planned_jobs": plan.planned(),
         "frames": {"data": data.folder},
         "classes": list(FrameStore.open(Path(data.folder)).classes),
@@ -54,8 +55,11 @@ def refuse_changes(folder: StudyFolder, study: Study) -> None:
         return
     before = json.loads(folder.plan.read_text())["spec"]
     now = study.document()
-    if now["replicates"] > before["replicates"]:
-        before = {**before, "replicates": now["replicates"]}
+    runs = Replicates.expand(before["replicates"])
+    before = {
+        **before,
+        "replicates": {**plain(Replicates()), **runs, "runs": max(runs["runs"], now["replicates"]["runs"])},
+    }
     if now["search"]["trials"] > before["search"]["trials"]:
         before = {**before, "search": {**before["search"], "trials": now["search"]["trials"]}}
     differences = spec_differences(_compared(before), _compared(now))

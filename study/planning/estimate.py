@@ -44,13 +44,13 @@ def estimate(plan: Plan, rates: Calibration) -> CostEstimate:
     counted: set[str] = set()
     for cell in plan.cells:
         spec, replicate = plan.resolve(cell.key, {}), plan.replicate(cell.key, 0, {})
-        for job in plan.sources_of(replicate):
+        for job in plan.shared_jobs(cell.key, {}):
             if job.digest not in counted:
                 counted.add(job.digest)
                 hours[job.kind] += _hours(spec, job, rates)
         each = _hours(spec, replicate, rates)
         hours["trial"] += plan.trials(cell.key) * each
-        hours["replicate"] += plan.spec.replicates * each
+        hours["replicate"] += plan.spec.replicates.runs * each
     return CostEstimate(hours, device_name())
 
 

@@ -58,22 +58,27 @@ class Plan:
 
     def trial(self, cell: str, index: int, params: Mapping[str, Any]) -> Job:
         """Return trial `index` of a cell's search; all trials of a study share weight seed and labelled subset."""
-        return self._cell_job("trial", cell, index, params, derive(self.spec.seed, "search"))
+        configuration = self._configuration(cell, params, 0)
+        return self._cell_job(configuration, "trial", cell, index, params, derive(self.spec.seed, "search"))
 
     def replicate(self, cell: str, index: int, params: Mapping[str, Any]) -> Job:
         """Return replicate `index` of a cell's chosen configuration; its seed is that of `index` in every cell."""
-        return self._cell_job("replicate", cell, index, params, derive(self.spec.seed, "replicate", index))
+        configuration = self._configuration(cell, params, self._pretraining(index))
+        seed = derive(self.spec.seed, "replicate", index)
+        return self._cell_job(configuration, "replicate", cell, index, params, seed)
 
     def sources_of(self, job: Job) -> list[Job]:
         """Return the shared jobs that a trial or replicate needs, each after those that it needs itself."""
         if not job.inputs:
             return []
         assert job.cell is not None
-        return self._configuration(job.cell, job.params).sources_of(job.inputs)
+        pretraining = self._pretraining(job.index) if job.kind == "replicate" else 0
+        return self._configuration(job.cell, job.params, pretraining).sources_of(job.inputs)
 
     def shared_jobs(self, cell: str, params: Mapping[str, Any]) -> list[Job]:
-        """Return the shared jobs that a configuration of a cell needs, in the order in which they can run."""
-        return self.sources_of(self.trial(cell, 0, params))
+        """Return the shared jobs that a configuration's replicates need, in an order in which they can run."""
+        replicates = (self.replicate(cell, index, params) for index in range(self.spec.replicates.pretrainings))
+        return list({job.digest: job for replicate in replicates for job in self.sources_of(replicate)}.values())
 
     def planned(self) -> dict[str, int]:
         """Return the number of jobs by kind, shared stages first.
@@ -85,12 +90,12 @@ class Plan:
         return {
             **{stage.name: counts[stage.name] for stage in STAGES.shared if counts[stage.name]},
             "trial": sum(self.trials(cell.key) for cell in self.cells),
-            "replicate": self.spec.replicates * len(self.cells),
+            "replicate": self.spec.replicates.runs * len(self.cells),
         }
 
     def resolve(self, cell: str, params: Mapping[str, Any]) -> StudySpec:
         """Return the study's settings in a cell, with `params` (values by dotted path) applied."""
-        return self._configuration(cell, params).spec
+        return self._configuration(cell, params, 0).spec
 
     def dataset(self, settings: DataSettings) -> Dataset:
         """Return the frame store of a dataset of the study."""
@@ -116,19 +121,27 @@ class Plan:
                 for problem in stage.problems(self.resolve(cell.key, {})):
                     raise UserError(f"cell {cell.key}: {problem}")
 
-    def _cell_job(self, kind: str, cell: str, index: int, params: Mapping[str, Any], seed: int) -> Job:
+    def _pretraining(self, replicate: int) -> int:
+        """Return the number of the pretraining from which a replicate starts."""
+        return replicate % self.spec.replicates.pretrainings
+
+    def _cell_job(
+        self, configuration: Configuration, kind: str, cell: str, index: int, params: Mapping[str, Any], seed: int
+    ) -> Job:
         name, levels = f"{self._folders[cell]}-{kind}-{index}", self._by_key[cell].levels
         run = CellRun(name, kind, cell, levels, index, params, seed)
-        return DOWNSTREAM.job(self._configuration(cell, params), run)
+        return DOWNSTREAM.job(configuration, run)
 
-    def _configuration(self, cell: str, params: Mapping[str, Any]) -> Configuration:
+    def _configuration(self, cell: str, params: Mapping[str, Any], pretraining: int) -> Configuration:
         """Return a configuration with the jobs that its stages planned, cached."""
         overrides = {**self._by_key[cell].overrides, **params}
-        key = canonical(overrides)
+        key = f"{pretraining} {canonical(overrides)}"
         if key not in self._configurations:
-            while len(self._configurations) >= max(CACHED_CONFIGURATIONS, 2 * len(self.cells)):
+            while len(self._configurations) >= max(
+                CACHED_CONFIGURATIONS, 2 * len(self.cells) * self.spec.replicates.pretrainings
+            ):
                 self._configurations.pop(next(iter(self._configurations)))
-            configuration = Configuration(self.study.resolve(overrides), self._datasets)
+            configuration = Configuration(self.study.resolve(overrides), self._datasets, pretraining)
             for stage in STAGES.shared:
                 configuration.add(stage.jobs(configuration), stage.provides)
             self._configurations[key] = configuration

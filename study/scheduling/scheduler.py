@@ -191,7 +191,7 @@ class JobScheduler:
         choice = cell.choice or self._choose(key, cell)
         if choice is None:
             return []
-        replicates = (self.plan.replicate(key, index, choice.params) for index in range(self.plan.spec.replicates))
+        replicates = (self.plan.replicate(key, index, choice.params) for index in range(self.plan.spec.replicates.runs))
         return [job for job in replicates if job.id not in self.outcomes]
 
     def _next_trial(self, key: str, cell: CellState) -> Job:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from study.config.spec import StudySpec
 from study.planning.datasets import Dataset, Datasets
 from study.planning.jobs import Job
+from trainables.common.seeds import derive
 from trainables.data.settings import DataSettings
 
 
@@ -16,6 +17,7 @@ class Configuration:
     Args:
         spec: settings of the study with the cell's levels and the searched values applied.
         datasets: function that returns the frame store of a dataset.
+        pretraining: number of the pretraining, from 0; each has its own seeds.
 
     Attributes:
         spec: settings given above.
@@ -23,8 +25,8 @@ class Configuration:
         jobs: shared jobs planned so far, each after the jobs whose output it reads.
     """
 
-    def __init__(self, spec: StudySpec, datasets: Datasets) -> None:
-        self.spec, self._datasets = spec, datasets
+    def __init__(self, spec: StudySpec, datasets: Datasets, pretraining: int = 0) -> None:
+        self.spec, self._datasets, self._pretraining = spec, datasets, pretraining
         self.data = datasets(spec.data)
         self.jobs: list[Job] = []
         self._outputs: dict[str, Job] = {}
@@ -32,6 +34,10 @@ class Configuration:
     def dataset(self, settings: DataSettings | None) -> Dataset:
         """Return the frame store of a dataset; None stands for the study's `data`."""
         return self.data if settings is None else self._datasets(settings)
+
+    def seed(self, stage: str) -> int:
+        """Return the seed of a shared stage, derived from the study's seed and the number of the pretraining."""
+        return derive(self.spec.seed, stage, *([self._pretraining] if self._pretraining else []))
 
     def add(self, jobs: Sequence[Job], role: str) -> None:
         """Add a stage's jobs; the artifact of the last one becomes the output with this role, in place of another."""

@@ -13,7 +13,6 @@ from study.planning.jobs import Job
 from study.stages.configuration import Configuration
 from study.stages.stage import Artifact, SharedStage, StageContext, StageResult
 from study.stages.workload import Workload, samples_of, training_workload
-from trainables.common.seeds import derive
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
@@ -52,7 +51,7 @@ class PretextStage(SharedStage):
             self.name: plain(step if before is not None else replace(step, init_from=None)),
             **{part: plain(settings) for part, settings in trained.items()},
             "start": before.digest if before is not None else None,
-            "seed": derive(spec.seed, self.name),
+            "seed": configuration.seed(self.name),
         }
         return self.job(
             configuration,

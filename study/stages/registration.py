@@ -13,7 +13,6 @@ from study.planning.jobs import Job
 from study.stages.configuration import Configuration
 from study.stages.stage import Artifact, SharedStage, StageContext, StageResult
 from study.stages.workload import Workload, samples_of, training_workload
-from trainables.common.seeds import derive
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
@@ -34,7 +33,7 @@ class RegistrationStage(SharedStage):
         spec = configuration.spec
         if spec.downstream.targets != "propagated":
             return []
-        config = {self.name: plain(spec.registration), "seed": derive(spec.seed, self.name)}
+        config = {self.name: plain(spec.registration), "seed": configuration.seed(self.name)}
         return [self.job(configuration, config, epochs=spec.registration.fit.epochs)]
 
     def run(self, job: Job, context: StageContext) -> StageResult:
