@@ -30,6 +30,7 @@ class Pretraining:
         data: fingerprint of its dataset.
         learning: verdict on it; the worst of its chain where it continues another pretraining.
         cells: keys of the cells, in the order of the plan; empty for a pretraining that failed.
+        strength: strength of the augmentation that was found for it; None where the study file gives a number.
     """
 
     digest: str
@@ -37,6 +38,7 @@ class Pretraining:
     data: str
     learning: Learning
     cells: tuple[str, ...]
+    strength: float | None = None
 
     @property
     def method(self) -> str:
@@ -97,8 +99,8 @@ def _pretraining(artifacts: ArtifactStore, digest: str, cells: Sequence[str]) ->
     verdicts = [Learning(**about["learning"]) for about in chain if about.get("learning") is not None]
     if not verdicts:
         return None
-    config = chain[0]["config"]
-    return Pretraining(digest, config["pretext"], config["data"], min(verdicts, key=_rank), tuple(cells))
+    config, strength = chain[0]["config"], chain[0].get("metrics", {}).get("strength")
+    return Pretraining(digest, config["pretext"], config["data"], min(verdicts, key=_rank), tuple(cells), strength)
 
 
 def _starts(folder: StudyFolder, jobs: Sequence[str]) -> Iterable[str]:

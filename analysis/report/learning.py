@@ -48,7 +48,8 @@ def views_figures(pretrainings: Sequence[Pretraining], store: FrameStore) -> dic
 
 def _views(pretraining: Pretraining, store: FrameStore) -> Figure:
     settings = parse(PretextSettings, pretraining.settings)
-    return view_sheet(store, settings.augment, settings.method, seed=0, count=3, views=5)
+    policy = settings.augment.resolved(1.0 if pretraining.strength is None else pretraining.strength)
+    return view_sheet(store, policy, settings.method, seed=0, count=3, views=5)
 
 
 def pretraining_table(results: StudyResults) -> Table:
@@ -58,17 +59,20 @@ def pretraining_table(results: StudyResults) -> Table:
             "pretraining": each.title,
             "verdict": each.learning.verdict,
             "skill": each.learning.skill,
+            "strength": each.strength,
             "evidence": each.learning.reason,
             "cells": "; ".join(each.cells),
         }
         for each in results.pretrainings
     ]
-    header = ("pretraining", "verdict", "skill", "cells")
+    found = any(each.strength is not None for each in results.pretrainings)
+    header = ("pretraining", "verdict", "skill", *(["strength found"] if found else []), "cells")
     body = tuple(
         (
             Entry(each.title),
             Entry(each.learning.verdict, strong=not each.learning.healthy),
-            Entry("-" if each.learning.skill is None else f"{each.learning.skill:.2f}"),
+            Entry(_number(each.learning.skill)),
+            *([Entry(_number(each.strength))] if found else []),
             Entry(str(len(each.cells)) if each.cells else "failed"),
         )
         for each in results.pretrainings
@@ -93,3 +97,7 @@ def _warning(pretraining: Pretraining) -> str:
     return (
         f"Pretraining {pretraining.title}: {learning.verdict} ({learning.reason}). Cells that start from it: {cells}."
     )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

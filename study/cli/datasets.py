@@ -161,7 +161,9 @@ def views(
         file = output if number == 0 else output.with_stem(f"{output.stem}-{number + 1}")
         seed = derive(study.spec.seed, "views")
         store = next(store for settings, store in stores if settings == task.data)
-        figure = view_sheet(store, task.augment, task.method, seed, count, per_frame)
+        if task.augment.strength == "auto":
+            err.print("augment.strength is auto: the views are drawn at strength 1", highlight=False)
+        figure = view_sheet(store, task.augment.resolved(1.0), task.method, seed, count, per_frame)
         for written in save(figure, file.absolute()):
             out.print(f"{component_name(type(task.method))}: {written}", highlight=False, soft_wrap=True)
 

@@ -78,9 +78,13 @@ def _cell_table(plan: Plan, out: Console) -> WordTable:
 
 
 def _sources(plan: Plan, cell: str) -> str:
-    """Return the names of the shared jobs that a cell needs, or of the weights that it starts from without any."""
-    jobs = plan.shared_jobs(cell, {})
-    return " > ".join(job.id for job in jobs) or str(component_name(type(plan.resolve(cell, {}).pretext.method)))
+    """Return the names of the shared jobs that a cell needs, or of the weights that it starts from without any.
+
+    Jobs that read each other are joined by ">", the pretrainings of different replicates by "; ".
+    """
+    replicates = (plan.replicate(cell, index, {}) for index in range(plan.spec.replicates.pretrainings))
+    chains = (" > ".join(job.id for job in plan.sources_of(replicate)) for replicate in replicates)
+    return "; ".join(dict.fromkeys(chains)) or str(component_name(type(plan.resolve(cell, {}).pretext.method)))
 
 
 def _duration(hours: float) -> str:

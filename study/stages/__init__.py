@@ -10,9 +10,10 @@ from study.stages.pretext import PretextStage
 from study.stages.propagation import PropagationStage
 from study.stages.registration import RegistrationStage
 from study.stages.registry import StageRegistry
+from study.stages.strength import StrengthStage
 
 DOWNSTREAM = DownstreamStage()
 """The last stage of every study: its jobs are the trials and replicates."""
 
-STAGES = StageRegistry([PretextStage(), RegistrationStage(), PropagationStage(), DOWNSTREAM])
+STAGES = StageRegistry([StrengthStage(), PretextStage(), RegistrationStage(), PropagationStage(), DOWNSTREAM])
 """All stages by name, in the order in which they pass on their outputs; the downstream stage reads last."""

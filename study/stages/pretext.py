@@ -8,17 +8,12 @@ from dataclasses import replace
 from study.config.plain import component_name, plain
 from study.config.settings import parse
 from study.config.spec import StageResources, Start, StudySpec
-from study.planning.dataset_sizes import dataset_sizes
 from study.planning.jobs import Job
 from study.stages.configuration import Configuration
+from study.stages.pretraining import network_of, pretraining_workload, trained_part
 from study.stages.stage import Artifact, SharedStage, StageContext, StageResult
-from study.stages.workload import Workload, samples_of, training_workload
-from trainables.data.store.synthetic_store import synthetic_store
-from trainables.engine.runtime import LocalRuntime
-from trainables.engine.settings import FitSettings
-from trainables.networks.backbones import BackboneSettings
-from trainables.networks.network import NetworkSettings
-from trainables.pretext.method import NetworkMethod
+from study.stages.strength import StrengthStage
+from study.stages.workload import Workload
 from trainables.pretext.pretrain import PretextSettings, pretrain
 
 
@@ -26,7 +21,8 @@ class PretextStage(SharedStage):
     """Pretraining of the backbone, or of the whole network; its artifact holds the weights.
 
     A configuration has one job for each step of its chain `pretext.init_from`, each starting from the weights of the
-    step before, and none where `pretext.method` is random or ImageNet weights.
+    step before, and none where `pretext.method` is random or ImageNet weights. A step whose `augment.strength` is
+    "auto" reads the strength that the strength stage found.
     """
 
     name = "pretext"
@@ -45,11 +41,13 @@ class PretextStage(SharedStage):
     def _step_job(self, configuration: Configuration, step: PretextSettings, before: Job | None) -> Job:
         """Return the job of one step; `before` makes the weights that it starts from."""
         spec = configuration.spec
-        whole_network = isinstance(step.method, NetworkMethod)
-        trained = {"network": spec.network.image_network} if whole_network else {"backbone": spec.network.backbone}
+        inputs = {self.provides: before} if before is not None else {}
+        strength = configuration.output(StrengthStage.provides)
+        if step.augment.strength == "auto" and strength is not None:
+            inputs[StrengthStage.provides] = strength
         config = {
             self.name: plain(step if before is not None else replace(step, init_from=None)),
-            **{part: plain(settings) for part, settings in trained.items()},
+            **trained_part(spec, step),
             "start": before.digest if before is not None else None,
             "seed": configuration.seed(self.name),
         }
@@ -57,23 +55,24 @@ class PretextStage(SharedStage):
             configuration,
             config,
             dataset=configuration.dataset(spec.pretext_data),
-            inputs={self.provides: before} if before is not None else {},
+            inputs=inputs,
             epochs=step.fit.epochs,
             levels={"method": str(component_name(type(step.method)))},
         )
 
     def run(self, job: Job, context: StageContext) -> StageResult:
         """Pretrain, and return the weights after the last epoch."""
-        settings = parse(PretextSettings, job.config[self.name])
-        network: NetworkSettings | BackboneSettings
-        if "network" in job.config:
-            network = parse(NetworkSettings, job.config["network"])
-        else:
-            network = parse(BackboneSettings, job.config["backbone"])
+        settings, network = parse(PretextSettings, job.config[self.name]), network_of(job)
+        found = job.inputs.get(StrengthStage.provides)
+        if found is not None:
+            strength = float(context.artifacts.about(found)["metrics"]["strength"])
+            settings = replace(settings, augment=settings.augment.resolved(strength))
         before = job.inputs.get(self.provides)
         start = context.artifacts.weights(before) if before is not None else None
         done = pretrain(settings, network, context.store, context.runtime, job.config["seed"], start)
         metrics = dict(done.fitted.metrics)
+        if found is not None:
+            metrics["strength"] = settings.augment.factor
         if done.learning is not None and done.learning.skill is not None:
             metrics["val/skill"] = done.learning.skill
         artifact = Artifact(done.weights, metrics=metrics)
@@ -85,22 +84,4 @@ class PretextStage(SharedStage):
 
     def workload(self, spec: StudySpec, job: Job) -> Workload:
         """Return the images of all epochs and evaluations of one step."""
-        step, data = parse(PretextSettings, job.config[self.name]), spec.pretext_data or spec.data
-        sizes = dataset_sizes(data)
-        images = sizes.frames if step.frames == "all" else sizes.sequences
-
-        def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
-            settings = replace(step, fit=short, guard="off", probe=None)
-            store = synthetic_store(2 * batch, data.image_size, 1)
-            return pretrain(settings, spec.network, store, LocalRuntime(), spec.seed).fitted.history
-
-        return training_workload(
-            samples_of(step.fit, images["train"], images["val"]),
-            step.fit,
-            self.resources(spec).cpus,
-            measure,
-            stage=self.name,
-            network=plain(spec.network),
-            method=plain(step.method),
-            image_size=data.image_size,
-        )
+        return pretraining_workload(spec, parse(PretextSettings, job.config[self.name]), self.resources(spec).cpus)

@@ -6,6 +6,7 @@ import functools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -42,6 +43,8 @@ class Policy:
 
     Attributes:
         strength: factor on all operations, at least 0: 0 changes nothing, 1 applies the operations as configured.
+            "auto", in pretraining, is replaced by the strongest factor at which the method still learns
+            (`trainables.pretext.strength`).
         size: side of the result in pixels, at least 16; None keeps the input's size. Small views cost less.
         crop: random resized crop.
         scale: magnification or reduction.
@@ -70,7 +73,7 @@ class Policy:
         (torch.Size([4, 1, 32, 32]), torch.float32)
     """
 
-    strength: float = 1.0
+    strength: float | Literal["auto"] = 1.0
     size: int | None = None
     crop: Crop | None = field(default_factory=Crop)
     scale: Scale | None = None
@@ -92,7 +95,7 @@ class Policy:
     keep: Keep | None = None
 
     def __post_init__(self) -> None:
-        if self.strength < 0:
+        if self.strength != "auto" and self.strength < 0:
             raise ValueError(f"strength is {self.strength}, expected at least 0")
         if self.size is not None and self.size < 16:
             raise ValueError(f"size is {self.size}, expected at least 16 pixels")
@@ -110,9 +113,24 @@ class Policy:
             blur=None,
         )
 
+    @property
+    def factor(self) -> float:
+        """Factor on all operations.
+
+        Raises:
+            ValueError: `strength` is "auto", so that the factor has yet to be found.
+        """
+        if self.strength == "auto":
+            raise ValueError("augment.strength is auto, expected the number that was found for it")
+        return self.strength
+
+    def resolved(self, strength: float) -> Policy:
+        """Return the policy with `strength` in place of "auto"; a policy with a number stays as it is."""
+        return replace(self, strength=strength) if self.strength == "auto" else self
+
     def active(self) -> dict[str, Operation]:
         """Return the operations that change something, by name, in order of application."""
-        if self.strength == 0:
+        if self.factor == 0:
             return {}
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Operation)}
@@ -143,8 +161,8 @@ class Policy:
                 values, masks = self._warp(values, masks, rng, resample)
                 warped = values
             for name, operation in pending:
-                values = operation(values, rng.fork(name), self.strength)
-            if self.keep is not None and self.strength > 0:
+                values = operation(values, rng.fork(name), self.factor)
+            if self.keep is not None and self.factor > 0:
                 values = self.keep.apply(values, warped / 255 if warped.dtype == torch.uint8 else warped)
             return values, masks
 
@@ -160,7 +178,7 @@ class Policy:
         """
         affine = {name: op for name, op in self.active().items() if isinstance(op, AffineOperation)}
         with torch.autocast(rng.device.type, enabled=False):
-            return affine_maps(affine, rng, self.strength, size) if affine else None
+            return affine_maps(affine, rng, self.factor, size) if affine else None
 
     def _warp(
         self, images: Tensor, masks: Tensor | None, rng: BatchRNG, resampling: Resampling
@@ -171,7 +189,7 @@ class Policy:
         maps, displacement = self.maps(rng, source), None
         for name, operation in self.active().items():
             if isinstance(operation, DisplacementOperation):
-                added = operation.displacement(rng.fork(name), self.strength, size)
+                added = operation.displacement(rng.fork(name), self.factor, size)
                 displacement = added if displacement is None else displacement + added
         if maps is None and (displacement is not None or size != source):
             maps = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
@@ -187,8 +205,8 @@ class Policy:
         means = functools.partial(opencv.means, images)
         while pending and isinstance(pointwise := pending[0][1], PointwiseOperation):
             name, _ = pending.popleft()
-            levels = pointwise.map_levels(levels, rng.fork(name), self.strength, means)
+            levels = pointwise.map_levels(levels, rng.fork(name), self.factor, means)
         if pending and isinstance(blur := pending[0][1], Blur):
             name, _ = pending.popleft()
-            sigma = blur.sigmas(rng.fork(name), self.strength)
+            sigma = blur.sigmas(rng.fork(name), self.factor)
         return opencv.apply_lut(images, levels.reshape(-1, 256), sigma)

@@ -52,7 +52,7 @@ def trace(policy: Policy, images: Tensor, masks: Tensor | None, rng: BatchRNG) -
     steps = [_geometry(policy, rng, (images.shape[2], images.shape[3]))]
     for name, operation in policy.active().items():
         if isinstance(operation, IntensityOperation):
-            changed = operation(values, rng.fork(name), policy.strength)
+            changed = operation(values, rng.fork(name), policy.factor)
             steps.append(_sizes(name, values, changed))
             values = changed
     if policy.keep is not None:

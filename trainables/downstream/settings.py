@@ -49,6 +49,8 @@ class DownstreamSettings:
             raise ValueError(f"folds is {self.folds}, expected a whole number from 2 up")
         if self.folds is not None and self.transfer.method is not None:
             raise ValueError(f"folds is {self.folds}: multitask trains one network, expected null")
+        if self.augment.strength == "auto":
+            raise ValueError("augment.strength is auto, which is found by pretraining only; expected a number")
         if self.augment.size is not None:
             text = "frames are segmented at the size at which they are stored"
             raise ValueError(f"augment.size is {self.augment.size}: {text}, expected null")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ class BarlowTwins(BackboneMethod):
         projection: width of the projector's three layers, the last of which gives the embeddings, from 2 up; 8192 in
             the paper.
     """
+
+    compares_views: ClassVar[bool] = True
 
     redundancy: float = 5e-3
     projection: int = 2048

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ class BYOL(BackboneMethod):
         hidden: width of the hidden layers of projector and predictor; 4096 in the paper.
         projection: embedding dimensions, from 2 up; 256 in the paper.
     """
+
+    compares_views: ClassVar[bool] = True
 
     momentum: float = 0.996
     hidden: int = 4096

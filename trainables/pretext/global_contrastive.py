@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ class GlobalContrastive(BackboneMethod):
             partitions). With 1 every other image is a negative (Umapathy et al. 2022). Cine frames have no partition.
         projection: embedding dimensions, from 2 up; 128 in the paper.
     """
+
+    compares_views: ClassVar[bool] = True
 
     temperature: float = 0.1
     partitions: int = 1

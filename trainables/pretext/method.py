@@ -25,9 +25,11 @@ class Method:
 
     Attributes:
         continues: True where the method needs the weights of an earlier pretext stage (`init_from`).
+        compares_views: True where the method compares augmented views, so that the augmentation makes its task.
     """
 
     continues: ClassVar[bool] = False
+    compares_views: ClassVar[bool] = False
 
     def rows(self, store: FrameStore, rows: np.ndarray) -> np.ndarray:
         """Return the rows of a split that the method can use.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ class MoCo(BackboneMethod):
         hidden: width of the hidden layers of projector and predictor; 4096 in the paper.
         projection: embedding dimensions, from 2 up; 256 in the paper.
     """
+
+    compares_views: ClassVar[bool] = True
 
     temperature: float = 0.2
     momentum: float = 0.99

@@ -59,6 +59,11 @@ class PretextSettings:
         if isinstance(self.method, Method) and self.method.continues and self.init_from is None:
             name = type(self.method).__name__
             raise ValueError(f"init_from is missing: {name} needs an earlier pretext stage, expected its settings")
+        if self.augment.strength == "auto" and self.init_from is not None:
+            raise ValueError("augment.strength is auto, which is found from random weights; expected a number here")
+        if self.augment.strength == "auto" and isinstance(self.method, Method) and not self.method.compares_views:
+            name = type(self.method).__name__
+            raise ValueError(f"augment.strength is auto, but {name} does not compare views; expected a number")
 
     @property
     def chain(self) -> list[PretextSettings]:

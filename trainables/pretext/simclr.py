@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -25,6 +26,8 @@ class SimCLR(BackboneMethod):
         hidden: width of the projection head's hidden layer; None for the backbone's feature channels.
         projection: embedding dimensions, from 2 up; 128 in the paper.
     """
+
+    compares_views: ClassVar[bool] = True
 
     temperature: float = 0.1
     hidden: int | None = None

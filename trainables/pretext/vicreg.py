@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ class VICReg(BackboneMethod):
         projection: width of the expander's three layers, the last of which gives the embeddings, from 2 up; 8192 in
             the paper.
     """
+
+    compares_views: ClassVar[bool] = True
 
     invariance: float = 25.0
     variance: float = 25.0

@@ -1,7 +1,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,8 @@ from study.config.plain import canonical, plain
 from study.config.problems import SpecError
 from study.config.settings import parse
 from study.config.spec import COMPONENTS
+from trainables.augment.policies import POLICIES
+from trainables.augment.policy import Policy
 from trainables.common.registry import Registry
 
 
@@ -281,3 +283,18 @@ def test_a_whole_number_may_be_written_as_text_or_as_a_float(value, number):
 def test_a_whole_number_has_no_fraction(value):
     (found,) = problems(count=value)
     assert found.endswith("expected a whole number")
+
+
+def test_named_settings_may_be_changed_in_part():
+    assert parse(Policy, "mild") == POLICIES["mild"]
+    changed = parse(Policy, {"name": "ultrasound", "strength": 0.5, "speckle": {"p": 0.1}, "noise": None})
+    ultrasound = POLICIES["ultrasound"]
+    assert ultrasound.speckle is not None
+    speckle = replace(ultrasound.speckle, p=0.1)
+    assert changed == replace(ultrasound, strength=0.5, speckle=speckle, noise=None)
+
+
+@pytest.mark.parametrize("value", ["ultrasoun", {"name": "ultrasoun", "strength": 1}])
+def test_an_unknown_name_of_settings_is_refused_with_the_nearest_one(value):
+    with pytest.raises(SpecError, match=r"unknown policy 'ultrasoun'; did you mean 'ultrasound'"):
+        parse(Policy, value)

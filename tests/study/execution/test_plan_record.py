@@ -39,7 +39,7 @@ def test_what_changes_no_result_may_change(started, sets):
     ("sets", "place"),
     [
         (("seed=1",), "seed: 0 -> 1"),
-        (("replicates=1",), "replicates: 2 -> 1"),
+        (("replicates=1",), "replicates.runs: 2 -> 1"),
         (("search.trials=2",), "search.trials: 3 -> 2"),
         (("downstream.fit.batch_size=4",), "downstream.fit.batch_size: 8 -> 4"),
     ],

@@ -86,3 +86,25 @@ def test_a_failed_pretraining_fails_the_rest_of_its_chain(tmp_path):
 def test_a_method_that_needs_an_earlier_pretraining_is_refused_without_one():
     with pytest.raises(SpecError, match=r"pretext.*: init_from is missing: LocalContrastive needs an earlier"):
         load_study(str(TINY), sets=CHAIN[:1])
+
+
+def test_replicates_take_turns_at_the_pretrainings_and_trials_take_the_first():
+    planned = plan([*GLOBAL, "replicates={runs: 5, pretrainings: 2}"])
+    cell = planned.cells[0].key
+    starts = [planned.replicate(cell, index, {}).inputs["pretext"] for index in range(5)]
+    assert len(set(starts)) == 2
+    assert starts == [starts[0], starts[1]] * 2 + [starts[0]]
+    assert planned.trial(cell, 0, {}).inputs["pretext"] == starts[0]
+    assert [job.digest for job in planned.shared_jobs(cell, {})] == starts[:2]
+    assert [planned.sources_of(planned.replicate(cell, k, {}))[0].digest for k in (0, 1)] == starts[:2]
+    assert (planned.planned()["pretext"], planned.planned()["replicate"]) == (2, 5)
+
+
+def test_more_pretrainings_keep_the_first_one():
+    assert pretexts(*GLOBAL, "replicates={runs: 2, pretrainings: 2}")[0].digest == pretexts(*GLOBAL)[0].digest
+
+
+@pytest.mark.parametrize("replicates", ["{runs: 2, pretrainings: 3}", "{runs: 2, pretrainings: 0}", "{runs: 0}"])
+def test_impossible_numbers_of_pretrainings_are_refused(replicates):
+    with pytest.raises(SpecError, match="expected"):
+        plan([f"replicates={replicates}"])

@@ -9,7 +9,7 @@ from trainables.common.errors import UserError
 
 
 def test_shared_stages_are_in_the_order_in_which_they_pass_on_outputs():
-    assert [stage.name for stage in STAGES.shared] == ["pretext", "registration", "propagation"]
+    assert [stage.name for stage in STAGES.shared] == ["strength", "pretext", "registration", "propagation"]
     assert STAGES["downstream"] is DOWNSTREAM
 
 

@@ -17,12 +17,13 @@ from study.planning.dataset_sizes import dataset_sizes
 from study.planning.datasets import unprepared
 from study.planning.jobs import Job, ResourceRequest
 from study.planning.plan import Plan
-from study.stages import STAGES, pretext, propagation, registration
+from study.stages import STAGES, pretext, propagation, registration, strength
 from study.stages.configuration import Configuration
 from study.stages.pretext import PretextStage
 from study.stages.propagation import PropagationStage
 from study.stages.registration import RegistrationStage
 from study.stages.stage import StageContext
+from study.stages.strength import StrengthStage
 from study.storage.artifacts import ArtifactStore
 from study.storage.workspace import JobFolder
 from trainables.common.seeds import derive
@@ -30,6 +31,7 @@ from trainables.data.sampling.targets import DenseLabels
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.trainer import FitResult
 from trainables.pretext.pretrain import Pretrained
+from trainables.pretext.strength import STRENGTHS, Tried
 from trainables.registration.pseudo_labels import PseudoLabels, Quality
 from trainables.registration.training import Registration
 
@@ -42,9 +44,9 @@ FITTED = FitResult({"loss": 0.5}, 2, [{"loss": 0.7}, {"loss": 0.5}])
 WEIGHTS = {"backbone.weight": torch.ones(2)}
 
 
-def configuration(*sets: str) -> Configuration:
+def configuration(*sets: str, seed: int = 0) -> Configuration:
     factors = "factors={pretext.method: null}"
-    return Configuration(load_study(str(TINY), sets=[factors, *sets]).spec, unprepared)
+    return Configuration(load_study(str(TINY), sets=[factors, *sets]).spec, unprepared, pretraining=seed)
 
 
 def jobs(*sets: str) -> dict[str, Job]:
@@ -112,6 +114,42 @@ def test_pretraining_on_all_frames_costs_all_frames():
         costs.append(PretextStage().workload(planned.spec, PretextStage().jobs(planned)[0]).samples)
     sizes = dataset_sizes(planned.spec.data)
     assert costs[1] / costs[0] == pytest.approx(sizes.frames["train"] / sizes.sequences["train"])
+
+
+def test_a_strength_to_be_found_is_a_job_that_pretrainings_of_any_seed_read():
+    auto = "pretext.augment.strength=auto"
+    found, trained = jobs(auto)["strength"], jobs(auto)["pretext"]
+    assert list(jobs(auto)) == ["strength", "pretext"]
+    assert "strength" not in jobs()
+    assert trained.inputs == {"strength": found.digest}
+    other = configuration(auto, seed=1)
+    for stage in STAGES.shared:
+        other.add(stage.jobs(other), stage.provides)
+    assert [job.digest == same.digest for job, same in zip(other.jobs, (found, trained), strict=True)] == [True, False]
+
+
+def test_a_pretraining_runs_at_the_strength_that_was_found(tmp_path, monkeypatch):
+    train = create_autospec(pretext.pretrain, return_value=Pretrained(WEIGHTS, FITTED))
+    monkeypatch.setattr(pretext, "pretrain", train)
+    made = jobs("pretext.augment.strength=auto")
+    tried = create_autospec(strength.try_strengths, return_value=[Tried(0.25, 0.8), Tried(0.5, 0.7), Tried(0.75, 0.1)])
+    monkeypatch.setattr(strength, "try_strengths", tried)
+    where = context(tmp_path)
+    chosen = StrengthStage().run(made["strength"], where)
+    assert chosen.metrics["strength"] == 0.5
+    assert chosen.metrics["val/skill_at_0.75"] == 0.1
+    where.artifacts.put(made["strength"].digest, {"metrics": dict(chosen.metrics)})
+    result = PretextStage().run(made["pretext"], where)
+    assert train.call_args.args[0].augment.strength == 0.5
+    assert result.metrics["strength"] == 0.5
+
+
+def test_finding_a_strength_costs_its_short_pretrainings():
+    planned = configuration("pretext.augment.strength=auto", "pretext.fit.epochs=50")
+    (job,) = StrengthStage().jobs(planned)
+    sizes = dataset_sizes(planned.spec.data)
+    images = 10 * sizes.sequences["train"] + sizes.sequences["val"] / 3
+    assert StrengthStage().workload(planned.spec, job).samples == pytest.approx(len(STRENGTHS) * images)
 
 
 def test_registration_and_propagation_run_only_for_pseudo_labels():
