@@ -13,12 +13,13 @@ from study.config.spec import Replicates
 from study.planning.differences import spec_differences
 from study.planning.plan import Plan
 from study.scheduling.objectives import OBJECTIVE
+from study.stages.pretext import unguarded
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import UserError
 from trainables.data.store.frames import FrameStore
 
 NOT_COMPARED = ("title", "budget", "resources", "storage", "tracking")
-"""Parts of a study file that may change under a used name, because they change no result."""
+"""Parts of a study file that may change under a used name, because they change no result; as may `pretext.guard`."""
 
 MAX_DIFFERENCES = 20
 """Largest number of differences in an error message."""
@@ -72,4 +73,5 @@ def refuse_changes(folder: StudyFolder, study: Study) -> None:
 
 
 def _compared(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {part: value for part, value in document.items() if part not in NOT_COMPARED}
+    parts = {part: value for part, value in document.items() if part not in NOT_COMPARED}
+    return {**parts, "pretext": unguarded(parts["pretext"])}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from study.config.plain import component_name, plain
 from study.config.settings import parse
@@ -46,7 +47,7 @@ class PretextStage(SharedStage):
         if step.augment.strength == "auto" and strength is not None:
             inputs[StrengthStage.provides] = strength
         config = {
-            self.name: plain(step if before is not None else replace(step, init_from=None)),
+            self.name: unguarded(plain(step if before is not None else replace(step, init_from=None))),
             **trained_part(spec, step),
             "start": before.digest if before is not None else None,
             "seed": configuration.seed(self.name),
@@ -58,11 +59,12 @@ class PretextStage(SharedStage):
             inputs=inputs,
             epochs=step.fit.epochs,
             levels={"method": str(component_name(type(step.method)))},
+            options={"guard": step.guard},
         )
 
     def run(self, job: Job, context: StageContext) -> StageResult:
         """Pretrain, and return the weights after the last epoch."""
-        settings, network = parse(PretextSettings, job.config[self.name]), network_of(job)
+        settings, network = step_of(job), network_of(job)
         found = job.inputs.get(StrengthStage.provides)
         if found is not None:
             strength = float(context.artifacts.about(found)["metrics"]["strength"])
@@ -84,4 +86,18 @@ class PretextStage(SharedStage):
 
     def workload(self, spec: StudySpec, job: Job) -> Workload:
         """Return the images of all epochs and evaluations of one step."""
-        return pretraining_workload(spec, parse(PretextSettings, job.config[self.name]), self.resources(spec).cpus)
+        return pretraining_workload(spec, step_of(job), self.resources(spec).cpus)
+
+
+def step_of(job: Job) -> PretextSettings:
+    """Return the settings of the pretraining that a job of this stage runs."""
+    settings: PretextSettings = parse(PretextSettings, job.config[PretextStage.name])
+    return replace(settings, guard=job.config["guard"])
+
+
+def unguarded(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain settings without the guard, which changes no pretraining that completes."""
+    values = {key: value for key, value in step.items() if key != "guard"}
+    if values.get("init_from") is not None:
+        values["init_from"] = unguarded(values["init_from"])
+    return values

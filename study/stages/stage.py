@@ -148,6 +148,7 @@ class SharedStage(Stage):
         inputs: Mapping[str, Job] | None = None,
         epochs: int = 1,
         levels: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Job:
         """Return a shared job of this stage.
 
@@ -158,6 +159,7 @@ class SharedStage(Stage):
             inputs: job that makes each input, by role. Digests that `config` does not hold are added to it.
             epochs: number of epochs that the job trains.
             levels: names that distinguish the job from others of the stage, for display and in its id.
+            options: entries of the job's `config` that leave a completed result unchanged; not part of its digest.
         """
         data = configuration.data if dataset is None else dataset
         digests = {role: source.digest for role, source in (inputs or {}).items()}
@@ -174,7 +176,7 @@ class SharedStage(Stage):
             levels=levels or {},
             index=0,
             params={},
-            config=full,
+            config={**full, **(options or {})},
             digest=address,
             inputs=digests,
             frames=data.folder,

@@ -36,7 +36,7 @@ class StrengthStage(SharedStage):
         if step.augment.strength != "auto":
             return []
         config = {
-            self.name: plain(replace(step, probe=None)),
+            self.name: {key: value for key, value in plain(step).items() if key not in ("guard", "probe")},
             **trained_part(spec, step),
             "seed": derive(spec.seed, self.name),
         }

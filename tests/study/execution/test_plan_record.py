@@ -29,6 +29,7 @@ def started(tmp_path):
         ("title=another",),
         ("resources.downstream.cpus=2",),
         ("budget.hours=1",),
+        ("pretext.guard=warn",),
     ],
 )
 def test_what_changes_no_result_may_change(started, sets):
@@ -40,6 +41,7 @@ def test_what_changes_no_result_may_change(started, sets):
     [
         (("seed=1",), "seed: 0 -> 1"),
         (("replicates=1",), "replicates.runs: 2 -> 1"),
+        (("replicates={runs: 2, pretrainings: 2}",), "replicates.pretrainings: 1 -> 2"),
         (("search.trials=2",), "search.trials: 3 -> 2"),
         (("downstream.fit.batch_size=4",), "downstream.fit.batch_size: 8 -> 4"),
     ],

@@ -82,6 +82,19 @@ def test_what_determines_a_pretraining_is_in_its_digest():
         assert jobs(change)["pretext"].digest != digest, change
 
 
+def test_the_guard_changes_how_a_pretraining_ends_and_not_what_it_is(tmp_path, monkeypatch):
+    train = create_autospec(pretext.pretrain, return_value=Pretrained(WEIGHTS, FITTED))
+    monkeypatch.setattr(pretext, "pretrain", train)
+    chain = (*CHAIN, "pretext.init_from.guard=off")
+    made = [PretextStage().jobs(configuration(*chain, f"pretext.guard={mode}")) for mode in ("stop", "warn")]
+    assert [job.digest for job in made[0]] == [job.digest for job in made[1]]
+    where = context(tmp_path)
+    where.artifacts.put(made[1][0].digest, {}, WEIGHTS)
+    for job in made[1]:
+        PretextStage().run(job, where)
+    assert [call.args[0].guard for call in train.call_args_list] == ["off", "warn"]
+
+
 def test_pretraining_runs_from_the_weights_of_the_step_before(tmp_path, monkeypatch):
     train = create_autospec(pretext.pretrain, return_value=Pretrained(WEIGHTS, FITTED))
     monkeypatch.setattr(pretext, "pretrain", train)
