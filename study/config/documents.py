@@ -117,7 +117,8 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any], keys: Keys = ())
         >>> merge({"fit": {"epochs": 1, "batch_size": 8}}, {"fit": {"epochs": 2}})
         {'fit': {'epochs': 2, 'batch_size': 8}}
     """
-    if keys in KEYED_BY_PATH:
+    in_study = keys[2:] if keys[:1] == ("profiles",) else keys
+    if in_study in KEYED_BY_PATH:
         return {**base, **override}
     return {
         **base,

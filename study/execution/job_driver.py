@@ -199,7 +199,7 @@ class JobDriver:
         del self.started[job.id]
         self.scheduler.finish(job.id, outcome)
         self._tracker.job_finished(job, self.scheduler.outcomes[job.id])
-        learned = outcome.learning.text if outcome.learning is not None else None
+        learned = outcome.learning.summary if outcome.learning is not None else None
         self.progress.job_finished(job.id, outcome.status, outcome.metrics, outcome.seconds, outcome.reason or learned)
 
     def _outcome(self, started: StartedJob, last: Mapping[str, Any], *, error: bool) -> Outcome:

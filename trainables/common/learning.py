@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from trainables.common.errors import TrainingFailed
@@ -37,6 +37,16 @@ class Learning:
     def doubtful(self) -> bool:
         """True if the weights are known not to have clearly learned their task."""
         return self.verdict not in ("learned", "unknown")
+
+    @property
+    def summary(self) -> str:
+        """Verdict, the first number of the reason, and the advice, in a short line.
+
+        Example:
+            >>> Learning("weak", "matched views 5.0%; uniformity -1.2", "train longer").summary
+            'weak: matched views 5.0%. Fix: train longer'
+        """
+        return replace(self, reason=self.reason.partition("; ")[0]).text
 
     @property
     def text(self) -> str:

@@ -161,3 +161,10 @@ def test_a_dotted_path_meets_keys_with_dots():
     assert split_path("factors.c.d", values) == ("factors", "c.d")
     assert split_path("search.space.a.b", values) == ("search", "space", "a.b")
     assert split_path("a.b.c", values) == ("a", "b", "c")
+
+
+def test_a_profile_replaces_a_factor_of_an_included_profile_as_a_whole(tmp_path):
+    base = "profiles: {small: {factors: {policy: {a: {}, b: {}}, labels: {x: {}}}}}\n"
+    write(tmp_path, main="include: base.yaml\nprofiles: {small: {factors: {policy: {c: {}}}}}\n", base=base)
+    factors = read(tmp_path / "main.yaml", tmp_path).values["profiles"]["small"]["factors"]
+    assert factors == {"policy": {"c": {}}, "labels": {"x": {}}}
