@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainables.augment.policy import Policy
-from trainables.data.sampling.batches import Batch
+from trainables.data.sampling.batches import Batch, Batches
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.losses import Loss
 from trainables.downstream.transfer import Transfer, freeze, parameter_groups
@@ -19,6 +19,7 @@ from trainables.engine.task import Task
 from trainables.metrics.overlap import counts, dice_from_counts, subject_means
 from trainables.networks.network import SegmentationNetwork
 from trainables.networks.normalise import Normalise
+from trainables.networks.running_statistics import freeze_norms, recalibrate
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,17 @@ class Predictions:
 
 
 class Segmentation(Task):
-    """Segmentation task, evaluated by Dice averaged over classes, then cases, then subjects."""
+    """Segmentation task, evaluated by Dice averaged over classes, then cases, then subjects.
+
+    Args:
+        network: network to train.
+        loss: loss of logits against class indices.
+        augment: augmentation policy of training.
+        store: frame store of the dataset.
+        transfer: selection of the fine-tuned weights; None trains all.
+        freeze_norms: keep the running statistics of the backbone's batch norms, and use them in training.
+        calibration: frames whose statistics batch norm uses in evaluation; None for the running averages of training.
+    """
 
     monitor = "dice"
 
@@ -58,10 +69,13 @@ class Segmentation(Task):
         augment: Policy,
         store: FrameStore,
         transfer: Transfer | None = None,
+        *,
+        freeze_norms: bool = False,
+        calibration: Batches | None = None,
     ) -> None:
         super().__init__()
         self.transfer = transfer or Transfer()
-        self.frozen = self.transfer.frozen(0)
+        self.frozen, self.freeze_norms, self.calibration = self.transfer.frozen(0), freeze_norms, calibration
         freeze(network.backbone, self.transfer.train == "decoder")
         self.network, self.loss, self.augment = network, loss, augment
         self.division = "images" if loss.by_image else "none"
@@ -83,6 +97,8 @@ class Segmentation(Task):
         super().train(mode)
         if self.frozen:
             self.network.backbone.eval()
+        elif self.freeze_norms:
+            freeze_norms(self.network.backbone)
         return self
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -94,6 +110,10 @@ class Segmentation(Task):
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Return `dice`, `dice/<class>` and `loss`; Dice is the mean over subjects of the mean over their cases."""
+        if self.calibration is not None:
+            device = next(self.network.parameters()).device
+            frames = self.calibration.epoch(0, device=device)
+            recalibrate(self.network, ((self.normalise(batch.images.float() / 255),) for batch in frames))
         found = self.predict(batches)
         return {**scores_of(self.store, found), "loss": found.loss}
 

@@ -9,6 +9,7 @@ from trainables.data.sampling.targets import Targets
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.transfer import Transfer
 from trainables.engine.settings import FitSettings
+from trainables.networks.running_statistics import BatchNorm
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class DownstreamSettings:
         folds: number of cross-validation folds over the labelled train and val subjects together, at least 2; the
             networks' mean probabilities segment the test split. None trains one network on the given splits.
         transfer: selection of the pretrained weights that are loaded and fine-tuned.
+        batch_norm: statistics of batch norm. "batch": of each training batch, with running averages for evaluation.
+            "recalibrated": the same in training, and for evaluation those of all frames of the training split, labelled
+            or not. "frozen": in a pretrained backbone those of its pretraining throughout; other parts as "batch".
         loss: training loss of logits against class indices.
         fit: epochs, batch size, optimizer and further settings of the training loop.
         augment: augmentation policy, applied to images and masks together.
@@ -36,6 +40,7 @@ class DownstreamSettings:
     targets: Targets = "labelled"
     folds: int | None = None
     transfer: Transfer = field(default_factory=Transfer)
+    batch_norm: BatchNorm = "batch"
     loss: Loss = field(default_factory=DiceCrossEntropy)
     fit: FitSettings = field(default_factory=FitSettings)
     augment: Policy = field(default_factory=Policy.mild)
@@ -47,6 +52,10 @@ class DownstreamSettings:
             raise ValueError(f"labels is {self.labels}, expected at least 1 subject")
         if self.folds is not None and self.folds < 2:
             raise ValueError(f"folds is {self.folds}, expected a whole number from 2 up")
+        if self.batch_norm == "recalibrated" and self.transfer.method is not None:
+            raise ValueError("batch_norm is recalibrated: multitask shares its backbone's statistics, expected batch")
+        if self.batch_norm == "recalibrated" and self.fit.overlap_evaluation:
+            raise ValueError("batch_norm is recalibrated, which evaluates first; expected overlap_evaluation: false")
         if self.folds is not None and self.transfer.method is not None:
             raise ValueError(f"folds is {self.folds}: multitask trains one network, expected null")
         if self.augment.strength == "auto":

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.common.errors import UserError
 from trainables.common.seeds import derive
 from trainables.data.sampling.batches import Batches, RowChooser, shared_batch
 from trainables.data.store.frames import FrameStore
@@ -25,12 +26,18 @@ from trainables.downstream.temporal import TemporalSegmentation
 from trainables.downstream.windows import training_windows
 from trainables.engine.precision import autocast_dtype
 from trainables.engine.runtime import Runtime
-from trainables.engine.settings import FitResult
+from trainables.engine.settings import FitResult, FitSettings
 from trainables.engine.split import split_all
 from trainables.engine.task import Task
 from trainables.engine.trainer import fit
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
 from trainables.pretext.method import NetworkMethod, training_rows
+
+CALIBRATION_FRAMES = 256
+"""Most frames whose statistics recalibrated batch norms use."""
+
+CALIBRATION_BATCH = 32
+"""Most frames in a batch of that pass."""
 
 
 class TorchTrainer:
@@ -85,9 +92,8 @@ class TorchTrainer:
         single = runtime.world_size == 1
         train = Batches(store, rows, size, seed, masks=True, keep_tail=single, steps=fit_settings.steps_per_epoch)
         val = self._eval_batches(data.eval_store, rows_of(data.eval_store, fold.val, views), size)
-        task = self._task(
-            build_network(self.settings.transfer, self.network, self.start, data.eval_store, seed), data.eval_store
-        )
+        network = build_network(self.settings.transfer, self.network, self.start, data.eval_store, seed)
+        task = self._task(network, data.eval_store)
         trained, train = self._with_pretext(task, train, data.eval_store, seed)
         return task, fit(trained, train, val, fit_settings, runtime, seed)
 
@@ -102,7 +108,18 @@ class TorchTrainer:
         """Return the task for the network: frames by themselves, or windows of sequences."""
         settings, fit_settings = self.settings, self.settings.fit
         if self.network.frames == 1:
-            return Segmentation(network, settings.loss, settings.augment, store, settings.transfer)
+            return Segmentation(
+                network,
+                settings.loss,
+                settings.augment,
+                store,
+                settings.transfer,
+                freeze_norms=settings.batch_norm == "frozen" and self.start is not None,
+                calibration=_calibration(store, fit_settings) if settings.batch_norm == "recalibrated" else None,
+            )
+        if settings.batch_norm != "batch":
+            name = type(self.network).__name__
+            raise UserError(f"downstream.batch_norm is {settings.batch_norm}, expected batch for {name}")
         windows = fit_settings.micro_batch or fit_settings.batch_size
         return TemporalSegmentation(
             network, settings.loss, settings.augment, store, settings.transfer, self.network.frames, windows
@@ -138,3 +155,11 @@ class TorchTrainer:
         enabled = dtype is not torch.float32
         with torch.no_grad(), torch.autocast(device.type, dtype=dtype, enabled=enabled):
             return predict(tasks, split_all(batches.epoch(0, device=device), fit_settings.micro_batch))
+
+
+def _calibration(store: FrameStore, fit_settings: FitSettings) -> Batches:
+    """Return frames of the training split, labelled or not, spread evenly over it, for the statistics of batch norm."""
+    rows = store.rows("train")
+    spread = np.unique(np.linspace(0, len(rows) - 1, CALIBRATION_FRAMES).round().astype(int))
+    size = min(fit_settings.micro_batch or CALIBRATION_BATCH, CALIBRATION_BATCH)
+    return Batches(store, rows[spread], size, keep_tail=False)

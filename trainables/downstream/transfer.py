@@ -20,7 +20,9 @@ class Transfer:
             "multitask" trains every weight and goes on with a pretext task beside it.
         load: "backbone" takes over the backbone alone; "network" the decoder as well, which the pretext must have
             trained.
-        layer_decay: learning rate of each of the backbone's stages relative to the next deeper part, in (0, 1].
+        backbone_rate: learning rate of the backbone relative to that of the other parts, above 0.
+        layer_decay: learning rate of each of the backbone's stages relative to the next deeper one, in (0, 1]; of the
+            deepest relative to `backbone_rate`.
         method: the pretext task of "multitask", one that trains the whole network.
         beta: steps of segmentation for one of that task, from 1 up; 10 in the paper.
         freeze_epochs: number of initial epochs with a frozen backbone, from 0 up.
@@ -28,12 +30,15 @@ class Transfer:
 
     train: Literal["all", "decoder", "multitask"] = "all"
     load: Literal["backbone", "network"] = "backbone"
+    backbone_rate: float = 1.0
     layer_decay: float = 1.0
     method: Method | None = None
     beta: int = 10
     freeze_epochs: int = 0
 
     def __post_init__(self) -> None:
+        if not self.backbone_rate > 0:
+            raise ValueError(f"backbone_rate is {self.backbone_rate}, expected a number above 0")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay is {self.layer_decay}, expected a number in (0, 1]")
         if (self.train == "multitask") != (self.method is not None):
@@ -56,11 +61,11 @@ def parameter_groups(network: SegmentationNetwork, transfer: Transfer) -> list[d
     if transfer.train == "decoder":
         return [{"params": rest}]
     stages = network.backbone.stages()
-    if transfer.layer_decay == 1.0:
+    if transfer.layer_decay == 1.0 and transfer.backbone_rate == 1.0:
         return [{"params": [*network.backbone.parameters(), *rest]}]
+    scales = [transfer.backbone_rate * transfer.layer_decay ** (len(stages) - depth) for depth in range(len(stages))]
     groups = [
-        {"params": list(stage.parameters()), "lr_scale": transfer.layer_decay ** (len(stages) - depth)}
-        for depth, stage in enumerate(stages)
+        {"params": list(stage.parameters()), "lr_scale": scale} for stage, scale in zip(stages, scales, strict=True)
     ]
     return [*groups, {"params": rest}]
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+BatchNorm = Literal["batch", "recalibrated", "frozen"]
+"""Statistics of batch norm in fine-tuning: of each batch, of all training frames, or of the pretraining."""
 
 
 @contextlib.contextmanager
@@ -44,6 +48,43 @@ def freeze_bn_stats(modules: Iterable[nn.Module]) -> Iterator[None]:
     finally:
         for each in saved:
             each.restore()
+
+
+def freeze_norms(module: nn.Module) -> None:
+    """Set the batch norms inside a module to evaluation mode, so that they use and keep their running statistics."""
+    for each in module.modules():
+        if isinstance(each, _BatchNorm):
+            each.eval()
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> None:
+    """Replace running statistics by the mean of those of batches (Ioffe and Szegedy 2015, algorithm 2).
+
+    Weights and the modes of all modules stay as they are.
+
+    Args:
+        network: module with the batch norms; a part whose weights are frozen keeps its statistics.
+        inputs: arguments of the network's forward pass, batch by batch; batches have equal weight.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and _calibrated(module)]
+    before = [(norm.training, norm.momentum) for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average
+        norm.train()
+    try:
+        for each in inputs:
+            network(*each)
+    finally:
+        for norm, (training, momentum) in zip(norms, before, strict=True):
+            norm.train(training)
+            norm.momentum = momentum
+
+
+def _calibrated(norm: _BatchNorm) -> bool:
+    """Return True for a norm with running statistics whose weights are trained."""
+    return norm.running_mean is not None and all(p.requires_grad for p in norm.parameters())
 
 
 class _SavedNorm:

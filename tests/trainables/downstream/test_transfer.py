@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from toys import toy_store
@@ -12,6 +15,8 @@ from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.networks import BACKBONES, DeepLabV3, TinyResNet, UNet, UNetEncoder
+from trainables.networks.normalise import Normalise
+from trainables.pretext.denoise import Denoise
 
 STORE = toy_store(36, size=16)
 NETWORK = UNet(UNetEncoder(width=4, depth=2))
@@ -97,6 +102,54 @@ def test_the_rate_falls_from_stage_to_stage_towards_the_image(network):
     assert sorted(grouped) == sorted(id(p) for p in built.parameters())
 
 
+def test_the_backbone_may_have_a_rate_of_its_own():
+    built = NETWORK.build(1, 2)
+    groups = parameter_groups(built, Transfer(backbone_rate=0.1))
+    rates = {id(p): group.get("lr_scale", 1.0) for group in groups for p in group["params"]}
+    assert {rates[id(p)] for p in built.backbone.parameters()} == {0.1}
+    assert {rates[id(p)] for part in (built.decoder, built.head) for p in part.parameters()} == {1.0}
+    both = parameter_groups(built, Transfer(backbone_rate=0.1, layer_decay=0.5))
+    assert both[-2]["lr_scale"] == pytest.approx(0.05)
+
+
+def statistics(state):
+    return {key: value for key, value in state.items() if "running_" in key and key.startswith("backbone.")}
+
+
+def test_frozen_norms_keep_the_statistics_of_a_pretrained_backbone_only():
+    begun, frozen = start("backbone"), replace(settings(Transfer()), batch_norm="frozen")
+    done = finetune(frozen, NETWORK, begun, STORE, LocalRuntime(), seed=0)
+    assert changed(statistics(begun), done.state) == set()
+    assert changed(begun, done.state) == begun.keys() - {k for k in begun if "running_" in k or "tracked" in k}
+    random, trained = (
+        finetune(each, NETWORK, None, STORE, LocalRuntime(), seed=0) for each in (frozen, settings(Transfer()))
+    )
+    assert changed(random.state, trained.state) == set()
+
+
+def test_recalibrated_norms_have_the_statistics_of_all_training_frames():
+    done = finetune(
+        replace(settings(Transfer()), batch_norm="recalibrated", labels=1), NETWORK, None, STORE, LocalRuntime(), seed=0
+    )
+    network = NETWORK.build(1, 2)
+    network.load_state_dict(done.state)
+    seen = []
+    first = next(module for module in network.backbone.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean((0, 2, 3))))
+    images = torch.from_numpy(np.asarray(STORE.images[STORE.rows("train")])).float() / 255
+    with torch.no_grad():
+        network.eval()(Normalise(STORE.mean, STORE.std)(images))
+    torch.testing.assert_close(first.running_mean, seen[0], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"transfer": Transfer(train="multitask", method=Denoise())}, {"fit": FitSettings(overlap_evaluation=True)}]
+)
+def test_recalibration_is_refused_where_it_would_disturb_training(bad):
+    with pytest.raises(ValueError, match="batch_norm is recalibrated"):
+        replace(settings(Transfer()), batch_norm="recalibrated", **bad)
+
+
 @pytest.mark.parametrize("name", list(BACKBONES))
 def test_the_stages_hold_every_parameter_once(name):
     backbone = BACKBONES[name]().build(1)
@@ -109,7 +162,7 @@ def test_more_labelled_subjects_than_there_are_is_an_error():
         finetune(DownstreamSettings(labels=50), NETWORK, None, STORE, LocalRuntime(), seed=0)
 
 
-@pytest.mark.parametrize("bad", [{"layer_decay": 0}, {"layer_decay": 1.5}, {"freeze_epochs": -1}])
+@pytest.mark.parametrize("bad", [{"backbone_rate": 0}, {"layer_decay": 0}, {"layer_decay": 1.5}, {"freeze_epochs": -1}])
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="expected"):
         Transfer(**bad)
