@@ -32,6 +32,11 @@ MEANINGS = {
     "contrastive_chance": Meaning(FRACTION, "contrastive_accuracy of unrelated embeddings"),
     "matching_accuracy": Meaning(FRACTION, "fraction of views nearer to their partner than to views of other subjects"),
     "matching_chance": Meaning(FRACTION, "matching_accuracy of unrelated embeddings"),
+    "partner_nearer": Meaning(
+        FRACTION, "probability that a view's partner is nearer than a view of another subject; 0.5 by chance"
+    ),
+    "unrelated_distance": Meaning("0 to 4", "mean squared distance of views of different subjects"),
+    "strength": Meaning("", "strength of the augmentation that was found by short pretrainings"),
     "matching": Meaning(FRACTION, "fraction of regions that lie in both augmented views"),
     "partition_accuracy": Meaning(FRACTION, "fraction of images most similar to an image of the same partition"),
     "partition_chance": Meaning(FRACTION, "partition_accuracy of unrelated embeddings"),
