@@ -32,7 +32,7 @@ class Grid:
 
     @property
     def slices(self) -> int:
-        """Number of slices."""
+        """Number of slices of the volume."""
         return self.shape[self.slice_axis]
 
     @property
@@ -96,7 +96,7 @@ class Grid:
         if self.affine is not None:
             steps = (self.affine[:3, axis] for axis in range(3))
             letters = "".join(_LETTERS[_main(step)][int(step[_main(step)] > 0)] for step in steps)
-            text += f" along {letters} from ({', '.join(f'{place:.4g}' for place in self.affine[:3, 3] + 0.0)})"
+            text += f" along {letters} from LPS ({', '.join(f'{place:.4g}' for place in self.affine[:3, 3] + 0.0)})"
         return text
 
 

@@ -36,6 +36,7 @@ def resample(labels: np.ndarray, found: Grid, expected: Grid) -> np.ndarray:
     return np.asarray(turned[np.ix_(*places)])
 
 
+@np.errstate(all="ignore")  # affines may hold any numbers; what comes of them is checked
 def nearest_voxels(found: Grid, expected: Grid) -> tuple[tuple[int, ...], tuple[np.ndarray, ...]]:
     """Return the axis of `found` along each axis of `expected`, and the index along it for each voxel of `expected`.
 
@@ -57,8 +58,8 @@ def nearest_voxels(found: Grid, expected: Grid) -> tuple[tuple[int, ...], tuple[
         else:  # of the outer faces, from those of the other grid
             distance = abs(center[other] - (sizes[1] - 1) / 2) + abs(abs(step) * size - sizes[1]) / 2
         coarser = max(1.0, abs(step))
-        if tilt + distance >= _SAME * coarser:
-            reason = "rotated against each other" if tilt > distance else "not at the same place"
+        if not tilt + distance < _SAME * coarser:  # also for numbers that overflowed
+            reason = "rotated against each other" if tilt >= _SAME * coarser else "not at the same place"
             raise GridMismatch(f"{reason}, by up to {tilt + distance:.3g} voxels")
         places.append(np.clip(np.ceil(along - 0.5 - _TIE), 0, sizes[1] - 1).astype(int))
     return order, tuple(places)
