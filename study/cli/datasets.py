@@ -236,6 +236,7 @@ def _plain(settings: DataSettings, report: DatasetReport) -> dict[str, Any]:
         "accepted": not report.refusal,
         "refusal": report.refusal,
         "warning": report.warning,
+        "slice_axes": dict(report.slice_axes),
     }
 
 
@@ -254,6 +255,9 @@ def _show(settings: DataSettings, report: DatasetReport) -> None:
     parts = [f"{split} {every} ({labelled} labelled)" for split, (every, labelled) in report.subjects.items()]
     summed = f"{settings.layout.title}: {report.sequences} sequences; subjects: {', '.join(parts)}"
     out.print(summed, markup=False, highlight=False, soft_wrap=True)
+    if report.slice_axes:
+        axes = ", ".join(f"along the {axis} axis in {number} volumes" for axis, number in report.slice_axes.items())
+        out.print(f"slices: {axes}", markup=False, highlight=False, soft_wrap=True)
     if report.refusal:
         err.print("[bold red]refused:[/]", end=" ")
         err.print(report.refusal, markup=False, highlight=False, soft_wrap=True)

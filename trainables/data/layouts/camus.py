@@ -18,6 +18,7 @@ from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage, nifti
 from trainables.data.readers.grey import to_uint8
+from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.tables import parse_count, parse_float, read_pairs
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 from trainables.data.sampling.splits import split_subjects
@@ -29,6 +30,7 @@ LABELS = {"lv": 1, "myocardium": 2, "la": 3}
 FOLDS = 10
 _SUBSETS: dict[Split, str] = {"train": "training", "val": "validation", "test": "testing"}
 _SAEED2022 = (300, 50, 50)
+_FRAME_AXIS = 2
 _CLINICAL = {"EF": "ef", "LVef": "ef", "LVedv": "edv", "LVesv": "esv"}
 _PARTITIONS = ("official", *(f"fold{fold}" for fold in range(1, FOLDS + 1)), "saeed2022")
 
@@ -98,7 +100,7 @@ class Camus(Layout):
         meaning = {label: CLASSES.index(name) for name, label in LABELS.items()}
         for frame, phase in record.labelled.items():
             file = record.files[f"{phase}_gt"]
-            labels = np.rint(_plane(root / file)).astype(np.int64)
+            labels = to_label_numbers(root / file, _plane(root / file))
             mask, issue = to_classes(labels, images.shape[1:], meaning, file)
             issues.extend([issue] if issue else [])
             if mask is not None:
@@ -219,7 +221,7 @@ def _find(path: Path) -> Path | None:
 def _header(path: Path) -> tuple[int, tuple[float, float] | None]:
     """Return the number of frames and the (row, column) spacing in mm after transposing."""
     if path.suffix != ".mhd":
-        header = nifti.read_nifti_header(path)
+        header = nifti.read_nifti_header(path, _FRAME_AXIS)
         return header.slices, header.spacing
     meta = metaimage.read_metaimage_header(path)
     known = meta.spacing is not None and min(meta.spacing[:2]) > 0

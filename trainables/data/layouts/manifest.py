@@ -11,11 +11,16 @@ from typing import ClassVar
 import numpy as np
 
 from trainables.common.errors import DataError
+from trainables.data.layouts.alignment import align_mask
 from trainables.data.layouts.labels import to_classes
 from trainables.data.layouts.manifest_rows import CLASSES_FILE, Row, read_classes, read_manifest, read_splits
+from trainables.data.layouts.slice_axes import slice_axis_notes
+from trainables.data.readers.grid import require_slice_axis
 from trainables.data.readers.pictures import Picture, read_picture, read_picture_header
 from trainables.data.readers.tables import is_inside
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
+
+_TIME_AXIS = 2
 
 
 @dataclass(frozen=True)
@@ -28,14 +33,18 @@ class Manifest(Layout):
 
     Attributes:
         file: name of the CSV file in the dataset's folder.
-        time: True where the slices of a NIfTI or MetaImage file are frames over time; False where they are a volume.
+        time: True where the third axis of a NIfTI or MetaImage file is time; False where it is one of a volume.
+        slice_axis: axis of a volume file's array, from 0, along which it is cut into slices; None for that of the
+            acquisition or of the largest spacing.
     """
 
     title: ClassVar[str] = "your own data (CSV manifest)"
     file: str = "manifest.csv"
     time: bool = False
+    slice_axis: int | None = None
 
     def __post_init__(self) -> None:
+        require_slice_axis(self.slice_axis)
         if not is_inside(self.file):
             raise ValueError(f"file '{self.file}': expected a name in the dataset's folder")
 
@@ -57,9 +66,10 @@ class Manifest(Layout):
         records = []
         for key, members in groups.items():
             name, split = "/".join(filter(None, key)), splits.get(members[0].subject)
-            record = _record(root, name, members, split, issues, time=self.time)
+            record = _record(root, name, members, split, issues, time=self.time, slice_axis=self._axis)
             if record is not None:
                 records.append(record)
+        issues.extend(slice_axis_notes(records))
         return DatasetListing(tuple(records), ("background", *classes.values()), tuple(issues))
 
     def read(self, root: Path, record: SequenceRecord) -> Pixels:
@@ -70,7 +80,7 @@ class Manifest(Layout):
         """
         meaning = {value: index for index, value in enumerate(read_classes(root), 1)}
         if "image" in record.files:
-            picture = read_picture(root / record.files["image"])
+            picture = read_picture(root / record.files["image"], slice_axis=self._axis)
         else:
             paths = [root / file for file in _numbered(record, "image").values()]
             picture = _together([(path, read_picture(path)) for path in paths])
@@ -78,8 +88,8 @@ class Manifest(Layout):
         masks: dict[int, np.ndarray] = {}
         if "mask" in record.files:
             file = record.files["mask"]
-            labels = read_picture(root / file, labels=True).images
-            mask, issue = to_classes(labels, images.shape, meaning, file)
+            labels = self._labels(root, file, picture, issues)
+            mask, issue = to_classes(labels, images.shape, meaning, file) if labels is not None else (None, None)
             masks = dict(enumerate(mask)) if mask is not None else {}
             issues.extend([issue] if issue else [])
         for frame, file in _numbered(record, "mask").items():
@@ -87,7 +97,9 @@ class Manifest(Layout):
                 text = f"mask of frame {frame}, but the image has {len(images)} frames (from 0)"
                 issues.append(DatasetIssue(file, "", "traced frame past the end", text, "loss", "mask"))
                 continue
-            labels = read_picture(root / file, labels=True).images
+            labels = self._labels(root, file, picture, issues)
+            if labels is None:
+                continue
             if labels.shape[0] == len(images) > 1:
                 labels = labels[frame : frame + 1]
             mask, issue = to_classes(labels, (1, *images.shape[1:]), meaning, file)
@@ -96,14 +108,41 @@ class Manifest(Layout):
                 masks[frame] = mask[0]
         return Pixels(images[:, None], masks, picture.planes, tuple(issues))
 
+    @property
+    def _axis(self) -> int | None:
+        return _TIME_AXIS if self.time else self.slice_axis
+
+    def _labels(self, root: Path, file: str, image: Picture, issues: list[DatasetIssue]) -> np.ndarray | None:
+        """Return a mask's label numbers as frames of the image; None, with an issue, where it lies elsewhere."""
+        mask = read_picture(root / file, labels=True, slice_axis=self._axis)
+        if mask.grid is None or image.grid is None:
+            return mask.images
+        found, expected, labels = mask.grid, image.grid, mask.images
+        each = self.time or found.slices == 1  # image by image: of a frame's place, the manifest alone tells
+        if each:
+            found, expected, labels = found.plane(), expected.plane(), labels[:, None]
+        aligned, faults = align_mask(found.voxels(labels), found, expected, file)
+        issues.extend(faults)
+        if aligned is None:
+            return None
+        return expected.upright(aligned)[:, 0] if each else expected.upright(aligned)
+
 
 def _record(
-    root: Path, key: str, rows: Sequence[Row], split: Split | None, issues: list[DatasetIssue], *, time: bool
+    root: Path,
+    key: str,
+    rows: Sequence[Row],
+    split: Split | None,
+    issues: list[DatasetIssue],
+    *,
+    time: bool,
+    slice_axis: int | None,
 ) -> SequenceRecord | None:
     first = rows[0]
     files: dict[str, str] = {}
     labelled: dict[int, Phase] = {}
     frames: int | None = None
+    axis: int | None = None
     if first.single:
         ordered = sorted(rows, key=lambda row: (row.frame if row.frame is not None else row.line, row.line))
         frames = len(ordered)
@@ -122,12 +161,13 @@ def _record(
                 files[f"mask/{row.frame:06d}"] = row.mask
                 labelled[row.frame or 0] = row.phase
         try:
-            header = read_picture_header(root / first.image)
+            header = read_picture_header(root / first.image, slice_axis)
         except DataError as error:
             text = str(error).removeprefix(f"{root / first.image}: ")
             issues.append(DatasetIssue(first.image, "", "unreadable image", text, "damage", "sequence"))
             return None
         frames, spacing, stack = header.frames, first.spacing or header.spacing, header.slices and not time
+        axis = header.slice_axis if stack else None
         if "mask" in files:
             labelled = dict.fromkeys(range(frames or 0), first.phase) | labelled
     if spacing is None:
@@ -144,6 +184,7 @@ def _record(
         spacing=spacing,
         clinical={name: value for row in reversed(rows) for name, value in row.clinical.items()},
         stack=stack,
+        slice_axis=axis,
         files=files,
     )
 

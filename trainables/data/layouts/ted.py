@@ -16,6 +16,7 @@ from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage
 from trainables.data.readers.grey import to_uint8
+from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.tables import parse_count, parse_float, read_pairs
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord
 
@@ -54,7 +55,8 @@ class Ted(Layout):
         masks: dict[int, np.ndarray] = {}
         issues: list[DatasetIssue] = []
         if "mask" in record.files:
-            labels = np.rint(_frames(root / record.files["mask"])).astype(np.int64)
+            path = root / record.files["mask"]
+            labels = to_label_numbers(path, _frames(path))
             if len(labels) != len(images):
                 text = f"{len(labels)} masks for {len(images)} frames"
                 issues.append(

@@ -10,13 +10,17 @@ import cv2
 import numpy as np
 
 from trainables.common.errors import DataError, did_you_mean
-from trainables.data.readers import dicom, metaimage, nifti
+from trainables.data.readers import dicom
 from trainables.data.readers.grey import percentile_window, to_uint8
+from trainables.data.readers.grid import Grid
+from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.video import read_video
+from trainables.data.readers.volume import SUFFIXES as VOLUMES
+from trainables.data.readers.volume import is_metaimage, read_volume, read_volume_grid
 
 _JPEG, _TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
 FLAT = (".png", *_JPEG, *_TIFF, ".bmp")
-_METAIMAGE, _DICOM, _VIDEO = (".mhd", ".mha"), (".dcm", ".dicom"), (".avi", ".mp4")
+_DICOM, _VIDEO = (".dcm", ".dicom"), (".avi", ".mp4")
 
 
 @dataclass(frozen=True)
@@ -28,23 +32,26 @@ class Picture:
         spacing: (row, column) pixel spacing in mm, or None.
         planes: positions of the frames as in `Pixels.planes`, or None.
         slices: True where the frames are slices of a volume; else they are frames over time.
+        grid: the voxels that the frames were cut from; None for a file that is no volume.
     """
 
     images: np.ndarray
     spacing: tuple[float, float] | None = None
     planes: np.ndarray | None = None
     slices: bool = False
+    grid: Grid | None = None
 
 
-def read_picture(path: Path, *, labels: bool = False) -> Picture:
+def read_picture(path: Path, *, labels: bool = False, slice_axis: int | None = None) -> Picture:
     """Decode a file by the type that its suffix names.
 
     Args:
         path: the image file.
         labels: return the stored numbers unchanged (a mask) instead of 256 grey levels.
+        slice_axis: axis of a volume's slices, from 0; None to choose it by `choose_slice_axis`.
 
     Raises:
-        DataError: the file is missing, damaged, or of an unsupported type.
+        DataError: the file is missing, damaged, of an unsupported type, or a mask whose labels are not whole numbers.
     """
     kind = file_type(path.name)
     if kind is None:
@@ -52,7 +59,7 @@ def read_picture(path: Path, *, labels: bool = False) -> Picture:
         raise DataError(f"{path}: unsupported file type{did_you_mean(path.suffix, known)}")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    return _KINDS[kind](path, labels)
+    return _volume(path, labels, slice_axis) if kind in VOLUMES else _KINDS[kind](path, labels)
 
 
 @dataclass(frozen=True)
@@ -63,27 +70,29 @@ class PictureHeader:
         frames: number of frames; None where only decoding can count them (a video).
         spacing: (row, column) pixel spacing in mm, or None.
         slices: True where the frames are slices of a volume.
+        slice_axis: axis of the file's array, from 0, along which the slices follow each other; None without slices.
     """
 
     frames: int | None = 1
     spacing: tuple[float, float] | None = None
     slices: bool = False
+    slice_axis: int | None = None
 
 
-def read_picture_header(path: Path) -> PictureHeader:
+def read_picture_header(path: Path, slice_axis: int | None = None) -> PictureHeader:
     """Read a file's header only.
+
+    Args:
+        path: the image file.
+        slice_axis: axis of a volume's slices, from 0; None to choose it by `choose_slice_axis`.
 
     Raises:
         DataError: the file is damaged.
     """
     kind = file_type(path.name)
-    if kind in nifti.SUFFIXES:
-        grid = nifti.read_nifti_header(path)
-        return PictureHeader(grid.slices, grid.spacing, grid.slices > 1)
-    if kind in _METAIMAGE:
-        meta = metaimage.read_metaimage_header(path)
-        slices = meta.size[2] if len(meta.size) > 2 else 1
-        return PictureHeader(slices, _spacing(meta.spacing), slices > 1)
+    if kind in VOLUMES:
+        grid = read_volume_grid(path, slice_axis)
+        return PictureHeader(grid.slices, grid.spacing, grid.slices > 1, grid.slice_axis if grid.slices > 1 else None)
     if kind in _DICOM:
         header = dicom.read_dicom_header(path)
         return PictureHeader(header.frames, header.spacing)
@@ -115,7 +124,7 @@ def _flat(path: Path, labels: bool) -> Picture:
     if labels:
         if image.ndim == 3 and (image[..., :3] != image[..., :1]).any():
             raise DataError(f"{path}: a colour image (expected label numbers)")
-        return Picture(np.rint(image if image.ndim == 2 else image[..., 0]).astype(np.int64)[None])
+        return Picture(to_label_numbers(path, image if image.ndim == 2 else image[..., 0])[None])
     return Picture(_shown(image)[None])
 
 
@@ -129,32 +138,20 @@ def _shown(values: np.ndarray) -> np.ndarray:
     return to_uint8(values) if values.dtype == np.uint8 else percentile_window(values)
 
 
-def _nifti(path: Path, labels: bool) -> Picture:
-    array, header = nifti.read_nifti(path)
-    if array.ndim > 3:
-        raise DataError(f"{path}: unsupported shape (found {array.shape}, expected one image or one volume)")
-    upright = header.upright(array if array.ndim == 3 else array[..., None])
-    return Picture(_values(upright, labels, _shown), header.spacing, header.planes(), upright.shape[0] > 1)
-
-
-def _metaimage(path: Path, labels: bool) -> Picture:
-    meta = metaimage.read_metaimage(path)
-    array = meta.array
-    if not 2 <= array.ndim <= 3:
-        raise DataError(f"{path}: unsupported shape (found {array.shape}, expected one image or one volume)")
-    upright = (array if array.ndim == 3 else array[..., None]).transpose(2, 1, 0)
-    return Picture(_values(upright, labels, to_uint8), _spacing(meta.spacing), None, upright.shape[0] > 1)
-
-
-def _spacing(steps: tuple[float, ...] | None) -> tuple[float, float] | None:
-    return (steps[1], steps[0]) if steps is not None and min(steps[:2]) > 0 else None
+def _volume(path: Path, labels: bool, slice_axis: int | None = None) -> Picture:
+    array, grid = read_volume(path, slice_axis)
+    upright = grid.upright(array)
+    images = to_label_numbers(path, upright) if labels else _shown(upright)
+    planes = None if is_metaimage(path) else grid.planes()  # ultrasound's are only nominal
+    return Picture(images, grid.spacing, planes, grid.slices > 1, grid)
 
 
 def _dicom(path: Path, labels: bool) -> Picture:
     header = dicom.read_dicom_header(path)
     frames = dicom.read_dicom_frames(path)
     plane = header.plane if len(frames) == 1 else None
-    return Picture(_values(frames, labels, to_uint8), header.spacing, plane[None] if plane is not None else None)
+    images = to_label_numbers(path, frames) if labels else to_uint8(frames)
+    return Picture(images, header.spacing, plane[None] if plane is not None else None)
 
 
 def _video(path: Path, labels: bool) -> Picture:
@@ -163,14 +160,9 @@ def _video(path: Path, labels: bool) -> Picture:
     return Picture(read_video(path))
 
 
-def _values(upright: np.ndarray, labels: bool, grey: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    return np.rint(upright).astype(np.int64) if labels else grey(upright)
-
-
 _KINDS: dict[str, Callable[[Path, bool], Picture]] = {
     **dict.fromkeys(FLAT, _flat),
-    **dict.fromkeys(nifti.SUFFIXES, _nifti),
-    **dict.fromkeys(_METAIMAGE, _metaimage),
+    **dict.fromkeys(VOLUMES, _volume),
     **dict.fromkeys(_DICOM, _dicom),
     **dict.fromkeys(_VIDEO, _video),
 }

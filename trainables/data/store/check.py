@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainables.common.errors import DataError
+from trainables.data.layouts.slice_axes import count_slice_axes
 from trainables.data.records import SPLITS, DatasetIssue, Layout, Progress, SequenceRecord, Split
 from trainables.data.settings import DataSettings
 from trainables.data.store.integrity import (
@@ -32,6 +33,7 @@ class DatasetReport:
         issues: all issues, those of the listing first, then those of the files in the dataset's order.
         refusal: reason why a study would refuse the dataset; "" when it is accepted.
         warning: reason why a study could use the dataset for pretraining only; "" without one.
+        slice_axes: number of volumes that are cut into slices along each axis of their files' arrays.
     """
 
     root: Path
@@ -40,6 +42,7 @@ class DatasetReport:
     issues: tuple[DatasetIssue, ...]
     refusal: str
     warning: str = ""
+    slice_axes: Mapping[str, int] = field(default_factory=dict)
 
 
 def check(
@@ -86,7 +89,7 @@ def check(
         refusal = refusal or str(error)
     if warning and (finetune or not counts["train"][0]):
         refusal, warning = warning, ""
-    return DatasetReport(root, listed, counts, tuple(issues), refusal, warning)
+    return DatasetReport(root, listed, counts, tuple(issues), refusal, warning, count_slice_axes(records))
 
 
 def _count_subjects(records: Sequence[SequenceRecord], parts: Mapping[str, Split]) -> dict[Split, tuple[int, int]]:
