@@ -13,6 +13,7 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
 from trainables.data.layouts.manifest_rows import CLASSES_FILE, Row, read_classes, read_manifest, read_splits
+from trainables.data.readers.grey import to_grey
 from trainables.data.readers.pictures import Picture, read_picture, read_picture_header
 from trainables.data.readers.tables import is_inside
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
@@ -73,7 +74,7 @@ class Manifest(Layout):
             picture = read_picture(root / record.files["image"])
         else:
             paths = [root / file for file in _numbered(record, "image").values()]
-            picture = _together([(path, read_picture(path)) for path in paths])
+            picture = _together([(path, read_picture(path, raw=True)) for path in paths])
         images, issues = picture.images, list[DatasetIssue]()
         masks: dict[int, np.ndarray] = {}
         if "mask" in record.files:
@@ -155,10 +156,13 @@ def _numbered(record: SequenceRecord, role: str) -> dict[int, str]:
 
 
 def _together(pictures: Sequence[tuple[Path, Picture]]) -> Picture:
-    """Join single-frame images to one sequence."""
+    """Join single-frame images to one sequence, their intensities converted together."""
     first = pictures[0][1]
     for path, picture in pictures:
         if picture.images.shape != first.images.shape:
             found, expected = ("x".join(map(str, each.images.shape[1:])) for each in (picture, first))
             raise DataError(f"{path}: {found} pixels, the sequence's first image has {expected}")
-    return Picture(np.concatenate([picture.images for _, picture in pictures]))
+        if picture.images.dtype != first.images.dtype:
+            types = f"found {picture.images.dtype}, expected {first.images.dtype} as in the sequence's first image"
+            raise DataError(f"{path}: another type of pixels ({types})")
+    return Picture(to_grey(np.concatenate([picture.images for _, picture in pictures])))
