@@ -17,7 +17,7 @@ import numpy as np
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage, nifti
-from trainables.data.readers.grey import to_grey
+from trainables.data.readers.grey import to_gray
 from trainables.data.readers.tables import parse_count, parse_float, read_pairs
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 from trainables.data.sampling.splits import split_subjects
@@ -79,7 +79,7 @@ class Camus(Layout):
         """Decode a view, transposed from the files' (lateral, depth) to (depth, lateral).
 
         Grey values already within 0..255, as published, are rounded and kept; others, such as 0..1, are stretched
-        between the sequence's own percentiles, see `to_grey`.
+        between the sequence's own percentiles, see `to_gray`.
 
         Raises:
             DataError: an image is unreadable, or its frames differ in size.
@@ -103,7 +103,7 @@ class Camus(Layout):
             issues.extend([issue] if issue else [])
             if mask is not None:
                 masks[frame] = mask
-        return Pixels(to_grey(images, display=True)[:, None], masks, issues=tuple(issues))
+        return Pixels(to_gray(images, display=True)[:, None], masks, issues=tuple(issues))
 
     def _splits(self, root: Path, present: set[str], issues: list[DatasetIssue]) -> dict[str, Split]:
         """Return the split of each patient; empty where the dataset comes without the lists."""

@@ -130,12 +130,14 @@ def _slices(folder: Path) -> list[Path]:
     seen: set[object] = set()
     for path in sorted((path for path in folder.glob("*") if path.is_file() and is_dicom(path)), key=_natural):
         try:
-            key = instance_key(read_dicom_header(path))
+            header = read_dicom_header(path)
         except NotAnImageError:
             continue
         except DataError:  # it is reported when the volume is read
-            key = None
-        if key is None or key not in seen:
+            found.append(path)
+            continue
+        key = instance_key(header) or path
+        if header.is_gray and key not in seen:
             found.append(path)
             seen.add(key)
     return found
@@ -173,7 +175,7 @@ def read_stack(paths: list[Path], headers: list[DicomHeader]) -> np.ndarray:
 
 
 def read_levels(path: Path) -> np.ndarray:
-    """Read the grey levels of an 8-bit image, int64 `(H, W)`.
+    """Read the gray levels of an 8-bit image, int64 `(H, W)`.
 
     Raises:
         DataError: the file cannot be read.

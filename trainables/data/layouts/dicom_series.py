@@ -136,7 +136,9 @@ def _headers(root: Path, folder: Path, issues: list[DatasetIssue]) -> Iterator[t
             continue
         file = path.relative_to(root).as_posix()
         try:
-            yield file, read_dicom_header(path)
+            header = read_dicom_header(path)
+            if header.is_gray:
+                yield file, header
         except NotAnImageError:
             continue
         except DataError as error:

@@ -11,10 +11,10 @@ from typing import ClassVar
 import numpy as np
 
 from trainables.common.errors import DataError
+from trainables.data.layouts.frame_alignment import align_frames
 from trainables.data.layouts.labels import to_classes
 from trainables.data.layouts.manifest_rows import CLASSES_FILE, Row, read_classes, read_manifest, read_splits
-from trainables.data.readers.grey import to_grey
-from trainables.data.readers.pictures import Picture, read_picture, read_picture_header
+from trainables.data.readers.pictures import Picture, is_dicom_name, read_picture, read_picture_header
 from trainables.data.readers.tables import is_inside
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 
@@ -74,13 +74,13 @@ class Manifest(Layout):
             picture = read_picture(root / record.files["image"])
         else:
             paths = [root / file for file in _numbered(record, "image").values()]
-            picture = _together([(path, read_picture(path, raw=True)) for path in paths])
+            picture = _together([(path, read_picture(path)) for path in paths])
         images, issues = picture.images, list[DatasetIssue]()
         masks: dict[int, np.ndarray] = {}
         if "mask" in record.files:
             file = record.files["mask"]
-            labels = read_picture(root / file, labels=True).images
-            mask, issue = to_classes(labels, images.shape, meaning, file)
+            labels = _labels(root, file, picture, None, issues)
+            mask, issue = to_classes(labels, images.shape, meaning, file) if labels is not None else (None, None)
             masks = dict(enumerate(mask)) if mask is not None else {}
             issues.extend([issue] if issue else [])
         for frame, file in _numbered(record, "mask").items():
@@ -88,7 +88,9 @@ class Manifest(Layout):
                 text = f"mask of frame {frame}, but the image has {len(images)} frames (from 0)"
                 issues.append(DatasetIssue(file, "", "traced frame past the end", text, "loss", "mask"))
                 continue
-            labels = read_picture(root / file, labels=True).images
+            labels = _labels(root, file, picture, frame, issues)
+            if labels is None:
+                continue
             if labels.shape[0] == len(images) > 1:
                 labels = labels[frame : frame + 1]
             mask, issue = to_classes(labels, (1, *images.shape[1:]), meaning, file)
@@ -96,6 +98,16 @@ class Manifest(Layout):
             if mask is not None:
                 masks[frame] = mask[0]
         return Pixels(images[:, None], masks, picture.planes, tuple(issues))
+
+
+def _labels(root: Path, file: str, image: Picture, frame: int | None, issues: list[DatasetIssue]) -> np.ndarray | None:
+    """Return a mask's label numbers, those of a DICOM file at the pixels of its image; None, with an issue, if none."""
+    mask = read_picture(root / file, labels=True)
+    if not is_dicom_name(file):
+        return mask.images
+    labels, issue = align_frames(mask, image, file, frame)
+    issues.extend([issue] if issue else [])
+    return labels
 
 
 def _record(
@@ -156,13 +168,10 @@ def _numbered(record: SequenceRecord, role: str) -> dict[int, str]:
 
 
 def _together(pictures: Sequence[tuple[Path, Picture]]) -> Picture:
-    """Join single-frame images to one sequence, their intensities converted together."""
+    """Join single-frame images to one sequence."""
     first = pictures[0][1]
     for path, picture in pictures:
         if picture.images.shape != first.images.shape:
             found, expected = ("x".join(map(str, each.images.shape[1:])) for each in (picture, first))
             raise DataError(f"{path}: {found} pixels, the sequence's first image has {expected}")
-        if picture.images.dtype != first.images.dtype:
-            types = f"found {picture.images.dtype}, expected {first.images.dtype} as in the sequence's first image"
-            raise DataError(f"{path}: another type of pixels ({types})")
-    return Picture(to_grey(np.concatenate([picture.images for _, picture in pictures])))
+    return Picture(np.concatenate([picture.images for _, picture in pictures]))

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydicom.uid import UID
 
 from trainables.common.errors import DataError
 from trainables.data.readers.dicom_file import (
     find_numbers,
-    first_line,
     frame_groups,
     is_dicom,
+    one_line,
     open_dicom,
     read_count,
     read_numbers,
@@ -31,6 +32,7 @@ _COMPONENTS: dict[str, Component] = {
     **dict.fromkeys(("R", "REAL"), "real"),
     **dict.fromkeys(("I", "IMAGINARY"), "imaginary"),
 }
+_NOT_GRAY = ("Segmentation", "RT Dose")
 _GE_BLOCK = (0x0043, "GEMS_PARM_01")  # private entries: GE does not say it in ImageType
 _GE_COMPONENTS: dict[int, Component] = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
 
@@ -54,6 +56,7 @@ class DicomHeader:
         instances: the InstanceNumber of a file of one frame, 0 when absent; the places in time of several frames, from
             1 up.
         components: part of MR's complex signal of every frame; "magnitude" where the header does not say.
+        is_gray: False for an object whose numbers are no gray values: a segmentation, a dose.
     """
 
     patient: str
@@ -68,6 +71,7 @@ class DicomHeader:
     times: tuple[float | None, ...]
     instances: tuple[int, ...]
     components: tuple[Component, ...]
+    is_gray: bool
 
     @property
     def plane(self) -> np.ndarray | None:
@@ -95,7 +99,7 @@ def read_dicom_header(path: Path) -> DicomHeader:
     except DataError:
         raise
     except Exception as error:  # values are decoded on access, and each kind raises other exceptions
-        raise DataError(f"{path}: damaged DICOM file ({first_line(error)})") from None
+        raise DataError(f"{path}: damaged DICOM file ({one_line(error)})") from None
     if min(header.shape) < 1:
         raise DataError(f"{path}: no image (found {header.shape[0]} rows and {header.shape[1]} columns)")
     return header
@@ -118,6 +122,7 @@ def _header(path: Path, dataset: Any) -> DicomHeader:
         times=tuple(_time(group) for group in groups),
         instances=_instances(dataset, groups),
         components=tuple(_component(group) for group in groups),
+        is_gray=not any(word in UID(str(dataset.get("SOPClassUID", "") or "")).name for word in _NOT_GRAY),
     )
 
 

@@ -17,7 +17,6 @@ from trainables.common.errors import DataError
 _BEGINNING = 4096  # bytes that tell a file without a preamble from others
 _FIRST_GROUPS = (0x0002, 0x0008)  # of header entries: a data set is sorted, and both hold what every file has
 _LONG_LENGTH = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
-_NOT_GREY = ("Segmentation", "Label Map", "RT Dose")  # objects with rows and columns whose numbers are no grey values
 
 
 class NotAnImageError(DataError):
@@ -53,9 +52,9 @@ def open_dicom(path: Path, *, pixels: bool) -> Any:
         _set_transfer_syntax(dataset)
         kind = _other_object(dataset)
     except (OSError, InvalidDicomError) as error:
-        raise DataError(f"{path}: not a readable DICOM file ({first_line(error)})") from None
+        raise DataError(f"{path}: not a readable DICOM file ({one_line(error)})") from None
     except Exception as error:  # values are decoded on access, and each kind raises other exceptions
-        raise DataError(f"{path}: damaged DICOM file ({first_line(error)})") from None
+        raise DataError(f"{path}: damaged DICOM file ({one_line(error)})") from None
     if kind:
         raise NotAnImageError(f"{path}: no image (found a DICOM object of the kind '{kind}')")
     return dataset
@@ -96,9 +95,9 @@ def find_numbers(groups: list[Any], name: str, count: int) -> tuple[float, ...] 
     return next((found for group in groups if (found := read_numbers(group, name, count)) is not None), None)
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, for a message of our own."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def one_line(error: Exception) -> str:
+    """Return an error's message on one line, for a message of our own."""
+    return " ".join((str(error) or type(error).__name__).split())[:240]
 
 
 def _begins_with_entries(head: bytes) -> bool:
@@ -142,6 +141,4 @@ def _other_object(dataset: Any) -> str:
     if not uid:
         return ""
     kind = UID(str(uid)).name
-    if any(word in kind for word in _NOT_GREY):
-        return kind
     return "" if "Rows" in dataset or "Columns" in dataset or "Image Storage" in kind else kind

@@ -1,4 +1,4 @@
-"""Pixels of DICOM images as grey frames."""
+"""Pixels of DICOM images as gray frames."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pydicom.pixels.processing import apply_color_lut
 from trainables.common.errors import DataError
 from trainables.data.readers.dicom_file import (
     find_numbers,
-    first_line,
     frame_groups,
+    one_line,
     open_dicom,
     read_count,
 )
@@ -38,7 +38,7 @@ def read_dicom_frames(path: Path, *, labels: bool = False) -> np.ndarray:
         labels: True for a mask: its numbers are not inverted, and padding is 0.
 
     Returns:
-        uint8 where the pixels are 256 grey levels or a colour of 8 bits, turned grey; else float32 in the unit of the
+        uint8 where the pixels are 256 gray levels or a color of 8 bits, turned gray; else float32 in the unit of the
         header's rescale slope and intercept, each frame by its own, with NaN for padding.
 
     Raises:
@@ -56,16 +56,16 @@ def read_dicom_frames(path: Path, *, labels: bool = False) -> np.ndarray:
             pixels = apply_color_lut(pixels, dataset)
             pixels = pixels >> 8 * (pixels.itemsize - 1)  # 16-bit palettes fill their range
         if kind == "PALETTE COLOR" or read_count(dataset, "SamplesPerPixel") == 3:
-            grey = _luma(pixels)
-            grey = grey if grey.ndim == 3 else grey[None]
+            gray = _luma(pixels)
+            gray = gray if gray.ndim == 3 else gray[None]
         else:
             frames = pixels if pixels.ndim == 3 else pixels[None]
-            grey = _rescaled(path, dataset, frames, inverted=kind == "MONOCHROME1" and not labels)
+            gray = _rescaled(path, dataset, frames, inverted=kind == "MONOCHROME1" and not labels)
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{path}: pixels cannot be decoded ({first_line(error)})") from None
-    return np.nan_to_num(grey) if labels else grey
+        raise DataError(f"{path}: pixels cannot be decoded ({one_line(error)})") from None
+    return np.nan_to_num(gray) if labels else gray
 
 
 def count_frames(path: Path, dataset: Any) -> int:
@@ -117,7 +117,7 @@ def _require_lossless(path: Path, dataset: Any) -> None:
 
 
 def _decode(path: Path, dataset: Any) -> np.ndarray:
-    """Return the stored numbers, or RGB; `(H, W)` or `(T, H, W)`, with the colours as a last axis."""
+    """Return the stored numbers, or RGB; `(H, W)` or `(T, H, W)`, with the colors as a last axis."""
     frames = count_frames(path, dataset)
     samples = max(1, read_count(dataset, "SamplesPerPixel"))
     shape = (frames, read_count(dataset, "Rows"), read_count(dataset, "Columns"), samples)
@@ -138,21 +138,26 @@ def _decode(path: Path, dataset: Any) -> np.ndarray:
     try:
         return np.asarray(decoder.as_array(dataset)[0])
     except Exception as error:
-        if syntax.is_encapsulated and decoder.missing_dependencies:
-            raise DataError(f"{_no_decoder(path, decoder)} ({first_line(error)})") from None
+        if _missing(decoder):
+            raise DataError(f"{_no_decoder(path, decoder)} ({one_line(error)})") from None
         raise
 
 
+def _missing(decoder: Any) -> str:
+    """Return the packages that a decoder of ours lacks, or ""."""
+    return "; ".join(line.strip() for line in decoder.missing_dependencies if "pylibjpeg" in line)
+
+
 def _no_decoder(path: Path, decoder: Any) -> str:
-    """Return the message that names the missing package."""
-    needed = "; ".join(line.strip() for line in decoder.missing_dependencies if "pylibjpeg" in line)
-    return f"{path}: no decoder for {decoder.UID.name} is installed ({needed}). Fix: pip install 'pretext-study[dicom]'"
+    """Return the message that names the missing packages."""
+    text = f"no decoder for {decoder.UID.name} is installed ({_missing(decoder)})"
+    return f"{path}: {text}. Fix: pip install 'pretext-study[dicom]'"
 
 
-def _luma(colour: np.ndarray) -> np.ndarray:
-    """Return decoded colour, which is RGB, as grey; uint8 for colours of 8 bits."""
-    grey = colour[..., :3].astype(np.float32) @ np.array(_LUMA, np.float32)
-    return np.asarray(np.rint(grey).astype(np.uint8) if grey.max() <= 255 else grey)
+def _luma(color: np.ndarray) -> np.ndarray:
+    """Return decoded color, which is RGB, as gray; uint8 for colors of 8 bits."""
+    gray = color[..., :3].astype(np.float32) @ np.array(_LUMA, np.float32)
+    return np.asarray(np.rint(gray).astype(np.uint8) if gray.max() <= 255 else gray)
 
 
 def _rescaled(path: Path, dataset: Any, stored: np.ndarray, *, inverted: bool) -> np.ndarray:
@@ -196,5 +201,5 @@ def _scale(dataset: Any, frame: int) -> tuple[float, float]:
 
 
 def _is_display(dataset: Any, stored: np.ndarray) -> bool:
-    """Return True where the stored numbers are 256 grey levels."""
+    """Return True where the stored numbers are 256 gray levels."""
     return 0 < read_count(dataset, "BitsStored") <= 8 and stored.min() >= 0 and stored.max() <= 255

@@ -1,4 +1,4 @@
-"""Conversion of stored intensities of any format to the 256 grey levels that a frame store keeps."""
+"""Conversion of stored intensities of any format to the 256 gray levels that a frame store keeps."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ DARK, BRIGHT = 0.5, 99.5  # percentiles; a few voxels of fat or flow must not ta
 FAINTEST = 25.5  # a tenth of 0..255
 
 
-def to_grey(values: np.ndarray, *, display: bool = False) -> np.ndarray:
+def to_gray(values: np.ndarray, *, display: bool = False) -> np.ndarray:
     """Return an image, a sequence or a volume as uint8; the one conversion of all formats.
 
     uint8 is kept, as it was made for display. Other types have no unit that can be relied on: they are stretched by
     `percentile_window`, all frames together.
 
     Example:
-        >>> to_grey(np.array([0.0, 0.5, 1.0])).tolist(), to_grey(np.array([0.4, 254.6]), display=True).tolist()
+        >>> to_gray(np.array([0.0, 0.5, 1.0])).tolist(), to_gray(np.array([0.4, 254.6]), display=True).tolist()
         ([0, 128, 255], [0, 255])
 
     Args:
         values: numbers of any shape and type; NaN marks padding outside the image, which becomes black.
-        display: True for a dataset published in 256 grey levels (ultrasound): values of other types are then rounded
+        display: True for a dataset published in 256 gray levels (ultrasound): values of other types are then rounded
             and kept where they lie within 0..255 and their percentile 99.5 is at least a tenth of it. Fainter ones are
             of another range, 0..1 as a rule, and stretched.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,8 +11,8 @@ import numpy as np
 
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.readers import dicom, metaimage, nifti
-from trainables.data.readers.grey import to_grey
-from trainables.data.readers.tiff_tags import is_white_zero
+from trainables.data.readers.dicom_segmentation import is_segmentation, read_segmentation
+from trainables.data.readers.grey import to_gray
 from trainables.data.readers.video import read_video
 
 _JPEG, _TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
@@ -25,26 +25,26 @@ class Picture:
     """A decoded image file.
 
     Attributes:
-        images: uint8 `(T, H, W)`, or int64 label numbers where labels were requested, or numbers of the file's type
-            where raw ones were.
+        images: uint8 `(T, H, W)`, or int64 label numbers where labels were requested.
         spacing: (row, column) pixel spacing in mm, or None.
         planes: positions of the frames as in `Pixels.planes`, or None.
         slices: True where the frames are slices of a volume; else they are frames over time.
+        sparse: True for a mask that leaves out the frames without labels: a DICOM segmentation.
     """
 
     images: np.ndarray
     spacing: tuple[float, float] | None = None
     planes: np.ndarray | None = None
     slices: bool = False
+    sparse: bool = False
 
 
-def read_picture(path: Path, *, labels: bool = False, raw: bool = False) -> Picture:
+def read_picture(path: Path, *, labels: bool = False) -> Picture:
     """Decode a file by the type that its suffix names.
 
     Args:
         path: the image file.
         labels: return the stored numbers unchanged (a mask) instead of 256 grey levels.
-        raw: return the intensities before `to_grey`, which converts the files of a sequence together.
 
     Raises:
         DataError: the file is missing, damaged, or of an unsupported type.
@@ -55,11 +55,7 @@ def read_picture(path: Path, *, labels: bool = False, raw: bool = False) -> Pict
         raise DataError(f"{path}: unsupported file type{did_you_mean(path.suffix, known)}")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    picture = _KINDS[kind](path, labels)
-    if raw:
-        return picture
-    images = np.rint(picture.images).astype(np.int64) if labels else to_grey(picture.images)
-    return replace(picture, images=images)
+    return _KINDS[kind](path, labels)
 
 
 @dataclass(frozen=True)
@@ -107,6 +103,11 @@ def is_video(name: str) -> bool:
     return file_type(name) in _VIDEO
 
 
+def is_dicom_name(name: str) -> bool:
+    """Return True for a DICOM file by its name."""
+    return file_type(name) in _DICOM
+
+
 def _flat(path: Path, labels: bool) -> Picture:
     flag = cv2.IMREAD_UNCHANGED if labels else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
     image = cv2.imread(str(path), flag)
@@ -122,10 +123,8 @@ def _flat(path: Path, labels: bool) -> Picture:
     if labels:
         if image.ndim == 3 and (image[..., :3] != image[..., :1]).any():
             raise DataError(f"{path}: a colour image (expected label numbers)")
-        return Picture((image if image.ndim == 2 else image[..., 0])[None])
-    if suffix in _TIFF and image.dtype != np.uint8 and is_white_zero(path):  # OpenCV inverts those of 8 bits only
-        image = _inverted(image)
-    return Picture(image[None])
+        return Picture(np.rint(image if image.ndim == 2 else image[..., 0]).astype(np.int64)[None])
+    return Picture(to_gray(image)[None])
 
 
 def _ended(jpeg: bytes) -> bool:
@@ -133,20 +132,12 @@ def _ended(jpeg: bytes) -> bool:
     return jpeg.rfind(b"\xff\xd9") > jpeg.rfind(b"\xff\xda")
 
 
-def _inverted(values: np.ndarray) -> np.ndarray:
-    """Return numbers mirrored within the range of their type; floats, which have none, about zero."""
-    if values.dtype.kind == "f":
-        return np.asarray(-values)
-    limits = np.iinfo(values.dtype)
-    return np.asarray(int(limits.max) + int(limits.min) - values.astype(np.int64))
-
-
 def _nifti(path: Path, labels: bool) -> Picture:
     array, header = nifti.read_nifti(path)
     if array.ndim > 3:
         raise DataError(f"{path}: unsupported shape (found {array.shape}, expected one image or one volume)")
     upright = header.upright(array if array.ndim == 3 else array[..., None])
-    return Picture(upright, header.spacing, header.planes(), upright.shape[0] > 1)
+    return Picture(_values(upright, labels), header.spacing, header.planes(), upright.shape[0] > 1)
 
 
 def _metaimage(path: Path, labels: bool) -> Picture:
@@ -155,7 +146,7 @@ def _metaimage(path: Path, labels: bool) -> Picture:
     if not 2 <= array.ndim <= 3:
         raise DataError(f"{path}: unsupported shape (found {array.shape}, expected one image or one volume)")
     upright = (array if array.ndim == 3 else array[..., None]).transpose(2, 1, 0)
-    return Picture(upright, _spacing(meta.spacing), None, upright.shape[0] > 1)
+    return Picture(_values(upright, labels), _spacing(meta.spacing), None, upright.shape[0] > 1)
 
 
 def _spacing(steps: tuple[float, ...] | None) -> tuple[float, float] | None:
@@ -167,15 +158,22 @@ def _dicom(path: Path, labels: bool) -> Picture:
     if len(set(header.components)) > 1:
         found = ", ".join(sorted(set(header.components)))
         raise DataError(f"{path}: frames of different parts of MR's signal (found {found}, expected one of them)")
+    if labels and is_segmentation(path):
+        images, planes = read_segmentation(path)
+        return Picture(images, header.spacing, planes, header.is_volume, planes is not None)
     frames = dicom.read_dicom_frames(path, labels=labels)
     planes = header.planes if len(frames) == header.frames else None
-    return Picture(frames, header.spacing, planes, header.is_volume)
+    return Picture(_values(frames, labels), header.spacing, planes, header.is_volume)
 
 
 def _video(path: Path, labels: bool) -> Picture:
     if labels:
         raise DataError(f"{path}: a video (expected an image or a volume of label numbers)")
     return Picture(read_video(path))
+
+
+def _values(upright: np.ndarray, labels: bool) -> np.ndarray:
+    return np.rint(upright).astype(np.int64) if labels else to_gray(upright)
 
 
 _KINDS: dict[str, Callable[[Path, bool], Picture]] = {

@@ -13,7 +13,6 @@ from pydicom import examples
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.manifest import Manifest
-from trainables.data.readers.grey import percentile_window
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 from trainables.phantom import PHANTOMS, PhantomSettings
@@ -253,17 +252,3 @@ def test_no_table_makes_the_reader_crash(root, rows, classes, raw):
             csv.writer(file).writerows([(*COLUMNS, "phase", "ef"), *rows])
     with contextlib.suppress(DataError):
         check(DataSettings(layout=Manifest()), root)
-
-
-def test_pictures_of_a_sequence_have_one_scale(root):
-    """A frame that is half as bright stays half as bright, and does not fill the 256 levels by itself."""
-    frames = np.random.default_rng(0).integers(0, 4000, (2, 12, 10)).astype(np.uint16)
-    frames[1] //= 2
-    for name, frame in zip(("a", "b"), frames, strict=True):
-        cv2.imwrite(str(root / f"{name}.png"), frame)
-    table(root, ("p", "", "a.png", "", "4CH", 0), ("p", "", "b.png", "", "4CH", 1))
-    (record,) = Manifest().scan(root).records
-    np.testing.assert_array_equal(Manifest().read(root, record).images[:, 0], percentile_window(frames))
-    cv2.imwrite(str(root / "b.png"), (frames[1] // 16).astype(np.uint8))
-    with pytest.raises(DataError, match=r"b\.png: another type of pixels \(found uint8, expected uint16"):
-        Manifest().read(root, record)

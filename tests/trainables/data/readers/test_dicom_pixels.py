@@ -11,7 +11,7 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from trainables.common.errors import DataError
 from trainables.data.readers.dicom import read_dicom_frames, read_dicom_header
-from trainables.data.readers.grey import to_grey
+from trainables.data.readers.grey import to_gray
 from trainables.data.readers.limits import size_limit
 from trainables.data.readers.pictures import read_picture
 from trainables.phantom.writers.dicom_file import write_dicom
@@ -40,7 +40,7 @@ def path(tmp_path) -> Path:
 
 
 def write(path: Path, pixels: np.ndarray, **tags: object) -> Path:
-    """Write grey pixels; `tags` are set last, None removes an entry."""
+    """Write gray pixels; `tags` are set last, None removes an entry."""
     write_dicom(path, uid.MRImageStorage, pixels, {"PatientID": "someone"})
     dataset = pydicom.dcmread(path)
     for name, value in tags.items():
@@ -104,8 +104,8 @@ def test_eight_bits_are_kept_and_more_are_stretched(path):
     eight = np.arange(20, 84, dtype=np.uint8).reshape(8, 8)
     np.testing.assert_array_equal(read_picture(write(path, eight)).images[0], eight)
     np.testing.assert_array_equal(read_picture(write(path, eight.astype(np.uint16), BitsStored=8)).images[0], eight)
-    np.testing.assert_array_equal(read_picture(write(path, RAMP)).images[0], to_grey(RAMP))
-    np.testing.assert_array_equal(read_picture(write(path, RAMP, RescaleSlope="0.0001")).images[0], to_grey(RAMP))
+    np.testing.assert_array_equal(read_picture(write(path, RAMP)).images[0], to_gray(RAMP))
+    np.testing.assert_array_equal(read_picture(write(path, RAMP, RescaleSlope="0.0001")).images[0], to_gray(RAMP))
 
 
 def test_pixels_stored_as_floats(path):
@@ -115,7 +115,7 @@ def test_pixels_stored_as_floats(path):
     for name in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
         delattr(dataset, name)
     dataset.save_as(path)
-    np.testing.assert_array_equal(read_picture(path).images[0], to_grey(RAMP))
+    np.testing.assert_array_equal(read_picture(path).images[0], to_gray(RAMP))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_padding_is_black_and_does_not_squeeze_the_picture(path, stored, tags):
     found = read_picture(write(path, padded, **tags)).images[0]
     bright = (65535 - scene.astype(int)) if "PhotometricInterpretation" in tags else scene
     assert not found[:6].any()
-    assert np.abs(found[6:].astype(int) - to_grey(bright[6:])).max() <= 2
+    assert np.abs(found[6:].astype(int) - to_gray(bright[6:])).max() <= 2
     assert not read_picture(path, labels=True).images[0][:6].any()
 
 
@@ -176,7 +176,7 @@ def test_every_frame_of_an_enhanced_object_has_its_own_scale_place_and_time(path
     picture = read_picture(path)
     assert picture.slices
     np.testing.assert_array_equal(picture.planes, header.planes)
-    np.testing.assert_array_equal(picture.images, to_grey(expected.astype(np.float32)))
+    np.testing.assert_array_equal(picture.images, to_gray(expected.astype(np.float32)))
 
 
 def test_magnitude_and_phase_in_one_file_are_told_apart(path):
@@ -248,7 +248,7 @@ def test_a_file_without_a_preamble(path, implicit):
     np.testing.assert_array_equal(read_dicom_frames(path), RAMP[None])
 
 
-def test_colour_is_its_luma_not_the_number_of_its_palette_entry():
+def test_color_is_its_luma_not_the_number_of_its_palette_entry():
     """Read a real image whose pixels are numbers of entries of 16 bits."""
     dataset = examples.palette_color
     tables = [
@@ -259,7 +259,7 @@ def test_colour_is_its_luma_not_the_number_of_its_palette_entry():
     np.testing.assert_allclose(read_dicom_frames(Path(examples.get_path("palette_color")))[0], expected, atol=0.501)
 
 
-def test_an_echo_cine_in_jpeg_is_grey_and_calibrated():
+def test_an_echo_cine_in_jpeg_is_gray_and_calibrated():
     path = Path(examples.get_path("ybr_color"))
     header, frames = read_dicom_header(path), read_dicom_frames(path)
     assert (header.frames, header.shape, frames.shape) == (30, (240, 320), (30, 240, 320))
