@@ -80,7 +80,7 @@ def count_frames(path: Path, dataset: Any) -> int:
     if syntax.is_encapsulated:
         return declared if declared > 1 else max(1, _count_codestreams(_with_pixels(path, dataset)))
     size = _frame_bytes(dataset)
-    if not size or (not syntax.is_deflated and path.stat().st_size < (declared + 1) * size):
+    if not size or (not syntax.is_deflated and _ends_with_pixels(path, declared * size, (declared + 1) * size)):
         return declared
     full = _with_pixels(path, dataset)
     return max(declared, max((len(full[name].value or b"") for name in _PIXELS if name in full), default=0) // size)
@@ -88,6 +88,22 @@ def count_frames(path: Path, dataset: Any) -> int:
 
 def _with_pixels(path: Path, dataset: Any) -> Any:
     return dataset if any(name in dataset for name in _PIXELS) else open_dicom(path, pixels=True)
+
+
+def _ends_with_pixels(path: Path, size: int, larger: int) -> bool:
+    """Return True where a file is smaller than `larger`, or ends with little-endian pixels of exactly `size` bytes.
+
+    It saves reading the pixels of a file whose other entries are as large as a frame.
+    """
+    size += size % 2
+    total = path.stat().st_size
+    if total < larger:
+        return True
+    with path.open("rb") as file:
+        file.seek(max(0, total - size - 12))
+        entry = file.read(12)
+    tag, length = b"\xe0\x7f\x10\x00", size.to_bytes(4, "little")
+    return entry[8:] == length and (entry[4:8] == tag or (entry[:4] == tag and entry[6:8] == b"\0\0"))
 
 
 def _frame_bytes(dataset: Any) -> int:

@@ -330,3 +330,14 @@ def test_the_decoded_size_is_bounded_before_decoding(path):
     write(path, RAMP)
     with size_limit(1e-8), pytest.raises(DataError, match=r"too large to decode"):
         read_dicom_frames(path)
+
+
+@pytest.mark.parametrize("trailing", [False, True])
+def test_other_entries_as_large_as_a_frame_are_no_frames(path, trailing):
+    dataset = pydicom.dcmread(write(path, RAMP))
+    dataset.private_block(0x0051, "someone", create=True).add_new(0x10, "OB", bytes(4 * RAMP.nbytes))
+    if trailing:
+        dataset.add_new(0xFFFCFFFC, "OB", bytes(16))
+    dataset.save_as(path)
+    assert read_dicom_header(path).frames == 1
+    np.testing.assert_array_equal(read_dicom_frames(path), RAMP[None])
