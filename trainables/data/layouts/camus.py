@@ -17,7 +17,7 @@ import numpy as np
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage, nifti
-from trainables.data.readers.grey import to_uint8
+from trainables.data.readers.grey import to_gray
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.tables import parse_count, parse_float, read_pairs
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
@@ -80,8 +80,8 @@ class Camus(Layout):
     def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a view, transposed from the files' (lateral, depth) to (depth, lateral).
 
-        Grey values already within 0..255, as published, are rounded and kept; others are stretched from the sequence's
-        own minimum and maximum.
+        Grey values already within 0..255, as published, are rounded and kept; others, such as 0..1, are stretched
+        between the sequence's own percentiles, see `to_gray`.
 
         Raises:
             DataError: an image is unreadable, or its frames differ in size.
@@ -105,7 +105,7 @@ class Camus(Layout):
             issues.extend([issue] if issue else [])
             if mask is not None:
                 masks[frame] = mask
-        return Pixels(to_uint8(images)[:, None], masks, issues=tuple(issues))
+        return Pixels(to_gray(images, display=True)[:, None], masks, issues=tuple(issues))
 
     def _splits(self, root: Path, present: set[str], issues: list[DatasetIssue]) -> dict[str, Split]:
         """Return the split of each patient; empty where the dataset comes without the lists."""

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from trainables.common.errors import DataError
-from trainables.data.layouts.alignment import align_mask
+from trainables.data.layouts.alignment import align_picture
 from trainables.data.layouts.labels import to_classes
 from trainables.data.layouts.manifest_rows import CLASSES_FILE, Row, read_classes, read_manifest, read_splits
 from trainables.data.layouts.slice_axes import slice_axis_notes
@@ -88,7 +88,7 @@ class Manifest(Layout):
         masks: dict[int, np.ndarray] = {}
         if "mask" in record.files:
             file = record.files["mask"]
-            labels = self._labels(root, file, picture, issues)
+            labels = self._labels(root, file, picture, None, issues)
             mask, issue = to_classes(labels, images.shape, meaning, file) if labels is not None else (None, None)
             masks = dict(enumerate(mask)) if mask is not None else {}
             issues.extend([issue] if issue else [])
@@ -97,7 +97,7 @@ class Manifest(Layout):
                 text = f"mask of frame {frame}, but the image has {len(images)} frames (from 0)"
                 issues.append(DatasetIssue(file, "", "traced frame past the end", text, "loss", "mask"))
                 continue
-            labels = self._labels(root, file, picture, issues)
+            labels = self._labels(root, file, picture, frame, issues)
             if labels is None:
                 continue
             if labels.shape[0] == len(images) > 1:
@@ -112,20 +112,14 @@ class Manifest(Layout):
     def _axis(self) -> int | None:
         return _TIME_AXIS if self.time else self.slice_axis
 
-    def _labels(self, root: Path, file: str, image: Picture, issues: list[DatasetIssue]) -> np.ndarray | None:
-        """Return a mask's label numbers as frames of the image; None, with an issue, where it lies elsewhere."""
+    def _labels(
+        self, root: Path, file: str, image: Picture, frame: int | None, issues: list[DatasetIssue]
+    ) -> np.ndarray | None:
+        """Return a mask's label numbers at the pixels of its image; None, with an issue, where it lies elsewhere."""
         mask = read_picture(root / file, labels=True, slice_axis=self._axis)
-        if mask.grid is None or image.grid is None:
-            return mask.images
-        found, expected, labels = mask.grid, image.grid, mask.images
-        each = self.time or found.slices == 1  # image by image: of a frame's place, the manifest alone tells
-        if each:
-            found, expected, labels = found.plane(), expected.plane(), labels[:, None]
-        aligned, faults = align_mask(found.voxels(labels), found, expected, file)
-        issues.extend(faults)
-        if aligned is None:
-            return None
-        return expected.upright(aligned)[:, 0] if each else expected.upright(aligned)
+        labels, found = align_picture(mask, image, file, frame, time=self.time)
+        issues.extend(found)
+        return labels
 
 
 def _record(

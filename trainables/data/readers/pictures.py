@@ -11,7 +11,8 @@ import numpy as np
 
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.readers import dicom
-from trainables.data.readers.grey import percentile_window, to_uint8
+from trainables.data.readers.dicom_segmentation import is_segmentation, read_segmentation
+from trainables.data.readers.grey import to_gray
 from trainables.data.readers.grid import Grid
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.video import read_video
@@ -33,6 +34,7 @@ class Picture:
         planes: positions of the frames as in `Pixels.planes`, or None.
         slices: True where the frames are slices of a volume; else they are frames over time.
         grid: the voxels that the frames were cut from; None for a file that is no volume.
+        sparse: True for a mask that leaves out the frames without labels: a DICOM segmentation.
     """
 
     images: np.ndarray
@@ -40,6 +42,7 @@ class Picture:
     planes: np.ndarray | None = None
     slices: bool = False
     grid: Grid | None = None
+    sparse: bool = False
 
 
 def read_picture(path: Path, *, labels: bool = False, slice_axis: int | None = None) -> Picture:
@@ -95,7 +98,7 @@ def read_picture_header(path: Path, slice_axis: int | None = None) -> PictureHea
         return PictureHeader(grid.slices, grid.spacing, grid.slices > 1, grid.slice_axis if grid.slices > 1 else None)
     if kind in _DICOM:
         header = dicom.read_dicom_header(path)
-        return PictureHeader(header.frames, header.spacing)
+        return PictureHeader(header.frames, header.spacing, header.is_volume)
     return PictureHeader(None) if kind in _VIDEO else PictureHeader()
 
 
@@ -125,7 +128,7 @@ def _flat(path: Path, labels: bool) -> Picture:
         if image.ndim == 3 and (image[..., :3] != image[..., :1]).any():
             raise DataError(f"{path}: a colour image (expected label numbers)")
         return Picture(to_label_numbers(path, image if image.ndim == 2 else image[..., 0])[None])
-    return Picture(_shown(image)[None])
+    return Picture(to_gray(image)[None])
 
 
 def _ended(jpeg: bytes) -> bool:
@@ -133,31 +136,33 @@ def _ended(jpeg: bytes) -> bool:
     return jpeg.rfind(b"\xff\xd9") > jpeg.rfind(b"\xff\xda")
 
 
-def _shown(values: np.ndarray) -> np.ndarray:
-    """Return 256 grey levels; those of 8-bit images are kept, as they were made for display."""
-    return to_uint8(values) if values.dtype == np.uint8 else percentile_window(values)
-
-
 def _volume(path: Path, labels: bool, slice_axis: int | None = None) -> Picture:
     array, grid = read_volume(path, slice_axis)
-    upright = grid.upright(array)
-    images = to_label_numbers(path, upright) if labels else _shown(upright)
     planes = None if is_metaimage(path) else grid.planes()  # ultrasound's are only nominal
-    return Picture(images, grid.spacing, planes, grid.slices > 1, grid)
+    return Picture(_values(path, grid.upright(array), labels), grid.spacing, planes, grid.slices > 1, grid)
 
 
 def _dicom(path: Path, labels: bool) -> Picture:
     header = dicom.read_dicom_header(path)
-    frames = dicom.read_dicom_frames(path)
-    plane = header.plane if len(frames) == 1 else None
-    images = to_label_numbers(path, frames) if labels else to_uint8(frames)
-    return Picture(images, header.spacing, plane[None] if plane is not None else None)
+    if len(set(header.components)) > 1:
+        found = ", ".join(sorted(set(header.components)))
+        raise DataError(f"{path}: frames of different parts of MR's signal (found {found}, expected one of them)")
+    if labels and is_segmentation(path):
+        images, planes = read_segmentation(path)
+        return Picture(images, header.spacing, planes, header.is_volume, sparse=planes is not None)
+    frames = dicom.read_dicom_frames(path, labels=labels)
+    planes = header.planes if len(frames) == header.frames else None
+    return Picture(_values(path, frames, labels), header.spacing, planes, header.is_volume)
 
 
 def _video(path: Path, labels: bool) -> Picture:
     if labels:
         raise DataError(f"{path}: a video (expected an image or a volume of label numbers)")
     return Picture(read_video(path))
+
+
+def _values(path: Path, upright: np.ndarray, labels: bool) -> np.ndarray:
+    return to_label_numbers(path, upright) if labels else to_gray(upright)
 
 
 _KINDS: dict[str, Callable[[Path, bool], Picture]] = {

@@ -136,3 +136,14 @@ def test_pages_that_would_be_lost_and_values_that_are_none(tmp_path):
         DataError, match=r"c\.nii: unsupported shape \(found \(4, 4, 2, 3\), expected one image or one volume\)"
     ):
         read_picture(tmp_path / "c.nii")
+
+
+@pytest.mark.parametrize("scale", [1 / 255, 0.01, 10.0])
+def test_intensities_are_converted_alike_in_every_format(tmp_path, scale):
+    values = (GREY.astype(np.float32) * np.float32(scale))[:1]
+    nib.save(nib.Nifti1Image(values.T, np.diag([-1, -1, 1, 1])), tmp_path / "a.nii")
+    metaimage.write_metaimage(tmp_path / "a.mha", values[0].T, (1.0, 1.0))
+    picture(tmp_path / "a.tif", values[0])
+    for name in ("a.nii", "a.mha", "a.tif"):
+        found = read_picture(tmp_path / name).images
+        np.testing.assert_array_equal(found, percentile_window(GREY[:1] * np.float64(scale)), err_msg=name)
