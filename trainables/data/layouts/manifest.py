@@ -79,7 +79,7 @@ class Manifest(Layout):
         masks: dict[int, np.ndarray] = {}
         if "mask" in record.files:
             file = record.files["mask"]
-            labels = _labels(root, file, picture, None, issues)
+            labels = _labels(root, record, file, picture, None, issues)
             mask, issue = to_classes(labels, images.shape, meaning, file) if labels is not None else (None, None)
             masks = dict(enumerate(mask)) if mask is not None else {}
             issues.extend([issue] if issue else [])
@@ -88,7 +88,7 @@ class Manifest(Layout):
                 text = f"mask of frame {frame}, but the image has {len(images)} frames (from 0)"
                 issues.append(DatasetIssue(file, "", "traced frame past the end", text, "loss", "mask"))
                 continue
-            labels = _labels(root, file, picture, frame, issues)
+            labels = _labels(root, record, file, picture, frame, issues)
             if labels is None:
                 continue
             if labels.shape[0] == len(images) > 1:
@@ -100,10 +100,15 @@ class Manifest(Layout):
         return Pixels(images[:, None], masks, picture.planes, tuple(issues))
 
 
-def _labels(root: Path, file: str, image: Picture, frame: int | None, issues: list[DatasetIssue]) -> np.ndarray | None:
-    """Return a mask's label numbers, those of a DICOM file at the pixels of its image; None, with an issue, if none."""
+def _labels(
+    root: Path, record: SequenceRecord, file: str, image: Picture, frame: int | None, issues: list[DatasetIssue]
+) -> np.ndarray | None:
+    """Return a mask's label numbers, at the pixels of its image where one of them is DICOM.
+
+    It is None, with an issue, where the mask lies elsewhere.
+    """
     mask = read_picture(root / file, labels=True)
-    if not is_dicom_name(file):
+    if not is_dicom_name(file) and not is_dicom_name(record.files.get("image", "")):
         return mask.images
     labels, issue = align_frames(mask, image, file, frame)
     issues.extend([issue] if issue else [])
