@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -84,6 +85,23 @@ def test_a_mask_of_reversed_slices_is_turned(root):
     found, issues = masks(root)
     np.testing.assert_array_equal(found, LABELS)
     assert issues == []
+
+
+@pytest.mark.parametrize("flips", [(), (0,), (1, 2), (0, 1, 2)])
+def test_a_nifti_mask_of_a_dicom_image_is_placed_by_its_affine(root, flips):
+    affine = np.diag([-1.25, -1.5, 8.0, 1.0])  # NIfTI's x and y run against DICOM's
+    affine[:3, 3] = [-3, -4, 0]
+    voxels = LABELS.T
+    for axis in flips:
+        affine[:3, 3] += affine[:3, axis] * (voxels.shape[axis] - 1)
+        affine[:3, axis] *= -1
+        voxels = np.flip(voxels, axis)
+    nib.save(nib.Nifti1Image(np.ascontiguousarray(voxels), affine), root / "m.nii.gz")
+    (root / "manifest.csv").write_text("subject,split,image,mask\np,train,a.dcm,m.nii.gz\n")
+    np.testing.assert_array_equal(masks(root)[0], LABELS)
+    affine[2, 3] += 4
+    nib.save(nib.Nifti1Image(np.ascontiguousarray(voxels), affine), root / "m.nii.gz")
+    assert masks(root)[1] == ["mask geometry differs from the image"]
 
 
 def test_a_mask_of_another_place_is_refused(root):
