@@ -61,9 +61,8 @@ class Decathlon(Layout):
         """
         task = read_task(root)
         meaning = {number: index for index, number in enumerate(task.classes, 1)}
-        return read_sequence(
-            root, record, meaning, [task.channels.index(name) for name in self.channels or task.channels]
-        )
+        channels = [task.channels.index(name) for name in self.channels or task.channels]
+        return read_sequence(root, record, meaning, channels, negatives=True)
 
 
 @dataclass(frozen=True)

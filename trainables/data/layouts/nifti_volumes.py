@@ -98,7 +98,12 @@ def readable_header(root: Path, file: str, issues: list[DatasetIssue]) -> NiftiH
 
 
 def read_sequence(
-    root: Path, record: SequenceRecord, class_of: ClassOfLabel, channels: Sequence[int] | None = None
+    root: Path,
+    record: SequenceRecord,
+    class_of: ClassOfLabel,
+    channels: Sequence[int] | None = None,
+    *,
+    negatives: bool = False,
 ) -> Pixels:
     """Decode a sequence that `volume` or `unlabelled_volumes` returned.
 
@@ -108,6 +113,7 @@ def read_sequence(
         class_of: class index by label number of the mask.
         channels: indices to keep of the image's fourth axis, where that axis holds channels; None where it holds time
             points.
+        negatives: True where a volume may show none of the structures, see `to_classes`.
 
     Raises:
         DataError: the image or its mask is unreadable, or its shape is not that of the header.
@@ -131,7 +137,8 @@ def read_sequence(
     labels = labels[..., min(record.timepoint, labels.shape[3] - 1)] if labels.ndim == 4 else labels
     labels = labels if labels.ndim == 3 else labels[:, :, None]
     upright = header.upright(labels)
-    classes, issue = to_classes(upright, (len(images), *images.shape[2:]), class_of, record.files["mask"])
+    shape, file = (len(images), *images.shape[2:]), record.files["mask"]
+    classes, issue = to_classes(upright, shape, class_of, file, negatives=negatives)
     if classes is None:
         return Pixels(images, {}, planes, (issue,) if issue else ())
-    return Pixels(images, dict(enumerate(classes)), planes)
+    return Pixels(images, dict(enumerate(classes)), planes, (issue,) if issue else ())

@@ -1,21 +1,20 @@
-"""Reader of image files of any common type as grey frames: PNG, JPEG, TIFF, BMP, NIfTI, MetaImage, DICOM, video."""
+"""Reader of image files of any common type as gray frames: PNG, JPEG, TIFF, BMP, NIfTI, MetaImage, DICOM, video."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.readers import dicom, metaimage, nifti
+from trainables.data.readers.flat_pictures import FLAT, read_flat, read_flat_labels, whole_numbers
 from trainables.data.readers.grey import percentile_window, to_uint8
+from trainables.data.readers.legend import Legend
 from trainables.data.readers.video import read_video
 
-_JPEG, _TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
-FLAT = (".png", *_JPEG, *_TIFF, ".bmp")
 _METAIMAGE, _DICOM, _VIDEO = (".mhd", ".mha"), (".dcm", ".dicom"), (".avi", ".mp4")
 
 
@@ -36,23 +35,50 @@ class Picture:
     slices: bool = False
 
 
-def read_picture(path: Path, *, labels: bool = False) -> Picture:
+def read_picture(path: Path, *, labels: bool = False, legend: Legend | None = None) -> Picture:
     """Decode a file by the type that its suffix names.
 
     Args:
         path: the image file.
-        labels: return the stored numbers unchanged (a mask) instead of 256 grey levels.
+        labels: return label numbers (a mask) instead of 256 gray levels.
+        legend: label numbers and colors that a mask may have, which decide where a picture can be understood in two
+            ways, see `read_flat_labels`; None where they are unknown.
 
     Raises:
-        DataError: the file is missing, damaged, or of an unsupported type.
+        DataError: the file is missing, damaged, too large, or of an unsupported type; a mask that holds no label
+            numbers.
     """
+    kind = _kind(path)
+    return _KINDS[kind](path, (legend or Legend()) if labels else None)
+
+
+def read_pictures(paths: Sequence[Path]) -> Picture:
+    """Decode files of one frame each as one sequence, whose gray levels are those of all frames together.
+
+    Raises:
+        DataError: a file is missing, damaged, too large, or differs from the first one in size or type of values.
+    """
+    frames: list[np.ndarray] = []
+    for path in paths:
+        _kind(path)
+        frames.append(read_flat(path))
+        if frames[-1].shape != frames[0].shape:
+            found, expected = ("x".join(map(str, each.shape)) for each in (frames[-1], frames[0]))
+            raise DataError(f"{path}: {found} pixels, the sequence's first image has {expected}")
+        if frames[-1].dtype != frames[0].dtype:
+            text = f"{frames[-1].dtype} values, the sequence's first image has {frames[0].dtype}"
+            raise DataError(f"{path}: {text}. Fix: store them alike, or give each its own `sequence`")
+    return Picture(_shown(np.stack(frames)))
+
+
+def _kind(path: Path) -> str:
+    """Return the suffix that selects the reader of an existing file."""
     kind = file_type(path.name)
     if kind is None:
-        known = sorted(_KINDS)
-        raise DataError(f"{path}: unsupported file type{did_you_mean(path.suffix, known)}")
+        raise DataError(f"{path}: unsupported file type{did_you_mean(path.suffix, sorted(_KINDS))}")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    return _KINDS[kind](path, labels)
+    return kind
 
 
 @dataclass(frozen=True)
@@ -100,74 +126,60 @@ def is_video(name: str) -> bool:
     return file_type(name) in _VIDEO
 
 
-def _flat(path: Path, labels: bool) -> Picture:
-    flag = cv2.IMREAD_UNCHANGED if labels else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-    image = cv2.imread(str(path), flag)
-    if image is None:
-        raise DataError(f"{path}: not a readable picture")
-    suffix = path.suffix.lower()
-    if suffix in _JPEG and not _ended(path.read_bytes()):
-        raise DataError(f"{path}: truncated (no end marker)")
-    if suffix in _TIFF and (pages := cv2.imcount(str(path))) != 1:
-        raise DataError(f"{path}: too many pages (found {pages}, expected 1)")
-    if not np.isfinite(image).all():
-        raise DataError(f"{path}: pixel values that are not finite")
-    if labels:
-        if image.ndim == 3 and (image[..., :3] != image[..., :1]).any():
-            raise DataError(f"{path}: a colour image (expected label numbers)")
-        return Picture(np.rint(image if image.ndim == 2 else image[..., 0]).astype(np.int64)[None])
-    return Picture(_shown(image)[None])
-
-
-def _ended(jpeg: bytes) -> bool:
-    """Return True where the end marker follows the last scan of a JPEG file: decoders paint a missing part grey."""
-    return jpeg.rfind(b"\xff\xd9") > jpeg.rfind(b"\xff\xda")
+def _flat(path: Path, legend: Legend | None) -> Picture:
+    return Picture((read_flat_labels(path, legend) if legend is not None else _shown(read_flat(path)))[None])
 
 
 def _shown(values: np.ndarray) -> np.ndarray:
-    """Return 256 grey levels; those of 8-bit images are kept, as they were made for display."""
+    """Return 256 gray levels; those of 8-bit images are kept, as they were made for display."""
     return to_uint8(values) if values.dtype == np.uint8 else percentile_window(values)
 
 
-def _nifti(path: Path, labels: bool) -> Picture:
+def _nifti(path: Path, legend: Legend | None) -> Picture:
     array, header = nifti.read_nifti(path)
     if array.ndim > 3:
         raise DataError(f"{path}: unsupported shape (found {array.shape}, expected one image or one volume)")
     upright = header.upright(array if array.ndim == 3 else array[..., None])
-    return Picture(_values(upright, labels, _shown), header.spacing, header.planes(), upright.shape[0] > 1)
+    return Picture(_values(path, upright, legend, _shown), header.spacing, header.planes(), upright.shape[0] > 1)
 
 
-def _metaimage(path: Path, labels: bool) -> Picture:
+def _metaimage(path: Path, legend: Legend | None) -> Picture:
     meta = metaimage.read_metaimage(path)
     array = meta.array
     if not 2 <= array.ndim <= 3:
         raise DataError(f"{path}: unsupported shape (found {array.shape}, expected one image or one volume)")
     upright = (array if array.ndim == 3 else array[..., None]).transpose(2, 1, 0)
-    return Picture(_values(upright, labels, to_uint8), _spacing(meta.spacing), None, upright.shape[0] > 1)
+    return Picture(_values(path, upright, legend, to_uint8), _spacing(meta.spacing), None, upright.shape[0] > 1)
 
 
 def _spacing(steps: tuple[float, ...] | None) -> tuple[float, float] | None:
     return (steps[1], steps[0]) if steps is not None and min(steps[:2]) > 0 else None
 
 
-def _dicom(path: Path, labels: bool) -> Picture:
+def _dicom(path: Path, legend: Legend | None) -> Picture:
     header = dicom.read_dicom_header(path)
     frames = dicom.read_dicom_frames(path)
     plane = header.plane if len(frames) == 1 else None
-    return Picture(_values(frames, labels, to_uint8), header.spacing, plane[None] if plane is not None else None)
+    return Picture(_values(path, frames, legend, to_uint8), header.spacing, plane[None] if plane is not None else None)
 
 
-def _video(path: Path, labels: bool) -> Picture:
-    if labels:
+def _video(path: Path, legend: Legend | None) -> Picture:
+    if legend is not None:
         raise DataError(f"{path}: a video (expected an image or a volume of label numbers)")
     return Picture(read_video(path))
 
 
-def _values(upright: np.ndarray, labels: bool, grey: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    return np.rint(upright).astype(np.int64) if labels else grey(upright)
+def _values(
+    path: Path, upright: np.ndarray, legend: Legend | None, gray: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Return label numbers where there is a legend, else gray levels."""
+    return whole_numbers(path, upright) if legend is not None else gray(upright)
 
 
-_KINDS: dict[str, Callable[[Path, bool], Picture]] = {
+_Reader = Callable[[Path, Legend | None], Picture]
+"""Reader of one file type: of label numbers where a legend is passed, which may be empty, else of gray levels."""
+
+_KINDS: dict[str, _Reader] = {
     **dict.fromkeys(FLAT, _flat),
     **dict.fromkeys(nifti.SUFFIXES, _nifti),
     **dict.fromkeys(_METAIMAGE, _metaimage),

@@ -8,8 +8,9 @@ from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from trainables.common.errors import DataError
 from trainables.data.readers import metaimage
+from trainables.data.readers.flat_pictures import FLAT
 from trainables.data.readers.grey import percentile_window
-from trainables.data.readers.pictures import FLAT, file_type, is_video, read_picture, read_picture_header
+from trainables.data.readers.pictures import file_type, is_video, read_picture, read_picture_header
 from trainables.phantom.writers.dicom_file import write_dicom
 from trainables.phantom.writers.echonet import write_avi
 
@@ -47,7 +48,7 @@ def test_colour_is_turned_grey_but_has_no_label_numbers(tmp_path):
     colour[:, :5] = (0, 0, 200)  # red, as OpenCV orders channels
     path = picture(tmp_path / "a.png", colour)
     np.testing.assert_allclose(read_picture(path).images[0, 0, [0, 9]], [0.299 * 200, 0], atol=1)
-    with pytest.raises(DataError, match=r"a\.png: a colour image \(expected label numbers\)"):
+    with pytest.raises(DataError, match=r"a\.png: a color image \(expected label numbers"):
         read_picture(path, labels=True)
     same = picture(tmp_path / "b.png", np.repeat(GREY[0, ..., None], 3, axis=2))
     np.testing.assert_array_equal(read_picture(same, labels=True).images[0], GREY[0])
