@@ -77,7 +77,7 @@ def test_the_official_split_and_that_of_saeed_2022_have_the_published_sizes(tmp_
     assert images == {"train": 600, "val": 100, "test": 100}  # section 3.4
     official, saeed = parts_sizes(Camus(), tmp_path), parts_sizes(Camus("saeed2022"), tmp_path)
     assert official == {"train": 400, "val": 50, "test": 50}
-    assert saeed == {"train": 300, "val": 50, "test": 50, None: 100}
+    assert saeed == {"train": 300, "val": 50, "test": 50}
 
 
 def parts_sizes(layout, root):
