@@ -14,6 +14,7 @@ from trainables.common.errors import DataError
 from trainables.data.readers.limits import require_size
 
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: luma uses all of 0..255
+_EDITABLE = "mp4"  # family of containers that have edit lists
 _ONE = 1 << 16  # of the fixed-point numbers in a display matrix
 
 
@@ -30,19 +31,21 @@ def read_video(path: Path) -> np.ndarray:
     if not path.is_file():
         raise DataError(f"{path}: no such video file")
     frames: list[np.ndarray] = []
-    expected = 0
+    expected = shown = 0
     try:
         with av.open(str(path)) as container:
             stream = _stream(path, container)
             expected = stream.frames
             require_size(path, (max(expected, 1), stream.codec_context.height, stream.codec_context.width))
             for packet in container.demux(stream):
-                expected -= packet.is_discard and expected > 0  # decoded for the frames after it, and not shown
+                shown += packet.size > 0 and not packet.is_discard  # a discarded one is decoded for those after it
                 if packet.is_corrupt:  # a decoder would fill in the missing part
                     raise DataError(f"{path}: truncated within frame {len(frames)} of {expected}")
                 for frame in packet.decode():
                     frames.append(_turned(path, frame))
                     require_size(path, (len(frames), *frames[0].shape))
+            if shown < expected and _EDITABLE in container.format.name and _is_complete(path, expected):
+                expected = shown  # the others lie outside the edit list
     except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
         place = f"after frame {len(frames)} of {expected}" if frames else "as a video"
         reason = getattr(error, "strerror", None) or error
@@ -68,6 +71,13 @@ def _stream(path: Path, container: Any) -> Any:
         raise DataError(f"{path}: unknown video codec (no decoder for its first video stream)")
     stream.codec_context.thread_count = 1  # frames are small: threads cost more than they save
     return stream
+
+
+def _is_complete(path: Path, frames: int) -> bool:
+    """Return True where a file holds as many frames as its header says, in its edit list or not."""
+    with av.open(str(path), options={"ignore_editlist": "1"}) as container:
+        packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size > 0]
+    return len(packets) >= frames and not any(packet.is_corrupt for packet in packets)
 
 
 def _turned(path: Path, frame: av.VideoFrame) -> np.ndarray:
