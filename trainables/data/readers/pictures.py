@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pydicom
 
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.readers import dicom, metaimage, nifti
@@ -132,7 +133,7 @@ def _flat(path: Path, legend: Legend | None) -> Picture:
 
 def _shown(values: np.ndarray) -> np.ndarray:
     """Return 256 gray levels; those of 8-bit images are kept, as they were made for display."""
-    return to_uint8(values) if values.dtype == np.uint8 else percentile_window(values)
+    return values if values.dtype == np.uint8 else percentile_window(values)
 
 
 def _nifti(path: Path, legend: Legend | None) -> Picture:
@@ -158,9 +159,17 @@ def _spacing(steps: tuple[float, ...] | None) -> tuple[float, float] | None:
 
 def _dicom(path: Path, legend: Legend | None) -> Picture:
     header = dicom.read_dicom_header(path)
+    if legend is not None and _is_lossy(path):
+        raise DataError(f"{path}: lossy compression changes label numbers (expected a file without it)")
     frames = dicom.read_dicom_frames(path)
     plane = header.plane if len(frames) == 1 else None
     return Picture(_values(path, frames, legend, to_uint8), header.spacing, plane[None] if plane is not None else None)
+
+
+def _is_lossy(path: Path) -> bool:
+    """Return True for a DICOM file whose pixels were ever compressed with losses, as its header says."""
+    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["LossyImageCompression"], force=True)
+    return str(header.get("LossyImageCompression", "")) == "01"
 
 
 def _video(path: Path, legend: Legend | None) -> Picture:

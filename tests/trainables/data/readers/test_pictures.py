@@ -69,6 +69,24 @@ def test_volumes_and_cines_tell_their_frames_spacing_and_slices(tmp_path):
     np.testing.assert_allclose(planes[2], [[0, 0, 6], [0, 0.75, 0], [0.5, 0, 0]], atol=1e-6)
 
 
+def test_a_mask_in_dicom_must_not_have_lost_anything(tmp_path):
+    for name, lossy in (("a.dcm", "00"), ("b.dcm", "01")):
+        write_dicom(tmp_path / name, UltrasoundMultiFrameImageStorage, GREY, {"LossyImageCompression": lossy})
+        np.testing.assert_array_equal(read_picture(tmp_path / name).images, GREY)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.dcm", labels=True).images, GREY)
+    with pytest.raises(DataError, match=r"b\.dcm: lossy compression changes label numbers"):
+        read_picture(tmp_path / "b.dcm", labels=True)
+
+
+def test_numbers_of_a_volume_that_are_not_whole_are_refused(tmp_path):
+    values = np.array([[[0.0, 1.0, 2.0001]]], np.float32).T
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii")
+    np.testing.assert_array_equal(np.unique(read_picture(tmp_path / "a.nii", labels=True).images), [0, 1, 2])
+    nib.save(nib.Nifti1Image(values / 4, np.eye(4)), tmp_path / "b.nii")
+    with pytest.raises(DataError, match=r"b\.nii: label numbers that are not whole"):
+        read_picture(tmp_path / "b.nii", labels=True)
+
+
 def test_a_single_image_is_no_volume(tmp_path):
     nib.save(nib.Nifti1Image(GREY[0].T, np.diag([-1, -1, 1, 1])), tmp_path / "a.nii")
     metaimage.write_metaimage(tmp_path / "a.mha", GREY[0].T, (1.0, 1.0))
