@@ -46,7 +46,7 @@ class Camus(Layout):
     Attributes:
         partition: "official" is the published 400/50/50 split; "fold1" to "fold10" are the ten published folds, whose
             test parts cover all patients; "saeed2022" divides the 400 training patients into 300/50/50 by name, as many
-            as Saeed et al. (2022, section 3.4) had.
+            as Saeed et al. (2022, section 3.4) had, and leaves the other patients out.
     """
 
     title: ClassVar[str] = "CAMUS"
@@ -60,7 +60,7 @@ class Camus(Layout):
         """List the views of every patient's folder.
 
         Raises:
-            DataError: there is no folder with patients in it.
+            DataError: there is no folder with patients in it, or the partition's lists are missing.
         """
         folders = sorted(path for path in root.glob("*/patient*") if path.is_dir()) or sorted(
             path for path in root.glob("patient*") if path.is_dir()
@@ -69,8 +69,13 @@ class Camus(Layout):
             raise DataError(f"{root}: no patients, expected CAMUS ({FOLDER}/patient0001/...)")
         issues: list[DatasetIssue] = []
         splits = self._splits(root, {folder.name for folder in folders}, issues)
+        unused = {name for name, split in splits.items() if split is None}
+        left_out = sum(folder.name in unused for folder in folders)
+        if left_out:
+            text = f"{left_out} patients are not part of the partition '{self.partition}'"
+            issues.append(DatasetIssue("", "", "patients outside the partition", text))
         records = []
-        for folder in folders:
+        for folder in (folder for folder in folders if folder.name not in unused):
             for view in VIEWS:
                 record = _record(root, folder, view, splits.get(folder.name), issues)
                 if record is not None:
@@ -107,18 +112,37 @@ class Camus(Layout):
                 masks[frame] = mask
         return Pixels(to_gray(images, display=True)[:, None], masks, issues=tuple(issues))
 
-    def _splits(self, root: Path, present: set[str], issues: list[DatasetIssue]) -> dict[str, Split]:
-        """Return the split of each patient; empty where the dataset comes without the lists."""
+    def _splits(self, root: Path, present: set[str], issues: list[DatasetIssue]) -> dict[str, Split | None]:
+        """Return the split of each listed patient, None for those whom the partition leaves out.
+
+        Empty where the official partition is asked for and the dataset comes without lists.
+
+        Raises:
+            DataError: another partition is asked for, and the dataset comes without its lists.
+        """
         pattern = "database_split/subgroup_{}.txt"
         if self.partition.startswith("fold"):
             pattern = f"listSubGroups/subGroup{self.partition.removeprefix('fold')}_{{}}.txt"
         elif not any((root / pattern.format(stem)).is_file() for stem in _SUBSETS.values()):
             pattern = "listSubGroups/subGroup5_{}.txt"  # the fold that the later release made its official split
+        if self.partition != "official":
+            self._require_lists(root, pattern)
         splits = _listed(root, pattern, present, issues)
         if self.partition != "saeed2022":
-            return splits
+            return {**splits}
         training = [patient for patient, split in splits.items() if split == "train"]
-        return split_subjects(training, tuple(map(float, _SAEED2022)), seed=0)  # type: ignore[arg-type]  # three of them
+        chosen = split_subjects(training, tuple(map(float, _SAEED2022)), seed=0)  # type: ignore[arg-type]  # three
+        return dict.fromkeys(splits) | chosen
+
+    def _require_lists(self, root: Path, pattern: str) -> None:
+        """Refuse a partition without its lists, which a split by fractions would replace otherwise."""
+        stems = [_SUBSETS["train"]] if self.partition == "saeed2022" else list(_SUBSETS.values())
+        absent = [pattern.format(stem) for stem in stems if not (root / pattern.format(stem)).is_file()]
+        if absent:
+            raise DataError(
+                f"{root / absent[0]}: no such file, expected the lists of the partition '{self.partition}' "
+                f"({len(absent)} of {len(stems)} missing). Fix: copy them there, or set `partition: official`"
+            )
 
 
 def _record(

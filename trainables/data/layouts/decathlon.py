@@ -71,7 +71,7 @@ class Decathlon(Layout):
         task = read_task(root)
         meaning = {number: index for index, number in enumerate(task.classes, 1)}
         channels = [task.channels.index(name) for name in self.channels or task.channels]
-        return read_sequence(root, record, meaning, channels, self.slice_axis)
+        return read_sequence(root, record, meaning, channels, self.slice_axis, negatives=True)
 
 
 @dataclass(frozen=True)

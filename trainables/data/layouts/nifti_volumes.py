@@ -127,6 +127,8 @@ def read_sequence(
     class_of: ClassOfLabel,
     channels: Sequence[int] | None = None,
     slice_axis: int | None = None,
+    *,
+    negatives: bool = False,
 ) -> Pixels:
     """Decode a sequence that `volume` or `unlabelled_volumes` returned.
 
@@ -137,6 +139,7 @@ def read_sequence(
         channels: indices to keep of the image's fourth axis, where that axis holds channels; None where it holds time
             points.
         slice_axis: axis of the slices, from 0, as it was listed.
+        negatives: True where a volume may show none of the structures, see `to_classes`.
 
     Raises:
         DataError: the image or its mask is unreadable, or its shape is not that of the header.
@@ -156,12 +159,12 @@ def read_sequence(
         planes = np.repeat(planes, len(images), axis=0) if planes is not None else None
     if "mask" not in record.files:
         return Pixels(images, {}, planes)
-    masks, issues = _masks(root, record, grid, class_of)
+    masks, issues = _masks(root, record, grid, class_of, negatives)
     return Pixels(images, masks, planes, issues)
 
 
 def _masks(
-    root: Path, record: SequenceRecord, grid: Grid, class_of: ClassOfLabel
+    root: Path, record: SequenceRecord, grid: Grid, class_of: ClassOfLabel, negatives: bool
 ) -> tuple[dict[int, np.ndarray], tuple[DatasetIssue, ...]]:
     """Return the masks of a volume's slices on its image's grid, and the issues found."""
     file = record.files["mask"]
@@ -173,7 +176,6 @@ def _masks(
     if aligned is None:
         return {}, issues
     upright = grid.upright(aligned)
-    classes, issue = to_classes(upright, upright.shape, class_of, file)
-    if classes is None:
-        return {}, (*issues, issue) if issue else issues
-    return dict(enumerate(classes)), issues
+    classes, issue = to_classes(upright, upright.shape, class_of, file, negatives=negatives)
+    masks = dict(enumerate(classes)) if classes is not None else {}
+    return masks, (*issues, issue) if issue else issues

@@ -126,10 +126,20 @@ def _count_codestreams(dataset: Any) -> int:
 
 
 def _require_lossless(path: Path, dataset: Any) -> None:
+    """Refuse a mask whose numbers a lossy compression may have changed, now or before it was stored as it is.
+
+    Segmentation objects say of the images that they were drawn on, too, that these were compressed.
+    """
     syntax = dataset.file_meta.TransferSyntaxUID
-    lossy = syntax in _LOSSY or (syntax.is_compressed and str(dataset.get("LossyImageCompression", "")) == "01")
-    if lossy and syntax != uid.RLELossless:
-        raise DataError(f"{path}: a mask in lossy compression (found {syntax.name}, expected exact label numbers)")
+    once = str(dataset.get("LossyImageCompression", "")) == "01"
+    exact = not syntax.is_compressed or "Lossless" in syntax.name
+    drawn = "Segmentation" in uid.UID(str(dataset.get("SOPClassUID", ""))).name
+    if syntax in _LOSSY or (once and not (drawn and exact)):
+        found = syntax.name if syntax.is_compressed else "LossyImageCompression 01"
+        text = f"a mask in lossy compression (found {found}, expected exact label numbers)"
+        raise DataError(
+            f"{path}: {text}. Fix: store it without losses, and clear that entry of a header that was copied"
+        )
 
 
 def _decode(path: Path, dataset: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from trainables.common.errors import DataError
 
 _ROUNDING = 1e-3  # labels that a file's slope and intercept scale come out this near to a whole number
+_LARGEST = 2.0**53  # floats hold no whole numbers one by one beyond it
 _SHOWN = 4
 
 
@@ -26,7 +27,7 @@ def to_label_numbers(path: Path, values: np.ndarray) -> np.ndarray:
         return values.astype(np.int64)
     whole = np.rint(values)
     with np.errstate(invalid="ignore"):  # infinity minus itself
-        between = np.unique(values[~(np.abs(values - whole) <= _ROUNDING)])
+        between = np.unique(values[~(np.abs(values - whole) <= _ROUNDING) | (np.abs(whole) > _LARGEST)])
     if between.size:
         few = ", ".join(f"{value:.4g}" for value in between[:_SHOWN].tolist())
         more = ", ..." if between.size > _SHOWN else ""

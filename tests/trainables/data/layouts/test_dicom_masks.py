@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from pydicom import Dataset, uid
 from pydicom.data import get_testdata_file
 from pydicom.pixels.utils import pack_bits
@@ -75,6 +76,12 @@ def test_a_segmentation_is_placed_by_its_positions(root):
     assert issues == []
 
 
+def test_a_segmentation_of_an_image_that_was_compressed_is_exact(root):
+    entries = groups([8, 16], [1, 1]) | {"LossyImageCompression": "01"}
+    write_segmentation(root / "m.dcm", (LABELS[1:3] == 1).astype(np.uint8), entries)
+    np.testing.assert_array_equal(masks(root)[0], LABELS == 1)
+
+
 def test_a_label_map_is_placed_by_its_positions(root):
     write_segmentation(root / "m.dcm", LABELS[::-1].copy(), groups([24, 16, 8, 0]), "LABELMAP")
     np.testing.assert_array_equal(masks(root)[0], LABELS)
@@ -102,6 +109,35 @@ def test_a_nifti_mask_of_a_dicom_image_is_placed_by_its_affine(root, flips):
     affine[2, 3] += 4
     nib.save(nib.Nifti1Image(np.ascontiguousarray(voxels), affine), root / "m.nii.gz")
     assert masks(root)[1] == ["mask geometry differs from the image"]
+
+
+def test_a_nifti_mask_of_a_dicom_image_without_a_place_keeps_its_order(root):
+    nib.save(nib.Nifti1Image(LABELS.T, np.eye(4)), root / "m.nii.gz")
+    (root / "manifest.csv").write_text("subject,split,image,mask\np,train,a.dcm,m.nii.gz\n")
+    found, issues = masks(root)
+    assert found.sum() == LABELS.sum()
+    assert issues == ["mask geometry assumed"]
+
+
+def test_a_metaimage_mask_of_a_dicom_image_is_placed_by_its_header(root):
+    """DICOM's and MetaImage's axes agree; the slices of the mask run from head to feet."""
+    volume = sitk.GetImageFromArray(LABELS[::-1].copy())
+    volume.SetSpacing((1.25, 1.5, 8.0))
+    volume.SetOrigin((3.0, 4.0, 24.0))
+    volume.SetDirection((1, 0, 0, 0, 1, 0, 0, 0, -1))
+    sitk.WriteImage(volume, str(root / "m.mha"))
+    (root / "manifest.csv").write_text("subject,split,image,mask\np,train,a.dcm,m.mha\n")
+    np.testing.assert_array_equal(masks(root)[0], LABELS)
+
+
+def test_frames_of_a_cine_are_placed_by_the_plane_that_they_share(root):
+    scan = np.random.default_rng(1).integers(0, 900, LABELS.shape).astype(np.uint16)
+    write_dicom(root / "a.dcm", uid.EnhancedMRImageStorage, scan, groups([8] * SLICES))
+    affine = np.diag([-1.25, -1.5, 1.0, 1.0])
+    affine[:3, 3] = [-3, -4, 8]
+    nib.save(nib.Nifti1Image(LABELS.T, affine), root / "m.nii.gz")
+    (root / "manifest.csv").write_text("subject,split,image,mask\np,train,a.dcm,m.nii.gz\n")
+    np.testing.assert_array_equal(masks(root)[0], LABELS)
 
 
 def test_a_mask_of_another_place_is_refused(root):
