@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.layouts.chaos import read_stack
 from trainables.data.readers.dicom import DicomHeader, is_dicom, read_dicom_header
+from trainables.data.readers.folders import walk_files
 from trainables.data.readers.grey import percentile_window
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Pixels, SequenceRecord
 
@@ -143,11 +143,7 @@ def _one(members: Sequence[tuple[DicomHeader, str]]) -> Series:
 
 
 def _dicoms(folder: Path) -> Iterator[Path]:
-    for below, _, names in sorted(os.walk(folder)):
-        for name in sorted(names):
-            path = Path(below) / name
-            if is_dicom(path):
-                yield path
+    yield from (path for path in walk_files(folder) if is_dicom(path))
 
 
 def _views(
