@@ -12,6 +12,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_color_lut
 
 from trainables.common.errors import DataError
+from trainables.data.readers.limits import require_size
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -98,6 +99,8 @@ def read_dicom_frames(path: Path) -> np.ndarray:
         DataError: the file is missing, damaged, of an unsupported compression, or has values that are not finite.
     """
     dataset = _open(path, pixels=True)
+    header = [_count(dataset, name) for name in ("NumberOfFrames", "Rows", "Columns", "SamplesPerPixel")]
+    require_size(path, [max(1, header[0]), *header[1:]], np.float32)
     try:
         pixels = dataset.pixel_array
         kind = dataset.get("PhotometricInterpretation")

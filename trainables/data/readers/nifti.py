@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from trainables.common.errors import DataError
+from trainables.data.readers.limits import require_size
 from trainables.data.readers.tables import is_file
 
 logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # its warnings are reported as dataset issues
@@ -106,6 +107,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, NiftiHeader]:
         DataError: the file is missing, damaged or has values that are not finite.
     """
     image = _open(path)
+    require_size(path, image.shape, image.get_data_dtype())
     try:
         array = np.asarray(image.dataobj)
     except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:  # a damaged size asks for too much memory

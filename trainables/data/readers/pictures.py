@@ -8,10 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.readers import dicom, metaimage, nifti
 from trainables.data.readers.grey import percentile_window, to_uint8
+from trainables.data.readers.limits import require_size
 from trainables.data.readers.video import read_video
 
 _JPEG, _TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
@@ -101,6 +103,7 @@ def is_video(name: str) -> bool:
 
 
 def _flat(path: Path, labels: bool) -> Picture:
+    _require_size(path)
     flag = cv2.IMREAD_UNCHANGED if labels else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
     image = cv2.imread(str(path), flag)
     if image is None:
@@ -117,6 +120,23 @@ def _flat(path: Path, labels: bool) -> Picture:
             raise DataError(f"{path}: a colour image (expected label numbers)")
         return Picture(np.rint(image if image.ndim == 2 else image[..., 0]).astype(np.int64)[None])
     return Picture(_shown(image)[None])
+
+
+def _require_size(path: Path) -> None:
+    """Refuse a picture whose header announces more than the limit of a decoded file."""
+    most, PIL.Image.MAX_IMAGE_PIXELS = (
+        PIL.Image.MAX_IMAGE_PIXELS,
+        None,
+    )  # the setting decides
+    try:
+        with PIL.Image.open(path) as picture:
+            shape, mode = (picture.height, picture.width, len(picture.getbands())), picture.mode
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: not a readable picture ({error})") from None
+    finally:
+        PIL.Image.MAX_IMAGE_PIXELS = most
+    deep = np.uint16 if mode.startswith("I;16") else np.float32
+    require_size(path, shape, deep if mode.startswith(("I", "F")) else np.uint8)
 
 
 def _ended(jpeg: bytes) -> bool:

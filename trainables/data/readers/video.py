@@ -8,6 +8,7 @@ import av
 import numpy as np
 
 from trainables.common.errors import DataError
+from trainables.data.readers.limits import require_size
 
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: luma uses all of 0..255
 
@@ -33,10 +34,13 @@ def read_video(path: Path) -> np.ndarray:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1  # frames are small: threads cost more than they save
             expected = stream.frames
+            require_size(path, (stream.height, stream.width, 3))  # of one frame: decoders allocate it at once
             for packet in container.demux(stream):
                 if packet.is_corrupt:  # a decoder would fill in the missing part
                     raise DataError(f"{path}: truncated within frame {len(frames)} of {expected}")
-                frames.extend(_luma(frame) for frame in packet.decode())
+                for frame in packet.decode():
+                    require_size(path, (max(len(frames) + 1, expected), frame.height, frame.width))
+                    frames.append(_luma(frame))
     except (av.FFmpegError, OSError) as error:
         place = f"after frame {len(frames)} of {expected}" if frames else "as a video"
         raise DataError(f"{path}: cannot be decoded {place} ({error.strerror or error})") from None
