@@ -15,6 +15,7 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.readers.grid import Grid, choose_slice_axis
 from trainables.data.readers.label_numbers import to_label_numbers
+from trainables.data.readers.limits import require_size
 from trainables.data.readers.tables import is_file
 
 logging.getLogger("nibabel.global").setLevel(logging.ERROR)  # its warnings are reported as dataset issues
@@ -81,6 +82,7 @@ def read_nifti(path: Path, slice_axis: int | None = None) -> tuple[np.ndarray, N
         DataError: the file is missing, damaged or has values that are not finite.
     """
     image = _open(path)
+    require_size(path, image.shape, image.get_data_dtype())
     try:
         array = _voxels(path, image)
     except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:  # a damaged size asks for too much memory

@@ -36,14 +36,15 @@ def read_video(path: Path) -> np.ndarray:
         with av.open(str(path)) as container:
             stream = _stream(path, container)
             expected = stream.frames
-            require_size(path, (max(expected, 1), stream.codec_context.height, stream.codec_context.width))
+            most = max(expected, 3)  # decoders allocate the three colors of a frame at once
+            require_size(path, (most, stream.codec_context.height, stream.codec_context.width))
             for packet in container.demux(stream):
                 shown += packet.size > 0 and not packet.is_discard  # a discarded one is decoded for those after it
                 if packet.is_corrupt:  # a decoder would fill in the missing part
                     raise DataError(f"{path}: truncated within frame {len(frames)} of {expected}")
                 for frame in packet.decode():
+                    require_size(path, (max(len(frames) + 1, expected), frame.height, frame.width))
                     frames.append(_turned(path, frame))
-                    require_size(path, (len(frames), *frames[0].shape))
             if shown < expected and _EDITABLE in container.format.name and _is_complete(path, expected):
                 expected = shown  # the others lie outside the edit list
     except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:

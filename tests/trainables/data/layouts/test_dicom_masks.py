@@ -6,7 +6,6 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk
 from pydicom import Dataset, uid
 from pydicom.data import get_testdata_file
 from pydicom.pixels.utils import pack_bits
@@ -121,6 +120,7 @@ def test_a_nifti_mask_of_a_dicom_image_without_a_place_keeps_its_order(root):
 
 def test_a_metaimage_mask_of_a_dicom_image_is_placed_by_its_header(root):
     """DICOM's and MetaImage's axes agree; the slices of the mask run from head to feet."""
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK belongs to the extra `nnunet`")
     volume = sitk.GetImageFromArray(LABELS[::-1].copy())
     volume.SetSpacing((1.25, 1.5, 8.0))
     volume.SetOrigin((3.0, 4.0, 24.0))
