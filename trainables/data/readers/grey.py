@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 DARK, BRIGHT = 0.5, 99.5  # percentiles; a few voxels of fat or flow must not take the full range
+_EXACT = 2.0**24  # whole numbers beyond it are not exact as float32
 FAINTEST = 25.5  # a tenth of 0..255
 
 
@@ -43,5 +44,6 @@ def percentile_window(volume: np.ndarray) -> np.ndarray:
     low, high = np.percentile(volume, (DARK, BRIGHT))
     if high <= low:
         low, high = float(volume.min()), float(volume.max())
-    scaled = (volume.astype(np.float32) - np.float32(low)) * np.float32(255.0 / max(high - low, 1e-12))
+    number = np.float64 if max(abs(low), abs(high)) > _EXACT else np.float32
+    scaled = (volume.astype(number) - number(low)) * number(255.0 / max(high - low, 1e-12))
     return np.asarray(np.rint(np.clip(scaled, 0, 255)), np.uint8)

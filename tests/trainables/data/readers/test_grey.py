@@ -61,3 +61,10 @@ def test_a_volume_with_a_single_bright_voxel_is_not_lost():
     values = np.zeros((4, 40, 40))
     values[1, 2, 3] = 9
     assert percentile_window(values)[1, 2, 3] == 255
+
+
+@pytest.mark.parametrize(("dtype", "offset"), [(np.uint32, 4_000_000_000), (np.int64, -(10**14)), (np.float64, 1e14)])
+def test_levels_do_not_depend_on_an_offset(dtype, offset):
+    scene = SCENE.astype(int)
+    moved = (scene + offset).astype(dtype)
+    np.testing.assert_array_equal(to_gray(moved), to_gray(scene))
