@@ -41,9 +41,9 @@ def percentile_window(volume: np.ndarray) -> np.ndarray:
     """
     if volume.dtype.kind == "f" and (padding := np.isnan(volume)).any():
         volume = np.where(padding, 0 if padding.all() else np.nanmin(volume), volume)
-    low, high = np.percentile(volume, (DARK, BRIGHT))
+    low, high = np.percentile(volume, (DARK, BRIGHT)).tolist()
     if high <= low:
         low, high = float(volume.min()), float(volume.max())
-    number = np.float64 if max(abs(low), abs(high)) > _EXACT else np.float32
-    scaled = (volume.astype(number) - number(low)) * number(255.0 / max(high - low, 1e-12))
+    values = volume.astype(np.float64 if max(abs(low), abs(high)) > _EXACT else np.float32)
+    scaled = (values - low) * (255.0 / max(high - low, 1e-12))
     return np.asarray(np.rint(np.clip(scaled, 0, 255)), np.uint8)
