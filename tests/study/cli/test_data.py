@@ -8,7 +8,7 @@ import pytest
 
 from study.cli.app import app
 from study.cli.main import guarded
-from trainables.phantom import PhantomSettings, write_echonet
+from trainables.phantom import PHANTOMS, PhantomSettings, write_echonet
 
 TINY = str(Path(__file__).parent.parent / "tiny.yaml")
 
@@ -195,3 +195,15 @@ def test_validate_reads_the_data_that_it_is_given(capsys, root):
     code, err = validate("--data", f"echonet={root}")
     assert code == 2
     assert "6 damaged of 6 sequences" in err
+
+
+def test_check_states_the_axis_of_the_slices(capsys, tmp_path):
+    root = tmp_path / "volumes"
+    PHANTOMS["decathlon_prostate"].write(root, PhantomSettings(subjects=6, size=32, slices=4), None)
+    assert "\nslices: along the third axis in 6 volumes\n" in run(capsys, tmp_path, "check", f"decathlon={root}")[1]
+    command = ("check", f"decathlon={root}", "--set", "layout.slice_axis=0")
+    out = run(capsys, tmp_path, *command)[1]
+    assert "\nslices: along the first axis in 6 volumes\n" in out
+    assert "note: slices are taken along the first axis in 6 volumes" in out
+    (found,) = json.loads(run(capsys, tmp_path, *command, "--json")[1])
+    assert found["slice_axes"] == {"first": 6}
