@@ -17,6 +17,7 @@ from study.storage.events import ConfigurationChosen, JobFinished
 from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder, Workspace
 from trainables.common.learning import Learning
+from trainables.data.store.checksums import write_checksums
 from trainables.data.store.frames import INDEX_DTYPE, STORE_VERSION
 
 SIZE = 64
@@ -184,6 +185,7 @@ def write_frames(folder: Path, subjects: int) -> np.ndarray:
         "clinical": ["ef"],
     }
     (folder / "meta.json").write_text(json.dumps(meta))
+    write_checksums(folder, sorted(path.name for path in folder.iterdir()), {})
     return truth
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy.ndimage import binary_fill_holes, distance_transform_edt
 
 from trainables.data.store.frames import FrameStore
 
@@ -32,7 +33,9 @@ def show_frame(axes: Axes, image: np.ndarray, channel: int | None = None) -> Non
     axes.spines[:].set_visible(False)
 
 
-def outline(axes: Axes, mask: np.ndarray, colours: Sequence[str], dash: object = "-", width: float = 1.5) -> None:
+def outline(
+    axes: Axes, mask: np.ndarray, colours: Sequence[str], dash: object = "-", width: float = 1.5, inset: float = 0.0
+) -> None:
     """Draw the outline of every foreground class, the first on top; outlines are closed at the image's border.
 
     Args:
@@ -41,14 +44,25 @@ def outline(axes: Axes, mask: np.ndarray, colours: Sequence[str], dash: object =
         colours: one colour per foreground class.
         dash: matplotlib line style.
         width: line width in points.
+        inset: distance in pixels by which a line lies inside its class, so that the lines of two classes that touch do
+            not cover each other; where a class is thinner, its line runs along its middle.
     """
     for label, colour in reversed(list(enumerate(colours, 1))):
-        area = np.pad((mask == label).astype(np.float64), 1)
+        area = np.pad((_enclosing(mask, label) if inset else mask == label).astype(np.float64), 1)
         if area.any():
+            depth = distance_transform_edt(area) if inset else area
+            level = min(0.5 + inset, 0.9 * float(depth.max()))
             places = np.arange(-1, mask.shape[0] + 1), np.arange(-1, mask.shape[1] + 1)
-            axes.contour(places[1], places[0], area, levels=[0.5], colors=[colour], linestyles=[dash], linewidths=width)
+            style: dict[str, Any] = {"levels": [level], "colors": [colour], "linestyles": [dash], "linewidths": width}
+            axes.contour(places[1], places[0], depth, **style)
     axes.set_xlim(-0.5, mask.shape[1] - 0.5)
     axes.set_ylim(mask.shape[0] - 0.5, -0.5)
+
+
+def _enclosing(mask: np.ndarray, label: int) -> np.ndarray:
+    """Return the area of a class with the structures that it encloses, bool `(S, S)`."""
+    area = mask == label
+    return np.asarray(area | (binary_fill_holes(area) & (mask > 0)))
 
 
 def truth_and_predicted(axes: Axes, store: FrameStore, row: int, predicted: np.ndarray, colour: str, dash: Any) -> None:

@@ -74,7 +74,7 @@ def _print(rows: Sequence[dict[str, Any]], title: str) -> None:
         table.add_row(foldable(row["cell"], out), f"{row['difference']:+.3f}", interval, p, *counts)
     out.print(table)
     for caveat in dict.fromkeys(row["caveat"] for row in rows if row["caveat"]):
-        out.print(f"Note: {caveat}.")
+        out.print(f"Note: {caveat}.", markup=False)
 
 
 def _finite(value: Any) -> Any:

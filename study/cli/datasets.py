@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from study.cli.app import DataPaths, Exit, Json, Overrides, Profile, Root, app, err, out, workspace
 from study.progress import Progress
-from trainables.common.errors import UserError
+from trainables.common.errors import DataError, UserError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from study.config.definition import Study
+    from study.storage.workspace import Workspace
     from trainables.data.settings import DataSettings
     from trainables.data.store.check import DatasetReport
     from trainables.data.store.frames import FrameStore
@@ -45,18 +49,16 @@ def check(
     The exit code is 2 if a study would refuse the dataset: a damaged file, more losses than `data.tolerance`, a view
     or structure that it lacks. A split without labels is a warning if the dataset can still be used for pretraining.
     """
-    from trainables.data.store.check import check as check_dataset
+    from study.cli.dataset_text import print_report, report_as_json
 
     code, found = Exit.SUCCESS, []
-    for settings, finetune in _datasets(target, profile, sets, paths):
-        with Progress(err) as progress, progress.phase(f"{settings.layout.title}: checking") as advance:
-            folder = _folder(settings, root, advance)
-            report = check_dataset(settings, folder, advance, finetune=finetune)
-        if report.refusal:
-            code = Exit.USAGE
-        found.append(_plain(settings, report))
+    study = _study(target, profile, sets, paths)
+    for settings in _datasets(target, sets, study):
+        report = _checked(settings, study, workspace(root))
+        code = Exit.USAGE if report.refusal else code
+        found.append(report_as_json(settings, report))
         if not as_json:
-            _show(settings, report)
+            print_report(settings, report)
     if as_json:
         out.print_json(json.dumps(found))
     return code
@@ -72,33 +74,16 @@ def prepare(
     as_json: Json = False,
 ) -> None:
     """Decode a dataset into the frame store that training reads; `study run` does this too if needed."""
-    found = []
-    for settings, store in _stores(target, profile, sets, paths, root):
-        frames = {split: len(store.rows(split)) for split in ("train", "val", "test")}
-        labelled = {split: len(store.rows(split, labelled=True)) for split in ("train", "val", "test")}
-        found.append(
-            {
-                "layout": settings.layout.title,
-                "folder": str(store.folder),
-                "fingerprint": store.fingerprint,
-                "subjects": len(store.subjects),
-                "frames": frames,
-                "labelled_frames": labelled,
-                "views": list(store.views),
-                "classes": list(store.classes),
-                "channels": list(store.channel_names),
-                "split_by": store.split_by,
-                "issues": dict(store.issues),
-            }
-        )
+    from study.cli.dataset_text import print_store, store_as_json
+
+    study = _study(target, profile, sets, paths)
+    stores = _prepared(_datasets(target, sets, study), root)
+    found = [store_as_json(settings, store) for settings, store in stores]
     if as_json:
         out.print_json(json.dumps(found))
         return
     for one in found:
-        out.print(f"[bold]{one['layout']}[/]: {one['folder']}", highlight=False, soft_wrap=True)
-        for name, value in one.items():
-            if name not in ("layout", "folder") and value:
-                out.print(f"  {name.replace('_', ' ')}: {_brief(value)}", highlight=False, soft_wrap=True)
+        print_store(one)
 
 
 @data.command()
@@ -114,18 +99,27 @@ def show(
     ] = None,
     count: Annotated[int, typer.Option(help="Largest number of frames on the sheet.", min=1, max=200)] = 24,
 ) -> None:
-    """Draw a contact sheet of frames as training reads them, with mask outlines and hashed subject names."""
+    """Draw a contact sheet of frames as training reads them, with mask outlines and hashed subject names.
+
+    Of a dataset that a study would refuse, the sheet marks the sequences with faults.
+    """
     if output is not None:
         _check_output(output)
     from analysis.figures.contact_sheet import contact_sheet
     from analysis.figures.style import save
     from trainables.data.layouts import layout_name
 
-    for number, (settings, store) in enumerate(_stores(target, profile, sets, paths, root)):
+    study, place = _study(target, profile, sets, paths), workspace(root)
+    for number, settings in enumerate(_datasets(target, sets, study)):
         file = output or Path(f"{layout_name(settings.layout)}.png")
         file = file if number == 0 else file.with_stem(f"{file.stem}-{number + 1}")
-        for written in save(contact_sheet(store, count), file.absolute()):
-            out.print(str(written), highlight=False, soft_wrap=True)
+        try:
+            ((_, store),) = _prepared([settings], root)
+            figure = contact_sheet(store, count)
+        except DataError as error:
+            figure = _refused_sheet(settings, study, place, count, str(error))
+        for written in save(figure, file.absolute()):
+            out.print(Text(str(written)), soft_wrap=True)
 
 
 @data.command()
@@ -165,7 +159,7 @@ def views(
             err.print("augment.strength is auto: the views are drawn at strength 1", highlight=False)
         figure = view_sheet(store, task.augment.resolved(1.0), task.method, seed, count, per_frame)
         for written in save(figure, file.absolute()):
-            out.print(f"{component_name(type(task.method))}: {written}", highlight=False, soft_wrap=True)
+            out.print(Text(f"{component_name(type(task.method))}: {written}"), soft_wrap=True)
 
 
 def _check_output(file: Path) -> None:
@@ -183,32 +177,41 @@ def _check_output(file: Path) -> None:
         raise UserError(f"--out {file}: the folder {folder} does not exist. Fix: create it, or choose another")
 
 
-def _datasets(
-    target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None
-) -> list[tuple[DataSettings, bool]]:
-    """Return the settings of the datasets that a command's target names, and whether a study fine-tunes on each."""
-    from study.config.datasets import named_dataset
+def _study(target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None) -> Study | None:
+    """Return the study that a command's target names; None for a dataset as LAYOUT=PATH."""
     from study.config.definition import load_study
-    from study.planning.plan import datasets_of, finetuning_datasets
 
-    if "=" in target:
-        return [(named_dataset(target, sets or []), False)]
-    study = load_study(target, profile=profile, sets=sets or [], data=paths or [])
-    finetuned = finetuning_datasets(study)
-    return [(settings, settings in finetuned) for settings in datasets_of(study)]
+    return None if "=" in target else load_study(target, profile=profile, sets=sets or [], data=paths or [])
 
 
-def _folder(settings: DataSettings, root: Path | None, advance: Callable[[str, int, int], None]) -> Path:
+def _datasets(target: str, sets: Sequence[str] | None, study: Study | None) -> list[DataSettings]:
+    """Return the settings of the datasets that a command's target names."""
+    from study.config.datasets import named_dataset
+    from study.planning.plan import datasets_of
+
+    return datasets_of(study) if study is not None else [named_dataset(target, sets or [])]
+
+
+def _checked(settings: DataSettings, study: Study | None, place: Workspace) -> DatasetReport:
+    from study.planning.full_check import full_check
     from trainables.data.store.prepare import dataset_root
 
-    return dataset_root(settings, None, workspace(root).data, advance)
+    if settings.phantom is not None:
+        place.create()
+    with Progress(err) as progress, progress.phase(f"{settings.layout.title}: checking") as advance:
+        return full_check(settings, dataset_root(settings, None, place.data, advance), advance, study, place)
 
 
-def _stores(
-    target: str, profile: str | None, sets: Sequence[str] | None, paths: Sequence[str] | None, root: Path | None
-) -> list[tuple[DataSettings, FrameStore]]:
-    """Prepare the datasets of a target; return their settings and frame stores."""
-    return _prepared([settings for settings, _ in _datasets(target, profile, sets, paths)], root)
+def _refused_sheet(settings: DataSettings, study: Study | None, place: Workspace, count: int, reason: str) -> Figure:
+    """Return the contact sheet of a dataset that a study refuses, and print the reason."""
+    from analysis.figures.contact_sheet import fault_sheet
+    from study.cli.dataset_text import print_refusal
+    from trainables.data.store.sample import sample_sequences
+
+    report = _checked(settings, study, place)
+    print_refusal(report.refusal or reason)
+    sample = sample_sequences(settings, report.root, report.issues, place.subject_key(), count)
+    return fault_sheet(sample, settings.image_size)
 
 
 def _prepared(datasets: Sequence[DataSettings], root: Path | None) -> list[tuple[DataSettings, FrameStore]]:
@@ -223,48 +226,3 @@ def _prepared(datasets: Sequence[DataSettings], root: Path | None) -> list[tuple
         with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:
             stores.append((settings, prepare_store(settings, None, place.data, place.subject_key(), advance)))
     return stores
-
-
-def _plain(settings: DataSettings, report: DatasetReport) -> dict[str, Any]:
-    subjects = {split: {"all": counts[0], "labelled": counts[1]} for split, counts in report.subjects.items()}
-    return {
-        "layout": settings.layout.title,
-        "root": str(report.root),
-        "sequences": report.sequences,
-        "subjects": subjects,
-        "issues": [vars(issue) for issue in report.issues],
-        "accepted": not report.refusal,
-        "refusal": report.refusal,
-        "warning": report.warning,
-    }
-
-
-def _show(settings: DataSettings, report: DatasetReport) -> None:
-    """Print each issue, the number of issues by kind, and whether a study would accept the dataset."""
-    from trainables.data.store.integrity import count_by_kind
-
-    for issue in report.issues:
-        out.print(f"{issue.severity}: {issue}", markup=False, highlight=False, soft_wrap=True)
-    if report.issues:
-        table = Table("issues", "kind", "excluded", box=None, pad_edge=False)
-        for kind, number in count_by_kind(report.issues).items():
-            skipped = sorted({issue.skipped for issue in report.issues if issue.kind == kind and issue.skipped})
-            table.add_row(str(number), kind, ", ".join(skipped) or "nothing")
-        out.print(table)
-    parts = [f"{split} {every} ({labelled} labelled)" for split, (every, labelled) in report.subjects.items()]
-    summed = f"{settings.layout.title}: {report.sequences} sequences; subjects: {', '.join(parts)}"
-    out.print(summed, markup=False, highlight=False, soft_wrap=True)
-    if report.refusal:
-        err.print("[bold red]refused:[/]", end=" ")
-        err.print(report.refusal, markup=False, highlight=False, soft_wrap=True)
-        return
-    if report.warning:
-        err.print("[bold yellow]warning:[/] can be used for pretraining only (as `pretext_data`):", end=" ")
-        err.print(report.warning, markup=False, highlight=False, soft_wrap=True)
-    out.print("accepted")
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {number}" for name, number in value.items())
-    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 import typer
+from rich.text import Text
 
 from study.cli import (  # noqa: F401 - each module registers its commands
     best,
@@ -22,7 +23,7 @@ from study.cli import (  # noqa: F401 - each module registers its commands
     study_files,
 )
 from study.cli.app import Exit, app, err
-from study.cli.console import discard_output, reader_gone
+from study.cli.console import discard_output, printable, reader_gone
 from study.cli.renamed import renamed_option_message
 from study.errors import InfrastructureError
 from trainables.common.errors import UserError
@@ -90,9 +91,5 @@ def _usage_error(error: Exception) -> int:
 
 def _fail(message: str, code: Exit) -> int:
     with contextlib.suppress(SystemExit):  # the reader of the message may be gone, and the code remains
-        err.print(f"[bold red]error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
+        err.print(Text.assemble(("error:", "bold red"), " ", printable(message)), soft_wrap=True)
     return code
-
-
-def _escaped(message: str) -> str:
-    return message.replace("[", r"\[")

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from study.cli.console import foldable
 from study.config.definition import Study
@@ -38,7 +39,7 @@ def show_plan(study: Study, rates: Calibration, out: Console, *, as_json: bool) 
     if as_json:
         out.print_json(json.dumps(_as_json(plan, cost)))
         return
-    out.print(f"[bold]{study.spec.name}[/]: {study.spec.title}")
+    out.print(Text.assemble((study.spec.name, "bold"), f": {study.spec.title}"))
     out.print(_cell_table(plan, out))
     out.print("jobs: " + ", ".join(f"{kind} {count}" for kind, count in plan.planned().items()), soft_wrap=True)
     searched = _searched_settings_of_shared_jobs(plan)

@@ -45,7 +45,7 @@ def report(
     write_report(folder, out, ReportOptions(tuple(rows) if rows else None, columns, margin))
     path = view_path(place, name)
     if path is not None:
-        out.print(f"MLflow: mlflow ui --backend-store-uri {place.tracking_uri}", soft_wrap=True)
+        out.print(f"MLflow: mlflow ui --backend-store-uri {place.tracking_uri}", markup=False, soft_wrap=True)
         out.print(f"  then open http://127.0.0.1:5000{path}", soft_wrap=True, markup=False)
 
 

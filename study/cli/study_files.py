@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.app import DataPaths, Json, Overrides, Profile, Root, RunAs, StudySource, app, load, out, workspace
+from study.cli.app import DataPaths, Json, Overrides, Profile, Root, RunAs, StudySource, app, err, load, out, workspace
+from study.progress import Progress
 from study.word_table import WordTable
+
+if TYPE_CHECKING:
+    from study.config.definition import Study
 
 NoRoot = Annotated[
     Path | None,
@@ -45,15 +49,39 @@ def validate(
     _root: NoRoot = None,
     as_json: Json = False,
 ) -> None:
-    """Check every key, value and cell of a study file.
+    """Check every key, value and cell of a study file; with --data its datasets too, as `study data check` does.
 
-    All mistakes are reported at once, each with its place in the file.
+    All mistakes of the file are reported at once, each with its place in it.
     """
     study = load(source, profile, overrides, data, run_as)
+    if data:
+        _check_data(study)
     if as_json:
         out.print_json(json.dumps({"name": study.spec.name, "cells": [cell.key for cell in study.cells()]}))
         return
-    out.print(f"{study.spec.name}: valid, {len(study.cells())} cells")
+    out.print(f"{study.spec.name}: valid, {len(study.cells())} cells", markup=False)
+
+
+def _check_data(study: Study) -> None:
+    """Read the datasets of a study that have a folder.
+
+    Raises:
+        DataError: the study would refuse a dataset.
+    """
+    from study.planning.dataset_check import check_datasets
+    from study.planning.full_check import full_check
+    from study.planning.plan import datasets_of
+    from trainables.common.errors import DataError
+    from trainables.data.store.prepare import dataset_folder
+
+    check_datasets(study)
+    for settings in datasets_of(study):
+        if settings.path is None:
+            continue
+        with Progress(err) as progress, progress.phase(f"{settings.layout.title}: checking") as advance:
+            report = full_check(settings, dataset_folder(settings), advance, study, None)
+        if report.refusal:
+            raise DataError(report.refusal)
 
 
 @app.command()

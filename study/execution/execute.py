@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import shutil
 import time
 import traceback
@@ -25,6 +26,8 @@ from trainables.common.learning import PretrainingFailed
 from trainables.data.store.frames import FrameStore
 from trainables.engine.checkpoint import Checkpoints
 from trainables.engine.runtime import Runtime
+
+log = logging.getLogger(__name__)
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk and of an exhausted quota."""
@@ -101,6 +104,8 @@ def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime
             f"{job.frames}: the frames have changed since the job was planned (found fingerprint "
             f"{store.fingerprint[:12]}, expected {job.config['data'][:12]}). Fix: run the study under another --name"
         )
+    if not store.verify():
+        log.info("%s: a frame store of an earlier version, without checksums; its frames are not verified", job.frames)
     result = STAGES[job.stage].run(job, StageContext(store, artifacts, folder, runtime))
     made = result.artifact
     if made is not None and runtime.rank == 0:

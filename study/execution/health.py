@@ -22,7 +22,7 @@ import torch
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from study.storage.workspace import Workspace
+from study.storage.workspace import ACCESS, Workspace
 
 Verdict = Literal["ok", "warning", "error"]
 
@@ -57,6 +57,7 @@ def examine(place: Workspace, environment: dict[str, str]) -> Iterator[Finding]:
     yield _graphics()
     yield from _memory()
     yield from _storage(place.root)
+    yield from _permissions(place)
     yield _ray(environment.get("RAY_ADDRESS"))
     yield _tracking(environment.get("MLFLOW_TRACKING_URI"))
     yield from exposed(listening())
@@ -128,6 +129,13 @@ def _storage(root: Path) -> Iterator[Finding]:
         yield Finding("file system", "warning", f"{kind}: SQLite needs care there; give `tracking` a server's URI")
     else:
         yield Finding("file system", "ok", kind or "unknown")
+
+
+def _permissions(place: Workspace) -> Iterator[Finding]:
+    """Warn of a workspace that others can read: it holds patients' images."""
+    if place.open_to_others():
+        text = f"{place.root} can be read by others; run chmod 700 {place.root}, or set {ACCESS}=group for a shared one"
+        yield Finding("permissions", "warning", text)
 
 
 def _file_system(path: Path) -> str:

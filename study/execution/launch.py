@@ -16,7 +16,7 @@ from study.execution.cluster import capacity, local_resources, preflight, ray_se
 from study.execution.job_driver import JobDriver
 from study.execution.plan_record import describe, refuse_changes
 from study.execution.sweep import Sweep
-from study.planning.dataset_check import require_labels
+from study.planning.dataset_check import labels_of_store, require_labels
 from study.planning.datasets import Dataset
 from study.planning.jobs import Job
 from study.planning.plan import Plan, datasets_of, finetuning_datasets
@@ -31,7 +31,6 @@ from study.storage.workspace import JobFolder, StudyFolder, Workspace
 from study.tracking.job_upload import DrawJob
 from study.tracking.tracker import Tracker
 from trainables.common.files import write_json
-from trainables.data.records import SPLITS
 from trainables.data.store.prepare import prepare
 
 
@@ -66,7 +65,7 @@ def run(
         UserError: the study, its data or its resource requests are invalid.
         StudyLocked: another driver runs the study.
     """
-    folder = workspace.study(study.spec.name)
+    folder = workspace.create().study(study.spec.name)
     with driver_lock(folder.lock):
         _check(study, folder, address)
         datasets = prepare_datasets(study, workspace, progress)
@@ -103,7 +102,7 @@ def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> 
         with progress.phase(f"{settings.layout.title}: preparing frames") as advance:
             store = prepare(settings, None, workspace.data, key, progress=advance)
         if settings in finetuned:
-            require_labels(settings, {split: len(store.rows(split, labelled=True)) for split in SPLITS})
+            require_labels(study, settings, labels_of_store(store))
         found[canonical(plain(settings))] = Dataset(str(store.folder), store.fingerprint)
     return found
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from study.storage.workspace import create_root
 from trainables.common.files import write_text
 
 
@@ -29,7 +30,7 @@ class Calibration:
         """Return the rate stored under `key` in samples per second; measure and store it if it is missing."""
         if key not in self._rates:
             self._rates[key] = measure()
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            create_root(self._path.parent)
             write_text(self._path, json.dumps({**self._read(), self._machine: self._rates}, indent=1))
         return self._rates[key]
 

@@ -1,21 +1,27 @@
-"""Check of a study's datasets from their file lists, before anything is decoded."""
+"""Check that a study's datasets have the labels that its cells need."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
+from pathlib import Path
 
 from study.config.definition import Study
-from study.planning.dataset_sizes import dataset_sizes
-from study.planning.plan import datasets_of, finetuning_datasets
+from study.planning.dataset_sizes import ANY_VIEW, listed_labels
+from study.planning.plan import Plan, datasets_of, finetuning_datasets
 from trainables.common.errors import DataError
 from trainables.data.layouts import layout_name
-from trainables.data.records import Split
+from trainables.data.records import SPLITS, Split
 from trainables.data.settings import DataSettings
+from trainables.data.store.frames import FrameStore
 from trainables.data.store.integrity import missing_labels
+from trainables.downstream.settings import DownstreamSettings
+
+LabelledSubject = tuple[Split, str, str]
+"""Split, view and name (or hash) of a subject that has masks in that view."""
 
 
 def check_datasets(study: Study) -> list[str]:
-    """Check the datasets of a study that have a folder or a phantom; return the layouts of the others.
+    """Check the listings of a study's datasets that have a folder or a phantom; return the layouts of the others.
 
     Raises:
         DataError: a folder does not exist, or the study would refuse the dataset in it.
@@ -26,22 +32,65 @@ def check_datasets(study: Study) -> list[str]:
         if settings.path is None and settings.phantom is None:
             without_folder.append(layout_name(settings.layout))
             continue
-        labelled = dataset_sizes(settings).labelled
+        labelled = listed_labels(settings)
         if settings in finetuned:
-            require_labels(settings, labelled)
+            require_labels(study, settings, labelled)
     return without_folder
 
 
-def require_labels(settings: DataSettings, labelled: Mapping[Split, float]) -> None:
-    """Refuse a dataset that no network can be fine-tuned and tested on.
+def require_labels(
+    study: Study, settings: DataSettings, labelled: Collection[LabelledSubject], root: Path | None = None
+) -> None:
+    """Refuse a dataset that has too few labelled subjects for a cell of a study.
 
     Args:
+        study: the study, of which the cells that fine-tune on the dataset are looked at.
         settings: the dataset's settings.
-        labelled: number of labelled frames in each split.
+        labelled: subjects with masks.
+        root: the dataset's folder, for the message; None for that of the settings.
 
     Raises:
-        DataError: train, val or test has none.
+        DataError: train, val or test has no labelled subject, in the views that a cell uses, or a cell asks for more
+            labelled subjects or more folds than there are.
     """
-    problem = missing_labels(settings.path or settings.layout.title, labelled)
+    place = root or settings.path or settings.layout.title
+    counts = {split: sum(part == split for part, _, _ in labelled) for split in SPLITS}
+    problem = missing_labels(place, counts)
     if problem:
         raise DataError(problem)
+    plan = Plan(study)
+    for cell in plan.cells:
+        spec = plan.resolve(cell.key, {})
+        problem = _shortage(spec.downstream, labelled) if spec.data == settings else ""
+        if problem:
+            raise DataError(f"{place}: {problem} (cell {cell.key})")
+
+
+def labels_of_store(store: FrameStore) -> set[LabelledSubject]:
+    """Return the subjects with masks of a frame store, by their hashes."""
+    rows = store.index[store.index["mask"] >= 0]
+    return {
+        (SPLITS[row["split"]], store.views[row["view"]], store.subjects[row["subject"]])
+        for row in rows[["split", "view", "subject"]]
+    }
+
+
+def _shortage(settings: DownstreamSettings, labelled: Collection[LabelledSubject]) -> str:
+    """Return why there are too few labelled subjects for a downstream run, or ""."""
+    views = settings.views
+    subjects = {
+        split: {
+            name for part, view, name in labelled if part == split and (views is None or view in (*views, ANY_VIEW))
+        }
+        for split in SPLITS
+    }
+    empty = [split for split in SPLITS if not subjects[split]]
+    if empty:
+        return f"no labelled subject in {', '.join(empty)} of the views {', '.join(views or ())}"
+    train, val = len(subjects["train"]), len(subjects["val"])
+    if settings.labels is not None and settings.labels > train:
+        return f"downstream.labels is {settings.labels}, the training split has {train} labelled subjects"
+    chosen = settings.labels or max(1, int(settings.label_fraction * train + 0.5))
+    if settings.folds is not None and settings.folds > chosen + val:
+        return f"downstream.folds is {settings.folds}, expected at most the {chosen + val} labelled subjects there are"
+    return ""

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 from trainables.data.records import SPLITS, SequenceRecord, Split
 from trainables.data.settings import DataSettings
-from trainables.data.store.integrity import Tolerance, count_lost_sequences, enforce_tolerance
+from trainables.data.store.dataset_files import dataset_files
+from trainables.data.store.guard import list_dataset
+from trainables.data.store.integrity import Tolerance, enforce_tolerance
+from trainables.data.store.losses import Losses
 from trainables.data.store.prepare import dataset_folder
-from trainables.data.store.selection import select
+from trainables.data.store.selection import Selection, select
 from trainables.phantom import PhantomSettings
 
 SYSTOLIC_FRACTION = 0.3
 """Approximate fraction of a phantom's frames that lie between end-diastole and end-systole."""
+
+ANY_VIEW = "*"
+"""View of a phantom's subjects, whose views are known only when it is written."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,7 @@ def dataset_sizes(settings: DataSettings) -> DatasetSizes:
     """
     if settings.phantom is not None:
         return _phantom_sizes(settings.phantom, settings.stride)
-    root = dataset_folder(settings)
-    scan = settings.layout.scan(root)
-    listed = len(scan.records) + count_lost_sequences(scan.issues)
-    enforce_tolerance(root, scan.issues, listed, Tolerance(settings.tolerance, settings.on_error))
-    selection = select(root, scan, settings, [])
+    selection = _listed(settings)
     sequences, labelled, frames = {}, {}, {}
     for split in SPLITS:
         chosen = [record for record in selection.records if selection.splits[record.subject] == split]
@@ -57,6 +59,33 @@ def dataset_sizes(settings: DataSettings) -> DatasetSizes:
         labelled[split] = float(sum(len(record.labelled) for record in chosen))
         frames[split] = labelled[split] + sum(_unlabelled(record, settings.stride) for record in chosen)
     return DatasetSizes(sequences, labelled, frames)
+
+
+def listed_labels(settings: DataSettings) -> set[tuple[Split, str, str]]:
+    """Return split, view and subject of each subject that the dataset's file lists give masks; a phantom's by number.
+
+    Raises:
+        DataError: the dataset is not at the configured path, or a study would refuse its listing.
+    """
+    if settings.phantom is not None:
+        sizes = _phantom_sizes(settings.phantom, settings.stride).sequences
+        counts = {split: max(1, round(sizes[split])) if sizes[split] else 0 for split in SPLITS}
+        return {(split, ANY_VIEW, str(number)) for split in SPLITS for number in range(counts[split])}
+    selection = _listed(settings)
+    return {
+        (selection.splits[record.subject], record.view, record.subject)
+        for record in selection.records
+        if record.labelled
+    }
+
+
+def _listed(settings: DataSettings) -> Selection:
+    """Return the selected sequences of a dataset's listing."""
+    root = dataset_folder(settings)
+    dataset_files(root, settings.links)
+    scan = list_dataset(settings, root)
+    enforce_tolerance(root, scan.issues, Losses.of_listing(scan), Tolerance(settings.tolerance, settings.on_error))
+    return select(root, scan, settings, [])
 
 
 def _phantom_sizes(phantom: PhantomSettings, stride: int) -> DatasetSizes:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.common.errors import UserError
+from trainables.common.errors import UserError, did_you_mean
 from trainables.common.files import atomic_writer
+
+ACCESS = "STUDY_ACCESS"
+"""Environment variable that says who may use a new workspace, one of `ACCESS_MODES`."""
+
+ACCESS_MODES: Mapping[str, int | None] = {"private": 0o700, "group": 0o2770, "umask": None}
+"""Permissions of a new workspace's folder: its owner only, its group too, or as the process's umask says."""
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Folders below one root.
+    """Folders below one root, which is created private to its owner unless $STUDY_ACCESS says otherwise.
 
     root/data/      decoded frame stores and generated phantoms
     root/artifacts/ stage outputs, by digest
@@ -40,9 +49,27 @@ class Workspace:
         return self.root / "calibration.json"
 
     @property
+    def key_file(self) -> Path:
+        """File of the key under which patients' identifiers are hashed."""
+        return self.root / "subject.key"
+
+    @property
     def tracking_uri(self) -> str:
         """URI of the local MLflow store."""
         return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def create(self) -> Workspace:
+        """Create the root where it is missing; an existing one keeps its permissions.
+
+        Raises:
+            UserError: $STUDY_ACCESS is not one of `ACCESS_MODES`.
+        """
+        create_root(self.root)
+        return self
+
+    def open_to_others(self) -> bool:
+        """Return True if others than the owner may list the workspace, and $STUDY_ACCESS does not ask for it."""
+        return access() == "private" and self.root.exists() and bool(stat.S_IMODE(self.root.stat().st_mode) & 0o077)
 
     def study(self, name: str) -> StudyFolder:
         """Return the folder of a study, which may not exist yet."""
@@ -62,11 +89,12 @@ class Workspace:
         return folder
 
     def subject_key(self) -> bytes:
-        """Return the key of the patient hashes, created on first use and readable by its owner only."""
-        path = self.root / "subject.key"
+        """Return the key of the patient hashes, created on first use and readable by those who share the workspace."""
+        path = self.key_file
         if not path.exists():
+            self.create()
             with atomic_writer(path) as file:
-                os.fchmod(file.fileno(), 0o600)
+                os.fchmod(file.fileno(), 0o640 if access() == "group" else 0o600)
                 file.write(secrets.token_hex(32).encode())
         return path.read_bytes()
 
@@ -157,3 +185,31 @@ class JobFolder:
 def default_root() -> Path:
     """Return the default workspace: $STUDY_HOME, or `runs` in the current folder."""
     return Path(os.environ.get("STUDY_HOME", "runs")).absolute()
+
+
+def create_root(root: Path) -> None:
+    """Create the folder of a workspace where it is missing, with the permissions that $STUDY_ACCESS asks for.
+
+    Raises:
+        UserError: $STUDY_ACCESS is not one of `ACCESS_MODES`.
+    """
+    mode = ACCESS_MODES[access()]
+    if root.exists():
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        root.mkdir(0o777 if mode is None else 0o700)  # never open to others before its permissions are set
+        if mode is not None:
+            root.chmod(mode)
+
+
+def access() -> str:
+    """Return who may use a new workspace: $STUDY_ACCESS, or "private".
+
+    Raises:
+        UserError: the variable is not one of `ACCESS_MODES`.
+    """
+    value = os.environ.get(ACCESS) or "private"
+    if value not in ACCESS_MODES:
+        raise UserError(f"${ACCESS}: unknown value '{value}'{did_you_mean(value, ACCESS_MODES)}")
+    return value

@@ -38,6 +38,8 @@ class SequenceRecord:
         clinical: measured values by name: `ef` in percent, `edv` and `esv` in mL.
         timepoint: index (from 0) of a volume's time point in an image file that holds several.
         stack: True where the frames are slices of one volume, which is then evaluated as one image.
+        slice_axis: axis of the file's array, from 0, along which a volume is cut into slices; None where the frames are
+            not cut from a volume.
         files: paths relative to the dataset's folder by role ("image", "mask", ...).
         outlines: traced contours by frame, for masks that are not files: float64 `(points, 2)`, columns x and y in
             pixels.
@@ -57,6 +59,7 @@ class SequenceRecord:
     files: Mapping[str, str] = field(default_factory=dict)
     outlines: Mapping[int, np.ndarray] = field(default_factory=dict)
     shape: tuple[int, int] | None = None
+    slice_axis: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from trainables.common.errors import UserError
 from trainables.data.layouts.echonet import EchoNetDynamic
+from trainables.data.readers.limits import MAX_GIGABYTES
 from trainables.data.records import Layout
 from trainables.phantom import PhantomSettings, phantom_form
 
@@ -38,8 +39,12 @@ class DataSettings:
             train or test.
         fractions: shares of the labelled subjects in train, val and test; unlabelled subjects are training data.
         split_seed: seed of the split by fractions.
-        tolerance: largest share of the listed sequences that may lose data before the dataset is refused, in [0, 1].
+        tolerance: largest share that may be lost of the listed sequences, of their masks, or of the listed files, each
+            counted by itself, before the dataset is refused, in [0, 1].
         on_error: "stop" stops the study at a file that cannot be decoded; "skip" leaves the file out as a loss.
+        max_gigabytes: largest size in GB of one decoded file, above 0; a larger one is refused before it is decoded.
+        links: "follow" reads what symbolic links in the dataset's folder lead to, wherever it is; "inside" refuses a
+            dataset with a link that leads out of its folder.
     """
 
     layout: Layout = field(default_factory=EchoNetDynamic)
@@ -55,6 +60,8 @@ class DataSettings:
     split_seed: int = 0
     tolerance: float = 0.02
     on_error: Literal["stop", "skip"] = "stop"
+    max_gigabytes: float = MAX_GIGABYTES
+    links: Literal["follow", "inside"] = "follow"
 
     def __post_init__(self) -> None:
         if self.phantom is not None:
@@ -70,9 +77,14 @@ class DataSettings:
             raise ValueError(f"pixel_mm {self.pixel_mm}: expected a number above 0")
         if self.structures is not None and len(set(self.structures) - {"background"}) != len(self.structures):
             raise ValueError(f"structures {self.structures}: expected different names, background not among them")
+        for name, chosen in (("structures", self.structures), ("views", self.views)):
+            if chosen is not None and not chosen:
+                raise ValueError(f"{name} []: expected at least one name. Fix: name one, or set null for all")
         if self.stride < 0:
             raise ValueError(f"stride {self.stride}: expected a whole number from 0 up")
         if not 0 <= self.tolerance <= 1:
             raise ValueError(f"tolerance {self.tolerance}: expected a number in [0, 1]")
+        if not self.max_gigabytes > 0:
+            raise ValueError(f"max_gigabytes {self.max_gigabytes}: expected a number above 0")
         if min(self.fractions) < 0 or sum(self.fractions) <= 0:
             raise ValueError(f"fractions {self.fractions}: expected three numbers from 0 up, not all zero")

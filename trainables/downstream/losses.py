@@ -44,8 +44,9 @@ class Dice(Loss):
     """One minus the soft Dice coefficient of each foreground class, averaged.
 
     Attributes:
-        smooth: constant added to numerator and denominator, so that a class absent from both masks costs nothing;
-            at least 0.
+        smooth: constant added to numerator and denominator, so that a class absent from both masks costs nothing, and
+            one absent from the truth costs more the more of it is predicted; at least 0. With 0, an image without the
+            class costs 1 whatever is predicted, and teaches nothing.
         batch: True to pool the batch as one image; False to average over images.
     """
 

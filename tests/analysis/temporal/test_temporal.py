@@ -23,6 +23,7 @@ from study.storage.artifacts import ArtifactStore
 from study.storage.events import JobFinished
 from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder, Workspace
+from trainables.data.store.checksums import write_checksums
 from trainables.data.store.frames import INDEX_DTYPE, STORE_VERSION
 
 CELLS = ("2d_sparse", "3d_dense")
@@ -103,6 +104,7 @@ def write_frames(place: Path) -> None:
     meta = {"version": STORE_VERSION, "subjects": [f"s{n}" for n in range(SUBJECTS)], "classes": ["background", "lv"]}
     meta |= {"views": ["4CH"], "mean": [0.2], "std": [0.2], "fingerprint": "0" * 64, "issues": {}}
     (place / "meta.json").write_text(json.dumps(meta | {"split_by": "official", "clinical": ["ef"]}))
+    write_checksums(place, sorted(path.name for path in place.iterdir()), {})
 
 
 def write_replicate(folder: StudyFolder, job: str, cell: str, rng: np.random.Generator) -> None:

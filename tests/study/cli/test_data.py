@@ -8,7 +8,7 @@ import pytest
 
 from study.cli.app import app
 from study.cli.main import guarded
-from trainables.phantom import PhantomSettings, write_echonet
+from trainables.phantom import PHANTOMS, PhantomSettings, write_echonet
 
 TINY = str(Path(__file__).parent.parent / "tiny.yaml")
 
@@ -135,3 +135,75 @@ def test_views_of_a_study_are_drawn_and_a_wrong_place_is_named(capsys, tmp_path)
     code, _, err = run(capsys, tmp_path, *few, "--set", "factors.pretext.method=[random]")
     assert code == 2
     assert "no cell pretrains" in err
+
+
+def test_a_refused_dataset_is_shown_with_its_faults_marked(capsys, tmp_path, root):
+    torn = sorted((root / "Videos").iterdir())[1]
+    torn.write_bytes(torn.read_bytes()[:500])
+    code, out, err = run(capsys, tmp_path, "show", f"echonet={root}", "--out", str(tmp_path / "s.png"))
+    assert code == 0
+    assert "refused:" in err
+    assert torn.name in err
+    assert [Path(line).name for line in out.split()] == ["s.png", "s.pdf"]
+    red, green, blue = (cv2.imread(str(tmp_path / "s.png"))[..., channel].astype(int) for channel in (2, 1, 0))
+    assert ((red - green > 200) & (blue - green > 200)).sum() > 500  # the colour of faults
+    assert ((red - green > 100) & (red - blue > 100)).sum() > 100  # outlines of the others
+    gone = run(capsys, tmp_path, "show", f"echonet={tmp_path / 'nowhere'}")
+    assert gone[0] == 2
+    assert "the folder does not exist" in gone[2]
+
+
+def test_content_of_files_never_reaches_the_terminal_as_it_is(capsys, tmp_path, root):
+    evil = "\x1b[31mEVIL\x1b]0;t\x07 [bold]:skull:[/] \u202e"
+    table = root / "FileList.csv"
+    table.write_text(table.read_text() + f"{evil},60,40,60,32,32,50,8,TRAIN\n")
+    for command in (
+        ("check", f"echonet={root}"),
+        ("prepare", f"echonet={root}"),
+        ("check", f"echonet={root}", "--json"),
+    ):
+        code, out, err = run(capsys, tmp_path, *command)
+        assert code == 2
+        assert not set(out + err) & set("\x1b\x07\u202e")
+        assert "EVIL" in out + err
+        assert ":skull:" in out + err
+
+
+def test_damaged_frames_are_found_by_check_and_by_prepare(capsys, tmp_path, root):
+    (made,) = json.loads(run(capsys, tmp_path, "prepare", f"echonet={root}", "--json")[1])
+    images = Path(made["folder"]) / "images.npy"
+    content = bytearray(images.read_bytes())
+    content[9000:14000] = bytes(255 - value for value in content[9000:14000])
+    images.write_bytes(content)
+    for command in ("check", "prepare"):
+        code, _, err = run(capsys, tmp_path, command, f"echonet={root}")
+        assert code == 2
+        assert "the stored frames have changed since they were written (found images.npy from byte 0)" in err
+
+
+def test_validate_reads_the_data_that_it_is_given(capsys, root):
+    def validate(*arguments: str) -> tuple[int, str]:
+        code = guarded(lambda: app(["validate", TINY, *arguments], standalone_mode=False))
+        return code, capsys.readouterr().err
+
+    assert validate("--data", f"echonet={root}")[0] == 0
+    code, err = validate("--data", f"echonet={root}", "--set", "factors.downstream.labels=[100]")
+    assert code == 2
+    assert "downstream.labels is 100, the training split has 3 labelled subjects" in err
+    for video in (root / "Videos").iterdir():
+        video.write_bytes(video.read_bytes()[:300])
+    code, err = validate("--data", f"echonet={root}")
+    assert code == 2
+    assert "6 damaged of 6 sequences" in err
+
+
+def test_check_states_the_axis_of_the_slices(capsys, tmp_path):
+    root = tmp_path / "volumes"
+    PHANTOMS["decathlon_prostate"].write(root, PhantomSettings(subjects=6, size=32, slices=4), None)
+    assert "\nslices: along the third axis in 6 volumes\n" in run(capsys, tmp_path, "check", f"decathlon={root}")[1]
+    command = ("check", f"decathlon={root}", "--set", "layout.slice_axis=0")
+    out = run(capsys, tmp_path, *command)[1]
+    assert "\nslices: along the first axis in 6 volumes\n" in out
+    assert "note: slices are taken along the first axis in 6 volumes" in out
+    (found,) = json.loads(run(capsys, tmp_path, *command, "--json")[1])
+    assert found["slice_axes"] == {"first": 6}

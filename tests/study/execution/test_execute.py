@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import shutil
 from pathlib import Path
 from unittest.mock import create_autospec
 
@@ -59,6 +60,21 @@ def test_a_chain_of_stages_hands_its_weights_on(tmp_path, dataset):
     assert {name.partition(".")[0] for name in network} == {"backbone", "decoder"}
     assert all(torch.equal(network[name], value) for name, value in encoder.items())
     assert trained.keys() - network.keys() == {"head.weight", "head.bias"}
+
+
+def test_a_job_does_not_read_frames_that_have_changed_on_the_disk(tmp_path, dataset):
+    copied = tmp_path / "frames"
+    shutil.copytree(dataset.folder, copied)
+    images = copied / "images.npy"
+    content = bytearray(images.read_bytes())
+    content[6000:11000] = bytes(255 - value for value in content[6000:11000])
+    images.write_bytes(content)
+    damaged = Dataset(str(copied), dataset.fingerprint)
+    plan = Plan(load_study(str(TINY), sets=SETS), lambda settings: damaged)
+    job = plan.shared_jobs(plan.cells[0].key, {})[0]
+    outcome = execute(job, JobFolder(tmp_path / job.id), ArtifactStore(tmp_path / "artifacts"), LocalRuntime())
+    assert outcome.status == "failed"
+    assert f"{copied}: the stored frames have changed since they were written" in outcome.reason
 
 
 LEARNED = Learning("learned", "matched views 80.0% (chance 0.8%)", skill=0.9)

@@ -4,13 +4,17 @@ import pytest
 from whole_studies import TINY
 
 from study.config.definition import load_study
-from study.planning.dataset_check import check_datasets
-from study.planning.dataset_sizes import dataset_sizes
-from study.planning.plan import finetuning_datasets
+from study.planning.dataset_check import check_datasets, labels_of_store, require_labels
+from study.planning.dataset_sizes import dataset_sizes, listed_labels
+from study.planning.full_check import full_check
+from study.planning.plan import datasets_of, finetuning_datasets
+from study.storage.workspace import Workspace
 from trainables.common.errors import DataError
 from trainables.data.layouts.camus import Camus
+from trainables.data.records import SPLITS
 from trainables.data.settings import DataSettings
-from trainables.phantom import PhantomSettings, write_camus
+from trainables.data.store.prepare import prepare
+from trainables.phantom import PhantomSettings, write_camus, write_echonet
 
 UNLABELLED_SPLITS = "{layout: echonet, phantom: {subjects: 4, frames: 8, size: 32, fractions: [1, 0, 0]}}"
 
@@ -36,3 +40,64 @@ def test_sizes_are_of_the_selected_views(tmp_path):
         dataset_sizes(DataSettings(layout=Camus(), path=str(tmp_path), views=views)) for views in (None, ("4CH",))
     )
     assert one.sequences["train"] == every.sequences["train"] / 2
+
+
+@pytest.mark.parametrize(
+    ("sets", "reason"),
+    [
+        (["factors.downstream.labels=[2, 30]"], "downstream.labels is 30, the training split has 12 labelled subjects"),
+        (["downstream.folds=20"], "downstream.folds is 20, expected at most the 10 labelled subjects there are"),
+    ],
+)
+def test_more_labels_or_folds_than_there_are_subjects_name_the_cell(sets, reason):
+    study = load_study(str(TINY), sets=["factors.downstream.label_fraction=[0.5]", *sets])
+    with pytest.raises(DataError, match=rf"EchoNet-Dynamic: {reason} \(cell .*\)"):
+        check_datasets(study)
+
+
+def test_labels_are_counted_in_the_views_that_are_used():
+    study = load_study(str(TINY), sets=["downstream.views=[4CH]", "downstream.labels=2"])
+    settings = study.spec.data
+    labelled = {(split, view, f"{split}{n}") for split in SPLITS for view in ("4CH", "2CH") for n in range(2)}
+    require_labels(study, settings, labelled)
+    for left in (labelled - {("train", "4CH", "train1")}, {one for one in labelled if one[1] == "2CH"}):
+        with pytest.raises(DataError, match=r"training split has 1 |no labelled subject in train, val, test of the vi"):
+            require_labels(study, settings, left)
+
+
+def test_a_prepared_store_counts_like_its_listing(tmp_path):
+    write_camus(tmp_path / "data", PhantomSettings(subjects=4, frames=8, size=32, fractions=(0.5, 0.25, 0.25)))
+    settings = DataSettings(layout=Camus(), path=str(tmp_path / "data"), image_size=32)
+    listed = listed_labels(settings)
+    stored = labels_of_store(prepare(settings, None, tmp_path / "s", b"key"))
+    assert len(stored) == len(listed) == 8
+    assert {one[:2] for one in stored} == {one[:2] for one in listed}
+
+
+def test_a_full_check_refuses_what_only_the_files_show(tmp_path):
+    root, place = tmp_path / "data", Workspace(tmp_path / "ws")
+    write_echonet(root, PhantomSettings(subjects=6, frames=8, size=32, fractions=(0.5, 0.25, 0.25)))
+    sets = ["factors.downstream.label_fraction=[1.0]", "downstream.labels=3", "data.tolerance=0.5"]
+    study = load_study(str(TINY), sets=[*sets, "data.on_error=skip"], data=[f"echonet={root}"])
+    (settings,) = datasets_of(study)
+    assert full_check(settings, root, None, study, place).refusal == ""
+    torn = next(one for part, _, one in sorted(listed_labels(settings)) if part == "train")
+    video = root / "Videos" / f"{torn}.avi"
+    video.write_bytes(video.read_bytes()[:300])
+    assert check_datasets(study) == []  # the listing does not show it
+    report = full_check(settings, root, None, study, place)
+    assert "downstream.labels is 3, the training split has 2 labelled subjects" in report.refusal
+    assert full_check(settings, root, None, None, place).refusal == ""
+
+
+def test_a_full_check_verifies_the_frame_store(tmp_path):
+    root, place = tmp_path / "data", Workspace(tmp_path / "ws")
+    write_echonet(root, PhantomSettings(subjects=6, frames=8, size=32, fractions=(0.5, 0.25, 0.25)))
+    settings = DataSettings(path=str(root), image_size=32)
+    store = prepare(settings, None, place.data, place.subject_key())
+    assert full_check(settings, root, None, None, place).refusal == ""
+    images = store.folder / "images.npy"
+    content = bytearray(images.read_bytes())
+    content[5000:10000] = bytes(255 - value for value in content[5000:10000])
+    images.write_bytes(content)
+    assert "stored frames have changed" in full_check(settings, root, None, None, place).refusal

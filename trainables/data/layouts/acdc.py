@@ -29,6 +29,8 @@ class Acdc(CineNifti):
     Attributes:
         frame_step: every `frame_step`-th frame of the cine becomes an unlabelled volume in addition to the two labelled
             ones, from 1 up; 0 for none.
+        slice_axis: axis of the files' arrays, from 0, along which volumes are cut into slices; None for that of the
+            acquisition or of the largest spacing.
     """
 
     title: ClassVar[str] = "ACDC"

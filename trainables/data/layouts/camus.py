@@ -17,7 +17,8 @@ import numpy as np
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage, nifti
-from trainables.data.readers.grey import to_uint8
+from trainables.data.readers.grey import to_gray
+from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.tables import parse_count, parse_float, read_pairs
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 from trainables.data.sampling.splits import split_subjects
@@ -29,6 +30,7 @@ LABELS = {"lv": 1, "myocardium": 2, "la": 3}
 FOLDS = 10
 _SUBSETS: dict[Split, str] = {"train": "training", "val": "validation", "test": "testing"}
 _SAEED2022 = (300, 50, 50)
+_FRAME_AXIS = 2
 _CLINICAL = {"EF": "ef", "LVef": "ef", "LVedv": "edv", "LVesv": "esv"}
 _PARTITIONS = ("official", *(f"fold{fold}" for fold in range(1, FOLDS + 1)), "saeed2022")
 
@@ -44,7 +46,7 @@ class Camus(Layout):
     Attributes:
         partition: "official" is the published 400/50/50 split; "fold1" to "fold10" are the ten published folds, whose
             test parts cover all patients; "saeed2022" divides the 400 training patients into 300/50/50 by name, as many
-            as Saeed et al. (2022, section 3.4) had.
+            as Saeed et al. (2022, section 3.4) had, and leaves the other patients out.
     """
 
     title: ClassVar[str] = "CAMUS"
@@ -58,7 +60,7 @@ class Camus(Layout):
         """List the views of every patient's folder.
 
         Raises:
-            DataError: there is no folder with patients in it.
+            DataError: there is no folder with patients in it, or the partition's lists are missing.
         """
         folders = sorted(path for path in root.glob("*/patient*") if path.is_dir()) or sorted(
             path for path in root.glob("patient*") if path.is_dir()
@@ -67,8 +69,13 @@ class Camus(Layout):
             raise DataError(f"{root}: no patients, expected CAMUS ({FOLDER}/patient0001/...)")
         issues: list[DatasetIssue] = []
         splits = self._splits(root, {folder.name for folder in folders}, issues)
+        unused = {name for name, split in splits.items() if split is None}
+        left_out = sum(folder.name in unused for folder in folders)
+        if left_out:
+            text = f"{left_out} patients are not part of the partition '{self.partition}'"
+            issues.append(DatasetIssue("", "", "patients outside the partition", text))
         records = []
-        for folder in folders:
+        for folder in (folder for folder in folders if folder.name not in unused):
             for view in VIEWS:
                 record = _record(root, folder, view, splits.get(folder.name), issues)
                 if record is not None:
@@ -78,8 +85,8 @@ class Camus(Layout):
     def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a view, transposed from the files' (lateral, depth) to (depth, lateral).
 
-        Grey values already within 0..255, as published, are rounded and kept; others are stretched from the sequence's
-        own minimum and maximum.
+        Grey values already within 0..255, as published, are rounded and kept; others, such as 0..1, are stretched
+        between the sequence's own percentiles, see `to_gray`.
 
         Raises:
             DataError: an image is unreadable, or its frames differ in size.
@@ -98,25 +105,44 @@ class Camus(Layout):
         meaning = {label: CLASSES.index(name) for name, label in LABELS.items()}
         for frame, phase in record.labelled.items():
             file = record.files[f"{phase}_gt"]
-            labels = np.rint(_plane(root / file)).astype(np.int64)
+            labels = to_label_numbers(root / file, _plane(root / file))
             mask, issue = to_classes(labels, images.shape[1:], meaning, file)
             issues.extend([issue] if issue else [])
             if mask is not None:
                 masks[frame] = mask
-        return Pixels(to_uint8(images)[:, None], masks, issues=tuple(issues))
+        return Pixels(to_gray(images, display=True)[:, None], masks, issues=tuple(issues))
 
-    def _splits(self, root: Path, present: set[str], issues: list[DatasetIssue]) -> dict[str, Split]:
-        """Return the split of each patient; empty where the dataset comes without the lists."""
+    def _splits(self, root: Path, present: set[str], issues: list[DatasetIssue]) -> dict[str, Split | None]:
+        """Return the split of each listed patient, None for those whom the partition leaves out.
+
+        Empty where the official partition is asked for and the dataset comes without lists.
+
+        Raises:
+            DataError: another partition is asked for, and the dataset comes without its lists.
+        """
         pattern = "database_split/subgroup_{}.txt"
         if self.partition.startswith("fold"):
             pattern = f"listSubGroups/subGroup{self.partition.removeprefix('fold')}_{{}}.txt"
         elif not any((root / pattern.format(stem)).is_file() for stem in _SUBSETS.values()):
             pattern = "listSubGroups/subGroup5_{}.txt"  # the fold that the later release made its official split
+        if self.partition != "official":
+            self._require_lists(root, pattern)
         splits = _listed(root, pattern, present, issues)
         if self.partition != "saeed2022":
-            return splits
+            return {**splits}
         training = [patient for patient, split in splits.items() if split == "train"]
-        return split_subjects(training, tuple(map(float, _SAEED2022)), seed=0)  # type: ignore[arg-type]  # three of them
+        chosen = split_subjects(training, tuple(map(float, _SAEED2022)), seed=0)  # type: ignore[arg-type]  # three
+        return dict.fromkeys(splits) | chosen
+
+    def _require_lists(self, root: Path, pattern: str) -> None:
+        """Refuse a partition without its lists, which a split by fractions would replace otherwise."""
+        stems = [_SUBSETS["train"]] if self.partition == "saeed2022" else list(_SUBSETS.values())
+        absent = [pattern.format(stem) for stem in stems if not (root / pattern.format(stem)).is_file()]
+        if absent:
+            raise DataError(
+                f"{root / absent[0]}: no such file, expected the lists of the partition '{self.partition}' "
+                f"({len(absent)} of {len(stems)} missing). Fix: copy them there, or set `partition: official`"
+            )
 
 
 def _record(
@@ -219,7 +245,7 @@ def _find(path: Path) -> Path | None:
 def _header(path: Path) -> tuple[int, tuple[float, float] | None]:
     """Return the number of frames and the (row, column) spacing in mm after transposing."""
     if path.suffix != ".mhd":
-        header = nifti.read_nifti_header(path)
+        header = nifti.read_nifti_header(path, _FRAME_AXIS)
         return header.slices, header.spacing
     meta = metaimage.read_metaimage_header(path)
     known = meta.spacing is not None and min(meta.spacing[:2]) > 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from trainables.common.errors import DataError
-from trainables.data.layouts.chaos import read_stack
-from trainables.data.readers.dicom import DicomHeader, is_dicom, read_dicom_header
+from trainables.data.layouts.dicom_series import Series, find_series, read_moments
 from trainables.data.readers.grey import percentile_window
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Pixels, SequenceRecord
 
@@ -36,8 +34,9 @@ class CardiacDicom(Layout):
     """A folder a subject, anywhere below it DICOM files of cine series.
 
     The short axis is the stack of parallel planes. A long-axis view is the one that its description names and whose
-    plane stands across the stack; of several that claim the same view the one that passes closest to the stack's centre
+    plane stands across the stack; of several that claim the same view the one that passes closest to the stack's center
     line and best agrees with it is taken, and the others are reported. Nothing of the header but geometry is kept.
+    Phase images, copies of a file and objects that are no images are left out, see `find_series`.
 
     Attributes:
         series: the view of a series by its number, where description and geometry mislead: "6=4CH"; "7=" leaves a
@@ -65,9 +64,9 @@ class CardiacDicom(Layout):
         records: list[SequenceRecord] = []
         told = {int(entry.partition("=")[0]): entry.partition("=")[2].strip() for entry in self.series}
         for folder in sorted(path for path in root.glob("*") if path.is_dir()):
-            series = _series(root, folder, issues)
+            series = find_series(root, folder, issues)
             for view, members in _views(folder.name, series, told, issues).items():
-                records.extend(_record(root, folder.name, view, member, issues) for member in members)
+                records.extend(_records(root, folder.name, view, members, issues))
         if not records:
             raise DataError(f"{root}: no cine series, expected a folder of DICOM files for each subject")
         return DatasetListing(tuple(records), ("background",), tuple(issues))
@@ -78,76 +77,8 @@ class CardiacDicom(Layout):
         Raises:
             DataError: a file is unreadable, or the moments differ in size.
         """
-        paths = [root / file for _, file in sorted(record.files.items())]
-        headers = [read_dicom_header(path) for path in paths]
-        places = [header.plane for header in headers if header.plane is not None]
-        planes = np.stack(places) if len(places) == len(headers) else None
-        return Pixels(percentile_window(read_stack(paths, headers))[:, None], {}, planes)
-
-
-@dataclass(frozen=True)
-class Series:
-    """The images of one plane.
-
-    Attributes:
-        number: number of the series in its examination.
-        description: the scanner operator's name of the series.
-        plane: position of the image, `(3, 3)` as in `Pixels.planes`.
-        centre: centre of the image in mm along DICOM's axes.
-        files: relative to the root, in the order of time.
-        header: header of the first file.
-    """
-
-    number: int
-    description: str
-    plane: np.ndarray
-    centre: np.ndarray
-    files: tuple[str, ...]
-    header: DicomHeader
-
-    @property
-    def normal(self) -> np.ndarray:
-        """Unit normal of the plane; its sign has no meaning."""
-        normal = np.cross(self.plane[2], self.plane[1])
-        return np.asarray(normal / np.linalg.norm(normal))
-
-
-def _series(root: Path, folder: Path, issues: list[DatasetIssue]) -> list[Series]:
-    """Return the series of a folder, one for each plane."""
-    members: dict[tuple[str, int, tuple[float, ...]], list[tuple[DicomHeader, str]]] = defaultdict(list)
-    for path in _dicoms(folder):
-        file = path.relative_to(root).as_posix()
-        try:
-            header = read_dicom_header(path)
-        except DataError as error:
-            text = str(error).removeprefix(f"{path}: ")
-            issues.append(DatasetIssue(file, "", "unreadable header", text, "damage", "image"))
-            continue
-        if header.plane is None:
-            text = "no ImagePositionPatient, ImageOrientationPatient or PixelSpacing"
-            issues.append(DatasetIssue(file, "", "geometry missing", text, "loss", "image"))
-            continue
-        where = tuple(np.round(header.plane.ravel(), 2).tolist())
-        members[(header.series, header.number, where)].append((header, file))
-    return [_one(found) for _, found in sorted(members.items(), key=lambda item: (item[0][1], item[0][2]))]
-
-
-def _one(members: Sequence[tuple[DicomHeader, str]]) -> Series:
-    ordered = sorted(members, key=lambda member: (member[0].time or 0.0, member[0].instance, member[1]))
-    header = ordered[0][0]
-    assert header.plane is not None
-    rows, columns = header.shape
-    centre = header.plane[0] + (rows - 1) / 2 * header.plane[1] + (columns - 1) / 2 * header.plane[2]
-    files = tuple(file for _, file in ordered)
-    return Series(header.number, header.description, header.plane, centre, files, header)
-
-
-def _dicoms(folder: Path) -> Iterator[Path]:
-    for below, _, names in sorted(os.walk(folder)):
-        for name in sorted(names):
-            path = Path(below) / name
-            if is_dicom(path):
-                yield path
+        frames, planes = read_moments(root, record.files)
+        return Pixels(percentile_window(frames)[:, None], {}, planes)
 
 
 def _views(
@@ -181,12 +112,14 @@ def _views(
             if one not in found.get(view, []):
                 text = f"described as {view}, but its plane does not fit as well as another's"
                 issues.append(
-                    DatasetIssue(one.files[0], f"series {one.number}", "view uncertain", text, "note", "series")
+                    DatasetIssue(one.moments[0].file, f"series {one.number}", "view uncertain", text, "note", "series")
                 )
     for one in undecided:
         if _said(one) is None:
             text = "neither its description nor its geometry tells the view; name it by the layout's `series`"
-            issues.append(DatasetIssue(one.files[0], f"series {one.number}", "view unknown", text, "note", "series"))
+            issues.append(
+                DatasetIssue(one.moments[0].file, f"series {one.number}", "view unknown", text, "note", "series")
+            )
     if "SA" not in found:
         issues.append(DatasetIssue(subject, "", "view missing", "no stack of parallel short-axis planes"))
     return found
@@ -210,10 +143,10 @@ def _stack(series: Sequence[Series]) -> list[Series]:
 
 
 def _axis(stack: Sequence[Series]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the stack's normal and its mean centre; None for both without a stack."""
+    """Return the stack's normal and its mean center; None for both without a stack."""
     if not stack:
         return None, None
-    return stack[0].normal, np.mean([one.centre for one in stack], axis=0)
+    return stack[0].normal, np.mean([one.center for one in stack], axis=0)
 
 
 def _off(one: Series, middle: np.ndarray) -> float:
@@ -221,14 +154,23 @@ def _off(one: Series, middle: np.ndarray) -> float:
     return float(abs((middle - one.plane[0]) @ one.normal))
 
 
-def _record(root: Path, subject: str, view: str, one: Series, issues: list[DatasetIssue]) -> SequenceRecord:
-    if one.header.spacing is None:
-        issues.append(DatasetIssue(one.files[0], "", "spacing missing", "the header gives no pixel spacing"))
-    return SequenceRecord(
-        subject=subject,
-        sequence=f"{subject}_{view}_{one.number}",
-        view=view,
-        frames=len(one.files),
-        spacing=one.header.spacing,
-        files={f"{timepoint:05d}": file for timepoint, file in enumerate(one.files)},
-    )
+def _records(
+    root: Path, subject: str, view: str, series: Sequence[Series], issues: list[DatasetIssue]
+) -> Iterator[SequenceRecord]:
+    """Yield the sequences of a view; a series that holds several planes has a number for each."""
+    planes = Counter(one.number for one in series)
+    seen: Counter[int] = Counter()
+    for one in series:
+        if one.header.spacing is None:
+            text = "the header gives no pixel spacing"
+            issues.append(DatasetIssue(one.moments[0].file, "", "spacing missing", text))
+        seen[one.number] += 1
+        plane = f"_{seen[one.number]}" if planes[one.number] > 1 else ""
+        yield SequenceRecord(
+            subject=subject,
+            sequence=f"{subject}_{view}_{one.number}{plane}",
+            view=view,
+            frames=len(one.moments),
+            spacing=one.header.spacing,
+            files=one.files,
+        )

@@ -5,6 +5,7 @@ Kavur et al., CHAOS challenge: combined (CT-MR) healthy abdominal organ segmenta
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,8 +14,10 @@ import cv2
 import numpy as np
 
 from trainables.common.errors import DataError
+from trainables.data.layouts.dicom_series import instance_key
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers.dicom import DicomHeader, is_dicom, read_dicom_frames, read_dicom_header
+from trainables.data.readers.dicom_file import NotAnImageError
 from trainables.data.readers.grey import percentile_window
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 
@@ -58,7 +61,9 @@ class Chaos(Layout):
         return DatasetListing(tuple(records), CLASSES, tuple(issues))
 
     def read(self, root: Path, record: SequenceRecord) -> Pixels:
-        """Decode a volume, slices in the order of their files' names, as the masks are.
+        """Decode a volume, slices in the order of their positions.
+
+        A mask belongs to the slice of its name, or, where names differ, to the slice of its place among the names.
 
         Raises:
             DataError: a slice or a mask is unreadable.
@@ -68,13 +73,22 @@ class Chaos(Layout):
         volume = read_stack(paths, headers)
         places = [header.plane for header in headers if header.plane is not None]
         planes = np.stack(places) if len(places) == len(headers) else None
+        order = _by_position(planes) if planes is not None else np.arange(len(paths))
+        images = percentile_window(volume)[order, None]
+        planes = planes[order] if planes is not None else None
         if "mask" not in record.files:
-            return Pixels(percentile_window(volume)[:, None], {}, planes)
-        names = sorted((root / record.files["mask"]).glob("*.png"))
+            return Pixels(images, {}, planes)
+        file = record.files["mask"]
+        names = sorted((root / file).glob("*.png"), key=_natural)
+        if len(names) == len(paths) and {name.stem for name in names} == {path.stem for path in paths}:
+            names = [(root / file) / f"{path.stem}.png" for path in paths]
+        elif not np.array_equal(order, np.arange(len(paths))):
+            text = "the names of the slices contradict their positions, and no mask has the name of its slice"
+            return Pixels(images, {}, planes, (DatasetIssue(file, "", "order of masks unknown", text, "loss", "mask"),))
         labels = np.stack([read_levels(path) for path in names]) if names else np.zeros((0, 0, 0), np.int64)
-        mask, issue = to_classes(labels, volume.shape, _MEANING, record.files["mask"])
-        masks = dict(enumerate(mask)) if mask is not None else {}
-        return Pixels(percentile_window(volume)[:, None], masks, planes, (issue,) if issue else ())
+        mask, issue = to_classes(labels, volume.shape, _MEANING, file)
+        masks = dict(enumerate(mask[order])) if mask is not None else {}
+        return Pixels(images, masks, planes, (issue,) if issue else ())
 
 
 def _record(
@@ -111,7 +125,38 @@ def _record(
 
 
 def _slices(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_file() and is_dicom(path))
+    """Return a folder's DICOM images in the order of their names, numbers by value; copies of a slice count once."""
+    found: list[Path] = []
+    seen: set[object] = set()
+    for path in sorted((path for path in folder.glob("*") if path.is_file() and is_dicom(path)), key=_natural):
+        try:
+            header = read_dicom_header(path)
+        except NotAnImageError:
+            continue
+        except DataError:  # it is reported when the volume is read
+            found.append(path)
+            continue
+        key = instance_key(header) or path
+        if header.is_gray and key not in seen:
+            found.append(path)
+            seen.add(key)
+    return found
+
+
+def _natural(path: Path) -> tuple[tuple[str | int, ...], str]:
+    """Return a sort key that takes the numbers in a file's name by their value."""
+    parts = re.split(r"([0-9]+)", path.stem)
+    return tuple(int(part) if part.isdecimal() else part for part in parts), path.name
+
+
+def _by_position(planes: np.ndarray) -> np.ndarray:
+    """Return the indices that order slices along their normal; the given order where it runs either way along it."""
+    normal = np.cross(planes[0, 2], planes[0, 1])
+    heights = planes[:, 0] @ normal
+    steps = np.diff(heights)
+    if (steps > 0).all() or (steps < 0).all():
+        return np.arange(len(planes))
+    return np.argsort(heights, kind="stable")
 
 
 def read_stack(paths: list[Path], headers: list[DicomHeader]) -> np.ndarray:
@@ -130,7 +175,7 @@ def read_stack(paths: list[Path], headers: list[DicomHeader]) -> np.ndarray:
 
 
 def read_levels(path: Path) -> np.ndarray:
-    """Read the grey levels of an 8-bit image, int64 `(H, W)`.
+    """Read the gray levels of an 8-bit image, int64 `(H, W)`.
 
     Raises:
         DataError: the file cannot be read.

@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.nifti_volumes import read_sequence, unlabelled_volumes, volume
+from trainables.data.layouts.slice_axes import slice_axis_notes
+from trainables.data.readers.grid import require_slice_axis
 from trainables.data.readers.nifti import find_nifti
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 
@@ -68,12 +70,16 @@ class CineNifti(Layout):
     Attributes:
         frame_step: every `frame_step`-th frame of a cine becomes an unlabelled volume in addition to the two labelled
             ones, from 1 up; 0 for none. A single-slice cine is kept with all its frames.
+        slice_axis: axis of the files' arrays, from 0, along which volumes are cut into slices; None for that of the
+            acquisition or of the largest spacing.
     """
 
     form: ClassVar[CineFormat]
     frame_step: int = 5
+    slice_axis: int | None = None
 
     def __post_init__(self) -> None:
+        require_slice_axis(self.slice_axis)
         if self.frame_step < 0:
             raise ValueError(f"frame_step {self.frame_step}: expected a whole number from 0 up")
 
@@ -116,7 +122,7 @@ class CineNifti(Layout):
                 records.extend(self._view(root, folder, split, view, info, issues))
         if not records and (empty or not issues):
             raise DataError(f"{root}: no subjects (expected {self.title}: {self.form.expected} ...)")
-        return DatasetListing(tuple(records), self.form.classes, tuple(issues))
+        return DatasetListing(tuple(records), self.form.classes, (*issues, *slice_axis_notes(records)))
 
     def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a volume or a single-slice cine.
@@ -125,7 +131,8 @@ class CineNifti(Layout):
             DataError: one of its files is unreadable.
         """
         labels = self.form.labels[record.view]
-        return read_sequence(root, record, {number: self.form.classes.index(name) for name, number in labels.items()})
+        class_of = {number: self.form.classes.index(name) for name, number in labels.items()}
+        return read_sequence(root, record, class_of, slice_axis=self.slice_axis)
 
     def _subjects(self, root: Path, issues: list[DatasetIssue]) -> Iterator[tuple[Path, Split | None]]:
         """Yield every subject's folder once, with its split."""
@@ -151,12 +158,12 @@ class CineNifti(Layout):
         base = SequenceRecord(folder.name, f"{folder.name}_{view}", view, split, clinical=info.clinical)
         for phase in ("ED", "ES"):
             record = _labelled(base, phase, files, frames, issues)
-            completed = volume(root, record, issues, phase=phase) if record is not None else None
-            if completed is not None:
-                yield completed
+            if record is not None:
+                completed = volume(root, record, issues, phase=phase, slice_axis=self.slice_axis)
+                yield from [completed] if completed is not None else []
         if "cine" in files:
             cine = replace(base, sequence=f"{base.sequence}_cine", files={"image": files["cine"]})
-            yield from unlabelled_volumes(root, cine, self.frame_step, tuple(frames.values()), issues)
+            yield from unlabelled_volumes(root, cine, self.frame_step, tuple(frames.values()), issues, self.slice_axis)
 
     def _files(self, root: Path, folder: Path, view: str, info: ExamInfo) -> dict[str, str]:
         """Return the existing files of a view by role, relative to `root`."""

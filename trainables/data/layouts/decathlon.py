@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.nifti_volumes import read_sequence, readable_header, volume
+from trainables.data.layouts.slice_axes import slice_axis_notes
+from trainables.data.readers.grid import require_slice_axis
 from trainables.data.readers.tables import is_file, is_inside, parse_count
 from trainables.data.records import GREY, DatasetIssue, DatasetListing, Layout, Pixels, SequenceRecord
 
@@ -28,10 +30,16 @@ class Decathlon(Layout):
 
     Attributes:
         channels: names of the modalities to read ("T2", "ADC"), in this order; None for all.
+        slice_axis: axis of the files' arrays, from 0, along which volumes are cut into slices; None for that of the
+            acquisition or of the largest spacing.
     """
 
     title: ClassVar[str] = "Medical Segmentation Decathlon"
     channels: tuple[str, ...] | None = None
+    slice_axis: int | None = None
+
+    def __post_init__(self) -> None:
+        require_slice_axis(self.slice_axis)
 
     def scan(self, root: Path) -> DatasetListing:
         """List the volumes of `dataset.json`.
@@ -48,9 +56,10 @@ class Decathlon(Layout):
         records: list[SequenceRecord] = []
         seen: set[str] = set()
         for place, files in task.entries:
-            record = _record(root, place, files, len(task.channels), seen, issues)
+            record = _record(root, place, files, task, self.slice_axis, seen, issues)
             if record is not None:
                 records.append(record)
+        issues.extend(slice_axis_notes(records))
         return DatasetListing(tuple(records), ("background", *task.classes.values()), tuple(issues), wanted)
 
     def read(self, root: Path, record: SequenceRecord) -> Pixels:
@@ -61,9 +70,8 @@ class Decathlon(Layout):
         """
         task = read_task(root)
         meaning = {number: index for index, number in enumerate(task.classes, 1)}
-        return read_sequence(
-            root, record, meaning, [task.channels.index(name) for name in self.channels or task.channels]
-        )
+        channels = [task.channels.index(name) for name in self.channels or task.channels]
+        return read_sequence(root, record, meaning, channels, self.slice_axis, negatives=True)
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,13 @@ def _below(name: str) -> str:
 
 
 def _record(
-    root: Path, place: str, files: Mapping[str, str], channels: int, seen: set[str], issues: list[DatasetIssue]
+    root: Path,
+    place: str,
+    files: Mapping[str, str],
+    task: Task,
+    slice_axis: int | None,
+    seen: set[str],
+    issues: list[DatasetIssue],
 ) -> SequenceRecord | None:
     subject = Path(files["image"]).name.removesuffix(".gz").removesuffix(".nii")
     if subject in seen:
@@ -178,14 +192,14 @@ def _record(
             )
         else:
             found["mask"] = mask
-    header = readable_header(root, image, issues)
+    header = readable_header(root, image, issues, slice_axis)
     if header is None:
         return None
-    if header.timepoints != channels:
-        text = f"other channels than {LIST} (found {header.timepoints}, expected {channels})"
+    if header.timepoints != len(task.channels):
+        text = f"other channels than {LIST} (found {header.timepoints}, expected {len(task.channels)})"
         issues.append(DatasetIssue(image, "", "channels differ", text, "loss", "sequence"))
         return None
-    return volume(root, SequenceRecord(subject, subject, "volume", files=found), [])
+    return volume(root, SequenceRecord(subject, subject, "volume", files=found), [], slice_axis=slice_axis)
 
 
 def _present(root: Path, name: str) -> str | None:

@@ -10,7 +10,13 @@ from trainables.data.records import DatasetIssue
 
 
 def to_classes(
-    labels: np.ndarray, shape: tuple[int, ...], meaning: Mapping[int, int], file: str, place: str = ""
+    labels: np.ndarray,
+    shape: tuple[int, ...],
+    meaning: Mapping[int, int],
+    file: str,
+    place: str = "",
+    *,
+    negatives: bool = False,
 ) -> tuple[np.ndarray | None, DatasetIssue | None]:
     """Convert the label numbers of a mask to class indices.
 
@@ -20,10 +26,12 @@ def to_classes(
         meaning: class index of every label number that may occur; 0 is background and may be omitted.
         file: file of the mask, for the issue.
         place: position in the file, for the issue; "" for the file as such.
+        negatives: True where an image may show none of the structures, so that a mask of background only is a true
+            negative; False for a dataset whose published masks all show one, so that such a mask is a fault.
 
     Returns:
-        The uint8 class indices, or None with an issue: another size than the image's, an unknown label number, or
-        background only.
+        The uint8 class indices and None, or a note with a true negative; None and an issue for a mask that cannot be
+        used: of another size than its image, with an unknown label number, or background only where that is a fault.
     """
     if labels.shape != shape:
         text = f"mask and image differ in size (found {_by(labels.shape)}, expected {_by(shape)})"
@@ -35,11 +43,21 @@ def to_classes(
         text = f"unknown label (found {_few(unknown)}, expected {_few(sorted(known))})"
         return None, DatasetIssue(file, place, "unknown label", text, "loss", "mask")
     if not found.any():
-        return None, DatasetIssue(file, place, "empty mask", "the mask is background only", "loss", "mask")
+        return (np.zeros(shape, np.uint8), negative(file, place)) if negatives else (None, _empty(file, place))
     table = np.zeros(int(found[-1]) - int(found[0]) + 1, np.uint8)
     for label in found.tolist():
         table[label - int(found[0])] = known[label]
     return table[labels - int(found[0])], None
+
+
+def negative(file: str, place: str = "") -> DatasetIssue:
+    """Return the note of a mask of background only, which is kept."""
+    return DatasetIssue(file, place, "background only", "the mask is background only; it counts as a true negative")
+
+
+def _empty(file: str, place: str) -> DatasetIssue:
+    text = "the mask is background only, but every mask of this dataset shows a structure"
+    return DatasetIssue(file, place, "empty mask", text, "loss", "mask")
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from trainables.common.errors import DataError
-from trainables.data.layouts.labels import to_classes
-from trainables.data.layouts.manifest_rows import CLASSES_FILE, Row, read_classes, read_manifest, read_splits
-from trainables.data.readers.pictures import Picture, read_picture, read_picture_header
+from trainables.data.layouts.manifest_classes import read_classes
+from trainables.data.layouts.manifest_masks import MaskReader, mask_roles
+from trainables.data.layouts.manifest_rows import Row, read_manifest
+from trainables.data.layouts.manifest_subjects import drop_repeated_files, note_similar_subjects, read_splits
+from trainables.data.layouts.slice_axes import slice_axis_notes
+from trainables.data.readers.grid import require_slice_axis
+from trainables.data.readers.pictures import read_picture, read_picture_header, read_pictures
 from trainables.data.readers.tables import is_inside
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
+
+_TIME_AXIS = 2
 
 
 @dataclass(frozen=True)
@@ -23,19 +27,25 @@ class Manifest(Layout):
     """`manifest.csv` and, for masks, `classes.csv`; documented in docs/DATA.md.
 
     A row is an image file of one frame, a whole file of several (volume, video, DICOM cine), or the mask of one frame
-    of such a file. Rows with the same subject, view and sequence that name single-frame files make up one sequence in
-    the order of `frame`.
+    of such a file. Single images with a `sequence`, `frame` or `phase` and the same subject, view and sequence make up
+    one sequence in the order of `frame`; others stand alone.
 
     Attributes:
         file: name of the CSV file in the dataset's folder.
-        time: True where the slices of a NIfTI or MetaImage file are frames over time; False where they are a volume.
+        time: True where the third axis of a NIfTI or MetaImage file is time; False where it is one of a volume.
+        slice_axis: axis of a volume file's array, from 0, along which it is cut into slices; None for that of the
+            acquisition or of the largest spacing.
+        ignore: names of further columns of both CSV files, which are not read.
     """
 
     title: ClassVar[str] = "your own data (CSV manifest)"
     file: str = "manifest.csv"
     time: bool = False
+    slice_axis: int | None = None
+    ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        require_slice_axis(self.slice_axis)
         if not is_inside(self.file):
             raise ValueError(f"file '{self.file}': expected a name in the dataset's folder")
 
@@ -45,22 +55,23 @@ class Manifest(Layout):
         Raises:
             DataError: the manifest or the list of classes is missing or is not one.
         """
-        classes = read_classes(root)
         issues: list[DatasetIssue] = []
-        rows = read_manifest(root, self.file, issues)
-        if any(row.mask for row in rows) and not classes:
-            raise DataError(f"{root / CLASSES_FILE}: no such file, expected the masks' values and names")
+        content = read_manifest(root, self.file, read_classes(root, self.ignore), self.ignore, issues)
+        note_similar_subjects(self.file, content.rows, issues)
+        rows = drop_repeated_files(self.file, content.rows, issues)
         splits = read_splits(self.file, rows, issues)
         groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         for row in rows:
-            groups[(row.subject, row.view, row.sequence, "" if row.single else row.image)].append(row)
+            joined = row.single and row.of_sequence
+            groups[(row.subject, row.view, row.sequence, "" if joined else row.image)].append(row)
         records = []
         for key, members in groups.items():
             name, split = "/".join(filter(None, key)), splits.get(members[0].subject)
-            record = _record(root, name, members, split, issues, time=self.time)
+            record = _record(root, name, members, split, issues, time=self.time, slice_axis=self._axis)
             if record is not None:
                 records.append(record)
-        return DatasetListing(tuple(records), ("background", *classes.values()), tuple(issues))
+        issues.extend(slice_axis_notes(records))
+        return DatasetListing(tuple(records), content.classes, tuple(issues))
 
     def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a sequence.
@@ -68,67 +79,60 @@ class Manifest(Layout):
         Raises:
             DataError: a file is unreadable, or the frames of a sequence differ in size.
         """
-        meaning = {value: index for index, value in enumerate(read_classes(root), 1)}
         if "image" in record.files:
-            picture = read_picture(root / record.files["image"])
+            picture = read_picture(root / record.files["image"], slice_axis=self._axis)
         else:
-            paths = [root / file for file in _numbered(record, "image").values()]
-            picture = _together([(path, read_picture(path)) for path in paths])
-        images, issues = picture.images, list[DatasetIssue]()
-        masks: dict[int, np.ndarray] = {}
-        if "mask" in record.files:
-            file = record.files["mask"]
-            labels = read_picture(root / file, labels=True).images
-            mask, issue = to_classes(labels, images.shape, meaning, file)
-            masks = dict(enumerate(mask)) if mask is not None else {}
-            issues.extend([issue] if issue else [])
-        for frame, file in _numbered(record, "mask").items():
-            if frame >= len(images):
-                text = f"mask of frame {frame}, but the image has {len(images)} frames (from 0)"
-                issues.append(DatasetIssue(file, "", "traced frame past the end", text, "loss", "mask"))
-                continue
-            labels = read_picture(root / file, labels=True).images
-            if labels.shape[0] == len(images) > 1:
-                labels = labels[frame : frame + 1]
-            mask, issue = to_classes(labels, (1, *images.shape[1:]), meaning, file)
-            issues.extend([issue] if issue else [])
-            if mask is not None:
-                masks[frame] = mask[0]
-        return Pixels(images[:, None], masks, picture.planes, tuple(issues))
+            picture = read_pictures([root / file for file in _images(record)])
+        classes = read_classes(root, self.ignore)
+        cine = len(picture.images) > 1 and not picture.slices  # then the third axis of a mask's file is time, too
+        reader = MaskReader(root, classes, picture, _TIME_AXIS if cine else self._axis, self.time)
+        masks = reader.masks(record)
+        return Pixels(picture.images[:, None], masks, picture.planes, tuple(reader.issues))
+
+    @property
+    def _axis(self) -> int | None:
+        return _TIME_AXIS if self.time else self.slice_axis
 
 
 def _record(
-    root: Path, key: str, rows: Sequence[Row], split: Split | None, issues: list[DatasetIssue], *, time: bool
+    root: Path,
+    key: str,
+    rows: Sequence[Row],
+    split: Split | None,
+    issues: list[DatasetIssue],
+    *,
+    time: bool,
+    slice_axis: int | None,
 ) -> SequenceRecord | None:
     first = rows[0]
     files: dict[str, str] = {}
     labelled: dict[int, Phase] = {}
     frames: int | None = None
+    axis: int | None = None
     if first.single:
         ordered = sorted(rows, key=lambda row: (row.frame if row.frame is not None else row.line, row.line))
         frames = len(ordered)
         for place, row in enumerate(ordered):
             files[f"image/{place:06d}"] = row.image
-            if row.mask:
-                files[f"mask/{place:06d}"] = row.mask
+            files |= mask_roles(row.masks, place)
+            if row.masks:
                 labelled[place] = row.phase
         spacing, stack = first.spacing, False
     else:
         files["image"] = first.image
         for row in rows:
-            if row.mask and row.frame is None:
-                files["mask"] = row.mask
-            elif row.mask:
-                files[f"mask/{row.frame:06d}"] = row.mask
-                labelled[row.frame or 0] = row.phase
+            files |= mask_roles(row.masks, row.frame)
+            if row.masks and row.frame is not None:
+                labelled[row.frame] = row.phase
         try:
-            header = read_picture_header(root / first.image)
+            header = read_picture_header(root / first.image, slice_axis)
         except DataError as error:
             text = str(error).removeprefix(f"{root / first.image}: ")
             issues.append(DatasetIssue(first.image, "", "unreadable image", text, "damage", "sequence"))
             return None
         frames, spacing, stack = header.frames, first.spacing or header.spacing, header.slices and not time
-        if "mask" in files:
+        axis = header.slice_axis if stack else None
+        if any(row.masks and row.frame is None for row in rows):
             labelled = dict.fromkeys(range(frames or 0), first.phase) | labelled
     if spacing is None:
         issues.append(
@@ -144,21 +148,11 @@ def _record(
         spacing=spacing,
         clinical={name: value for row in reversed(rows) for name, value in row.clinical.items()},
         stack=stack,
+        slice_axis=axis,
         files=files,
     )
 
 
-def _numbered(record: SequenceRecord, role: str) -> dict[int, str]:
-    """Return a sequence's single-frame files by frame."""
-    found = {name.partition("/")[2]: file for name, file in record.files.items() if name.startswith(f"{role}/")}
-    return {int(place): file for place, file in sorted(found.items())}
-
-
-def _together(pictures: Sequence[tuple[Path, Picture]]) -> Picture:
-    """Join single-frame images to one sequence."""
-    first = pictures[0][1]
-    for path, picture in pictures:
-        if picture.images.shape != first.images.shape:
-            found, expected = ("x".join(map(str, each.images.shape[1:])) for each in (picture, first))
-            raise DataError(f"{path}: {found} pixels, the sequence's first image has {expected}")
-    return Picture(np.concatenate([picture.images for _, picture in pictures]))
+def _images(record: SequenceRecord) -> list[str]:
+    """Return the files of a sequence of single images, in the order of their frames."""
+    return [file for role, file in sorted(record.files.items()) if role.startswith("image/")]

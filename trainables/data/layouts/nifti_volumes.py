@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from trainables.common.errors import DataError
+from trainables.data.layouts.alignment import align_mask
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers.grey import percentile_window
+from trainables.data.readers.grid import Grid
 from trainables.data.readers.nifti import NiftiHeader, read_labels, read_nifti, read_nifti_header
 from trainables.data.records import DatasetIssue, Phase, Pixels, SequenceRecord
 
@@ -19,7 +21,12 @@ ClassOfLabel = Mapping[int, int]
 
 
 def volume(
-    root: Path, record: SequenceRecord, issues: list[DatasetIssue], *, phase: Phase = ""
+    root: Path,
+    record: SequenceRecord,
+    issues: list[DatasetIssue],
+    *,
+    phase: Phase = "",
+    slice_axis: int | None = None,
 ) -> SequenceRecord | None:
     """Complete the record of one volume from its image's header.
 
@@ -28,12 +35,13 @@ def volume(
         record: a record whose `files` are `image` and perhaps `mask`.
         issues: list that found issues are appended to.
         phase: phase of the cardiac cycle that the volume shows; "" when unknown.
+        slice_axis: axis of the slices, from 0; None to choose it by `choose_slice_axis`.
 
     Returns:
         The record with frames, spacing and labelled slices; None, with an issue, where the image is missing or
         unreadable.
     """
-    header = readable_header(root, record.files["image"], issues)
+    header = readable_header(root, record.files["image"], issues, slice_axis)
     if header is None:
         return None
     if record.timepoint >= header.timepoints:
@@ -42,11 +50,23 @@ def volume(
         issues.append(DatasetIssue(record.files["image"], "", "time point past the end", text, "loss", "sequence"))
         return None
     labelled = dict.fromkeys(range(header.slices), phase) if "mask" in record.files else {}
-    return replace(record, frames=header.slices, spacing=header.spacing, labelled=labelled, stack=True)
+    return replace(
+        record,
+        frames=header.slices,
+        spacing=header.spacing,
+        labelled=labelled,
+        stack=True,
+        slice_axis=header.grid.slice_axis,
+    )
 
 
 def unlabelled_volumes(
-    root: Path, record: SequenceRecord, frame_step: int, skip: Sequence[int], issues: list[DatasetIssue]
+    root: Path,
+    record: SequenceRecord,
+    frame_step: int,
+    skip: Sequence[int],
+    issues: list[DatasetIssue],
+    slice_axis: int | None = None,
 ) -> list[SequenceRecord]:
     """Return a cine's unlabelled volumes, one per chosen time point; a single-slice cine is returned as one sequence.
 
@@ -56,10 +76,11 @@ def unlabelled_volumes(
         frame_step: distance between chosen time points, from 1 up, the first at half of it; 0 chooses none.
         skip: time points that are listed elsewhere, as labelled volumes.
         issues: list that found issues are appended to.
+        slice_axis: axis of the slices, from 0; None to choose it by `choose_slice_axis`.
     """
     if not frame_step:
         return []
-    header = readable_header(root, record.files["image"], issues)
+    header = readable_header(root, record.files["image"], issues, slice_axis)
     if header is None:
         return []
     if header.slices == 1:
@@ -72,19 +93,22 @@ def unlabelled_volumes(
             frames=header.slices,
             spacing=header.spacing,
             stack=True,
+            slice_axis=header.grid.slice_axis,
         )
         for timepoint in range(frame_step // 2, header.timepoints, frame_step)
         if timepoint not in skip
     ]
 
 
-def readable_header(root: Path, file: str, issues: list[DatasetIssue]) -> NiftiHeader | None:
+def readable_header(
+    root: Path, file: str, issues: list[DatasetIssue], slice_axis: int | None = None
+) -> NiftiHeader | None:
     """Read an image's header and append its issues; return None where it cannot be read."""
     if not (root / file).is_file():
         issues.append(DatasetIssue(file, "", "missing image", "the listed file does not exist", "loss", "sequence"))
         return None
     try:
-        header = read_nifti_header(root / file)
+        header = read_nifti_header(root / file, slice_axis)
     except DataError as error:
         text = str(error).removeprefix(f"{root / file}: ")
         issues.append(DatasetIssue(file, "", "unreadable header", text, "damage", "sequence"))
@@ -98,7 +122,13 @@ def readable_header(root: Path, file: str, issues: list[DatasetIssue]) -> NiftiH
 
 
 def read_sequence(
-    root: Path, record: SequenceRecord, class_of: ClassOfLabel, channels: Sequence[int] | None = None
+    root: Path,
+    record: SequenceRecord,
+    class_of: ClassOfLabel,
+    channels: Sequence[int] | None = None,
+    slice_axis: int | None = None,
+    *,
+    negatives: bool = False,
 ) -> Pixels:
     """Decode a sequence that `volume` or `unlabelled_volumes` returned.
 
@@ -108,30 +138,44 @@ def read_sequence(
         class_of: class index by label number of the mask.
         channels: indices to keep of the image's fourth axis, where that axis holds channels; None where it holds time
             points.
+        slice_axis: axis of the slices, from 0, as it was listed.
+        negatives: True where a volume may show none of the structures, see `to_classes`.
 
     Raises:
         DataError: the image or its mask is unreadable, or its shape is not that of the header.
     """
     path = root / record.files["image"]
-    array, header = read_nifti(path)
+    array, header = read_nifti(path, slice_axis)
     if array.ndim > 4:
         raise DataError(f"{path}: too many axes (found {array.ndim}, expected at most 4)")
-    array = array.reshape(*array.shape, *(1,) * (4 - array.ndim))
-    planes = header.planes()
+    array, grid = array.reshape(*array.shape, *(1,) * (4 - array.ndim)), header.grid
+    planes = grid.planes()
     if channels is not None:
-        images = np.stack([percentile_window(header.upright(array[..., channel])) for channel in channels], axis=1)
+        images = np.stack([percentile_window(grid.upright(array[..., channel])) for channel in channels], axis=1)
     elif record.stack:
-        images = percentile_window(header.upright(array[..., record.timepoint]))[:, None]
+        images = percentile_window(grid.upright(array[..., record.timepoint]))[:, None]
     else:
-        images = percentile_window(header.upright(array[:, :, 0]))[:, None]
+        images = percentile_window(grid.upright(array)[:, 0])[:, None]
         planes = np.repeat(planes, len(images), axis=0) if planes is not None else None
     if "mask" not in record.files:
         return Pixels(images, {}, planes)
-    labels = read_labels(root / record.files["mask"])
+    masks, issues = _masks(root, record, grid, class_of, negatives)
+    return Pixels(images, masks, planes, issues)
+
+
+def _masks(
+    root: Path, record: SequenceRecord, grid: Grid, class_of: ClassOfLabel, negatives: bool
+) -> tuple[dict[int, np.ndarray], tuple[DatasetIssue, ...]]:
+    """Return the masks of a volume's slices on its image's grid, and the issues found."""
+    file = record.files["mask"]
+    labels, header = read_labels(root / file)
     labels = labels[..., min(record.timepoint, labels.shape[3] - 1)] if labels.ndim == 4 else labels
-    labels = labels if labels.ndim == 3 else labels[:, :, None]
-    upright = header.upright(labels)
-    classes, issue = to_classes(upright, (len(images), *images.shape[2:]), class_of, record.files["mask"])
-    if classes is None:
-        return Pixels(images, {}, planes, (issue,) if issue else ())
-    return Pixels(images, dict(enumerate(classes)), planes)
+    if labels.ndim > 3:
+        raise DataError(f"{root / file}: too many axes (found {labels.ndim}, expected at most 4)")
+    aligned, issues = align_mask(labels.reshape(header.grid.shape), header.grid, grid, file)
+    if aligned is None:
+        return {}, issues
+    upright = grid.upright(aligned)
+    classes, issue = to_classes(upright, upright.shape, class_of, file, negatives=negatives)
+    masks = dict(enumerate(classes)) if classes is not None else {}
+    return masks, (*issues, issue) if issue else issues

@@ -15,7 +15,8 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage
-from trainables.data.readers.grey import to_uint8
+from trainables.data.readers.grey import to_gray
+from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.tables import parse_count, parse_float, read_pairs
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord
 
@@ -50,11 +51,12 @@ class Ted(Layout):
         Raises:
             DataError: its image or its mask is unreadable.
         """
-        images = to_uint8(_frames(root / record.files["image"]))
+        images = to_gray(_frames(root / record.files["image"]), display=True)
         masks: dict[int, np.ndarray] = {}
         issues: list[DatasetIssue] = []
         if "mask" in record.files:
-            labels = np.rint(_frames(root / record.files["mask"])).astype(np.int64)
+            path = root / record.files["mask"]
+            labels = to_label_numbers(path, _frames(path))
             if len(labels) != len(images):
                 text = f"{len(labels)} masks for {len(images)} frames"
                 issues.append(

@@ -32,6 +32,8 @@ class UkBiobank(CineNifti):
     Attributes:
         frame_step: every `frame_step`-th frame of a cine becomes an unlabelled volume in addition to the two labelled
             ones, from 1 up; 0 for none. A single-slice cine is kept with all its frames.
+        slice_axis: axis of the files' arrays, from 0, along which volumes are cut into slices; None for that of the
+            acquisition or of the largest spacing.
     """
 
     title: ClassVar[str] = "UK Biobank cardiac MR (NIfTI)"

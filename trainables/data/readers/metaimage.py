@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trainables.common.errors import DataError, did_you_mean
+from trainables.data.readers.limits import require_size
 
 ELEMENT_TYPES: Mapping[str, str] = {
     "MET_CHAR": "i1",
@@ -32,8 +33,7 @@ ELEMENT_TYPES: Mapping[str, str] = {
     "MET_DOUBLE": "f8",
 }
 _WRITTEN = {code: name for name, code in reversed(list(ELEMENT_TYPES.items()))}
-_LONGEST_HEADER = 1 << 16  # bytes
-_MOST_AXES = 10  # as MetaIO
+_LONGEST_HEADER, _MOST_AXES = 1 << 16, 10  # bytes; axes as MetaIO
 _BEST_DEFLATION = 1100  # zlib cannot shrink data more than about 1030 times
 
 
@@ -133,9 +133,8 @@ def write_metaimage(path: Path, array: np.ndarray, spacing: tuple[float, ...], *
     element = _WRITTEN.get(array.dtype.str[1:])
     if element is None:
         raise ValueError(f"array of {array.dtype}: MetaImage stores {', '.join(sorted(_WRITTEN))}")
-    data = np.asarray(array, array.dtype.newbyteorder("<")).tobytes(order="F")
-    if compress:
-        data = zlib.compress(data)
+    raw = np.asarray(array, array.dtype.newbyteorder("<")).tobytes(order="F")
+    data = zlib.compress(raw) if compress else raw
     local = path.suffix == ".mha"
     pixels = path.with_suffix(".zraw" if compress else ".raw")
     tags = {
@@ -193,8 +192,7 @@ def _header(path: Path) -> tuple[MetaImageHeader, int]:
 
 def _tags(path: Path, start: bytes) -> tuple[dict[str, str], int]:
     """Return the `key = value` lines up to ElementDataFile, which ends a header, and their length in bytes."""
-    tags: dict[str, str] = {}
-    position = 0
+    tags, position = dict[str, str](), 0
     while position < len(start) and "ElementDataFile" not in tags:
         end = start.find(b"\n", position)
         end = len(start) if end < 0 else end
@@ -272,6 +270,7 @@ def _contents(path: Path, pixels: Path, header: MetaImageHeader, skip: int) -> b
                 skip = 0 if header.compressed else max(found - header.nbytes, 0)
             if not header.compressed and found - skip != header.nbytes:
                 raise DataError(_mismatch(path, pixels, header, str(max(found - skip, 0))))
+            require_size(path, (found,) if header.compressed else (header.nbytes,))
             file.seek(min(skip, found))
             return file.read()
     except OSError as error:
@@ -282,6 +281,7 @@ def _inflated(path: Path, pixels: Path, header: MetaImageHeader, stored: bytes) 
     """Uncompressed pixels; nothing much larger than what the header announces is ever made."""
     if header.nbytes > _BEST_DEFLATION * (len(stored) + 1):
         raise DataError(_mismatch(path, pixels, header, f"{len(stored)} compressed"))
+    require_size(path, (*header.size, header.channels), header.dtype)
     inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # zlib or gzip, as the data begins
     try:
         data = inflater.decompress(stored, header.nbytes + 1)

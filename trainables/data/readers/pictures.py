@@ -1,22 +1,26 @@
-"""Reader of image files of any common type as grey frames: PNG, JPEG, TIFF, BMP, NIfTI, MetaImage, DICOM, video."""
+"""Reader of image files of any common type as gray frames: PNG, JPEG, TIFF, BMP, NIfTI, MetaImage, DICOM, video."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from trainables.common.errors import DataError, did_you_mean
-from trainables.data.readers import dicom, metaimage, nifti
-from trainables.data.readers.grey import percentile_window, to_uint8
+from trainables.data.readers import dicom
+from trainables.data.readers.dicom_segmentation import is_segmentation, read_segmentation
+from trainables.data.readers.flat_pictures import FLAT, read_flat, read_flat_labels
+from trainables.data.readers.grey import to_gray
+from trainables.data.readers.grid import Grid
+from trainables.data.readers.label_numbers import to_label_numbers
+from trainables.data.readers.legend import Legend
 from trainables.data.readers.video import read_video
+from trainables.data.readers.volume import SUFFIXES as VOLUMES
+from trainables.data.readers.volume import is_metaimage, read_volume, read_volume_grid
 
-_JPEG, _TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
-FLAT = (".png", *_JPEG, *_TIFF, ".bmp")
-_METAIMAGE, _DICOM, _VIDEO = (".mhd", ".mha"), (".dcm", ".dicom"), (".avi", ".mp4")
+_DICOM, _VIDEO = (".dcm", ".dicom"), (".avi", ".mp4")
 
 
 @dataclass(frozen=True)
@@ -28,31 +32,66 @@ class Picture:
         spacing: (row, column) pixel spacing in mm, or None.
         planes: positions of the frames as in `Pixels.planes`, or None.
         slices: True where the frames are slices of a volume; else they are frames over time.
+        grid: the voxels that the frames were cut from; None for a file that is no volume.
+        sparse: True for a mask that leaves out the frames without labels: a DICOM segmentation.
     """
 
     images: np.ndarray
     spacing: tuple[float, float] | None = None
     planes: np.ndarray | None = None
     slices: bool = False
+    grid: Grid | None = None
+    sparse: bool = False
 
 
-def read_picture(path: Path, *, labels: bool = False) -> Picture:
+def read_picture(
+    path: Path, *, labels: bool = False, legend: Legend | None = None, slice_axis: int | None = None
+) -> Picture:
     """Decode a file by the type that its suffix names.
 
     Args:
         path: the image file.
-        labels: return the stored numbers unchanged (a mask) instead of 256 grey levels.
+        labels: return label numbers (a mask) instead of 256 gray levels.
+        legend: label numbers and colors that a mask may have, which decide where a picture can be understood in two
+            ways, see `read_flat_labels`; None where they are unknown.
+        slice_axis: axis of a volume's slices, from 0; None to choose it by `choose_slice_axis`.
 
     Raises:
-        DataError: the file is missing, damaged, or of an unsupported type.
+        DataError: the file is missing, damaged, too large, or of an unsupported type; a mask that holds no label
+            numbers.
     """
+    kind = _kind(path)
+    meaning = (legend or Legend()) if labels else None
+    return _volume(path, meaning, slice_axis) if kind in VOLUMES else _KINDS[kind](path, meaning)
+
+
+def read_pictures(paths: Sequence[Path]) -> Picture:
+    """Decode files of one frame each as one sequence, whose gray levels are those of all frames together.
+
+    Raises:
+        DataError: a file is missing, damaged, too large, or differs from the first one in size or type of values.
+    """
+    frames: list[np.ndarray] = []
+    for path in paths:
+        _kind(path)
+        frames.append(read_flat(path))
+        if frames[-1].shape != frames[0].shape:
+            found, expected = ("x".join(map(str, each.shape)) for each in (frames[-1], frames[0]))
+            raise DataError(f"{path}: {found} pixels, the sequence's first image has {expected}")
+        if frames[-1].dtype != frames[0].dtype:
+            text = f"{frames[-1].dtype} values, the sequence's first image has {frames[0].dtype}"
+            raise DataError(f"{path}: {text}. Fix: store them alike, or give each its own `sequence`")
+    return Picture(to_gray(np.stack(frames)))
+
+
+def _kind(path: Path) -> str:
+    """Return the suffix that selects the reader of an existing file."""
     kind = file_type(path.name)
     if kind is None:
-        known = sorted(_KINDS)
-        raise DataError(f"{path}: unsupported file type{did_you_mean(path.suffix, known)}")
+        raise DataError(f"{path}: unsupported file type{did_you_mean(path.suffix, sorted(_KINDS))}")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    return _KINDS[kind](path, labels)
+    return kind
 
 
 @dataclass(frozen=True)
@@ -63,30 +102,32 @@ class PictureHeader:
         frames: number of frames; None where only decoding can count them (a video).
         spacing: (row, column) pixel spacing in mm, or None.
         slices: True where the frames are slices of a volume.
+        slice_axis: axis of the file's array, from 0, along which the slices follow each other; None without slices.
     """
 
     frames: int | None = 1
     spacing: tuple[float, float] | None = None
     slices: bool = False
+    slice_axis: int | None = None
 
 
-def read_picture_header(path: Path) -> PictureHeader:
+def read_picture_header(path: Path, slice_axis: int | None = None) -> PictureHeader:
     """Read a file's header only.
+
+    Args:
+        path: the image file.
+        slice_axis: axis of a volume's slices, from 0; None to choose it by `choose_slice_axis`.
 
     Raises:
         DataError: the file is damaged.
     """
     kind = file_type(path.name)
-    if kind in nifti.SUFFIXES:
-        grid = nifti.read_nifti_header(path)
-        return PictureHeader(grid.slices, grid.spacing, grid.slices > 1)
-    if kind in _METAIMAGE:
-        meta = metaimage.read_metaimage_header(path)
-        slices = meta.size[2] if len(meta.size) > 2 else 1
-        return PictureHeader(slices, _spacing(meta.spacing), slices > 1)
+    if kind in VOLUMES:
+        grid = read_volume_grid(path, slice_axis)
+        return PictureHeader(grid.slices, grid.spacing, grid.slices > 1, grid.slice_axis if grid.slices > 1 else None)
     if kind in _DICOM:
         header = dicom.read_dicom_header(path)
-        return PictureHeader(header.frames, header.spacing)
+        return PictureHeader(header.frames, header.spacing, header.is_volume)
     return PictureHeader(None) if kind in _VIDEO else PictureHeader()
 
 
@@ -100,77 +141,46 @@ def is_video(name: str) -> bool:
     return file_type(name) in _VIDEO
 
 
-def _flat(path: Path, labels: bool) -> Picture:
-    flag = cv2.IMREAD_UNCHANGED if labels else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-    image = cv2.imread(str(path), flag)
-    if image is None:
-        raise DataError(f"{path}: not a readable picture")
-    suffix = path.suffix.lower()
-    if suffix in _JPEG and not _ended(path.read_bytes()):
-        raise DataError(f"{path}: truncated (no end marker)")
-    if suffix in _TIFF and (pages := cv2.imcount(str(path))) != 1:
-        raise DataError(f"{path}: too many pages (found {pages}, expected 1)")
-    if not np.isfinite(image).all():
-        raise DataError(f"{path}: pixel values that are not finite")
-    if labels:
-        if image.ndim == 3 and (image[..., :3] != image[..., :1]).any():
-            raise DataError(f"{path}: a colour image (expected label numbers)")
-        return Picture(np.rint(image if image.ndim == 2 else image[..., 0]).astype(np.int64)[None])
-    return Picture(_shown(image)[None])
+def _flat(path: Path, legend: Legend | None) -> Picture:
+    return Picture((read_flat_labels(path, legend) if legend is not None else to_gray(read_flat(path)))[None])
 
 
-def _ended(jpeg: bytes) -> bool:
-    """Return True where the end marker follows the last scan of a JPEG file: decoders paint a missing part grey."""
-    return jpeg.rfind(b"\xff\xd9") > jpeg.rfind(b"\xff\xda")
+def _volume(path: Path, legend: Legend | None, slice_axis: int | None = None) -> Picture:
+    array, grid = read_volume(path, slice_axis)
+    planes = None if is_metaimage(path) else grid.planes()  # ultrasound's are only nominal
+    return Picture(_values(path, grid.upright(array), legend), grid.spacing, planes, grid.slices > 1, grid)
 
 
-def _shown(values: np.ndarray) -> np.ndarray:
-    """Return 256 grey levels; those of 8-bit images are kept, as they were made for display."""
-    return to_uint8(values) if values.dtype == np.uint8 else percentile_window(values)
-
-
-def _nifti(path: Path, labels: bool) -> Picture:
-    array, header = nifti.read_nifti(path)
-    if array.ndim > 3:
-        raise DataError(f"{path}: unsupported shape (found {array.shape}, expected one image or one volume)")
-    upright = header.upright(array if array.ndim == 3 else array[..., None])
-    return Picture(_values(upright, labels, _shown), header.spacing, header.planes(), upright.shape[0] > 1)
-
-
-def _metaimage(path: Path, labels: bool) -> Picture:
-    meta = metaimage.read_metaimage(path)
-    array = meta.array
-    if not 2 <= array.ndim <= 3:
-        raise DataError(f"{path}: unsupported shape (found {array.shape}, expected one image or one volume)")
-    upright = (array if array.ndim == 3 else array[..., None]).transpose(2, 1, 0)
-    return Picture(_values(upright, labels, to_uint8), _spacing(meta.spacing), None, upright.shape[0] > 1)
-
-
-def _spacing(steps: tuple[float, ...] | None) -> tuple[float, float] | None:
-    return (steps[1], steps[0]) if steps is not None and min(steps[:2]) > 0 else None
-
-
-def _dicom(path: Path, labels: bool) -> Picture:
+def _dicom(path: Path, legend: Legend | None) -> Picture:
     header = dicom.read_dicom_header(path)
-    frames = dicom.read_dicom_frames(path)
-    plane = header.plane if len(frames) == 1 else None
-    return Picture(_values(frames, labels, to_uint8), header.spacing, plane[None] if plane is not None else None)
+    if len(set(header.components)) > 1:
+        found = ", ".join(sorted(set(header.components)))
+        raise DataError(f"{path}: frames of different parts of MR's signal (found {found}, expected one of them)")
+    if legend is not None and is_segmentation(path):
+        images, planes = read_segmentation(path)
+        return Picture(images, header.spacing, planes, header.is_volume, sparse=planes is not None)
+    frames = dicom.read_dicom_frames(path, labels=legend is not None)
+    planes = header.planes if len(frames) == header.frames else None
+    return Picture(_values(path, frames, legend), header.spacing, planes, header.is_volume)
 
 
-def _video(path: Path, labels: bool) -> Picture:
-    if labels:
+def _video(path: Path, legend: Legend | None) -> Picture:
+    if legend is not None:
         raise DataError(f"{path}: a video (expected an image or a volume of label numbers)")
     return Picture(read_video(path))
 
 
-def _values(upright: np.ndarray, labels: bool, grey: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    return np.rint(upright).astype(np.int64) if labels else grey(upright)
+def _values(path: Path, upright: np.ndarray, legend: Legend | None) -> np.ndarray:
+    """Return label numbers where there is a legend, else gray levels."""
+    return to_label_numbers(path, upright) if legend is not None else to_gray(upright)
 
 
-_KINDS: dict[str, Callable[[Path, bool], Picture]] = {
+_Reader = Callable[[Path, Legend | None], Picture]
+"""Reader of one file type: of label numbers where a legend is passed, which may be empty, else of gray levels."""
+
+_KINDS: dict[str, _Reader] = {
     **dict.fromkeys(FLAT, _flat),
-    **dict.fromkeys(nifti.SUFFIXES, _nifti),
-    **dict.fromkeys(_METAIMAGE, _metaimage),
+    **dict.fromkeys(VOLUMES, _volume),
     **dict.fromkeys(_DICOM, _dicom),
     **dict.fromkeys(_VIDEO, _video),
 }

@@ -2,12 +2,92 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from trainables.common.errors import DataError, did_you_mean
+
+_SEPARATORS = (",", ";", "\t")
+_SEPARATOR_LINE = re.compile(r"\ufeff?sep=(.)[\r\n]")
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_SAMPLE = 1000  # bytes that are looked at to find UTF-16 without a byte-order mark
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file's cells, stripped of white space around them.
+
+    Attributes:
+        header: cells of the first row.
+        rows: each further row as (line number, cells); blank rows are left out.
+    """
+
+    header: tuple[str, ...]
+    rows: Iterator[tuple[int, list[str]]]
+
+
+def read_table(path: Path, columns: Sequence[str]) -> Table:
+    """Open a CSV file as spreadsheets write it.
+
+    Cells are separated by commas, semicolons or tabs, whichever yields the most of the expected columns, or by the
+    character that a first line `sep=;` names. The text is UTF-8 or UTF-16, or Windows-1252 where it is not UTF-8.
+
+    Args:
+        path: the file.
+        columns: expected names of columns.
+
+    Raises:
+        DataError: the file cannot be read or is not CSV text; while iterating over the rows, too.
+    """
+    text = _read_text(path)
+    told = _SEPARATOR_LINE.match(text)
+    expected = {name.casefold() for name in columns}
+
+    def known(separator: str) -> int:
+        _, header = next(_cells(path, text, separator, told is not None), (0, []))
+        return len(expected & {cell.casefold() for cell in header})
+
+    separator = told[1] if told else max(_SEPARATORS, key=known)
+    rows = _cells(path, text, separator, told is not None)
+    _, header = next(rows, (0, []))
+    return Table(tuple(header), ((line, cells) for line, cells in rows if any(cells)))
+
+
+def _cells(path: Path, text: str, separator: str, told: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield every row of a CSV text with its line number; `told` skips the line that names the separator."""
+    lines = io.StringIO(text, newline="")
+    if told:
+        next(lines)
+    reader = csv.reader(lines, delimiter=separator)
+    try:
+        for cells in reader:
+            yield reader.line_num + told, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise DataError(f"{path}: not a CSV file ({error})") from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error} (expected a CSV file)") from None
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return content.decode(encoding, errors="replace")
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):  # of ASCII text, every other byte is then zero
+        sample = content[first:_SAMPLE:2]
+        if sample and sample.count(0) > len(sample) / 2:
+            return content.decode(encoding, errors="replace")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
@@ -18,21 +98,13 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[
     Raises:
         DataError: the file or a column is missing, or the file is not CSV text.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            for name in columns:
-                if name not in header:
-                    raise DataError(f"{path}, row 1: no column '{name}'{did_you_mean(name, header)}")
-            places = [header.index(name) for name in columns]
-            for cells in reader:
-                if any(cells):
-                    yield reader.line_num, [cells[place].strip() if place < len(cells) else "" for place in places]
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error} (expected a CSV file)") from None
-    except csv.Error as error:
-        raise DataError(f"{path}: not a CSV file ({error})") from None
+    table = read_table(path, columns)
+    for name in columns:
+        if name not in table.header:
+            raise DataError(f"{path}, row 1: no column '{name}'{did_you_mean(name, table.header)}")
+    places = [table.header.index(name) for name in columns]
+    for line, cells in table.rows:
+        yield line, [cells[place] if place < len(cells) else "" for place in places]
 
 
 def read_pairs(path: Path) -> dict[str, str]:

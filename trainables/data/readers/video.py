@@ -1,50 +1,106 @@
-"""Reader of videos as grey frames."""
+"""Reader of videos as gray frames."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
 
 from trainables.common.errors import DataError
+from trainables.data.readers.limits import require_size
 
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: luma uses all of 0..255
+_EDITABLE = "mp4"  # family of containers that have edit lists
+_ONE = 1 << 16  # of the fixed-point numbers in a display matrix
 
 
 def read_video(path: Path) -> np.ndarray:
-    """Return all frames of a video as uint8 `(T, H, W)`.
+    """Return the frames of a video that a player shows, as uint8 `(T, H, W)`, turned as it shows them.
 
-    Where the codec stores full-range luma (as MJPG does) that plane is used unchanged: about twice as fast as
-    converting to colour and back, and within two grey levels of it.
+    Frames outside the file's edit list are left out. Where the codec stores full-range luma (as MJPG does) that plane
+    is used unchanged: about twice as fast as converting to color and back, and within two gray levels of it.
 
     Raises:
-        DataError: the file is missing, is not a video, or holds fewer frames than its header says. Decoders end such
-            a truncated file without an error.
+        DataError: the file is missing, is not a video, is of an unknown codec, is larger than the limit of decoded
+            files, or holds fewer frames than its header says. Decoders end such a truncated file without an error.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such video file")
     frames: list[np.ndarray] = []
-    expected = 0
+    expected = shown = 0
     try:
         with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise DataError(f"{path}: no video stream in the file")
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1  # frames are small: threads cost more than they save
+            stream = _stream(path, container)
             expected = stream.frames
+            most = max(expected, 3)  # decoders allocate the three colors of a frame at once
+            require_size(path, (most, stream.codec_context.height, stream.codec_context.width))
             for packet in container.demux(stream):
+                shown += packet.size > 0 and not packet.is_discard  # a discarded one is decoded for those after it
                 if packet.is_corrupt:  # a decoder would fill in the missing part
                     raise DataError(f"{path}: truncated within frame {len(frames)} of {expected}")
-                frames.extend(_luma(frame) for frame in packet.decode())
-    except (av.FFmpegError, OSError) as error:
+                for frame in packet.decode():
+                    require_size(path, (max(len(frames) + 1, expected), frame.height, frame.width))
+                    frames.append(_turned(path, frame))
+            if shown < expected and _EDITABLE in container.format.name and _is_complete(path, expected):
+                expected = shown  # the others lie outside the edit list
+    except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
         place = f"after frame {len(frames)} of {expected}" if frames else "as a video"
-        raise DataError(f"{path}: cannot be decoded {place} ({error.strerror or error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be decoded {place} ({reason})") from None
     if not frames or len(frames) < expected:
         raise DataError(f"{path}: truncated (found {len(frames)} frames, expected {expected} as in its header)")
     if len({frame.shape for frame in frames}) > 1:
         raise DataError(f"{path}: frame size changes within the video")
     return np.stack(frames)
+
+
+def _stream(path: Path, container: Any) -> Any:
+    """Return the first video stream.
+
+    Raises:
+        DataError: there is no video stream, or no decoder for it.
+    """
+    streams = container.streams.video
+    if not streams:
+        raise DataError(f"{path}: no video stream in the file")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise DataError(f"{path}: unknown video codec (no decoder for its first video stream)")
+    stream.codec_context.thread_count = 1  # frames are small: threads cost more than they save
+    return stream
+
+
+def _is_complete(path: Path, frames: int) -> bool:
+    """Return True where a file holds as many frames as its header says, in its edit list or not."""
+    with av.open(str(path), options={"ignore_editlist": "1"}) as container:
+        packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size > 0]
+    return len(packets) >= frames and not any(packet.is_corrupt for packet in packets)
+
+
+def _turned(path: Path, frame: av.VideoFrame) -> np.ndarray:
+    """Return a frame's luma, turned and mirrored as its display matrix says.
+
+    Raises:
+        DataError: the matrix turns it by other than a multiple of 90 degrees.
+    """
+    luma = _luma(frame)
+    sides: Mapping[Any, Any] = frame.side_data
+    side = sides.get(SideData.DISPLAYMATRIX)
+    if side is None:
+        return luma
+    a, b, _, c, d, *_ = np.frombuffer(bytes(side), np.int32)[:9].tolist()  # x' = a x + c y, y' = b x + d y
+    if b == c == 0 and abs(a) == abs(d) == _ONE:
+        rows, columns = d, a
+    elif a == d == 0 and abs(b) == abs(c) == _ONE:
+        luma, rows, columns = luma.T, b, c
+    else:
+        found = ", ".join(f"{value / _ONE:g}" for value in (a, b, c, d))
+        raise DataError(f"{path}: its frames are shown rotated (found the matrix {found}, expected multiples of 90°)")
+    return np.ascontiguousarray(luma[:: -1 if rows < 0 else 1, :: -1 if columns < 0 else 1])
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:

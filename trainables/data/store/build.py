@@ -10,10 +10,12 @@ from pathlib import Path
 
 from trainables.common.errors import DataError
 from trainables.data.layouts import layout_name
-from trainables.data.records import SPLITS, DatasetIssue, Progress, SequenceRecord
+from trainables.data.records import SPLITS, Progress, SequenceRecord
 from trainables.data.settings import DataSettings
 from trainables.data.store.decode import DecodedSequence, Decoder
-from trainables.data.store.integrity import Tolerance, count_by_kind, count_lost_sequences, enforce_tolerance
+from trainables.data.store.guard import list_dataset
+from trainables.data.store.integrity import Tolerance, count_by_kind, enforce_tolerance, require_frames
+from trainables.data.store.losses import Losses
 from trainables.data.store.parallel import parallel_map
 from trainables.data.store.selection import select
 from trainables.data.store.writer import StoreWriter
@@ -33,41 +35,29 @@ def build_store(
     Raises:
         DataError: the dataset is damaged, or loses more data than its settings tolerate.
     """
-    layout = settings.layout
-    scan = layout.scan(root)
-    issues = list(scan.issues)
+    scan = list_dataset(settings, root)
+    issues, losses = list(scan.issues), Losses.of_listing(scan)
     tolerance = Tolerance(settings.tolerance, settings.on_error)
-    listed = len(scan.records) + count_lost_sequences(issues)
-    enforce_tolerance(root, issues, listed, tolerance)  # before decoding, and again after it
+    enforce_tolerance(root, issues, losses, tolerance)  # before decoding, and again after it
 
     chosen = select(root, scan, settings, issues)
     writer = StoreWriter(folder, len(scan.channels), settings.image_size)
-    decoder = Decoder(layout, root, settings.image_size, settings.stride, settings.pixel_mm, chosen.structures)
+    decoder = Decoder.of_settings(settings, root, chosen.structures, len(scan.channels))
     try:
         for number, (record, decoded) in enumerate(_decoded(writer, decoder, chosen.records, workers, progress)):
-            checked = _of_channels(record, decoded, len(scan.channels))
-            issues.extend(checked.issues)
+            issues.extend(decoded.issues)
+            losses.add(record, decoded.issues, len(decoded.masks or ()))
             split = SPLITS.index(chosen.splits[record.subject])
-            writer.add(record, checked, split, kept=number < writer.kept_count)
+            writer.add(record, decoded, split, kept=number < writer.kept_count)
     finally:
         writer.close()  # also after an interruption, so that the next build resumes here
-    enforce_tolerance(root, issues, listed, tolerance)
-    if not writer.frames:
-        raise DataError(f"{root}: no frame to store. Fix: set `stride` to 1 or more, or check `views`")
+    enforce_tolerance(root, issues, losses, tolerance)
+    require_frames(root, writer.frames)
     subjects = [hmac.new(key, name.encode(), "sha256").hexdigest()[:12] for name in writer.subjects]
     if len(set(subjects)) != len(subjects):
         raise DataError(f"{root}: two subjects have the same keyed hash. Fix: use another key")
     counts, split_by = count_by_kind(issues), chosen.split_by
-    writer.finish(layout_name(layout), scan, chosen.classes, subjects, issues=counts, split_by=split_by)
-
-
-def _of_channels(record: SequenceRecord, decoded: DecodedSequence, channels: int) -> DecodedSequence:
-    """Return the decoded sequence, emptied with an issue where its number of channels differs from the dataset's."""
-    if not decoded.frames or decoded.images.shape[1] == channels:
-        return decoded
-    text = f"other channels than the dataset (found {decoded.images.shape[1]}, expected {channels})"
-    issue = DatasetIssue(next(iter(record.files.values()), ""), "", "channels differ", text, "loss", "sequence")
-    return replace(decoded, images=decoded.images[:0, :channels], frames=(), masks=None, issues=(issue,))
+    writer.finish(layout_name(settings.layout), scan, chosen.classes, subjects, issues=counts, split_by=split_by)
 
 
 def _decoded(

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainables.common.errors import DataError
-from trainables.data.records import SPLITS, DatasetIssue, Layout, Progress, SequenceRecord, Split
+from trainables.data.layouts.slice_axes import count_slice_axes
+from trainables.data.records import SPLITS, DatasetIssue, DatasetListing, Progress, SequenceRecord, Split
 from trainables.data.settings import DataSettings
+from trainables.data.store.dataset_files import dataset_files
+from trainables.data.store.decode import Decoder
+from trainables.data.store.guard import list_dataset
 from trainables.data.store.integrity import (
     Tolerance,
-    count_lost_sequences,
     enforce_tolerance,
     missing_labels,
     require_folder,
-    unreadable_issue,
+    require_frames,
 )
+from trainables.data.store.losses import SEQUENCE, Losses
 from trainables.data.store.parallel import parallel_map
-from trainables.data.store.selection import select
+from trainables.data.store.selection import Selection, select
 
 
 @dataclass(frozen=True)
@@ -27,19 +31,25 @@ class DatasetReport:
 
     Attributes:
         root: the dataset's folder.
-        sequences: number of listed sequences, readable or not.
-        subjects: number of subjects in each split, all and those with labels.
+        listed: number of listed sequences, readable or not.
+        sequences: number of sequences of which frames are left after all faults.
+        subjects: number of subjects in each split, those with frames left and those with masks left.
         issues: all issues, those of the listing first, then those of the files in the dataset's order.
         refusal: reason why a study would refuse the dataset; "" when it is accepted.
         warning: reason why a study could use the dataset for pretraining only; "" without one.
+        slice_axes: number of volumes that are cut into slices along each axis of their files' arrays.
+        labelled: (split, view, subject) of each subject with masks left in a view.
     """
 
     root: Path
+    listed: int
     sequences: int
     subjects: Mapping[Split, tuple[int, int]]
     issues: tuple[DatasetIssue, ...]
     refusal: str
     warning: str = ""
+    slice_axes: Mapping[str, int] = field(default_factory=dict)
+    labelled: frozenset[tuple[Split, str, str]] = field(default=frozenset(), repr=False)
 
 
 def check(
@@ -50,7 +60,7 @@ def check(
     finetune: bool = False,
     workers: int | None = None,
 ) -> DatasetReport:
-    """List every issue of a dataset by reading all its files.
+    """List every issue of a dataset by decoding all its files, as `prepare` does.
 
     Args:
         settings: the dataset's settings, including its tolerance.
@@ -61,50 +71,100 @@ def check(
         workers: number of processes; None chooses by the amount of work.
 
     Raises:
-        DataError: `root` does not exist or does not hold the layout.
+        DataError: `root` does not exist, does not hold the layout, or has links or special files that are refused.
     """
     require_folder(root, settings.layout.title)
-    scan = settings.layout.scan(root)
-    issues = list(scan.issues)
-    records = [record for record in scan.records if settings.views is None or record.view in settings.views]
-    parts: Mapping[str, Split] = {}
-    refusal = warning = ""
+    files = dataset_files(root, settings.links)
+    scan = list_dataset(settings, root)
+    tally = _Tally(root, settings, [*files.issues(), *scan.issues], Losses.of_listing(scan))
+    selection: Selection | None = None
+    refusal = ""
     try:
-        parts = select(root, scan, settings, issues).splits
+        selection = select(root, scan, settings, tally.issues)
     except DataError as error:
         refusal = str(error)
-    for done, found in enumerate(parallel_map(_IssueReader(settings.layout, root), records, workers), 1):
-        issues.extend(found)
+    records = selection.records if selection is not None else _selected_views(scan, settings)
+    decoder = Decoder.of_settings(
+        settings, root, selection.structures if selection is not None else None, len(scan.channels)
+    )
+    splits = selection.splits if selection is not None else {}
+    pairs = zip(records, parallel_map(_Reader(decoder), records, workers), strict=True)
+    for done, (record, found) in enumerate(pairs, 1):
+        tally.add(record, found, splits.get(record.subject))
         if progress is not None:
             progress("reading files", done, len(records))
-    listed = len(scan.records) + count_lost_sequences(scan.issues)
-    counts = _count_subjects(records, parts)
-    try:
-        enforce_tolerance(root, issues, listed, Tolerance(settings.tolerance, settings.on_error))
-        warning = "" if refusal else missing_labels(root, {split: counts[split][1] for split in SPLITS})
-    except DataError as error:
-        refusal = refusal or str(error)
-    if warning and (finetune or not counts["train"][0]):
-        refusal, warning = warning, ""
-    return DatasetReport(root, listed, counts, tuple(issues), refusal, warning)
+    return tally.report(refusal, finetune=finetune)
 
 
-def _count_subjects(records: Sequence[SequenceRecord], parts: Mapping[str, Split]) -> dict[Split, tuple[int, int]]:
-    """Return the number of subjects in each split, all and those with labels."""
-    labelled = {record.subject for record in records if record.labelled}
-    subjects = {split: {name for name, part in parts.items() if part == split} for split in SPLITS}
-    return {split: (len(names), len(names & labelled)) for split, names in subjects.items()}
+def _selected_views(scan: DatasetListing, settings: DataSettings) -> Sequence[SequenceRecord]:
+    """Return the sequences of the selected views; all where there are none."""
+    views = settings.views
+    return [record for record in scan.records if views is None or record.view in views] or scan.records
 
 
 @dataclass(frozen=True)
-class _IssueReader:
-    """Reader of a sequence that returns its issues."""
+class _Found:
+    """Rest of a sequence after its faults: number of frames and of masks, and its issues."""
 
-    layout: Layout
+    frames: int
+    masks: int
+    issues: tuple[DatasetIssue, ...]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Decoder of a sequence that returns counts and issues instead of pixels."""
+
+    decoder: Decoder
+
+    def __call__(self, record: SequenceRecord) -> _Found:
+        decoded = self.decoder(record)
+        return _Found(len(decoded.frames), len(decoded.masks or ()), decoded.issues)
+
+
+@dataclass
+class _Tally:
+    """Issues of a dataset and what they leave, counted sequence by sequence."""
+
     root: Path
+    settings: DataSettings
+    issues: list[DatasetIssue]
+    losses: Losses
+    kept: list[SequenceRecord] = field(default_factory=list)
+    frames: int = 0
+    subjects: set[tuple[Split, str]] = field(default_factory=set)
+    labelled: set[tuple[Split, str, str]] = field(default_factory=set)
 
-    def __call__(self, record: SequenceRecord) -> tuple[DatasetIssue, ...]:
+    def add(self, record: SequenceRecord, found: _Found, split: Split | None) -> None:
+        """Count a sequence; `split` is None where the dataset's splits are unknown."""
+        self.issues.extend(found.issues)
+        self.losses.add(record, found.issues, found.masks)
+        if found.frames:
+            self.kept.append(record)
+        if split is None:
+            return
+        self.frames += found.frames
+        if found.frames:
+            self.subjects.add((split, record.subject))
+        if found.masks:
+            self.labelled.add((split, record.view, record.subject))
+
+    def report(self, refusal: str, *, finetune: bool) -> DatasetReport:
+        """Return the report; `refusal` is the first reason that is known already, or ""."""
+        every = {split: {name for part, name in self.subjects if part == split} for split in SPLITS}
+        masked = {split: {name for part, _, name in self.labelled if part == split} for split in SPLITS}
+        counts = {split: (len(every[split]), len(masked[split])) for split in SPLITS}
+        warning = ""
         try:
-            return self.layout.read(self.root, record).issues
+            tolerance = Tolerance(self.settings.tolerance, self.settings.on_error)
+            enforce_tolerance(self.root, self.issues, self.losses, tolerance)
+            if not refusal:
+                require_frames(self.root, self.frames)
+            warning = "" if refusal else missing_labels(self.root, {split: counts[split][1] for split in SPLITS})
         except DataError as error:
-            return (unreadable_issue(self.root, record, error),)
+            refusal = refusal or str(error)
+        if warning and (finetune or not counts["train"][0]):
+            refusal, warning = warning, ""
+        listed, issues = self.losses.listed[SEQUENCE], tuple(self.issues)
+        axes, labelled = count_slice_axes(self.kept), frozenset(self.labelled)
+        return DatasetReport(self.root, listed, len(self.kept), counts, issues, refusal, warning, axes, labelled)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.common.errors import DataError
+from trainables.common.errors import UserError
+from trainables.data.readers.limits import MAX_GIGABYTES
 from trainables.data.records import DatasetIssue, Layout, Phase, SequenceRecord
+from trainables.data.settings import DataSettings
+from trainables.data.store.guard import guarded
 from trainables.data.store.integrity import unreadable_issue
 from trainables.data.store.resize import PixelGrid
 
@@ -46,6 +49,8 @@ class Decoder:
         stride: step between kept frames without a mask, see `kept_frames`.
         pixel_mm: width of the stored pixels in mm; None stretches every image to the stored square.
         structures: class indices to keep, renumbered from 1 in this order; None keeps all unchanged.
+        channels: number of channels of the dataset's images; None accepts any.
+        max_gigabytes: largest size in GB of one decoded file.
     """
 
     layout: Layout
@@ -54,13 +59,39 @@ class Decoder:
     stride: int
     pixel_mm: float | None = None
     structures: tuple[int, ...] | None = None
+    channels: int | None = None
+    max_gigabytes: float = MAX_GIGABYTES
+
+    @classmethod
+    def of_settings(
+        cls, settings: DataSettings, root: Path, structures: tuple[int, ...] | None, channels: int
+    ) -> Decoder:
+        """Return the decoder of a dataset with the given settings.
+
+        Args:
+            settings: the dataset's settings.
+            root: the dataset's folder.
+            structures: class indices to keep; None for all.
+            channels: number of channels of the dataset's images.
+        """
+        size, stride, pixel_mm = settings.image_size, settings.stride, settings.pixel_mm
+        return cls(settings.layout, root, size, stride, pixel_mm, structures, channels, settings.max_gigabytes)
 
     def __call__(self, record: SequenceRecord) -> DecodedSequence:
-        """Decode a sequence; return an empty one with an issue where it cannot be read."""
+        """Decode a sequence; return an empty one with an issue where it cannot be decoded, for whatever reason."""
         try:
-            pixels = self.layout.read(self.root, record)
-        except DataError as error:
+            with guarded(self.root, self.max_gigabytes):
+                return self._decoded(record)
+        except UserError as error:
             return self._nothing(unreadable_issue(self.root, record, error))
+
+    def _decoded(self, record: SequenceRecord) -> DecodedSequence:
+        pixels = self.layout.read(self.root, record)
+        found = pixels.images.shape[1]
+        if self.channels not in (None, found):
+            text = f"other channels than the dataset (found {found}, expected {self.channels})"
+            file = next(iter(record.files.values()), "")
+            return self._nothing(DatasetIssue(file, "", "channels differ", text, "loss", "sequence"))
         shape = (pixels.images.shape[2], pixels.images.shape[3])
         if self.pixel_mm is None:
             grid = PixelGrid.stretched(shape, self.image_size)
@@ -82,7 +113,8 @@ class Decoder:
         )
 
     def _nothing(self, issue: DatasetIssue) -> DecodedSequence:
-        return DecodedSequence(np.zeros((0, 1, self.image_size, self.image_size), np.uint8), issues=(issue,))
+        shape = (0, self.channels or 1, self.image_size, self.image_size)
+        return DecodedSequence(np.zeros(shape, np.uint8), issues=(issue,))
 
     def _chosen(self, mask: np.ndarray) -> np.ndarray:
         if self.structures is None:
@@ -104,12 +136,12 @@ def kept_frames(count: int, phases: Mapping[int, Phase], masked: Sequence[int], 
         phases: phase by frame, for the frames that the layout lists as labelled.
         masked: frames that have a mask; all are kept.
         stride: step between the other kept frames, strictly between end-diastole and end-systole where both are known
-            and inside the sequence, else over the full sequence; 0 keeps none.
+            and inside the sequence, else over the full sequence; a single frame is kept at any step. 0 keeps none.
     """
     kept = set(masked)
     if stride:
         ends = sorted(frame for frame, phase in phases.items() if phase and frame < count)
         cycle = len({phases[frame] for frame in ends}) > 1
-        low, high = (ends[0], ends[-1]) if cycle else (-1, count)
+        low, high = (ends[0], ends[-1]) if cycle else (-1 if count > 1 else -stride, count)
         kept.update(frame for frame in range(low + stride, high, stride) if frame not in phases)
     return tuple(sorted(kept))

@@ -13,8 +13,10 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.common.seeds import numpy_generator
 from trainables.data.records import GREY, SPLITS, Split
+from trainables.data.store.checksums import CHECKSUMS, verify_checksums
 
-STORE_VERSION = 3  # format of the files: another version is refused, and `prepare` builds the store again
+STORE_VERSION = 4  # format of the files, and what readers make of a dataset's: `prepare` builds stores of others again
+_OPENED = (3, STORE_VERSION)  # version 3 has no checksums
 IMAGES, MASKS, INDEX, CLINICAL, META = "images.npy", "masks.npy", "index.npy", "clinical.npy", "meta.json"
 
 INDEX_DTYPE = np.dtype(
@@ -90,11 +92,13 @@ class FrameStore:
         try:
             meta: dict[str, Any] = json.loads((folder / META).read_text())
             version = meta.pop("version")
-            if version != STORE_VERSION:
+            if version not in _OPENED:
                 text = f"frame store of another format version (found {version}, expected {STORE_VERSION})"
                 raise DataError(f"{folder}: {text}. Fix: prepare the dataset again")
             names = meta.pop("clinical")
             images, masks, index, clinical = (_mapped(folder / name) for name in (IMAGES, MASKS, INDEX, CLINICAL))
+            if version == STORE_VERSION and not (folder / CHECKSUMS).is_file():
+                raise ValueError(f"{CHECKSUMS} is missing")
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
                 f"{folder}: not a frame store ({error}). Fix: remove the folder and prepare the dataset again"
@@ -102,6 +106,17 @@ class FrameStore:
         values = {name: clinical[:, column] for column, name in enumerate(names)}
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in meta.items()}
         return cls(folder, images, masks, index, values, **fields)
+
+    def verify(self) -> bool:
+        """Read the store's files and compare them with the checksums of their blocks.
+
+        Returns:
+            True; False for a store of an earlier version, which has no checksums, or one that was never written.
+
+        Raises:
+            DataError: the files have changed since they were written.
+        """
+        return verify_checksums(self.folder)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrameStore:
         """Return the store itself, as it is immutable."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trainables.common.errors import DataError
+from trainables.common.errors import DataError, UserError
 from trainables.data.records import SPLITS, DatasetIssue, SequenceRecord, Split
+from trainables.data.store.losses import SEQUENCE, Losses
 
 OnError = Literal["stop", "skip"]
 _SHOWN = 5
@@ -20,7 +21,7 @@ class Tolerance:
     """Largest loss of data with which a dataset is accepted.
 
     Attributes:
-        losses: number of sequences, masks and rows left out, as a share of the listed sequences, in [0, 1].
+        losses: largest share of the sequences, of the masks and of the listed files that may be left out, in [0, 1].
         on_error: "stop" refuses a dataset with a file that cannot be decoded; "skip" counts the file as a loss.
     """
 
@@ -28,20 +29,14 @@ class Tolerance:
     on_error: OnError = "stop"
 
 
-def unreadable_issue(root: Path, record: SequenceRecord, error: DataError) -> DatasetIssue:
+def unreadable_issue(root: Path, record: SequenceRecord, error: UserError) -> DatasetIssue:
     """Return the issue of a sequence whose reading failed with `error`."""
     text = str(error)
     file = next((file for file in record.files.values() if text.startswith(f"{root / file}: ")), "")
-    if file:
-        text = text.removeprefix(f"{root / file}: ")
+    text = text.removeprefix(f"{root / file}: ").removeprefix(f"{root}: ") if file else text
     return DatasetIssue(
         file or next(iter(record.files.values()), ""), "", "unreadable sequence", text, "damage", "sequence"
     )
-
-
-def count_lost_sequences(issues: Iterable[DatasetIssue]) -> int:
-    """Count the issues that skip a sequence."""
-    return sum(issue.skipped == "sequence" for issue in issues)
 
 
 def count_by_kind(issues: Iterable[DatasetIssue]) -> dict[str, int]:
@@ -49,13 +44,13 @@ def count_by_kind(issues: Iterable[DatasetIssue]) -> dict[str, int]:
     return dict(Counter(issue.kind for issue in issues).most_common())
 
 
-def enforce_tolerance(root: Path, issues: Sequence[DatasetIssue], sequences: int, tolerance: Tolerance) -> None:
+def enforce_tolerance(root: Path, issues: Sequence[DatasetIssue], losses: Losses, tolerance: Tolerance) -> None:
     """Refuse a dataset that is damaged, or that would lose more than is tolerated.
 
     Args:
         root: the dataset's folder, for the message.
         issues: all issues found.
-        sequences: number of listed sequences, readable or not.
+        losses: number of listed and of lost items.
         tolerance: the largest acceptable loss.
 
     Raises:
@@ -64,15 +59,26 @@ def enforce_tolerance(root: Path, issues: Sequence[DatasetIssue], sequences: int
     damaged = [issue for issue in issues if issue.severity == "damage"]
     if damaged and tolerance.on_error == "stop":
         raise DataError(
-            f"{root}: {len(damaged)} damaged of {sequences} sequences\n{format_issues(damaged)}\n"
+            f"{root}: {len(damaged)} damaged of {losses.listed[SEQUENCE]} sequences\n{format_issues(damaged)}\n"
             "Fix: repair or remove them, or set `on_error: skip` to run without them."
         )
-    lost = [issue for issue in issues if issue.severity != "note"]
-    if len(lost) > tolerance.losses * sequences:
+    excess = losses.excess(tolerance.losses)
+    if excess:
+        lost = [issue for issue in issues if issue.severity != "note"]
         raise DataError(
-            f"{root}: {len(lost)} losses in {sequences} sequences, more than the tolerated share {tolerance.losses:g}\n"
+            f"{root}: {', '.join(excess)}, more than the tolerated share {tolerance.losses:g}\n"
             f"{format_issues(lost)}\nFix: repair them, or raise `tolerance`."
         )
+
+
+def require_frames(root: Path, frames: int) -> None:
+    """Refuse a dataset of which no frame is left.
+
+    Raises:
+        DataError: `frames` is 0.
+    """
+    if not frames:
+        raise DataError(f"{root}: no frame to store. Fix: set `stride` to 1 or more, or check `views` and the files")
 
 
 def require_folder(root: Path, title: str) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trainables.common.files import atomic_writer, write_json
+from trainables.common.files import atomic_writer, write_text
 from trainables.data.records import PHASES, SPLITS, DatasetListing, SequenceRecord
+from trainables.data.store.checksums import write_checksums
 from trainables.data.store.decode import DecodedSequence
 from trainables.data.store.frames import CLINICAL, IMAGES, INDEX, INDEX_DTYPE, MASKS, META, STORE_VERSION
 from trainables.data.store.npy_writer import NpyWriter, map_items
@@ -50,7 +52,7 @@ class StoreWriter:
         item, plane = (channels, size, size), (size, size)
         images, masks = (sum(len(entry[name]) for entry in entries) for name in ("frames", "masked"))
         old_images, old_masks = map_items(folder / IMAGES, item, images), map_items(folder / MASKS, plane, masks)
-        if old_images is None or old_masks is None:
+        if old_images is None or old_masks is None or not _intact(entries, old_images, old_masks):
             entries, images, masks = [], 0, 0
         else:
             self.kept = _replayed(entries, old_images, old_masks)
@@ -153,7 +155,9 @@ class StoreWriter:
         state.update(clinical.tobytes())
         meta |= {"version": STORE_VERSION, "fingerprint": state.hexdigest(), "subjects": list(subjects), **extra}
         (self._folder / JOURNAL).unlink()
-        write_json(self._folder / META, meta)
+        text = json.dumps(meta, indent=2, sort_keys=True) + "\n"
+        write_checksums(self._folder, (IMAGES, MASKS, INDEX, CLINICAL), {META: text.encode()})
+        write_text(self._folder / META, text)
 
     def _rows(self, record: SequenceRecord, decoded: DecodedSequence, masked: Sequence[int], split: int) -> np.ndarray:
         """Return the index rows of a sequence."""
@@ -181,12 +185,13 @@ def _line(decoded: DecodedSequence, masked: Sequence[int]) -> bytes:
         "spacing": decoded.spacing,
         "planes": decoded.planes.tolist() if decoded.planes is not None else None,
         "issues": len(decoded.issues),  # their messages name files, which a store must not contain
+        "checksum": _checksum(decoded.images, *((decoded.masks or {})[frame] for frame in masked)),
     }
     return json.dumps(entry).encode() + b"\n"
 
 
 def _journal(path: Path) -> list[dict[str, Any]]:
-    """Return the complete lines of a journal, each with its length in `bytes`, up to the first torn one."""
+    """Return the complete lines of a journal, each with its length in `bytes`, up to the first torn or older one."""
     entries = []
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -197,7 +202,7 @@ def _journal(path: Path) -> list[dict[str, Any]]:
             entry = json.loads(line)
         except ValueError:
             break
-        if not line.endswith(b"\n") or not isinstance(entry, dict):
+        if not line.endswith(b"\n") or not isinstance(entry, dict) or "checksum" not in entry:
             break
         entries.append(entry | {"bytes": len(line)})
     return entries
@@ -216,6 +221,19 @@ def _replayed(entries: Sequence[Mapping[str, Any]], images: np.ndarray, masks: n
             np.array(planes) if planes is not None else None,
         )
         first, first_mask = first + count, first_mask + len(masked)
+
+
+def _intact(entries: Sequence[Mapping[str, Any]], images: np.ndarray, masks: np.ndarray) -> bool:
+    """Return True where the frames on disk are those that the journal describes."""
+    pairs = zip(entries, _replayed(entries, images, masks), strict=True)
+    return all(entry["checksum"] == _checksum(kept.images, *(kept.masks or {}).values()) for entry, kept in pairs)
+
+
+def _checksum(*arrays: np.ndarray) -> int:
+    state = 0
+    for array in arrays:
+        state = zlib.crc32(np.ascontiguousarray(array).data, state)
+    return state
 
 
 def _mean_and_std(levels: np.ndarray) -> tuple[list[float], list[float]]:

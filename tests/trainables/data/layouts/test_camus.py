@@ -95,8 +95,20 @@ def test_grey_values_outside_a_byte_are_stretched(root):
         nib.save(nib.Nifti1Image(values * 16 - 100, np.eye(4)), path)
         record = next(record for record in LAYOUT.scan(root).records if record.sequence == "patient0001_4CH")
         scaled = LAYOUT.read(root, record).images[:, 0].transpose(2, 1, 0)
-        expected = (values - values.min()) / (values.max() - values.min()) * 255
-        np.testing.assert_allclose(scaled, expected, atol=0.51)
+        low, high = np.percentile(values, (0.5, 99.5))
+        np.testing.assert_allclose(scaled, np.clip((values - low) / (high - low), 0, 1) * 255, atol=0.51)
+
+
+def test_grey_values_from_0_to_1_keep_their_levels(root):
+    for path in patient(root, "").glob("*_4CH_half_sequence.nii.gz"):
+        values = np.asarray(nib.load(path).dataobj)
+        nib.save(nib.Nifti1Image((values / 255).astype(np.float32), np.eye(4)), path)
+    record = next(record for record in LAYOUT.scan(root).records if record.sequence == "patient0001_4CH")
+    found = LAYOUT.read(root, record).images[:, 0].transpose(2, 1, 0)
+    low, high = np.percentile(values, (0.5, 99.5))
+    np.testing.assert_allclose(found, np.clip((values - low) / (high - low), 0, 1) * 255, atol=0.51)
+    nib.save(nib.Nifti1Image(values.astype(np.float32), np.eye(4)), path)
+    np.testing.assert_array_equal(LAYOUT.read(root, record).images[:, 0].transpose(2, 1, 0), values)
 
 
 def overwrite(file: str, change):

@@ -1,13 +1,19 @@
 """The two releases of CAMUS, its folds, and how many images Saeed et al. (2022) had of it."""
 
+import shutil
+
 import numpy as np
 import pytest
 
+from trainables.common.errors import DataError
 from trainables.data.layouts.camus import Camus
 from trainables.data.settings import DataSettings
+from trainables.data.store.check import check
+from trainables.data.store.prepare import prepare
 from trainables.phantom import PHANTOMS, PhantomSettings
 
 SETTINGS = PhantomSettings(subjects=20, frames=8, size=32, seed=7, fractions=(0.8, 0.1, 0.1))
+LISTS = ("training", "validation", "testing")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +83,38 @@ def test_the_official_split_and_that_of_saeed_2022_have_the_published_sizes(tmp_
     assert images == {"train": 600, "val": 100, "test": 100}  # section 3.4
     official, saeed = parts_sizes(Camus(), tmp_path), parts_sizes(Camus("saeed2022"), tmp_path)
     assert official == {"train": 400, "val": 50, "test": 50}
-    assert saeed == {"train": 300, "val": 50, "test": 50, None: 100}
+    assert saeed == {"train": 300, "val": 50, "test": 50}
+
+
+def test_a_named_partition_without_its_lists_is_refused_and_the_official_one_has_no_split(older, tmp_path):
+    root = tmp_path / "camus"
+    shutil.copytree(older, root)
+    (root / "listSubGroups" / "subGroup3_validation.txt").unlink()
+    text = r"subGroup3_validation\.txt: no such file, expected the lists of the partition 'fold3' \(1 of 3 missing\)"
+    for split in ("auto", "official", "fractions"):
+        with pytest.raises(DataError, match=text):
+            check(DataSettings(layout=Camus("fold3"), split=split), root, workers=1)
+    shutil.rmtree(root / "listSubGroups")
+    with pytest.raises(DataError, match=r"subGroup5_training\.txt: no such file, expected .* \(1 of 1 missing\)"):
+        Camus("saeed2022").scan(root)
+    assert {record.split for record in Camus().scan(root).records} == {None}
+
+
+def test_patients_outside_a_partition_are_no_losses_but_unlisted_ones_are(older, tmp_path):
+    root = tmp_path / "camus"
+    shutil.copytree(older, root)
+    settings = DataSettings(layout=Camus("saeed2022"), image_size=16)
+    report = check(settings, root, workers=1, finetune=True)
+    assert (report.refusal, {issue.severity for issue in report.issues}) == ("", {"note"})
+    listed = {split: len((root / "listSubGroups" / f"subGroup5_{split}.txt").read_text().split()) for split in LISTS}
+    assert sum(count for count, _ in report.subjects.values()) == listed["training"]
+    (issue,) = (issue for issue in report.issues if issue.kind == "patients outside the partition")
+    assert issue.message.startswith(f"{listed['validation'] + listed['testing']} patients are not part of")
+    store = prepare(settings, root, tmp_path / "stores", b"key", workers=1)
+    assert len(store.subjects) == listed["training"]
+    path = root / "listSubGroups" / "subGroup5_training.txt"
+    path.write_text("\n".join(path.read_text().split()[1:]))
+    assert "subject in no split" in {issue.kind for issue in check(settings, root, workers=1).issues}
 
 
 def parts_sizes(layout, root):

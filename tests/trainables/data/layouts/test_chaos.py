@@ -1,12 +1,15 @@
+import shutil
+
 import cv2
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import MRImageStorage
+from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage, MRImageStorage
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.chaos import CLASSES, Chaos
 from trainables.data.readers.grey import percentile_window
+from trainables.data.records import Pixels
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 from trainables.phantom import PHANTOMS, PhantomSettings
@@ -111,3 +114,66 @@ def test_a_first_slice_without_spacing_or_header(root):
 def test_another_folder_is_one_clear_error(tmp_path):
     with pytest.raises(DataError, match="no patients, expected CHAOS"):
         Chaos().scan(tmp_path)
+
+
+def labelled_record(root):
+    return next(record for record in Chaos().scan(root).records if record.labelled and record.view == "T2-SPIR")
+
+
+def test_slices_and_their_masks_are_ordered_by_position_whatever_their_names(root):
+    record = labelled_record(root)
+    before = Chaos().read(root, record)
+    slices = sorted((root / record.files["image"]).glob("*.dcm"))
+    masks = sorted((root / record.files["mask"]).glob("*.png"))
+    for place, (path, mask) in enumerate(zip(slices, masks, strict=True)):
+        name = f"{(place * 2 + 3) % 5}"
+        path.rename(path.with_name(f"{name}.dcm"))
+        mask.rename(mask.with_name(f"{name}.png"))
+    after = Chaos().read(root, labelled_record(root))
+    if after.planes[0, 0, 2] != before.planes[0, 0, 2]:  # either way along the normal
+        flipped = {len(slices) - 1 - place: mask for place, mask in before.masks.items()}
+        before = Pixels(before.images[::-1], flipped, before.planes[::-1])
+    np.testing.assert_array_equal(after.images, before.images)
+    np.testing.assert_array_equal(after.planes, before.planes)
+    for place in range(len(slices)):
+        np.testing.assert_array_equal(after.masks[place], before.masks[place])
+
+
+def test_masks_without_their_slices_names_are_refused_where_the_names_contradict_the_positions(root):
+    record = labelled_record(root)
+    slices = sorted((root / record.files["image"]).glob("*.dcm"))
+    for place, path in enumerate(slices):
+        path.rename(path.with_name(f"{(place * 2 + 3) % 5}.dcm"))
+    pixels = Chaos().read(root, record)
+    assert not pixels.masks
+    assert [issue.kind for issue in pixels.issues] == ["order of masks unknown"]
+
+
+def test_numbers_in_names_are_taken_by_value(root):
+    record = labelled_record(root)
+    before = Chaos().read(root, record)
+    slices = sorted((root / record.files["image"]).glob("*.dcm"))
+    masks = sorted((root / record.files["mask"]).glob("*.png"))
+    for place, (path, mask) in enumerate(zip(slices, masks, strict=True), 8):
+        path.rename(path.with_name(f"slice{place}.dcm"))
+        mask.rename(mask.with_name(f"mask{place}.png"))
+    after = Chaos().read(root, record)
+    np.testing.assert_array_equal(after.images, before.images)
+    for place in range(len(slices)):
+        np.testing.assert_array_equal(after.masks[place], before.masks[place])
+
+
+def test_copies_of_slices_and_other_objects_do_not_count(root):
+    record = labelled_record(root)
+    before = Chaos().read(root, record)
+    for path in list((root / record.files["image"]).glob("*.dcm")):
+        shutil.copy(path, path.with_name(f"{path.stem} (1).dcm"))
+    state = pydicom.dcmread(path)
+    for name in ("Rows", "Columns", "PixelData"):
+        delattr(state, name)
+    state.SOPClassUID = state.file_meta.MediaStorageSOPClassUID = GrayscaleSoftcopyPresentationStateStorage
+    state.save_as(path.with_name("state.dcm"))
+    assert labelled_record(root) == record
+    after = Chaos().read(root, record)
+    np.testing.assert_array_equal(after.images, before.images)
+    assert after.masks.keys() == before.masks.keys()

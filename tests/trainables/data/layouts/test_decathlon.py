@@ -98,7 +98,7 @@ def test_planted_faults_are_named_with_their_place(root):
     ("kind", "role", "skipped", "write"),
     [
         ("mask size differs from the image", "label", "mask", lambda values: values[1:]),
-        ("empty mask", "label", "mask", lambda values: values * 0),
+        ("background only", "label", "", lambda values: values * 0),
         ("unreadable header", "image", "sequence", None),
         ("spacing missing", "image", "", lambda values: values),
     ],

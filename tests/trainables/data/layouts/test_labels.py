@@ -14,6 +14,12 @@ def test_numbers_become_the_classes_that_they_mean():
     np.testing.assert_array_equal(mask, [[0, 3], [2, 1]])
 
 
+def test_background_only_is_a_true_negative_where_images_may_show_nothing():
+    mask, issue = to_classes(np.zeros((1, 2), np.int64), (1, 2), MEANING, "m.nii", negatives=True)
+    assert mask is not None
+    assert (mask.tolist(), issue.severity, issue.kind, issue.skipped) == ([[0, 0]], "note", "background only", "")
+
+
 @pytest.mark.parametrize(
     ("labels", "kind", "text"),
     [

@@ -143,7 +143,7 @@ def test_masks_that_cannot_be_used(root):
     cv2.imwrite(str(root / "m.png"), np.full((12, 11), 5, np.uint8))
     assert issues(root)["mask size differs from the image"] == ("m.png", "", "mask")
     cv2.imwrite(str(root / "m.png"), np.zeros((12, 10), np.uint8))
-    assert issues(root)["empty mask"] == ("m.png", "", "mask")
+    assert issues(root)["background only"] == ("m.png", "", "")
     (root / "m.png").write_bytes(b"not a picture")
     assert issues(root)["unreadable sequence"][2] == "sequence"
 

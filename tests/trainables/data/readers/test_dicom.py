@@ -6,7 +6,7 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom import Dataset, examples
+from pydicom import Dataset
 from pydicom.uid import MRImageStorage
 
 from trainables.common.errors import DataError
@@ -50,8 +50,8 @@ def test_a_header_says_what_was_written(path):
     assert (header.patient, header.series, header.number, header.description) == (
         "someone", "1.2.3", 14001, "cine 4CH",
     )  # fmt: skip
-    assert (header.frames, header.shape, header.spacing, header.time, header.instance) == (
-        1, (6, 8), (1.5, 1.25), 36.5, 2,
+    assert (header.frames, header.shape, header.spacing, header.times, header.instances) == (
+        1, (6, 8), (1.5, 1.25), (36.5,), (2,),
     )  # fmt: skip
 
 
@@ -80,20 +80,6 @@ def test_geometry_that_is_missing_or_impossible_is_none(path, tags, spacing, pla
     assert (header.plane is not None) == placed
 
 
-def test_pixels_are_rescaled_and_white_on_black(path):
-    np.testing.assert_array_equal(read_dicom_frames(path), PIXELS[None])
-    change(path, RescaleSlope=2, RescaleIntercept=-100)
-    np.testing.assert_array_equal(read_dicom_frames(path), PIXELS[None] * 2.0 - 100)
-    change(path, RescaleSlope=None, RescaleIntercept=None, PhotometricInterpretation="MONOCHROME1")
-    np.testing.assert_array_equal(read_dicom_frames(path), PIXELS.max() - PIXELS[None])
-
-
-@pytest.mark.filterwarnings("ignore:overflow")
-def test_values_that_are_not_finite_are_refused(path):
-    with pytest.raises(DataError, match=r"a\.dcm: pixel values that are not finite"):
-        read_dicom_frames(change(path, RescaleSlope="1e38"))
-
-
 def test_a_cine_has_frames_and_its_calibrated_region_the_spacing(tmp_path):
     region = Dataset()
     region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
@@ -106,26 +92,6 @@ def test_a_cine_has_frames_and_its_calibrated_region_the_spacing(tmp_path):
     region.PhysicalUnitsXDirection = 4  # seconds
     write_dicom(tmp_path / "b.dcm", MRImageStorage, cine, {"SequenceOfUltrasoundRegions": [region]})
     assert read_dicom_header(tmp_path / "b.dcm").spacing is None
-
-
-def test_colour_is_its_luma_not_the_number_of_its_palette_entry():
-    """Read a real image whose pixels are numbers of entries of 16 bits."""
-    dataset = examples.palette_color
-    tables = [
-        np.frombuffer(getattr(dataset, f"{name}PaletteColorLookupTableData"), "<u2") >> 8
-        for name in ("Red", "Green", "Blue")
-    ]
-    expected = sum(w * table[dataset.pixel_array] for w, table in zip((0.299, 0.587, 0.114), tables, strict=True))
-    np.testing.assert_allclose(read_dicom_frames(Path(examples.get_path("palette_color")))[0], expected, atol=1e-3)
-
-
-def test_an_echo_cine_in_jpeg_is_grey_and_calibrated():
-    path = Path(examples.get_path("ybr_color"))
-    header, frames = read_dicom_header(path), read_dicom_frames(path)
-    assert (header.frames, header.shape, frames.shape) == (30, (240, 320), (30, 240, 320))
-    assert header.spacing == pytest.approx((0.510497, 0.510497), abs=1e-5)
-    expected = pydicom.dcmread(path).pixel_array.astype(float) @ [0.299, 0.587, 0.114]
-    np.testing.assert_allclose(frames, expected, atol=1e-3)
 
 
 def test_faults_are_one_clear_error(path, tmp_path):
@@ -165,7 +131,7 @@ def test_a_number_beyond_all_bounds_is_none(path):
     content = path.read_bytes()
     assert content.count(b"IS\x02\x002 ") == 1  # InstanceNumber
     path.write_bytes(content.replace(b"IS\x02\x002 ", b"IS\x06\x001e9999"))
-    assert read_dicom_header(path).instance == 0
+    assert read_dicom_header(path).instances == (0,)
 
 
 CHANGES = st.lists(st.tuples(st.integers(132, 2000), st.integers(0, 255)), max_size=5)

@@ -8,8 +8,9 @@ from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from trainables.common.errors import DataError
 from trainables.data.readers import metaimage
+from trainables.data.readers.flat_pictures import FLAT
 from trainables.data.readers.grey import percentile_window
-from trainables.data.readers.pictures import FLAT, file_type, is_video, read_picture, read_picture_header
+from trainables.data.readers.pictures import file_type, is_video, read_picture, read_picture_header
 from trainables.phantom.writers.dicom_file import write_dicom
 from trainables.phantom.writers.echonet import write_avi
 
@@ -47,7 +48,7 @@ def test_colour_is_turned_grey_but_has_no_label_numbers(tmp_path):
     colour[:, :5] = (0, 0, 200)  # red, as OpenCV orders channels
     path = picture(tmp_path / "a.png", colour)
     np.testing.assert_allclose(read_picture(path).images[0, 0, [0, 9]], [0.299 * 200, 0], atol=1)
-    with pytest.raises(DataError, match=r"a\.png: a colour image \(expected label numbers\)"):
+    with pytest.raises(DataError, match=r"a\.png: a color image \(expected label numbers"):
         read_picture(path, labels=True)
     same = picture(tmp_path / "b.png", np.repeat(GREY[0, ..., None], 3, axis=2))
     np.testing.assert_array_equal(read_picture(same, labels=True).images[0], GREY[0])
@@ -66,6 +67,24 @@ def test_volumes_and_cines_tell_their_frames_spacing_and_slices(tmp_path):
         assert (header.frames, found.slices, header.slices) == (3, slices, slices)
     planes = read_picture(tmp_path / "a.nii.gz").planes
     np.testing.assert_allclose(planes[2], [[0, 0, 6], [0, 0.75, 0], [0.5, 0, 0]], atol=1e-6)
+
+
+def test_a_mask_in_dicom_must_not_have_lost_anything(tmp_path):
+    for name, lossy in (("a.dcm", "00"), ("b.dcm", "01")):
+        write_dicom(tmp_path / name, UltrasoundMultiFrameImageStorage, GREY, {"LossyImageCompression": lossy})
+        np.testing.assert_array_equal(read_picture(tmp_path / name).images, GREY)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.dcm", labels=True).images, GREY)
+    with pytest.raises(DataError, match=r"b\.dcm: a mask in lossy compression \(found LossyImageCompression 01"):
+        read_picture(tmp_path / "b.dcm", labels=True)
+
+
+def test_numbers_of_a_volume_that_are_not_whole_are_refused(tmp_path):
+    values = np.array([[[0.0, 1.0, 2.0001]]], np.float32).T
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii")
+    np.testing.assert_array_equal(np.unique(read_picture(tmp_path / "a.nii", labels=True).images), [0, 1, 2])
+    nib.save(nib.Nifti1Image(values / 4, np.eye(4)), tmp_path / "b.nii")
+    with pytest.raises(DataError, match=r"b\.nii: labels between whole numbers"):
+        read_picture(tmp_path / "b.nii", labels=True)
 
 
 def test_a_single_image_is_no_volume(tmp_path):
@@ -136,3 +155,14 @@ def test_pages_that_would_be_lost_and_values_that_are_none(tmp_path):
         DataError, match=r"c\.nii: unsupported shape \(found \(4, 4, 2, 3\), expected one image or one volume\)"
     ):
         read_picture(tmp_path / "c.nii")
+
+
+@pytest.mark.parametrize("scale", [1 / 255, 0.01, 10.0])
+def test_intensities_are_converted_alike_in_every_format(tmp_path, scale):
+    values = (GREY.astype(np.float32) * np.float32(scale))[:1]
+    nib.save(nib.Nifti1Image(values.T, np.diag([-1, -1, 1, 1])), tmp_path / "a.nii")
+    metaimage.write_metaimage(tmp_path / "a.mha", values[0].T, (1.0, 1.0))
+    picture(tmp_path / "a.tif", values[0])
+    for name in ("a.nii", "a.mha", "a.tif"):
+        found = read_picture(tmp_path / name).images
+        np.testing.assert_array_equal(found, percentile_window(GREY[:1] * np.float64(scale)), err_msg=name)

@@ -31,3 +31,10 @@ def test_processes_decode_the_same_in_the_same_order(echonet_root):
     for here, there in zip(parallel_map(decoder, records, 1), parallel_map(decoder, records, 2), strict=True):
         assert here.frames == there.frames
         np.testing.assert_array_equal(here.images, there.images)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 9])
+def test_a_single_frame_is_kept_at_any_step(stride):
+    assert kept_frames(1, {}, masked=[], stride=stride) == (0,)
+    assert kept_frames(1, {}, masked=[], stride=0) == ()
+    assert kept_frames(1, {0: ""}, masked=[], stride=stride) == ()  # its mask was lost

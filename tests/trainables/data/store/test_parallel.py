@@ -1,11 +1,12 @@
 import os
+import signal
 from itertools import islice
 
 import pytest
 
 from trainables.common.errors import DataError
 from trainables.data.records import SequenceRecord
-from trainables.data.store.parallel import parallel_map
+from trainables.data.store.parallel import ProcessDied, parallel_map
 
 CLIPS = [SequenceRecord(f"s{number}", f"q{number}", "4CH") for number in range(40)]
 
@@ -18,6 +19,17 @@ def torn(record: SequenceRecord) -> str:
     if record.sequence == "q3":
         raise DataError("q3.avi: truncated")
     return record.sequence
+
+
+def killed(record: SequenceRecord) -> str:
+    if record.sequence == "q3":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return record.sequence
+
+
+def test_a_killed_process_is_an_error_that_names_a_file_and_not_a_traceback():
+    with pytest.raises(ProcessDied, match=r"q\d+: a decoding process died"):
+        list(parallel_map(killed, CLIPS, 2))
 
 
 def test_one_worker_runs_lazily_in_this_process():
