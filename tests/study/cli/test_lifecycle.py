@@ -94,7 +94,7 @@ def test_a_study_is_rebuilt_from_its_plan():
     document = json.loads(json.dumps(study_of.document()))
     assert study_from_plan(document).document() == study_of.document()
     more = study_from_plan(document, replicates=9)
-    assert more.spec.replicates == 9
+    assert more.spec.replicates.runs == 9
     assert [cell.key for cell in more.cells()] == [cell.key for cell in study_of.cells()]
 
 
