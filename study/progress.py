@@ -17,7 +17,7 @@ from rich.text import Text
 HEARTBEAT = 30.0
 """Seconds between plain lines that only report epochs."""
 
-KEY_METRICS = ("test/dice", "val/dice", "val/loss", "loss")
+KEY_METRICS = ("test/dice", "val/dice", "val/loss", "loss", "strength")
 """Metrics of which the first available one is printed."""
 
 
