@@ -16,8 +16,8 @@ def to_gray(values: np.ndarray, *, display: bool = False) -> np.ndarray:
     `percentile_window`, all frames together.
 
     Example:
-        >>> to_gray(np.array([0.0, 0.5, 1.0])).tolist(), to_gray(np.array([0.4, 254.6]), display=True).tolist()
-        ([0, 128, 255], [0, 255])
+        >>> to_gray(np.array([0.0, 0.25, 1.0])).tolist(), to_gray(np.array([0.4, 254.6]), display=True).tolist()
+        ([0, 64, 255], [0, 255])
 
     Args:
         values: numbers of any shape and type; NaN marks padding outside the image, which becomes black.
