@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from trainables.data.sampling.spread import spread_evenly
 from trainables.data.store.decode import DecodedSequence
 from trainables.data.store.frames import FrameStore
 
@@ -23,7 +24,7 @@ def chosen_rows(store: FrameStore, count: int) -> list[int]:
     """
     _, first, frames = np.unique(store.index["sequence"], return_index=True, return_counts=True)
     order = np.argsort(first)
-    taken = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
+    taken = spread_evenly(len(order), count)
     share, extra = divmod(count, len(taken))
     rows: list[int] = []
     for number, sequence in enumerate(order[taken]):
@@ -46,14 +47,10 @@ def _shown(store: FrameStore, rows: np.ndarray, number: int, count: int) -> list
     filled = masked[sizes > 0] if sizes.any() else masked
     among = filled if len(filled) else rows
     if count > 1:
-        return [int(row) for row in among[_evenly(len(among), count)]]
+        return [int(row) for row in among[spread_evenly(len(among), count)]]
     if store.index["stack"][rows[0]] or not len(filled):
         depth = _DEPTHS[number % len(_DEPTHS)] if store.index["stack"][rows[0]] else 0.5
         return [int(among[int(depth * len(among))])]
     phases = [rows_of for phase in (1, 2) if len(rows_of := filled[store.index["phase"][filled] == phase])]
     chosen = phases[number % len(phases)] if phases else filled
     return [int(chosen[int(np.argmax(sizes[np.isin(masked, chosen)]))])]
-
-
-def _evenly(length: int, count: int) -> np.ndarray:
-    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(int))

@@ -14,6 +14,7 @@ from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.policy import Policy
 from trainables.augment.trace import TracedView, trace
 from trainables.common.seeds import derive
+from trainables.data.sampling.spread import spread_evenly
 from trainables.data.store.frames import FrameStore
 from trainables.pretext.method import Method
 
@@ -74,7 +75,7 @@ def _training_rows(store: FrameStore, method: Method | None, count: int) -> np.n
     rows = method.rows(store, rows) if method is not None else rows
     _, first, frames = np.unique(store.index["sequence"][rows], return_index=True, return_counts=True)
     middle = np.sort(first + frames // 2)
-    return np.asarray(rows[middle[np.unique(np.linspace(0, len(middle) - 1, count).round().astype(int))]])
+    return np.asarray(rows[middle[spread_evenly(len(middle), count)]])
 
 
 def _panel(axes: Axes, image: torch.Tensor, mask: torch.Tensor | None) -> None:

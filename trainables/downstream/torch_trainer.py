@@ -12,6 +12,7 @@ from torch import Tensor
 from trainables.common.errors import UserError
 from trainables.common.seeds import derive
 from trainables.data.sampling.batches import Batches, RowChooser, shared_batch
+from trainables.data.sampling.spread import spread_evenly
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.build import PretrainedWeights, build_network
 from trainables.downstream.cross_validation import cross_validate
@@ -160,6 +161,5 @@ class TorchTrainer:
 def _calibration(store: FrameStore, fit_settings: FitSettings) -> Batches:
     """Return frames of the training split, labelled or not, spread evenly over it, for the statistics of batch norm."""
     rows = store.rows("train")
-    spread = np.unique(np.linspace(0, len(rows) - 1, CALIBRATION_FRAMES).round().astype(int))
     size = min(fit_settings.micro_batch or CALIBRATION_BATCH, CALIBRATION_BATCH)
-    return Batches(store, rows[spread], size, keep_tail=False)
+    return Batches(store, rows[spread_evenly(len(rows), CALIBRATION_FRAMES)], size, keep_tail=False)
