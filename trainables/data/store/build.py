@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -18,6 +17,7 @@ from trainables.data.store.integrity import Tolerance, count_by_kind, enforce_to
 from trainables.data.store.losses import Losses
 from trainables.data.store.parallel import parallel_map
 from trainables.data.store.selection import select
+from trainables.data.store.subject_hash import hash_subject
 from trainables.data.store.writer import StoreWriter
 
 
@@ -53,7 +53,7 @@ def build_store(
         writer.close()  # also after an interruption, so that the next build resumes here
     enforce_tolerance(root, issues, losses, tolerance)
     require_frames(root, writer.frames)
-    subjects = [hmac.new(key, name.encode(), "sha256").hexdigest()[:12] for name in writer.subjects]
+    subjects = [hash_subject(name, key) for name in writer.subjects]
     if len(set(subjects)) != len(subjects):
         raise DataError(f"{root}: two subjects have the same keyed hash. Fix: use another key")
     counts, split_by = count_by_kind(issues), chosen.split_by

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from trainables.common.errors import DataError
 from trainables.data.records import DatasetIssue, DatasetListing, SequenceRecord, Split
+from trainables.data.sampling.spread import spread_evenly
 from trainables.data.settings import DataSettings
 from trainables.data.store.decode import DecodedSequence, Decoder
 from trainables.data.store.guard import list_dataset
 from trainables.data.store.selection import Selection, select
+from trainables.data.store.subject_hash import hash_subject
 
 _FAULTY = 2 / 3  # share of a sample for sequences with faults, where there are enough others
 
@@ -79,7 +78,7 @@ def sample_sequences(
     sequences = []
     for record in _chosen(selection.records if selection is not None else scan.records, faults, count):
         kinds = [kind for file in record.files.values() for kind in faults.get(file, ())]
-        name = hmac.new(key, record.subject.encode(), "sha256").hexdigest()[:12]
+        name = hash_subject(record.subject, key)
         split = selection.splits[record.subject] if selection is not None else None
         sequences.append(SampledSequence(name, split, record, decoder(record), tuple(dict.fromkeys(kinds))))
     return Sample(tuple(sequences), selection.classes if selection is not None else scan.classes, scan.channels)
@@ -102,5 +101,4 @@ def _chosen(records: Sequence[SequenceRecord], faults: dict[str, list[str]], cou
 
 
 def _evenly(records: Sequence[SequenceRecord], count: int) -> list[SequenceRecord]:
-    places = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int))
-    return [records[place] for place in places] if records and count else []
+    return [records[place] for place in spread_evenly(len(records), count)]
