@@ -10,6 +10,7 @@ from rich.text import Text
 from study.cli.app import err, out
 from study.cli.console import printable
 from study.word_table import WordTable
+from trainables.data.layouts.slice_axes import slice_axes_text
 from trainables.data.records import SPLITS
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import DatasetReport
@@ -49,8 +50,7 @@ def print_report(settings: DataSettings, report: DatasetReport) -> None:
     summed = f"{settings.layout.title}: {report.sequences}{lost} sequences; subjects: {', '.join(parts)}"
     out.print(Text(printable(summed)), soft_wrap=True)
     if report.slice_axes:
-        axes = ", ".join(f"along the {axis} axis in {number} volumes" for axis, number in report.slice_axes.items())
-        out.print(Text(f"slices: {axes}"), soft_wrap=True)
+        out.print(Text(f"slices: {slice_axes_text(report.slice_axes)}"), soft_wrap=True)
     if report.refusal:
         print_refusal(report.refusal)
         return
