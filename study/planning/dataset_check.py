@@ -7,13 +7,15 @@ from pathlib import Path
 
 from study.config.definition import Study
 from study.planning.dataset_sizes import ANY_VIEW, listed_labels
-from study.planning.plan import Plan, datasets_of, finetuning_datasets
+from study.planning.plan import datasets_of, finetuning_datasets
 from trainables.common.errors import DataError
 from trainables.data.layouts import layout_name
 from trainables.data.records import SPLITS, Split
+from trainables.data.sampling.splits import fraction_size
 from trainables.data.settings import DataSettings
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.integrity import missing_labels
+from trainables.downstream.data import fold_shortage, label_shortage
 from trainables.downstream.settings import DownstreamSettings
 
 LabelledSubject = tuple[Split, str, str]
@@ -58,9 +60,8 @@ def require_labels(
     problem = missing_labels(place, counts)
     if problem:
         raise DataError(problem)
-    plan = Plan(study)
-    for cell in plan.cells:
-        spec = plan.resolve(cell.key, {})
+    for cell in study.cells():
+        spec = study.resolve(cell.overrides)
         problem = _shortage(spec.downstream, labelled) if spec.data == settings else ""
         if problem:
             raise DataError(f"{place}: {problem} (cell {cell.key})")
@@ -88,9 +89,5 @@ def _shortage(settings: DownstreamSettings, labelled: Collection[LabelledSubject
     if empty:
         return f"no labelled subject in {', '.join(empty)} of the views {', '.join(views or ())}"
     train, val = len(subjects["train"]), len(subjects["val"])
-    if settings.labels is not None and settings.labels > train:
-        return f"downstream.labels is {settings.labels}, the training split has {train} labelled subjects"
-    chosen = settings.labels or max(1, int(settings.label_fraction * train + 0.5))
-    if settings.folds is not None and settings.folds > chosen + val:
-        return f"downstream.folds is {settings.folds}, expected at most the {chosen + val} labelled subjects there are"
-    return ""
+    chosen = settings.labels or fraction_size(train, settings.label_fraction)
+    return label_shortage(settings, train) or fold_shortage(settings, chosen + val)

@@ -93,11 +93,25 @@ def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int
         UserError: `settings.labels` exceeds the number of labelled training subjects.
     """
     candidates = np.unique(store.index["subject"][labelled_rows(store, "train", settings.views)])
-    if settings.labels is not None and settings.labels > len(candidates):
-        text = f"downstream.labels is {settings.labels}, the training split has {len(candidates)} labelled subjects"
-        raise UserError(text)
+    problem = label_shortage(settings, len(candidates))
+    if problem:
+        raise UserError(problem)
     fraction = None if settings.labels is not None else settings.label_fraction
     return label_subset(candidates, fraction, settings.labels, derive(seed, "labels"))
+
+
+def label_shortage(settings: DownstreamSettings, train: int) -> str:
+    """Return why `train` labelled training subjects are too few for a run, or ""."""
+    if settings.labels is None or settings.labels <= train:
+        return ""
+    return f"downstream.labels is {settings.labels}, the training split has {train} labelled subjects"
+
+
+def fold_shortage(settings: DownstreamSettings, pool: int) -> str:
+    """Return why `pool` chosen training and validation subjects are too few for the folds of a run, or ""."""
+    if settings.folds is None or settings.folds <= pool:
+        return ""
+    return f"downstream.folds is {settings.folds}, expected at most the {pool} labelled subjects there are"
 
 
 def without_images(store: FrameStore) -> FrameStore:
@@ -114,7 +128,7 @@ def _folds(settings: DownstreamSettings, store: FrameStore, subjects: np.ndarray
     if settings.folds is None:
         return [Fold(subjects, val)]
     pool = np.union1d(subjects, val)
-    if len(pool) < settings.folds:
-        text = f"downstream.folds is {settings.folds}, expected at most the {len(pool)} labelled subjects there are"
-        raise UserError(text)
+    problem = fold_shortage(settings, len(pool))
+    if problem:
+        raise UserError(problem)
     return [Fold(*parts) for parts in split_folds(pool, settings.folds, derive(seed, "folds"))]

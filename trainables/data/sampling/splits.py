@@ -52,6 +52,11 @@ def _shares(total: int, weights: np.ndarray) -> np.ndarray:
     return counts
 
 
+def fraction_size(total: int, fraction: float) -> int:
+    """Return a fraction of `total` subjects, rounded to the nearest whole number and at least one."""
+    return max(1, int(np.floor(fraction * total + 0.5)))
+
+
 def label_subset(
     subjects: np.ndarray, fraction: float | None = None, count: int | None = None, seed: int = 0
 ) -> np.ndarray:
@@ -80,7 +85,7 @@ def label_subset(
     if fraction is not None:
         if not 0 < fraction <= 1:
             raise ValueError(f"label fraction {fraction}: expected a number in (0, 1]")
-        count = max(1, int(np.floor(fraction * len(known) + 0.5)))
+        count = fraction_size(len(known), fraction)
     if count is None or count < 1:
         raise ValueError(f"label count {count}: expected a whole number from 1 up")
     ranks = [derive(seed, "labels", int(subject)) for subject in known]
