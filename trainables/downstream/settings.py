@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from trainables.augment.policy import Policy
 from trainables.data.sampling.targets import Targets
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.transfer import Transfer
 from trainables.engine.settings import FitSettings
-from trainables.networks.running_statistics import BatchNorm
+
+BatchNorm = Literal["batch", "recalibrated", "frozen"]
+"""Statistics of batch norm in fine-tuning: of each batch, of all training frames, or of the pretraining."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-BatchNorm = Literal["batch", "recalibrated", "frozen"]
-"""Statistics of batch norm in fine-tuning: of each batch, of all training frames, or of the pretraining."""
 
 
 @contextlib.contextmanager
