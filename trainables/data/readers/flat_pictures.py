@@ -12,7 +12,7 @@ from PIL import Image
 from trainables.common.errors import DataError
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.legend import RGB, Legend
-from trainables.data.readers.picture_header import PictureFile, open_picture
+from trainables.data.readers.picture_header import PictureFile, open_picture, unreadable
 
 JPEG, TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
 FLAT = (".png", *JPEG, *TIFF, ".bmp")
@@ -99,7 +99,7 @@ def _indexed(path: Path, file: PictureFile, legend: Legend) -> np.ndarray:
             colors = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
             table[: len(colors)] = colors
     except Exception as error:  # Pillow raises errors of any type, depending on the byte that is damaged
-        raise DataError(f"{path}: not a readable picture ({' '.join(str(error).split())[:120]})") from None
+        raise unreadable(path, error) from None
     indices = file.upright(indices)
     shown = table[indices]
     gray = bool((shown == shown[..., :1]).all())

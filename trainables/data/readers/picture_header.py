@@ -74,9 +74,14 @@ def open_picture(path: Path) -> PictureFile:
     except DataError:
         raise
     except Exception as error:  # Pillow's plug-ins raise errors of any type, depending on the byte that is damaged
-        raise DataError(f"{path}: not a readable picture ({' '.join(str(error).split())[:120]})") from None
+        raise unreadable(path, error) from None
     require_size(path, (found.rows, found.columns, found.samples, -(-found.bits // 8)))
     return found
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """Return the error of a picture on which Pillow failed with `error`."""
+    return DataError(f"{path}: not a readable picture ({' '.join(str(error).split())[:120]})")
 
 
 def _other(path: Path, content: bytes) -> PictureFile:
