@@ -16,8 +16,9 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.layouts.dicom_series import instance_key
 from trainables.data.layouts.labels import to_classes
-from trainables.data.readers.dicom import DicomHeader, is_dicom, read_dicom_frames, read_dicom_header
-from trainables.data.readers.dicom_file import NotAnImageError
+from trainables.data.readers.dicom import DicomHeader, read_dicom_header
+from trainables.data.readers.dicom_file import NotAnImageError, is_dicom
+from trainables.data.readers.dicom_pixels import read_dicom_frames
 from trainables.data.readers.grey import percentile_window
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from trainables.common.errors import DataError
-from trainables.data.readers.dicom import DicomHeader, is_dicom, read_dicom_frames, read_dicom_header
-from trainables.data.readers.dicom_file import NotAnImageError
+from trainables.data.readers.dicom import DicomHeader, read_dicom_header
+from trainables.data.readers.dicom_file import NotAnImageError, is_dicom
+from trainables.data.readers.dicom_pixels import read_dicom_frames
 from trainables.data.readers.folders import walk_files
 from trainables.data.records import DatasetIssue
 

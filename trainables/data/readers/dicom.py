@@ -13,15 +13,12 @@ from trainables.common.errors import DataError
 from trainables.data.readers.dicom_file import (
     find_numbers,
     frame_groups,
-    is_dicom,
     one_line,
     open_dicom,
     read_count,
     read_numbers,
 )
-from trainables.data.readers.dicom_pixels import count_frames, read_dicom_frames
-
-__all__ = ["Component", "DicomHeader", "is_dicom", "read_dicom_frames", "read_dicom_header"]
+from trainables.data.readers.dicom_pixels import count_frames
 
 Component = Literal["magnitude", "phase", "real", "imaginary"]
 """Part of MR's complex signal that an image shows."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from trainables.common.errors import DataError, did_you_mean
-from trainables.data.readers import dicom
+from trainables.data.readers.dicom import read_dicom_header
+from trainables.data.readers.dicom_pixels import read_dicom_frames
 from trainables.data.readers.dicom_segmentation import is_segmentation, read_segmentation
 from trainables.data.readers.flat_pictures import FLAT, read_flat, read_flat_labels
 from trainables.data.readers.grey import to_gray
@@ -126,7 +127,7 @@ def read_picture_header(path: Path, slice_axis: int | None = None) -> PictureHea
         grid = read_volume_grid(path, slice_axis)
         return PictureHeader(grid.slices, grid.spacing, grid.slices > 1, grid.slice_axis if grid.slices > 1 else None)
     if kind in _DICOM:
-        header = dicom.read_dicom_header(path)
+        header = read_dicom_header(path)
         return PictureHeader(header.frames, header.spacing, header.is_volume)
     return PictureHeader(None) if kind in _VIDEO else PictureHeader()
 
@@ -152,14 +153,14 @@ def _volume(path: Path, legend: Legend | None, slice_axis: int | None = None) ->
 
 
 def _dicom(path: Path, legend: Legend | None) -> Picture:
-    header = dicom.read_dicom_header(path)
+    header = read_dicom_header(path)
     if len(set(header.components)) > 1:
         found = ", ".join(sorted(set(header.components)))
         raise DataError(f"{path}: frames of different parts of MR's signal (found {found}, expected one of them)")
     if legend is not None and is_segmentation(path):
         images, planes = read_segmentation(path)
         return Picture(images, header.spacing, planes, header.is_volume, sparse=planes is not None)
-    frames = dicom.read_dicom_frames(path, labels=legend is not None)
+    frames = read_dicom_frames(path, labels=legend is not None)
     planes = header.planes if len(frames) == header.frames else None
     return Picture(_values(path, frames, legend), header.spacing, planes, header.is_volume)
 

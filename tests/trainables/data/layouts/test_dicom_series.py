@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import change
 from pydicom import Dataset, uid
 
 from trainables.data.layouts.cardiac_dicom import CardiacDicom
@@ -46,16 +47,6 @@ def root(tmp_path) -> Path:
             path = place(tmp_path / "data", slice_, moment)
             write_dicom(path, uid.MRImageStorage, image(slice_, moment), tags(slice_, moment))
     return tmp_path / "data"
-
-
-def change(path: Path, **values: object) -> None:
-    dataset = pydicom.dcmread(path)
-    for name, value in values.items():
-        if value is None:
-            delattr(dataset, name)
-        else:
-            setattr(dataset, name, value)
-    dataset.save_as(path)
 
 
 def assert_complete(root: Path) -> None:

@@ -2,15 +2,17 @@ import contextlib
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
+from dicom_files import change
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.uid import MRImageStorage
 
 from trainables.common.errors import DataError
-from trainables.data.readers.dicom import is_dicom, read_dicom_frames, read_dicom_header
+from trainables.data.readers.dicom import read_dicom_header
+from trainables.data.readers.dicom_file import is_dicom
+from trainables.data.readers.dicom_pixels import read_dicom_frames
 from trainables.phantom.writers.dicom_file import write_dicom
 
 PIXELS = np.random.default_rng(0).integers(0, 900, (6, 8)).astype(np.uint16)
@@ -31,17 +33,6 @@ TAGS = {
 def path(tmp_path) -> Path:
     write_dicom(tmp_path / "a.dcm", MRImageStorage, PIXELS, TAGS)
     return tmp_path / "a.dcm"
-
-
-def change(path: Path, **tags: object) -> Path:
-    dataset = pydicom.dcmread(path)
-    for name, value in tags.items():
-        if value is None:
-            delattr(dataset, name)
-        else:
-            setattr(dataset, name, value)
-    dataset.save_as(path)
-    return path
 
 
 def test_a_header_says_what_was_written(path):

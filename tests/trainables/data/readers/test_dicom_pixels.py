@@ -4,13 +4,15 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import change
 from pydicom import Dataset, examples, uid
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 
 from trainables.common.errors import DataError
-from trainables.data.readers.dicom import read_dicom_frames, read_dicom_header
+from trainables.data.readers.dicom import read_dicom_header
+from trainables.data.readers.dicom_pixels import read_dicom_frames
 from trainables.data.readers.grey import to_gray
 from trainables.data.readers.limits import size_limit
 from trainables.data.readers.pictures import read_picture
@@ -42,16 +44,7 @@ def path(tmp_path) -> Path:
 def write(path: Path, pixels: np.ndarray, **tags: object) -> Path:
     """Write gray pixels; `tags` are set last, None removes an entry."""
     write_dicom(path, uid.MRImageStorage, pixels, {"PatientID": "someone"})
-    dataset = pydicom.dcmread(path)
-    for name, value in tags.items():
-        if value is None:
-            delattr(dataset, name)
-        elif name.startswith("PixelPadding"):  # US or SS
-            dataset.add_new(name, "SS" if value < 0 else "US", value)
-        else:
-            setattr(dataset, name, value)
-    dataset.save_as(path)
-    return path
+    return change(path, **tags)
 
 
 def compress(path: Path, syntax: uid.UID, streams: list[bytes], **tags: object) -> Path:
