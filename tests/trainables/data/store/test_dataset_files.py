@@ -1,4 +1,4 @@
-"""What a dataset's links lead to is part of its state; special files and refused links are named."""
+"""State of a dataset's files, links included; refusal of special files and of links that lead out."""
 
 import os
 import shutil
