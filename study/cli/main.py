@@ -16,6 +16,7 @@ from study.cli import (  # noqa: F401 - each module registers its commands
     datasets,
     doctor,
     export,
+    init_dataset,
     lifecycle,
     report,
     run,

@@ -69,7 +69,7 @@ def read_classes(root: Path, ignore: Collection[str] = ()) -> ManifestClasses:
             raise DataError(f"{path}, row {line}: '{value},{name}', expected a number and a name of their own")
         names[level] = name
         if color:
-            shade = _color(path, line, color)
+            shade = parse_color(path, line, color)
             if colors.setdefault(shade, level) != level:
                 raise DataError(f"{path}, row {line}: color '{color}' is that of '{names[colors[shade]]}', too")
     names.pop(0, None)
@@ -78,7 +78,12 @@ def read_classes(root: Path, ignore: Collection[str] = ()) -> ManifestClasses:
     return ManifestClasses(dict(sorted(names.items())), colors)
 
 
-def _color(path: Path, line: int, text: str) -> RGB:
+def parse_color(path: Path, line: int, text: str) -> RGB:
+    """Return the color that a cell gives as `#rrggbb` or as the name of an HTML color.
+
+    Raises:
+        DataError: it is neither.
+    """
     try:
         red, green, blue, *_ = ImageColor.getrgb(text)
     except ValueError:

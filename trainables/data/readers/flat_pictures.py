@@ -68,6 +68,26 @@ def read_flat_labels(path: Path, legend: Legend | None = None) -> np.ndarray:
     return _meant(path, candidates, legend)
 
 
+def count_mask_colors(path: Path) -> dict[RGB, int]:
+    """Return the number of pixels of each color of a mask; empty for one that holds label numbers or a palette.
+
+    Raises:
+        DataError: the file is damaged or too large.
+    """
+    file = open_picture(path)
+    if file.palette or file.lossy:
+        return {}
+    values = _decoded(path, file, cv2.IMREAD_UNCHANGED)
+    if values.ndim < 3 or values.dtype != np.uint8:
+        return {}
+    shades = values[..., 2::-1].reshape(-1, 3)
+    if (shades == shades[:, :1]).all():
+        return {}
+    found, counts = np.unique(shades, axis=0, return_counts=True)
+    rows = zip(found.tolist(), counts.tolist(), strict=True)
+    return {(red, green, blue): count for (red, green, blue), count in rows}
+
+
 def _decoded(path: Path, file: PictureFile, flag: int) -> np.ndarray:
     """Return the file's pixels, upright."""
     if file.kind == "JPEG" and not _ended(file.content):

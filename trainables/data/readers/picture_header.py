@@ -53,6 +53,11 @@ class PictureFile:
     white_is_zero: bool = False
     orientation: int = 1
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of the picture as it is shown."""
+        return (self.columns, self.rows) if self.orientation in _TURNED else (self.rows, self.columns)
+
     def upright(self, image: np.ndarray) -> np.ndarray:
         """Return the stored pixels `(rows, columns, ...)` as the orientation says that they are shown."""
         if self.orientation in _TURNED:

@@ -142,6 +142,11 @@ def is_video(name: str) -> bool:
     return file_type(name) in _VIDEO
 
 
+def is_dicom(name: str) -> bool:
+    """Return True for a DICOM file by its suffix."""
+    return file_type(name) in _DICOM
+
+
 def _flat(path: Path, legend: Legend | None) -> Picture:
     return Picture((read_flat_labels(path, legend) if legend is not None else to_gray(read_flat(path)))[None])
 

@@ -1,0 +1,171 @@
+import json
+
+import numpy as np
+import pytest
+
+from tests.trainables.data.proposal.conftest import SHAPE, disc, grey
+from trainables.common.errors import DataError
+from trainables.data.layouts.manifest import Manifest
+from trainables.data.proposal.proposal import ManifestProposal, propose_manifest
+from trainables.data.proposal.rows import classes_text, manifest_text
+
+
+def decoded(root, proposal: ManifestProposal) -> dict[str, np.ndarray]:
+    """Write a proposal and return the class indices of each labelled frame by subject, as the layout reads them."""
+    (root / "manifest.csv").write_text(manifest_text(proposal.rows))
+    if proposal.labelling.classes:
+        (root / "classes.csv").write_text(classes_text(proposal.labelling.classes))
+    layout = Manifest()
+    listing = layout.scan(root)
+    return {
+        record.subject: next(iter(layout.read(root, record).masks.values()))
+        for record in listing.records
+        if record.labelled
+    }
+
+
+def classes(proposal: ManifestProposal) -> list[tuple[int, str, str]]:
+    return [(each.value, each.name, each.color) for each in proposal.labelling.classes]
+
+
+def test_masks_of_0_and_255(write, tmp_path):
+    for number in range(3):
+        write(f"images/{number}.png", grey(number))
+        write(f"masks/{number}.png", disc(column=number))
+    proposal = propose_manifest(tmp_path)
+    assert classes(proposal) == [(0, "background", ""), (255, "foreground", "")]
+    masks = decoded(tmp_path, proposal)
+    assert [int(np.flatnonzero(masks[str(number)].any(0))[0]) for number in range(3)] == [0, 1, 2]
+
+
+def test_several_levels_are_a_class_each(write, tmp_path):
+    for number in range(2):
+        write(f"{number}.png", grey(number))
+        write(f"{number}_gt.png", disc(85) + disc(170, column=6))
+    proposal = propose_manifest(tmp_path)
+    assert classes(proposal) == [(0, "background", ""), (85, "label_85", ""), (170, "label_170", "")]
+    assert any("classes.csv" in note for note in proposal.notes)
+    assert set(np.unique(decoded(tmp_path, proposal)["0"])) == {0, 1, 2}
+
+
+def test_files_of_0_and_1_among_files_of_0_and_255_mean_one_structure(write, tmp_path):
+    for number, value in enumerate((1, 255)):
+        write(f"{number}.png", grey(number))
+        write(f"{number}_mask.png", disc(value))
+    masks = decoded(tmp_path, propose_manifest(tmp_path))
+    assert (masks["0"] == masks["1"]).all()
+    assert masks["0"].max() == 1
+
+
+def test_colors_take_the_names_of_a_legend(write, tmp_path):
+    for number in range(2):
+        write(f"images/{number}.png", grey(number))
+        mask = np.zeros((*SHAPE, 3), np.uint8)
+        mask[3:7, 3:6], mask[8:10, 3:5] = (0, 0, 255), (0, 255, 0)  # OpenCV's order: red, then green
+        write(f"masks/{number}.png", mask)
+    (tmp_path / "class_dict.csv").write_text("name,r,g,b\nbackground,0,0,0\ncyst,0,255,0\ntumour,255,0,0\n")
+    proposal = propose_manifest(tmp_path)
+    assert classes(proposal) == [(0, "background", "#000000"), (1, "tumour", "#ff0000"), (2, "cyst", "#00ff00")]
+    mask = decoded(tmp_path, proposal)["0"]
+    assert (mask[4, 4], mask[9, 4], mask[0, 0]) == (1, 2, 0)
+
+
+def test_without_black_the_commonest_color_is_background(write, tmp_path):
+    mask = np.full((*SHAPE, 3), 255, np.uint8)
+    mask[3:7, 3:6] = (255, 0, 0)
+    write("a1.png", grey())
+    write("a1_mask.png", mask)
+    proposal = propose_manifest(tmp_path)
+    assert classes(proposal) == [(0, "background", "#ffffff"), (1, "label_1", "#0000ff")]
+    assert decoded(tmp_path, proposal)["a1"].sum() == 12
+
+
+def test_a_file_for_each_structure(write, tmp_path):
+    for number in range(2):
+        write(f"p{number}.png", grey(number))
+        write(f"p{number}_lv.png", disc(column=1))  # no word says that it is a mask
+        write(f"p{number}_myo.png", disc(column=6))
+    proposal = propose_manifest(tmp_path)
+    assert proposal.images == 2
+    assert proposal.labelling.structures == ("lv", "myo")
+    mask = decoded(tmp_path, proposal)["p0"]
+    assert (mask[4, 2], mask[4, 7]) == (1, 2)
+
+
+def test_further_files_of_a_structure_are_merged(write, tmp_path):
+    write("b (1).png", grey())
+    write("b (1)_mask.png", disc(column=1))
+    write("b (1)_mask_1.png", disc(column=6))
+    assert decoded(tmp_path, propose_manifest(tmp_path))["b (1)"].sum() == 24
+
+
+def test_images_of_other_names_are_no_masks_for_that(write, tmp_path):
+    for number in range(2):
+        write(f"p{number}.png", grey(number))
+        write(f"p{number}_zoomed.png", grey(number + 9))
+    proposal = propose_manifest(tmp_path)
+    assert (proposal.images, proposal.masks) == (4, 0)
+
+
+def test_nnunet_names_classes_and_channels(tmp_path):
+    nib = pytest.importorskip("nibabel")
+    for folder in ("imagesTr", "labelsTr", "imagesTs"):
+        (tmp_path / folder).mkdir()
+    volume = np.zeros((6, 6, 3), np.int16)
+    label = volume.astype(np.uint8)
+    label[2, 2, 1] = 2
+    for case, folder in (("la_001", "imagesTr"), ("la_002", "imagesTr"), ("la_003", "imagesTs")):
+        for channel in range(2):
+            nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / folder / f"{case}_{channel:04d}.nii.gz")
+        if folder == "imagesTr":
+            nib.save(nib.Nifti1Image(label, np.eye(4)), tmp_path / "labelsTr" / f"{case}.nii.gz")
+    document = {"channel_names": {"0": "T2", "1": "ADC"}, "labels": {"background": 0, "liver": 1, "tumour": 2}}
+    (tmp_path / "dataset.json").write_text(json.dumps(document))
+    proposal = propose_manifest(tmp_path)
+    assert [name for _, name, _ in classes(proposal)] == ["background", "liver", "tumour"]
+    assert {(row.subject, row.view) for row in proposal.rows} == {
+        (f"la_00{number}", view) for number in (1, 2, 3) for view in ("T2", "ADC")
+    }
+    assert sum(bool(row.masks) for row in proposal.rows) == 4
+    assert not any(row.split for row in proposal.rows)  # the test images have no masks
+    assert set(np.unique(decoded(tmp_path, proposal)["la_001"])) <= {0, 2}
+
+
+def test_splits_of_folders_are_kept_if_all_have_masks(write, tmp_path):
+    for split in ("train", "val", "test"):
+        write(f"{split}/images/{split}1.png", grey())
+        write(f"{split}/masks/{split}1.png", disc())
+    assert {row.split for row in propose_manifest(tmp_path).rows} == {"train", "val", "test"}
+
+
+def test_masks_that_cannot_be_used_stay_in_the_manifest(write, tmp_path):
+    write("images/a.png", grey())
+    write("masks/a.png", disc()[:6])
+    write("images/b.png", grey(1))
+    write("masks/b.jpg", disc())
+    write("images/c.png", grey(2))
+    write("masks/c.png", disc())
+    write("masks/orphan.png", disc())
+    proposal = propose_manifest(tmp_path)
+    assert dict(proposal.problems) == {
+        "masks/a.png": "mask and image differ in size (found 6 x 10, expected 12 x 10)",
+        "masks/b.jpg": "JPEG compression changes label numbers (expected PNG, TIFF or BMP without it)",
+    }
+    assert dict(proposal.left_out) == {"masks/orphan.png": "mask without an image: no image of this name"}
+    assert [bool(row.masks) for row in proposal.rows] == [True, True, True]
+
+
+def test_masks_of_several_raters_are_refused(write, tmp_path):
+    write("a.png", grey())
+    for rater in ("anna", "bob"):
+        write(f"a_{rater}_mask.png", disc(1) + disc(2, column=6))
+    with pytest.raises(DataError, match="names of the masks tell structures apart"):
+        propose_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(("files", "problem"), [((), "no image file"), (("masks/a.png",), "1 masks, expected images")])
+def test_a_folder_without_images_is_refused(write, tmp_path, files, problem):
+    for file in files:
+        write(file, disc())
+    with pytest.raises(DataError, match=problem):
+        propose_manifest(tmp_path)

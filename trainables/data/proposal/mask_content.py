@@ -1,0 +1,73 @@
+"""Contents of mask files: their label numbers or colors, and their size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from trainables.common.errors import UserError
+from trainables.data.readers.flat_pictures import FLAT, count_mask_colors
+from trainables.data.readers.legend import RGB
+from trainables.data.readers.picture_header import open_picture
+from trainables.data.readers.pictures import file_type, read_picture
+from trainables.data.store.guard import guarded
+
+MOST_LABELS = 64
+"""Largest number of label numbers or colors of a mask; a file with more is no mask."""
+
+
+@dataclass(frozen=True)
+class MaskContent:
+    """Contents of a mask file.
+
+    Attributes:
+        numbers: label numbers above 0.
+        colors: number of pixels of each color; empty for a file of label numbers.
+        shape: (rows, columns); None for a volume.
+        problem: reason why it cannot be read as a mask, or "".
+    """
+
+    numbers: frozenset[int] = frozenset()
+    colors: Mapping[RGB, int] = field(default_factory=dict)
+    shape: tuple[int, int] | None = None
+    problem: str = ""
+
+
+def read_mask_content(root: Path, file: str, max_gigabytes: float) -> MaskContent:
+    """Return the label numbers or colors of a mask file, or the reason why it cannot be read as one.
+
+    Args:
+        root: the dataset's folder.
+        file: the file's path relative to it.
+        max_gigabytes: largest size of the decoded file.
+    """
+    path = root / file
+    flat = file_type(file) in FLAT
+    try:
+        with guarded(root, max_gigabytes):
+            colors = count_mask_colors(path) if flat else {}
+            picture = None if colors else read_picture(path, labels=True)
+            shape = open_picture(path).shape if flat else None
+    except UserError as error:
+        return MaskContent(problem=str(error).removeprefix(f"{path}: "))
+    numbers = frozenset(np.unique(picture.images).tolist()) - {0} if picture is not None else frozenset()
+    count = max(len(numbers), len(colors))
+    if count > MOST_LABELS:
+        kind = "colors" if colors else "label numbers"
+        found = f"found {count} {kind}, expected at most {MOST_LABELS}"
+        return MaskContent(shape=shape, problem=f"not a mask ({found})")
+    return MaskContent(numbers, colors, shape)
+
+
+def image_shape(root: Path, file: str, max_gigabytes: float) -> tuple[int, int] | None:
+    """Return the (rows, columns) of a picture as it is shown; None for other files and for damaged ones."""
+    if file_type(file) not in FLAT:
+        return None
+    try:
+        with guarded(root, max_gigabytes):
+            return open_picture(root / file).shape
+    except UserError:
+        return None

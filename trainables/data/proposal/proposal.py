@@ -1,0 +1,150 @@
+"""Proposal of `manifest.csv` and `classes.csv` for a folder, from the names and contents of its files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.common.errors import DataError
+from trainables.data.layouts.manifest import Manifest
+from trainables.data.layouts.manifest_classes import CLASSES_FILE
+from trainables.data.proposal.file_names import FileName, parse_path
+from trainables.data.proposal.labelling import Labelling, propose_labelling
+from trainables.data.proposal.legend_file import read_legend_file
+from trainables.data.proposal.mask_content import MaskContent, image_shape, read_mask_content
+from trainables.data.proposal.pairing import PairedImage, pair_masks
+from trainables.data.proposal.rows import ManifestRow, manifest_rows
+from trainables.data.proposal.subjects import Subjects, propose_subjects, subjects_by_pattern
+from trainables.data.proposal.unnamed_masks import find_unnamed_masks
+from trainables.data.readers.folders import walk_files
+from trainables.data.readers.limits import MAX_GIGABYTES
+from trainables.data.readers.pictures import file_type
+from trainables.data.records import Progress
+
+_TABLES = (Manifest().file, CLASSES_FILE)
+_TYPES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ManifestProposal:
+    """A manifest for a folder, with what it rests on.
+
+    Attributes:
+        rows: rows of the manifest.
+        labelling: meaning of the masks.
+        subjects: subject of each image, and the rule.
+        images: number of image files.
+        masks: number of mask files that the rows name.
+        left_out: files that no row names, each with the reason.
+        problems: masks that cannot be used, each with the reason; rows name them, and a study counts them as losses.
+        notes: assumptions that a user should know, each a sentence.
+    """
+
+    rows: tuple[ManifestRow, ...]
+    labelling: Labelling
+    subjects: Subjects
+    images: int
+    masks: int
+    left_out: tuple[tuple[str, str], ...]
+    problems: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def propose_manifest(
+    root: Path,
+    *,
+    subject_pattern: str | None = None,
+    max_gigabytes: float = MAX_GIGABYTES,
+    progress: Progress | None = None,
+) -> ManifestProposal:
+    """Propose a manifest for a folder.
+
+    Args:
+        root: the folder; links are followed.
+        subject_pattern: regular expression that finds the subject in an image's path; None proposes one.
+        max_gigabytes: largest size of one decoded file.
+        progress: callback after each mask that was read; None for none.
+
+    Raises:
+        DataError: the folder has no image, or masks that cannot be told apart from images or from each other.
+        UserError: the pattern is no regular expression or does not match an image.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder")
+    legend = read_legend_file(root)
+    files, left_out = _files(root, (legend.file, *_TABLES), channels=bool(legend.channels))
+    images = [file for file in files if not file.is_mask]
+    masks = [file for file in files if file.is_mask]
+    if not images:
+        found = f"{len(masks)} masks" if masks else "no image file"
+        raise DataError(f"{root}: {found}, expected images (PNG, JPEG, TIFF, BMP, NIfTI, MetaImage, DICOM, AVI or MP4)")
+    if not masks:
+        images, masks = find_unnamed_masks(root, images, max_gigabytes)
+    paired, unpaired = pair_masks(images, masks)
+    left_out += [(mask.path, f"mask without an image: {reason}") for mask, reason in unpaired]
+    contents, problems = _contents(root, paired, max_gigabytes, progress)
+    labelling = propose_labelling(paired, contents, legend)
+    subjects = subjects_by_pattern(images, subject_pattern) if subject_pattern else propose_subjects(images)
+    rows, notes = manifest_rows(paired, labelling, subjects, legend.channels)
+    return ManifestProposal(
+        tuple(rows),
+        labelling,
+        subjects,
+        len(images),
+        len({file for row in rows for files in row.masks.values() for file in files}),
+        tuple(left_out),
+        tuple(problems),
+        (*labelling.notes, *notes),
+    )
+
+
+def _files(root: Path, tables: Sequence[str], *, channels: bool) -> tuple[list[FileName], list[tuple[str, str]]]:
+    """Return the folder's files of a readable type in order, and how many there are of each other type.
+
+    Args:
+        root: the folder.
+        tables: files that are read otherwise, relative to it.
+        channels: see `parse_path`.
+    """
+    files: list[FileName] = []
+    others = Counter[str]()
+    for path in sorted(walk_files(root)):
+        relative = path.relative_to(root)
+        if any(part.startswith((".", "__MACOSX")) for part in relative.parts) or relative.as_posix() in tables:
+            continue
+        if file_type(path.name) is None:
+            others[path.suffix] += 1
+            continue
+        files.append(parse_path(relative.as_posix(), channels=channels))
+    counted = others.most_common(_TYPES_SHOWN)
+    return files, [(f"{count} x {kind or 'no suffix'}", "not a type of image that is read") for kind, count in counted]
+
+
+def _contents(
+    root: Path, images: Sequence[PairedImage], max_gigabytes: float, progress: Progress | None
+) -> tuple[dict[str, MaskContent], list[tuple[str, str]]]:
+    """Return the contents of the masks that can be used, and the other masks with the reasons."""
+    problems: dict[str, str] = {}
+    contents: dict[str, MaskContent] = {}
+    pairs = [(image, mask.file.path) for image in images for mask in image.masks]
+    for done, (image, path) in enumerate(pairs, 1):
+        if path not in contents and path not in problems:
+            content = read_mask_content(root, path, max_gigabytes)
+            expected = image_shape(root, image.file.path, max_gigabytes)
+            problem = content.problem or _size_problem(content.shape, expected)
+            if problem:
+                problems[path] = problem
+            else:
+                contents[path] = content
+        if progress is not None:
+            progress("masks", done, len(pairs))
+    return contents, list(problems.items())
+
+
+def _size_problem(found: tuple[int, int] | None, expected: tuple[int, int] | None) -> str:
+    if found is None or expected is None or found == expected:
+        return ""
+    sizes = (f"{rows} x {columns}" for rows, columns in (found, expected))
+    return "mask and image differ in size (found {}, expected {})".format(*sizes)
