@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import cv2
 import numpy as np
 
 from trainables.common.errors import DataError
@@ -19,6 +18,7 @@ from trainables.data.layouts.labels import to_classes
 from trainables.data.readers.dicom import DicomHeader, read_dicom_header
 from trainables.data.readers.dicom_file import NotAnImageError, is_dicom
 from trainables.data.readers.dicom_pixels import read_dicom_frames
+from trainables.data.readers.flat_pictures import read_flat
 from trainables.data.readers.grey import percentile_window
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 
@@ -86,8 +86,8 @@ class Chaos(Layout):
         elif not np.array_equal(order, np.arange(len(paths))):
             text = "the names of the slices contradict their positions, and no mask has the name of its slice"
             return Pixels(images, {}, planes, (DatasetIssue(file, "", "order of masks unknown", text, "loss", "mask"),))
-        labels = np.stack([read_levels(path) for path in names]) if names else np.zeros((0, 0, 0), np.int64)
-        mask, issue = to_classes(labels, volume.shape, _MEANING, file)
+        labels = np.stack([read_flat(path) for path in names]) if names else np.zeros((0, 0, 0), np.uint8)
+        mask, issue = to_classes(labels.astype(np.int64), volume.shape, _MEANING, file)
         masks = dict(enumerate(mask[order])) if mask is not None else {}
         return Pixels(images, masks, planes, (issue,) if issue else ())
 
@@ -173,15 +173,3 @@ def read_stack(paths: list[Path], headers: list[DicomHeader]) -> np.ndarray:
             raise DataError(f"{path}: {found}, expected one of {headers[0].shape[0]}x{headers[0].shape[1]}")
         planes.append(read_dicom_frames(path)[0])
     return np.stack(planes)
-
-
-def read_levels(path: Path) -> np.ndarray:
-    """Read the gray levels of an 8-bit image, int64 `(H, W)`.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise DataError(f"{path}: not a readable picture")
-    return image.astype(np.int64)

@@ -31,7 +31,8 @@ def read_volume(path: Path, slice_axis: int | None = None) -> tuple[np.ndarray, 
         array, header = nifti.read_nifti(path, slice_axis)
         grid = header.grid
     if not 2 <= array.ndim <= 3:
-        raise DataError(f"{path}: unsupported shape (found {array.shape}, expected one image or one volume)")
+        fix = "Fix: write a cine as three axes, the last one time, and set `time: true`; write one volume a file"
+        raise DataError(f"{path}: unsupported shape (found {array.shape}, expected one image or one volume). {fix}")
     if not np.isfinite(array).all():
         raise DataError(f"{path}: voxel values that are not finite")
     return array.reshape(grid.shape), grid

@@ -177,3 +177,10 @@ def test_copies_of_slices_and_other_objects_do_not_count(root):
     after = Chaos().read(root, record)
     np.testing.assert_array_equal(after.images, before.images)
     assert after.masks.keys() == before.masks.keys()
+
+
+def test_a_mask_beyond_the_size_limit_is_not_decoded(root):
+    mask = next(root.glob("Train_Sets/MR/*/T2SPIR/Ground/*.png"))
+    cv2.imwrite(str(mask), np.zeros((2000, 2000), np.uint8))  # 4 MB of pixels in a few kB
+    report = check(DataSettings(layout=Chaos(), max_gigabytes=0.001), root)
+    assert any(f"{mask}: too large to decode" in issue.message for issue in report.issues)
