@@ -14,7 +14,7 @@ from analysis.stats.comparisons import Comparison
 def differences(comparisons: Sequence[Comparison]) -> Figure | None:
     """Plot mean differences in Dice with 95% intervals, one line per comparison and one panel per column.
 
-    Points are filled where the interval excludes zero. Return None without comparisons.
+    Points are filled where the difference is significant after Holm's adjustment. Return None without comparisons.
     """
     found = [each for each in comparisons if np.isfinite(each.difference.estimate.mean)]
     if not found:
@@ -32,7 +32,7 @@ def differences(comparisons: Sequence[Comparison]) -> Figure | None:
                 estimate, place = each.difference.estimate, names.index(_name(each))
                 if estimate.known:
                     axes.plot([estimate.low, estimate.high], [place, place], color="#0072B2", lw=1.6)
-                face = "#0072B2" if estimate.excludes_zero else "white"
+                face = "#0072B2" if each.significant else "white"
                 axes.plot(estimate.mean, place, "o", color="#0072B2", mfc=face, ms=6.5)
             axes.set_title(column)
             axes.set_xlabel("Difference in Dice")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings
+from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings, replicate_starts
 from study.planning.jobs import CELL_KINDS
 from study.scheduling.state import StudyState
 from study.storage.events import ConfigurationChosen, JobFinished, events_of_type
@@ -70,6 +70,8 @@ class StudyResults:
             `row` (in the frame store) and `phase`.
         chosen: number of the chosen trial by cell; None where nothing was searched.
         pretrainings: pretrainings with a verdict: those that replicates start from, then those that failed.
+        starts: digest of the pretraining that each replicate starts from, by cell and replicate; without cells that
+            start from none.
     """
 
     folder: StudyFolder
@@ -79,6 +81,7 @@ class StudyResults:
     images: pd.DataFrame = field(repr=False)
     chosen: Mapping[str, int | None]
     pretrainings: tuple[Pretraining, ...] = ()
+    starts: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
     @property
     def learning(self) -> dict[str, Learning]:
@@ -138,6 +141,7 @@ def load(folder: StudyFolder) -> StudyResults:
     outcomes = StudyState.replay(events).outcomes.values()
     jobs = _jobs(plan, outcomes)
     images = _images(folder, plan, jobs)
+    starts = replicate_starts(folder, jobs)
     return StudyResults(
         folder=folder,
         plan=plan,
@@ -146,9 +150,10 @@ def load(folder: StudyFolder) -> StudyResults:
         images=images,
         chosen={choice.cell: choice.index for choice in events_of_type(events, ConfigurationChosen)},
         pretrainings=(
-            *pretrainings(folder, plan.cells, jobs),
+            *pretrainings(folder, plan.cells, starts),
             *failed_pretrainings(folder, outcomes),
         ),
+        starts=starts,
     )
 
 

@@ -51,7 +51,28 @@ class Pretraining:
         return f"{self.method} {self.digest[:6]}"
 
 
-def pretrainings(folder: StudyFolder, cells: Iterable[str], jobs: pd.DataFrame) -> tuple[Pretraining, ...]:
+def replicate_starts(folder: StudyFolder, jobs: pd.DataFrame) -> dict[str, dict[int, str]]:
+    """Return the digest of the weights that each finished replicate starts from, by cell and replicate.
+
+    Cells whose replicates start from no pretraining are left out.
+
+    Args:
+        folder: folder of the study.
+        jobs: finished jobs, with columns `id`, `kind`, `cell`, `index` and `status`.
+    """
+    done = jobs[(jobs["kind"] == "replicate") & (jobs["status"] != "failed")]
+    starts: dict[str, dict[int, str]] = {}
+    for job, cell, index in zip(done["id"], done["cell"], done["index"], strict=True):
+        path = folder.job(job).config
+        digest = json.loads(path.read_text()).get("inputs", {}).get(WEIGHTS) if path.exists() else None
+        if digest is not None:
+            starts.setdefault(cell, {})[int(index)] = digest
+    return starts
+
+
+def pretrainings(
+    folder: StudyFolder, cells: Iterable[str], starts: Mapping[str, Mapping[int, str]]
+) -> tuple[Pretraining, ...]:
     """Return the pretrainings with a verdict that finished replicates start from.
 
     A verdict is read from the artifact, so that it is known where another study of the workspace made the weights.
@@ -59,12 +80,11 @@ def pretrainings(folder: StudyFolder, cells: Iterable[str], jobs: pd.DataFrame) 
     Args:
         folder: folder of the study.
         cells: keys of the study's cells.
-        jobs: finished jobs, with columns `id`, `kind`, `cell` and `status`.
+        starts: digest of the weights that each replicate starts from, by cell and replicate.
     """
-    done = jobs[(jobs["kind"] == "replicate") & (jobs["status"] != "failed")]
     users: dict[str, list[str]] = {}
     for cell in cells:
-        for digest in _starts(folder, done.loc[done["cell"] == cell, "id"].tolist()):
+        for digest in dict.fromkeys(starts.get(cell, {}).values()):
             users.setdefault(digest, []).append(cell)
     return tuple(
         each
@@ -101,13 +121,6 @@ def _pretraining(artifacts: ArtifactStore, digest: str, cells: Sequence[str]) ->
         return None
     config, strength = chain[0]["config"], chain[0].get("metrics", {}).get("strength")
     return Pretraining(digest, config["pretext"], config["data"], min(verdicts, key=_rank), tuple(cells), strength)
-
-
-def _starts(folder: StudyFolder, jobs: Sequence[str]) -> Iterable[str]:
-    """Return the digests of the weights that jobs start from, without repetition."""
-    configs = (folder.job(job).config for job in jobs)
-    inputs = [json.loads(path.read_text()).get("inputs", {}) for path in configs if path.exists()]
-    return dict.fromkeys(each[WEIGHTS] for each in inputs if WEIGHTS in each)
 
 
 def _rank(learning: Learning) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,39 +55,22 @@ class Comparison:
         if not estimate.known:
             text = f"{self.row} minus {self.reference}{where}: {estimate.mean:+.3f} Dice; {counts}"
             return text + _remarks(estimate.caveat, self.caution)
-        if estimate.excludes_zero:
+        if self.significant:
             near, far = sorted([abs(estimate.low), abs(estimate.high)])
             size = f"by {abs(estimate.mean):.3f} Dice (95% CI {near:.3f} to {far:.3f})"
-            text = f"{self.row} {self._verb} {self.reference}{where} {size}"
+            verb = "beats" if estimate.mean > 0 else "does worse than"
+            text = f"{self.row} {verb} {self.reference}{where} {size}"
         else:
             size = f"{estimate.mean:+.3f} Dice (95% CI {estimate.low:+.3f} to {estimate.high:+.3f})"
-            text = f"no clear difference between {self.row} and {self.reference}{where}: {size}"
-        remarks = _remarks(self._disagreement, estimate.caveat, self.caution)
+            text = f"no difference is shown between {self.row} and {self.reference}{where}: {size}"
+        alone = "the interval alone excludes zero" if estimate.excludes_zero and not self.significant else ""
+        remarks = _remarks(alone, estimate.caveat, self.caution)
         return f"{text}, {p_value_text(self.p_holm)} after Holm; {counts}{remarks}"
 
     @property
-    def _significant(self) -> bool:
+    def significant(self) -> bool:
+        """True where the Holm-adjusted p-value is below `SIGNIFICANCE`."""
         return self.p_holm < SIGNIFICANCE
-
-    @property
-    def _verb(self) -> str:
-        ahead = self.difference.estimate.mean > 0
-        if self._significant:
-            return "beats" if ahead else "does worse than"
-        return "is ahead of" if ahead else "is behind"
-
-    @property
-    def _disagreement(self) -> str:
-        """Explanation where interval and p-value disagree; empty where they agree."""
-        if self.difference.estimate.excludes_zero and not self._significant:
-            return "not significant over subjects"
-        if (
-            self._significant
-            and not self.difference.estimate.excludes_zero
-            and self.difference.estimate.n_replicates > 1
-        ):
-            return "consistent over subjects, not over replicates"
-        return ""
 
 
 def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
@@ -117,7 +101,9 @@ def caution(results: StudyResults, cell: str) -> str:
 
 def estimate_of(results: StudyResults, cell: str) -> Estimate:
     """Return a cell's mean test Dice with its interval in [0, 1]; NaN without results."""
-    return interval(results.dice(cell).to_numpy(dtype=np.float64), cell, possible=DICE_RANGE)
+    dice = results.dice(cell)
+    starts = pretrainings_of(dice.index, [results.starts.get(cell, {})])
+    return interval(dice.to_numpy(dtype=np.float64), starts, possible=DICE_RANGE)
 
 
 def difference_of(
@@ -137,22 +123,37 @@ def difference_of(
     if first not in grid.cells or second not in grid.cells:
         return None
     keys = grid.cells[first], grid.cells[second]
-    return shared_difference(results.dice(keys[0]), results.dice(keys[1]), " - ".join(keys), possible=DICE_RANGE)
+    starts = [results.starts.get(key, {}) for key in keys]
+    return shared_difference(results.dice(keys[0]), results.dice(keys[1]), starts, possible=DICE_RANGE)
 
 
-def shared_difference(a: pd.DataFrame, b: pd.DataFrame, name: str, *, possible: Range = UNBOUNDED) -> Difference | None:
+def shared_difference(
+    a: pd.DataFrame, b: pd.DataFrame, starts: Sequence[Mapping[int, str]] = (), *, possible: Range = UNBOUNDED
+) -> Difference | None:
     """Return the paired difference over the replicates and subjects that two tables share; None where they share none.
 
     Args:
         a: scores with replicates as rows and subjects as columns.
         b: scores in the same form.
-        name: name of the random stream.
+        starts: pretraining by replicate, of each table; empty for tables without pretrainings.
         possible: smallest and largest possible score.
     """
     first, second = a.align(b, join="inner")
     if first.empty:
         return None
-    return paired_difference(first.to_numpy(np.float64), second.to_numpy(np.float64), name, possible=possible)
+    pretrainings = pretrainings_of(first.index, starts)
+    return paired_difference(first.to_numpy(np.float64), second.to_numpy(np.float64), pretrainings, possible=possible)
+
+
+def pretrainings_of(replicates: Iterable[int], starts: Sequence[Mapping[int, str]]) -> list[tuple[str | None, ...]]:
+    """Return the pretrainings that each replicate of one or several cells starts from; empty where none has any.
+
+    Args:
+        replicates: numbers of the replicates.
+        starts: pretraining by replicate, of each cell.
+    """
+    found = [tuple(own.get(replicate) for own in starts) for replicate in replicates]
+    return found if any(start is not None for each in found for start in each) else []
 
 
 def p_value_text(p: float) -> str:

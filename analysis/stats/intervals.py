@@ -1,23 +1,22 @@
-"""Confidence intervals and paired comparisons over test subjects and replicates.
+"""Confidence intervals and paired comparisons over test subjects, replicates and pretrainings.
 
 A cell's scores are an array `(R, S)`: every replicate (another seed and labelled subset) is evaluated on the same S
-test subjects, so both are crossed random factors: score = mean + replicate effect + subject effect + residual.
+test subjects. Interval and p-value come from one model, see `analysis.stats.two_way`: a p-value is below 0.05 exactly
+where the 95% interval excludes zero.
+
+Replicates that start from one pretraining share its luck. Where a cell has several pretrainings, the mean of the
+replicates of each one is a run of the model; where it has one, the interval holds given that pretraining.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
-from trainables.common.seeds import numpy_generator
+from analysis.stats.two_way import Scores, mean_distribution
 
-Scores = NDArray[np.float64]
-
-RESAMPLES = 4000
 CONFIDENCE = 0.95
 
 Range = tuple[float, float]
@@ -39,6 +38,7 @@ class Estimate:
         high: upper bound of the interval; NaN where no interval exists.
         n_subjects: number of test subjects, S.
         n_replicates: number of replicates, R.
+        n_pretrainings: number of pretrainings that the replicates start from; 0 where they start from none.
         cut: True where a bound would lie outside the possible values and was moved to the smallest or largest one.
     """
 
@@ -47,6 +47,7 @@ class Estimate:
     high: float
     n_subjects: int
     n_replicates: int
+    n_pretrainings: int = 0
     cut: bool = False
 
     @property
@@ -70,6 +71,8 @@ class Estimate:
             return "one replicate: the interval covers the choice of test subjects, not of seed and labelled subset"
         if self.cut:
             return "interval cut at the possible values, for lack of replicates or test subjects"
+        if self.n_pretrainings == 1:
+            return "given one pretraining: the interval does not cover the choice of its seed"
         return ""
 
 
@@ -79,8 +82,7 @@ class Difference:
 
     Attributes:
         estimate: mean difference with its interval.
-        p_value: two-sided p-value of Wilcoxon's signed-rank test on the subjects' mean differences; NaN below two
-            subjects.
+        p_value: two-sided p-value of the same model as the interval; NaN below two subjects.
         effect: Cohen's d of paired samples: mean of the subjects' differences divided by their standard deviation;
             NaN where this is zero.
     """
@@ -92,62 +94,41 @@ class Difference:
 
 def interval(
     values: Scores,
-    name: str = "",
+    pretrainings: Sequence[Hashable] = (),
     *,
     possible: Range = UNBOUNDED,
-    resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """Return the mean of `values` with a bootstrap interval over subjects and replicates.
+    """Return the mean of `values` with its confidence interval over subjects, replicates and pretrainings.
 
-    Each resample draws S subjects with replacement, shared by all replicates, and R replicates with replacement (the
-    two-way bootstrap of Owen, "The pigeonhole bootstrap", 2007). The percentiles are then expanded about the mean
-    (Hesterberg, "What teachers should know about the bootstrap", 2015), because few replicates show too little spread:
-    the bootstrap's standard error and normal quantile are replaced by the standard error of the two-way analysis of
-    variance and Student's quantile with Satterthwaite's degrees of freedom. With two replicates, hence one degree of
-    freedom, that quantile is 12.7, so that the interval can exceed the possible values; it is cut there, which leaves
-    its coverage as it is.
+    With few replicates the interval can exceed the possible values; it is cut there, which leaves its coverage.
 
     Args:
         values: finite scores `(R, S)`, on any scale.
-        name: name of the random stream; equal names and scores give equal intervals.
+        pretrainings: pretraining that each replicate starts from, `(R,)`; empty where they start from none.
         possible: smallest and largest possible value; the default cuts nothing.
-        resamples: number of bootstrap resamples.
         confidence: confidence level in (0, 1).
 
     Returns:
-        The estimate. With one replicate only subjects are resampled; with one subject the bounds are NaN.
+        The estimate. With one replicate it covers the choice of subjects only; with one subject the bounds are NaN.
 
     Example:
         >>> scores = np.array([[0.80, 0.90, 0.85], [0.82, 0.91, 0.88]])
         >>> round(interval(scores).mean, 3)
         0.86
     """
-    values = np.asarray(values, dtype=np.float64)
-    replicates, subjects = values.shape
-    if values.size == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), subjects, replicates)
-    mean = float(values.mean())
-    if subjects == 1:
-        return Estimate(mean, float("nan"), float("nan"), subjects, replicates)
-    deviations = resampled_means(values, name, resamples) - mean
-    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-    bounds = mean + _expansion(values, deviations, confidence) * np.quantile(deviations, tails)
-    low, high = np.clip(bounds, *possible)
-    return Estimate(mean, float(low), float(high), subjects, replicates, cut=bool(np.any(bounds != (low, high))))
+    return _tested(np.asarray(values, dtype=np.float64), pretrainings, possible, confidence)[0]
 
 
-def paired_difference(a: Scores, b: Scores, name: str = "", *, possible: Range = UNBOUNDED) -> Difference:
+def paired_difference(
+    a: Scores, b: Scores, pretrainings: Sequence[Hashable] = (), *, possible: Range = UNBOUNDED
+) -> Difference:
     """Return the mean of `a - b` over shared replicates and subjects, with its interval and p-value.
-
-    The two-sided p-value is from Wilcoxon's signed-rank test on the S differences averaged over replicates (zeros
-    dropped; 1 when all are zero). It generalizes over subjects for these replicates; the interval generalizes over
-    both. With n subjects the p-value is at least 2 / 2^n.
 
     Args:
         a: scores `(R, S)`.
         b: scores `(R, S)`, in the order of `a`.
-        name: name of the random stream.
+        pretrainings: pretrainings that the two scores of each replicate start from, `(R,)`; empty for none.
         possible: smallest and largest possible score, so that the interval is cut at the largest possible difference.
 
     Raises:
@@ -155,11 +136,26 @@ def paired_difference(a: Scores, b: Scores, name: str = "", *, possible: Range =
     """
     if a.shape != b.shape:
         raise ValueError(f"paired scores of shapes {a.shape} and {b.shape}, expected the same replicates and subjects")
-    difference = a - b
+    difference = np.asarray(a - b, dtype=np.float64)
     by_subject = difference.mean(axis=0) if difference.size else np.zeros(0)
     largest = possible[1] - possible[0]
-    estimate = interval(difference, name, possible=(-largest, largest))
-    return Difference(estimate, _wilcoxon(by_subject), _effect(by_subject))
+    estimate, p_value = _tested(difference, pretrainings, (-largest, largest), CONFIDENCE)
+    return Difference(estimate, p_value, _effect(by_subject))
+
+
+def runs_of(values: Scores, pretrainings: Sequence[Hashable]) -> Scores:
+    """Return the scores of each pretraining `(..., P, S)`, averaged over its replicates.
+
+    Args:
+        values: scores `(..., R, S)`.
+        pretrainings: pretraining that each replicate starts from, `(R,)`. Where there are none or only one, the
+            replicates themselves are returned.
+    """
+    groups = list(dict.fromkeys(pretrainings))
+    if len(groups) < 2:
+        return values
+    members = [[own == group for own in pretrainings] for group in groups]
+    return np.stack([values[..., chosen, :].mean(axis=-2) for chosen in members], axis=-2)
 
 
 def holm(p_values: Scores) -> Scores:
@@ -178,79 +174,23 @@ def holm(p_values: Scores) -> Scores:
     return adjusted
 
 
-def resampled_means(values: Scores, name: str, resamples: int = RESAMPLES) -> Scores:
-    """Return bootstrap means over resampled replicates and subjects, independent of the order of the subjects.
-
-    Args:
-        values: scores `(..., R, S)`; the leading axes share the resamples.
-        name: name of the random stream.
-        resamples: number of resamples, B.
-
-    Returns:
-        Means `(B, ...)`.
-    """
-    generator = numpy_generator(0, "bootstrap", name)
-    replicates, subjects = values.shape[-2:]
-    # Subjects are ordered by keyed hash, and each workspace has another key: sort by score instead.
-    values = values[..., np.lexsort(values.reshape(-1, subjects))]
-    replicate_counts = generator.multinomial(replicates, np.full(replicates, 1 / replicates), size=resamples)
-    subject_counts = generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples)
-    sums = np.einsum("br,...rs,bs->b...", replicate_counts, values, subject_counts, optimize=True)
-    means: Scores = sums / (replicates * subjects)
-    return means
-
-
-def expanded_tails(size: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the bootstrap quantiles of an interval, expanded for small samples (Hesterberg, 2015).
-
-    Resampling underestimates the spread by the square root of (n - 1) / n and has normal tails instead of Student's.
-
-    Args:
-        size: sample size, n.
-        confidence: confidence level in (0, 1).
-    """
-    if size < 2:
-        return 0.0, 1.0
-    quantile = np.sqrt(size / (size - 1)) * stats.t.ppf((1 + confidence) / 2, size - 1)
-    tail = float(stats.norm.cdf(-quantile))
-    return tail, 1 - tail
-
-
-def _expansion(values: Scores, deviations: Scores, confidence: float) -> float:
-    """Return the factor that expands bootstrap percentiles to the small-sample width."""
-    spread = float(deviations.std())
-    if spread == 0:
-        return 1.0
-    error, freedom = _standard_error(values)
-    tail = (1 + confidence) / 2
-    return float(error * stats.t.ppf(tail, freedom) / (spread * stats.norm.ppf(tail)))
-
-
-def _standard_error(values: Scores) -> tuple[float, float]:
-    """Return the standard error of the mean of crossed random effects and Satterthwaite's degrees of freedom."""
+def _tested(
+    values: Scores, pretrainings: Sequence[Hashable], possible: Range, confidence: float
+) -> tuple[Estimate, float]:
+    """Return the mean of scores `(R, S)` with its interval, and the p-value of a mean of zero."""
     replicates, subjects = values.shape
-    mean, by_replicate, by_subject = values.mean(), values.mean(axis=1), values.mean(axis=0)
-    if replicates == 1:
-        return float(by_subject.std(ddof=1) / np.sqrt(subjects)), subjects - 1.0
-    rest = values - by_replicate[:, None] - by_subject[None, :] + mean
-    freedoms = np.array([replicates - 1, subjects - 1, (replicates - 1) * (subjects - 1)], dtype=np.float64)
-    squares = np.array(
-        [subjects * ((by_replicate - mean) ** 2).sum(), replicates * ((by_subject - mean) ** 2).sum(), (rest**2).sum()]
-    )
-    between_replicates, between_subjects, residual = squares / freedoms
-    # Both mean squares contain the residual: subtract it once, but not below either of them.
-    total = max(between_replicates + between_subjects - residual, between_replicates, between_subjects)
-    parts = np.array([between_replicates, between_subjects, residual])
-    freedom = total**2 / (parts**2 / freedoms).sum() if total > 0 else freedoms[1]
-    return float(np.sqrt(total / values.size)), float(max(freedom, freedoms[:2].min()))
-
-
-def _wilcoxon(differences: Scores) -> float:
-    if len(differences) < 2:
-        return float("nan")
-    if not differences.any():
-        return 1.0
-    return float(stats.wilcoxon(differences).pvalue)
+    count, nan = len(set(pretrainings)), float("nan")
+    if values.size == 0:
+        return Estimate(nan, nan, nan, subjects, replicates, count), nan
+    mean = float(values.mean())
+    if subjects == 1:
+        return Estimate(mean, nan, nan, subjects, replicates, count), nan
+    distribution = mean_distribution(runs_of(values, pretrainings))
+    width = distribution.half_width(confidence)
+    bounds = (mean - width, mean + width)
+    low, high = np.clip(bounds, *possible).tolist()
+    cut = (low, high) != bounds
+    return Estimate(mean, low, high, subjects, replicates, count, cut), distribution.p_value(mean)
 
 
 def _effect(differences: Scores) -> float:

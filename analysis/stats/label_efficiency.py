@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.io.load import StudyResults
-from analysis.stats.comparisons import difference_of
-from analysis.stats.intervals import Difference, Scores, expanded_tails, resampled_means
+from analysis.stats.bootstrap import expanded_tails, resampled_means
+from analysis.stats.comparisons import difference_of, pretrainings_of
+from analysis.stats.intervals import Difference, runs_of
+from analysis.stats.two_way import Scores
 from analysis.tables.grid import Grid
 from analysis.tables.table import Entry, Table
 
@@ -134,7 +136,8 @@ def minimal_labels(results: StudyResults, grid: Grid, margin: float = MARGIN) ->
 def label_equivalence(results: StudyResults, grid: Grid) -> list[LabelEquivalence]:
     """Return the label equivalence of every row with a reference, at every amount of labels but the largest.
 
-    The reference's power-law learning curve a - b n^-c is fitted in every resample of subjects and replicates. All
+    The reference's power-law learning curve a - b n^-c is fitted in every resample of subjects and replicates, or
+    of pretrainings where the row has several. All
     amounts and both rows share the resamples; only subjects and replicates that all have are used.
     """
     found = []
@@ -218,7 +221,9 @@ def _scores(results: StudyResults, grid: Grid, rows: Sequence[str], columns: Seq
     if not replicates or len(subjects) < 2:
         return None
     stacked = np.stack([table.loc[replicates, subjects].to_numpy(dtype=np.float64) for table in tables])
-    return stacked.reshape(len(rows), len(columns), len(replicates), len(subjects))
+    starts = [results.starts.get(grid.cells[row, column], {}) for row in rows for column in columns]
+    stacked = runs_of(stacked, pretrainings_of(replicates, starts))
+    return stacked.reshape(len(rows), len(columns), -1, len(subjects))
 
 
 def _basis(amounts: Scores, exponent: float) -> Scores:

@@ -67,7 +67,7 @@ def difference_table(comparisons: list[Comparison]) -> Table:
             (
                 Entry(f"{comparison.row} - {comparison.reference}"),
                 Entry(comparison.column_title),
-                Entry(f"{estimate.mean:+.3f}{bounds}", strong=estimate.excludes_zero),
+                Entry(f"{estimate.mean:+.3f}{bounds}", strong=comparison.significant),
                 Entry("-" if np.isnan(effect) else f"{effect:+.2f}"),
                 Entry(p_value_text(p).removeprefix("p ").removeprefix("= ")),
                 Entry(p_value_text(comparison.p_holm).removeprefix("p ").removeprefix("= ")),
@@ -91,8 +91,8 @@ def difference_table(comparisons: list[Comparison]) -> Table:
             }
         )
     notes = (
-        "Paired on subjects and replicates; 95% intervals by the two-way bootstrap over both. p: Wilcoxon's "
-        "signed-rank test over subjects' mean differences, and d Cohen's d of these. Bold: the interval excludes zero.",
+        "Paired on subjects and replicates. 95% interval and p from one model in which both are random, as are "
+        "pretrainings where there are several. d: Cohen's d of the subjects' mean differences. Bold: p (Holm) < 0.05.",
         *_caveats([comparison.difference.estimate for comparison in comparisons]),
     )
     columns = ["row", "reference", "column", "difference", "ci_low", "ci_high", "effect", "p", "p_holm"]
@@ -187,7 +187,7 @@ def _notes(estimates: list[Estimate], strong: set[tuple[str, str]]) -> tuple[str
         return ("No results yet.",)
     notes = [
         f"Test subjects: {_span([e.n_subjects for e in measured])}. Replicates per cell: "
-        f"{_span([e.n_replicates for e in measured])}. Intervals by the two-way bootstrap over both."
+        f"{_span([e.n_replicates for e in measured])}. Both are random in the intervals."
     ]
     if strong:
         notes.append("Bold: best of its column, or its paired 95% interval to the best includes zero.")

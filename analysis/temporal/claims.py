@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.io.load import StudyResults
-from analysis.stats.comparisons import p_value_text, shared_difference
+from analysis.stats.comparisons import SIGNIFICANCE, p_value_text, shared_difference
 from analysis.stats.intervals import DICE_RANGE, RANGES, Difference, holm, paired_difference
 from analysis.temporal.read import Temporal
 
@@ -42,8 +42,8 @@ class Claim:
         """One-sentence conclusion with interval, p-value and sample sizes."""
         estimate = self.difference.estimate
         better = (estimate.mean < 0) == self.lower_is_better
-        verdict = "no clear difference between"
-        if estimate.excludes_zero:
+        verdict = "no difference is shown between"
+        if self.p_holm < SIGNIFICANCE:
             verdict = "better:" if better else "worse:"
         counts = f"n = {estimate.n_subjects} subjects"
         if estimate.n_replicates > 1:
@@ -65,15 +65,14 @@ class Claim:
 def pseudo_label_claims(temporal: Temporal) -> list[Claim]:
     """Compare bidirectional labels with each single direction by Dice and surface distance, averaged by subject."""
     found = []
-    for labels, table in temporal.quality.groupby("labels") if len(temporal.quality) else ():
+    for _, table in temporal.quality.groupby("labels") if len(temporal.quality) else ():
         for measure, words in MEASURES.items():
             means = table.groupby(["direction", "subject"])[measure].mean().unstack("subject")
             means = means.dropna(axis="columns")
             for other in ("forward", "backward"):
                 if {"bidirectional", other} <= set(means.index) and means.shape[1]:
                     pair = [means.loc[[name]].to_numpy(np.float64) for name in ("bidirectional", other)]
-                    name, possible = f"{labels} {measure} {other}", RANGES[measure]
-                    difference = paired_difference(pair[0], pair[1], name, possible=possible)
+                    difference = paired_difference(pair[0], pair[1], possible=RANGES[measure])
                     title = f"pseudo-labels, {words}"
                     found.append(Claim("bidirectional", other, title, difference, measure != "dice"))
     return _adjusted(found)
@@ -85,7 +84,7 @@ def smoothness_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
     for structure in temporal.classes:
         for second, first in itertools.combinations(_cells(results, temporal), 2):
             a, b = (temporal.smoothness(cell, structure) for cell in (first, second))
-            difference = shared_difference(a, b, f"{structure} {first} {second}")
+            difference = shared_difference(a, b, [results.starts.get(cell, {}) for cell in (first, second)])
             if difference is not None:
                 measure = f"smoothness of {structure}"
                 found.append(Claim(_title(results, first), _title(results, second), measure, difference, True, True))
@@ -97,7 +96,8 @@ def overlap_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
     found = []
     for second, first in itertools.combinations(_cells(results, temporal), 2):
         tables = results.dice(first), results.dice(second)
-        difference = shared_difference(*tables, f"dice {first} {second}", possible=DICE_RANGE)
+        starts = [results.starts.get(cell, {}) for cell in (first, second)]
+        difference = shared_difference(*tables, starts, possible=DICE_RANGE)
         if difference is not None:
             names = _title(results, first), _title(results, second)
             found.append(Claim(*names, "Dice at end-diastole and end-systole", difference, False))

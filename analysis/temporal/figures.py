@@ -145,7 +145,7 @@ def _binned(axes: Axes, table: pd.DataFrame, measure: str, line_style: LineStyle
         scores = values.dropna().to_numpy(np.float64)
         if len(scores):
             places.append((float(number) + 0.5) / BINS)  # type: ignore[arg-type]  # bins are numbers
-            found.append(interval(scores[None], f"{measure} {number}", possible=RANGES[measure]))
+            found.append(interval(scores[None], possible=RANGES[measure]))
     middle = np.array([each.mean for each in found])
     reach = np.abs(np.array([[each.low, each.high] for each in found]).T - middle)
     shift = {"bidirectional": 0.0, "forward": -0.012, "backward": 0.012}.get(str(table["direction"].iloc[0]), 0.0)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.io.load import StudyResults
+from analysis.stats.comparisons import pretrainings_of
 from analysis.stats.intervals import RANGES, interval
 from analysis.tables.table import Entry, Table
 from analysis.temporal.read import Temporal
@@ -77,7 +78,7 @@ def smoothness_table(results: StudyResults, temporal: Temporal) -> Table | None:
         entries = []
         for structure in temporal.classes:
             logs = temporal.smoothness(cell, structure)
-            found = interval(logs.to_numpy(np.float64), f"{cell} {structure}")
+            found = interval(logs.to_numpy(np.float64), pretrainings_of(logs.index, [results.starts.get(cell, {})]))
             data.append(
                 {
                     "cell": cell,
@@ -103,8 +104,7 @@ def quality_table(temporal: Temporal) -> Table | None:
         row, entries = {"direction": direction, "class": structure}, []
         for measure in measures:
             means = table.groupby("subject")[measure].mean().dropna()
-            name = f"{direction} {structure} {measure}"
-            found = interval(means.to_numpy(np.float64)[None], name, possible=RANGES[measure])
+            found = interval(means.to_numpy(np.float64)[None], possible=RANGES[measure])
             row |= {measure: found.mean, f"{measure}_low": found.low, f"{measure}_high": found.high}
             entries.append(Entry(f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"))
         data.append(row)

@@ -45,7 +45,8 @@ def differences(first: StudyResults, second: StudyResults) -> list[dict[str, Any
     for cell in first.plan.cells:
         if cell not in second.plan.cells:
             continue
-        difference = shared_difference(second.dice(cell), first.dice(cell), cell, possible=DICE_RANGE)
+        starts = [results.starts.get(cell, {}) for results in (second, first)]
+        difference = shared_difference(second.dice(cell), first.dice(cell), starts, possible=DICE_RANGE)
         if difference is not None:
             found.append((cell, difference))
     adjusted = holm(np.array([difference.p_value for _, difference in found]))

@@ -1,0 +1,84 @@
+"""Distribution of the mean of scores over two crossed random factors: the runs of a cell, and the test subjects.
+
+The model is score = mean + run effect + subject effect + residual, all random and normal. The variance of the mean is
+(A + B - C) / (R S) with the mean squares A between runs, B between subjects and C of the residual. Each of them is
+known only as far as its degrees of freedom tell. It is therefore divided by independent draws of chi-squared over
+degrees of freedom, as in Fisher's solution of the Behrens-Fisher problem and in generalized confidence intervals
+(Weerahandi, "Generalized confidence intervals", Journal of the American Statistical Association 88, 1993). With a
+single run this is Student's distribution over subjects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+from scipy.stats import qmc
+
+Scores = NDArray[np.float64]
+
+DRAWS = 2048
+"""Number of quasi-random draws of the mean squares; a power of two, as Sobol's sequence wants."""
+
+
+@dataclass(frozen=True)
+class MeanDistribution:
+    """Distribution of the error of a mean: normal, with a standard error that is itself uncertain.
+
+    Attributes:
+        errors: draws of the standard error `(N,)`, at least 0; a single one where `freedom` is given.
+        freedom: degrees of freedom of Student's distribution; None for the mixture of normal distributions with the
+            standard errors `errors`.
+    """
+
+    errors: Scores
+    freedom: float | None = None
+
+    def p_value(self, distance: float) -> float:
+        """Return the two-sided p-value of a mean that lies `distance` from the hypothesis."""
+        if not self.errors.any():
+            return 1.0 if distance == 0 else 0.0
+        with np.errstate(divide="ignore"):
+            scaled = abs(distance) / self.errors
+        tails = stats.norm.sf(scaled) if self.freedom is None else stats.t.sf(scaled, self.freedom)
+        return float(2 * tails.mean())
+
+    def half_width(self, confidence: float) -> float:
+        """Return half the width of the confidence interval of the mean; the p-value of its ends is 1 - confidence."""
+        largest = float(self.errors.max())
+        if largest == 0:
+            return 0.0
+        tail = (1 + confidence) / 2
+        if self.freedom is not None:
+            return float(largest * stats.t.ppf(tail, self.freedom))
+        return float(
+            optimize.brentq(lambda width: self.p_value(width) - (1 - confidence), 0, largest * stats.norm.ppf(tail))
+        )
+
+
+def mean_distribution(values: Scores) -> MeanDistribution:
+    """Return the distribution of the error of the mean of scores `(R, S)`, from one run and two subjects up."""
+    runs, subjects = values.shape
+    if runs == 1:
+        spread: Scores = np.std(values, axis=1, ddof=1)
+        return MeanDistribution(spread / np.sqrt(subjects), subjects - 1.0)
+    mean, by_run, by_subject = values.mean(), values.mean(axis=1), values.mean(axis=0)
+    rest = values - by_run[:, None] - by_subject[None, :] + mean
+    squares = np.array(
+        [subjects * ((by_run - mean) ** 2).sum(), runs * ((by_subject - mean) ** 2).sum(), (rest**2).sum()]
+    )
+    between_runs, between_subjects, residual = squares[:, None] / _chi_squared(runs, subjects)
+    # Both other mean squares contain the residual: subtract it once, but not below either of them.
+    total = np.maximum(np.maximum(between_runs, between_subjects), between_runs + between_subjects - residual)
+    return MeanDistribution(np.sqrt(total / values.size))
+
+
+@lru_cache(maxsize=64)
+def _chi_squared(runs: int, subjects: int) -> Scores:
+    """Return draws `(3, N)` of chi-squared with the degrees of freedom of runs, subjects and residual."""
+    uniform = qmc.Sobol(3, scramble=True, seed=0).random(DRAWS).T
+    freedoms = np.array([runs - 1, subjects - 1, (runs - 1) * (subjects - 1)])
+    return np.asarray(stats.chi2.ppf(uniform, freedoms[:, None]))
