@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from trainables.common.errors import UserError
 from trainables.data.store.frames import FrameStore
 from trainables.engine.runtime import LocalRuntime, Runtime
 from trainables.engine.settings import FitSettings
@@ -64,6 +65,9 @@ def try_strengths(
         store: frame store of the dataset; its validation split measures the skill.
         runtime: device of the runs, and receiver of a report and a checkpoint after each.
         seed: seed of all runs, so that they differ in strength only.
+
+    Raises:
+        UserError: a run ends without a verdict, for lack of validation images as a rule.
     """
     state = runtime.load()
     tried = [] if state is None else [Tried(*entry) for entry in state["tried"]]
@@ -72,7 +76,11 @@ def try_strengths(
             if tried and not _learns(tried):
                 break
             done = pretrain(short(settings, strength), network, store, LocalRuntime(device=runtime.device), seed)
-            skill = done.learning.skill if done.learning is not None else None
+            if done.learning is None or done.learning.verdict == "unknown":
+                why = done.learning.reason if done.learning is not None else "the method measures no skill"
+                fix = "Fix: set augment.strength to a number"
+                raise UserError(f"augment.strength: auto cannot tell what is learned (found: {why}). {fix}")
+            skill = done.learning.skill
             tried.append(Tried(strength, 0.0 if skill is None or math.isnan(skill) else skill))
             runtime.report(len(tried), {"strength": strength, "val/skill": tried[-1].skill})
             runtime.save(lambda: {"tried": [[entry.strength, entry.skill] for entry in tried]}, force=True)

@@ -8,6 +8,7 @@ from toys import toy_store
 
 from trainables.augment.intensity import Jitter, Noise
 from trainables.augment.policy import Policy
+from trainables.common.errors import UserError
 from trainables.common.learning import Learning
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
@@ -36,10 +37,19 @@ def skills(monkeypatch):
     def run(settings, *_):
         asked.append(settings)
         skill = planted[settings.augment.strength]
-        return Pretrained({}, FitResult({}, 1, [{}]), None if skill is None else Learning("learned", "", skill=skill))
+        learning = Learning("diverged", "") if skill is None else Learning("learned", "", skill=skill)
+        return Pretrained({}, FitResult({}, 1, [{}]), learning)
 
     monkeypatch.setattr(strength, "pretrain", create_autospec(pretrain, side_effect=run))
     return planted, asked
+
+
+def test_too_few_validation_images_to_tell_are_an_error(monkeypatch):
+    unknown = Learning("unknown", "9 validation images, expected at least 16")
+    done = Pretrained({}, FitResult({}, 1, [{}]), unknown)
+    monkeypatch.setattr(strength, "pretrain", create_autospec(pretrain, return_value=done))
+    with pytest.raises(UserError, match=r"strength: auto .* 9 validation images.* Fix: set augment.strength"):
+        try_strengths(AUTO, BACKBONE, STORE, LocalRuntime(), seed=0)
 
 
 @pytest.mark.parametrize(
