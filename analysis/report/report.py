@@ -28,8 +28,10 @@ from analysis.report.section import Section
 from analysis.stats.ablation import ablation_sentences
 from analysis.stats.comparisons import Comparison, compare
 from analysis.stats.label_efficiency import MARGIN, efficiency_table, label_equivalence, minimal_labels
+from analysis.stats.pairs import best_sentences, compare_pairs
 from analysis.tables.cells import cell_table, chosen_table, difference_table, trial_table
 from analysis.tables.grid import Grid, arrange
+from analysis.tables.pairs import best_table, pair_table
 from analysis.temporal.section import temporal_section
 from study.config.search import OBJECTIVES
 from study.storage.workspace import StudyFolder
@@ -129,6 +131,11 @@ def _scores(results: StudyResults, grid: Grid, options: ReportOptions, *, compar
     paper = paper_table(results)
     tables |= {"published_dice": paper} if paper is not None else {}
     tables |= {"differences": difference_table(comparisons)} if comparisons else {}
+    pairs = compare_pairs(results, grid) if not results.plan.base else []
+    tables |= {"pairs": pair_table(pairs, options.margin)} if pairs else {}
+    best = best_table(results, grid)
+    tables |= {"best": best} if best is not None else {}
+    sentences += best_sentences(results, grid)
     figures = {
         "dice_vs_labels": dice_vs_labels(results, grid),
         "differences": differences(comparisons),

@@ -18,7 +18,9 @@ from analysis.stats.intervals import (
     holm,
     interval,
     paired_difference,
+    runs_of,
 )
+from analysis.stats.two_way import Scores
 from analysis.tables.grid import Grid
 
 SIGNIFICANCE = 0.05
@@ -89,8 +91,13 @@ def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
         for row, reference in grid.references.items()
         if (difference := difference_of(results, grid, (row, column), (reference, column))) is not None
     ]
-    adjusted = holm(np.array([comparison.difference.p_value for comparison in found]))
-    return [replace(comparison, p_holm=float(p)) for comparison, p in zip(found, adjusted, strict=True)]
+    return adjusted(found)
+
+
+def adjusted(found: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons with their p-values adjusted together, by Holm."""
+    p_values = holm(np.array([comparison.difference.p_value for comparison in found]))
+    return [replace(comparison, p_holm=float(p)) for comparison, p in zip(found, p_values, strict=True)]
 
 
 def caution(results: StudyResults, cell: str) -> str:
@@ -154,6 +161,26 @@ def pretrainings_of(replicates: Iterable[int], starts: Sequence[Mapping[int, str
     """
     found = [tuple(own.get(replicate) for own in starts) for replicate in replicates]
     return found if any(start is not None for each in found for start in each) else []
+
+
+def shared_scores(results: StudyResults, cells: Sequence[str]) -> Scores | None:
+    """Return the Dice of cells `(cells, R, S)` over the runs and subjects that all have; None without any.
+
+    Runs are replicates, or pretrainings where the cells have several. Fewer than two subjects count as none.
+
+    Args:
+        results: results of the study.
+        cells: keys of the cells.
+    """
+    tables = [results.dice(cell) for cell in cells]
+    if not tables:
+        return None
+    replicates = sorted(set.intersection(*(set(table.index) for table in tables)))
+    subjects = sorted(set.intersection(*(set(table.columns) for table in tables)))
+    if not replicates or len(subjects) < 2:
+        return None
+    stacked = np.stack([table.loc[replicates, subjects].to_numpy(dtype=np.float64) for table in tables])
+    return runs_of(stacked, pretrainings_of(replicates, [results.starts.get(cell, {}) for cell in cells]))
 
 
 def p_value_text(p: float) -> str:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from analysis.io.load import StudyResults
 from analysis.stats.bootstrap import expanded_tails, resampled_means
-from analysis.stats.comparisons import difference_of, pretrainings_of
-from analysis.stats.intervals import Difference, runs_of
+from analysis.stats.comparisons import difference_of, shared_scores
+from analysis.stats.intervals import Difference
 from analysis.stats.two_way import Scores
 from analysis.tables.grid import Grid
 from analysis.tables.table import Entry, Table
@@ -144,9 +144,11 @@ def label_equivalence(results: StudyResults, grid: Grid) -> list[LabelEquivalenc
     for row, reference in grid.references.items() if grid.amounts else ():
         order = np.argsort(grid.amounts)
         columns = [grid.columns[i] for i in order if all((r, grid.columns[i]) in grid.cells for r in (row, reference))]
-        scores = _scores(results, grid, (reference, row), columns)
-        if len(columns) < 2 or scores is None:
+        cells = [grid.cells[name, column] for name in (reference, row) for column in columns]
+        shared = shared_scores(results, cells)
+        if len(columns) < 2 or shared is None:
             continue
+        scores = shared.reshape(2, len(columns), *shared.shape[1:])
         amounts = np.array([float(column) for column in columns])
         name = f"worth {grid.cells[row, columns[0]]}"
         resampled = resampled_means(scores, name, RESAMPLES)
@@ -209,21 +211,6 @@ def efficiency_table(grid: Grid, found: Sequence[LabelEquivalence]) -> Table:
     )
     header = ("start", *map(grid.column_title, columns))
     return Table("Label equivalence of pretraining", header, tuple(body), (note,), pd.DataFrame(data))
-
-
-def _scores(results: StudyResults, grid: Grid, rows: Sequence[str], columns: Sequence[str]) -> Scores | None:
-    """Return Dice `(rows, columns, R, S)` over shared replicates and subjects; None where none are shared."""
-    tables = [results.dice(grid.cells[row, column]) for row in rows for column in columns]
-    if not tables:
-        return None
-    replicates = sorted(set.intersection(*(set(table.index) for table in tables)))
-    subjects = sorted(set.intersection(*(set(table.columns) for table in tables)))
-    if not replicates or len(subjects) < 2:
-        return None
-    stacked = np.stack([table.loc[replicates, subjects].to_numpy(dtype=np.float64) for table in tables])
-    starts = [results.starts.get(grid.cells[row, column], {}) for row in rows for column in columns]
-    stacked = runs_of(stacked, pretrainings_of(replicates, starts))
-    return stacked.reshape(len(rows), len(columns), -1, len(subjects))
 
 
 def _basis(amounts: Scores, exponent: float) -> Scores:

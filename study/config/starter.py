@@ -106,5 +106,5 @@ def starter_study(
         warmup=max(1, epochs // 10),
         evaluate_every=max(1, epochs // 5),
         batch_size=batch,
-        levels="\n".join([*levels, "    all: {downstream.label_fraction: 1.0}"]),
+        levels="\n".join([*levels, f'    "{labelled_subjects}": {{downstream.label_fraction: 1.0}} # all']),
     )

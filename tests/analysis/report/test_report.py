@@ -13,7 +13,7 @@ from study.storage.events import JobFinished
 from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder
 
-TABLES = ("table", "differences", "chosen", "trials", "label_efficiency")
+TABLES = ("table", "differences", "pairs", "best", "chosen", "trials", "label_efficiency")
 FIGURES = (
     *("dice_vs_labels", "differences", "paired_subjects", "label_efficiency", "importance", "sensitivity"),
     *("parallel_coordinates", "learning_curves", "overlays", "worst_cases"),
@@ -37,6 +37,7 @@ def test_a_finished_study_gets_everything(make_study: Callable[..., StudyFolder]
     assert {path.name for path in folder.report.iterdir()} == FILES
     assert "The study is finished." in printed
     assert "simclr beats random at 5% labels by" in printed
+    assert "Best mean Dice at 5% labels:" in printed
     assert str(folder.report / "report.html") in printed
     assert all(name in printed for name in (*TABLES, *FIGURES))
     assert "simclr at 5% labels: no clear saving of labels" in " ".join(printed.split())

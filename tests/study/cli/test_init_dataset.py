@@ -43,7 +43,7 @@ def test_a_folder_becomes_a_valid_study(folder, invoke):
     assert (folder / "classes.csv").read_text() == "value,name\n0,background\n255,foreground\n"
     study = load_study("scans")
     assert study.spec.data.path == str(folder)
-    assert [list(factor.levels) for factor in study.spec.factors][1] == ["2", "10", "all"]
+    assert [list(factor.levels) for factor in study.spec.factors][1] == ["2", "10", "42"]
     assert load_study("scans", profile="smoke").cells()
     assert load_study("scans", profile="large").spec.data.image_size == 224
 

@@ -1,0 +1,82 @@
+"""Tables of all pairs of rows, and of the probability that a row is the best of its column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.io.load import StudyResults
+from analysis.stats.comparisons import Comparison, p_value_text
+from analysis.stats.pairs import best_probabilities, verdict
+from analysis.tables.grid import Grid
+from analysis.tables.table import Entry, Table
+
+
+def pair_table(pairs: Sequence[Comparison], margin: float) -> Table:
+    """Return every comparison of two rows that have no reference between them, with its verdict.
+
+    Args:
+        pairs: the comparisons.
+        margin: equivalence margin in Dice.
+    """
+    header = ("comparison", "labels or level", "difference in Dice", "p (Holm)", "verdict")
+    body, data = [], []
+    for pair in pairs:
+        estimate, word = pair.difference.estimate, verdict(pair, margin)
+        bounds = f" ({estimate.low:+.3f} to {estimate.high:+.3f})" if estimate.known else ""
+        body.append(
+            (
+                Entry(f"{pair.row} - {pair.reference}"),
+                Entry(pair.column_title),
+                Entry(f"{estimate.mean:+.3f}{bounds}", strong=pair.significant),
+                Entry(p_value_text(pair.p_holm).removeprefix("p ").removeprefix("= ")),
+                Entry(word),
+            )
+        )
+        data.append(
+            {
+                "first": pair.row,
+                "second": pair.reference,
+                "column": pair.column,
+                "difference": estimate.mean,
+                "ci_low": estimate.low,
+                "ci_high": estimate.high,
+                "p": pair.difference.p_value,
+                "p_holm": pair.p_holm,
+                "verdict": word,
+            }
+        )
+    note = (
+        "Verdict on the first of the two: better or worse by p (Holm) < 0.05 over this table; equivalent where the 95% "
+        f"interval lies within {margin:g} Dice of zero; else undecided."
+    )
+    return Table("All other pairs", header, tuple(body), (note,), pd.DataFrame(data))
+
+
+def best_table(results: StudyResults, grid: Grid) -> Table | None:
+    """Return the probability of each row to have the highest mean Dice of its column; None without two such rows."""
+    shares = {column: best_probabilities(results, grid, column) for column in grid.columns}
+    if not any(shares.values()):
+        return None
+    body = []
+    for row in grid.rows:
+        body.append((Entry(row), *(_share_entry(shares[column], row) for column in grid.columns)))
+    data = pd.DataFrame(
+        [
+            {"row": row, "column": column, "p_best": shares[column].get(row, np.nan)}
+            for row in grid.rows
+            for column in grid.columns
+        ]
+    )
+    note = "Share of resampled studies (runs and test subjects) in which a row has the highest mean Dice of its column."
+    header = (grid.row_header, *map(grid.column_title, grid.columns))
+    return Table("Probability to be the best", header, tuple(body), (note,), data)
+
+
+def _share_entry(shares: Mapping[str, float], row: str) -> Entry:
+    """Return the probability of a row; bold for the largest one."""
+    if row not in shares:
+        return Entry("-")
+    return Entry(f"{shares[row]:.2f}", strong=shares[row] == max(shares.values()))
