@@ -37,7 +37,7 @@ def align_picture(
     found, expected = _planes(mask, time), _planes(image, time)
     if found is None or expected is None:
         return mask.images, ()
-    rows, columns = image.images.shape[1:]
+    _, rows, columns = image.shape
     single = frame is not None and len(mask.images) == 1
     if frame is not None and single:
         expected = expected[frame : frame + 1]
@@ -45,7 +45,7 @@ def align_picture(
     try:
         return place_frames(mask.images, found, expected, (rows, columns), sparse=sparse), ()
     except GridMismatch as reason:
-        shapes = _by(mask.images.shape), _by(image.images.shape)
+        shapes = _by(mask.shape), _by(image.shape)
         unknown = [name for name, picture in (("mask", mask), ("image", image)) if picture.grid and picture.grid.stock]
         if unknown and mask.images.shape == (len(expected), rows, columns):
             return mask.images, (_assumption(shapes[0], shapes[1], file, unknown[0]),)

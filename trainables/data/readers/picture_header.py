@@ -53,6 +53,11 @@ class PictureFile:
     white_is_zero: bool = False
     orientation: int = 1
 
+    @property
+    def has_colors(self) -> bool:
+        """True where pixels can differ in color."""
+        return self.palette or self.samples >= 3
+
     def upright(self, image: np.ndarray) -> np.ndarray:
         """Return the stored pixels `(rows, columns, ...)` as the orientation says that they are shown."""
         if self.orientation in _TURNED:
