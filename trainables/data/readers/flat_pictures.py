@@ -1,4 +1,4 @@
-"""Reader of single-frame pictures (PNG, JPEG, TIFF, BMP) as gray values, as colors or as label numbers."""
+"""Reader of single-frame pictures (PNG, JPEG, TIFF, BMP, WebP) as gray values, as colors or as label numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainables.data.readers.limits import require_size
 from trainables.data.readers.picture_header import PictureFile, open_picture, unreadable
 
 JPEG, TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
-FLAT = (".png", *JPEG, *TIFF, ".bmp")
+FLAT = (".png", *JPEG, *TIFF, ".bmp", ".webp")
 _STEP = {1: 255, 2: 85, 4: 17}  # between the levels that decoders show of so few bits
 
 
@@ -78,9 +78,8 @@ def read_flat_labels(path: Path, legend: Legend | None = None) -> np.ndarray:
     """
     file = open_picture(path)
     if file.lossy:
-        raise DataError(
-            f"{path}: {file.lossy} compression changes label numbers (expected PNG, TIFF or BMP without it)"
-        )
+        expected = "PNG, TIFF, BMP or WebP without it"
+        raise DataError(f"{path}: {file.lossy} compression changes label numbers (expected {expected})")
     if file.white_is_zero:
         raise DataError(f"{path}: its lowest value is white, so that background and structure may be confused")
     legend = legend or Legend()
