@@ -82,7 +82,7 @@ class Manifest(Layout):
         records = []
         for key, members in groups.items():
             name, split = "/".join(filter(None, key)), splits.get(members[0].subject)
-            record = _record(root, name, members, split, issues, time=self.time, slice_axis=self._axis)
+            record = _record(root, name, members, split, issues, self)
             if record is not None:
                 records.append(record)
         issues.extend(slice_axis_notes(records))
@@ -109,18 +109,19 @@ class Manifest(Layout):
     def _pixels(self, root: Path, record: SequenceRecord, colors: ColorCount | None) -> Pixels:
         if "image" in record.files:
             file = root / record.files["image"]
-            picture = read_picture(file, slice_axis=self._axis, channels=self.channels, colors=colors)
+            picture = read_picture(file, slice_axis=self.axis, channels=self.channels, colors=colors)
         else:
             picture = read_pictures([root / file for file in _images(record)], self.channels, colors)
         classes = read_classes(root, self.ignore)
         cine = len(picture.images) > 1 and not picture.slices  # then the third axis of a mask's file is time, too
-        reader = MaskReader(root, classes, picture, _TIME_AXIS if cine else self._axis, self.time)
+        reader = MaskReader(root, classes, picture, _TIME_AXIS if cine else self.axis, self.time)
         masks = reader.masks(record)
         images = channels_first(picture.images, self.channels)
         return Pixels(images, masks, picture.planes, tuple(reader.issues))
 
     @property
-    def _axis(self) -> int | None:
+    def axis(self) -> int | None:
+        """Axis along which the array of a file is cut, from 0; None to choose it for each file."""
         return _TIME_AXIS if self.time else self.slice_axis
 
 
@@ -130,9 +131,7 @@ def _record(
     rows: Sequence[Row],
     split: Split | None,
     issues: list[DatasetIssue],
-    *,
-    time: bool,
-    slice_axis: int | None,
+    layout: Manifest,
 ) -> SequenceRecord | None:
     first = rows[0]
     files: dict[str, str] = {}
@@ -155,12 +154,12 @@ def _record(
             if row.masks and row.frame is not None:
                 labelled[row.frame] = row.phase
         try:
-            header = read_picture_header(root / first.image, slice_axis)
+            header = read_picture_header(root / first.image, layout.axis, layout.channels)
         except DataError as error:
             text = str(error).removeprefix(f"{root / first.image}: ")
             issues.append(DatasetIssue(first.image, "", "unreadable image", text, "damage", "sequence"))
             return None
-        frames, spacing, stack = header.frames, first.spacing or header.spacing, header.slices and not time
+        frames, spacing, stack = header.frames, first.spacing or header.spacing, header.slices and not layout.time
         axis = header.slice_axis if stack else None
         if any(row.masks and row.frame is None for row in rows):
             labelled = dict.fromkeys(range(frames or 0), first.phase) | labelled

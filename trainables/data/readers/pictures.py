@@ -1,4 +1,4 @@
-"""Reader of image files of any common type: pictures, NIfTI, MetaImage, DICOM and video, in gray levels or colors."""
+"""Reader of image files of any common type: pictures, volumes, arrays, DICOM and video, in gray levels or colors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from trainables.common.errors import DataError, did_you_mean
+from trainables.data.readers.array_frames import read_array_axes, read_array_frames
+from trainables.data.readers.array_path import SUFFIXES as ARRAYS
+from trainables.data.readers.array_path import split_key
 from trainables.data.readers.colors import Channels, ColorCount
 from trainables.data.readers.dicom import read_dicom_header
 from trainables.data.readers.dicom_pixels import read_dicom_frames
@@ -49,6 +52,11 @@ class Picture:
     def shape(self) -> tuple[int, ...]:
         """Sizes (T, H, W) of the frames."""
         return self.images.shape[:3]
+
+    @property
+    def is_array(self) -> bool:
+        """True for slices that do not lie in the patient: those of an array file."""
+        return self.slices and self.grid is None and self.planes is None
 
 
 @dataclass(frozen=True)
@@ -115,10 +123,10 @@ def read_pictures(paths: Sequence[Path], channels: Channels = "grey", colors: Co
 
 def _kind(path: Path) -> str:
     """Return the suffix that selects the reader of an existing file."""
-    kind = file_type(path.name)
+    kind = file_type(str(path))
     if kind is None:
         raise DataError(f"{path}: unsupported file type{did_you_mean(path.suffix, sorted(_KINDS))}")
-    if not path.is_file():
+    if not Path(split_key(str(path))[0]).is_file():
         raise DataError(f"{path}: no such file")
     return kind
 
@@ -140,20 +148,24 @@ class PictureHeader:
     slice_axis: int | None = None
 
 
-def read_picture_header(path: Path, slice_axis: int | None = None) -> PictureHeader:
+def read_picture_header(path: Path, slice_axis: int | None = None, channels: Channels = "grey") -> PictureHeader:
     """Read a file's header only.
 
     Args:
         path: the image file.
         slice_axis: axis of a volume's slices, from 0; None to choose it by `choose_slice_axis`.
+        channels: channels that the image is read with.
 
     Raises:
         DataError: the file is damaged.
     """
-    kind = file_type(path.name)
+    kind = file_type(str(path))
     if kind in VOLUMES:
         grid = read_volume_grid(path, slice_axis)
         return PictureHeader(grid.slices, grid.spacing, grid.slices > 1, grid.slice_axis if grid.slices > 1 else None)
+    if kind in ARRAYS:
+        axes = read_array_axes(path, slice_axis, channels)
+        return PictureHeader(axes.frames, None, axes.frames > 1, axes.axis if axes.frames > 1 else None)
     if kind in _DICOM:
         header = read_dicom_header(path)
         return PictureHeader(header.frames, header.spacing, header.is_volume)
@@ -162,7 +174,8 @@ def read_picture_header(path: Path, slice_axis: int | None = None) -> PictureHea
 
 def file_type(name: str) -> str | None:
     """Return the suffix that selects a file's reader, or None for an unsupported type."""
-    return next((ending for ending in _KINDS if name.lower().endswith(ending)), None)
+    file = split_key(name)[0].lower()
+    return next((ending for ending in _KINDS if file.endswith(ending)), None)
 
 
 def is_video(name: str) -> bool:
@@ -180,6 +193,12 @@ def _volume(path: Path, wanted: _Wanted) -> Picture:
     array, grid = read_volume(path, wanted.slice_axis)
     planes = None if is_metaimage(path) else grid.planes()  # ultrasound's are only nominal
     return Picture(_values(path, grid.upright(array), wanted), grid.spacing, planes, grid.slices > 1, grid)
+
+
+def _array(path: Path, wanted: _Wanted) -> Picture:
+    channels = wanted.channels if wanted.legend is None else None
+    frames = read_array_frames(path, wanted.slice_axis, channels)
+    return Picture(_values(path, frames, wanted), slices=len(frames) > 1)
 
 
 def _dicom(path: Path, wanted: _Wanted) -> Picture:
@@ -212,6 +231,7 @@ def _values(path: Path, upright: np.ndarray, wanted: _Wanted) -> np.ndarray:
 _KINDS: dict[str, Callable[[Path, _Wanted], Picture]] = {
     **dict.fromkeys(FLAT, _flat),
     **dict.fromkeys(VOLUMES, _volume),
+    **dict.fromkeys(ARRAYS, _array),
     **dict.fromkeys(_DICOM, _dicom),
     **dict.fromkeys(_VIDEO, _video),
 }
