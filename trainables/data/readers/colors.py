@@ -25,9 +25,9 @@ class ColorCount:
     def __init__(self) -> None:
         self.images = 0
 
-    def add(self, image: np.ndarray) -> None:
-        """Count an image `(H, W, 3)` if it is in color."""
-        self.images += is_colored(image)
+    def add(self, *, colored: bool) -> None:
+        """Count an image if it is in color."""
+        self.images += colored
 
 
 def is_colored(image: np.ndarray) -> bool:

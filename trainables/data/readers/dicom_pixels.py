@@ -11,7 +11,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
 from trainables.common.errors import DataError
-from trainables.data.readers.colors import Channels, ColorCount, luma
+from trainables.data.readers.colors import Channels, ColorCount, is_colored, luma
 from trainables.data.readers.dicom_file import (
     find_numbers,
     frame_groups,
@@ -63,7 +63,7 @@ def read_dicom_frames(
             shown = (pixels if pixels.ndim == 4 else pixels[None])[..., :3]
             if colors is not None:
                 for frame in shown:
-                    colors.add(frame)
+                    colors.add(colored=is_colored(frame))
             gray = _displayed(shown.astype(np.float32) if channels == "rgb" else luma(shown))
         else:
             frames = pixels if pixels.ndim == 3 else pixels[None]

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from trainables.common.errors import DataError
-from trainables.data.readers.colors import Channels, ColorCount, luma
+from trainables.data.readers.colors import Channels, ColorCount, is_colored, luma
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.legend import RGB, Legend
 from trainables.data.readers.limits import require_size
@@ -45,7 +45,7 @@ def read_flat(path: Path, channels: Channels = "grey", colors: ColorCount | None
     if file.has_colors and (colors is not None or file.bits > 16):  # OpenCV turns no wider ones gray
         values = _colors(path, file)
         if colors is not None:
-            colors.add(values)
+            colors.add(colored=is_colored(values))
         return luma(values).astype(values.dtype)
     return _gray(path, file)
 

@@ -11,10 +11,12 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 
 from trainables.common.errors import DataError
-from trainables.data.readers.colors import Channels, ColorCount
+from trainables.data.readers.colors import Channels, ColorCount, is_colored
 from trainables.data.readers.limits import require_size
 
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: luma uses all of 0..255
+_YUV = ("yuv420p", "yuv422p", "yuv444p")
+_NEUTRAL, _TINT = 128, 2  # chroma of gray; the difference from it that `is_colored` sees as color
 _EDITABLE = "mp4"  # family of containers that have edit lists
 _ONE = 1 << 16  # of the fixed-point numbers in a display matrix
 
@@ -55,7 +57,7 @@ def read_video(path: Path, channels: Channels = "grey", colors: ColorCount | Non
                 for frame in packet.decode():
                     require_size(path, (max(len(frames) + 1, expected), frame.height, frame.width, *samples))
                     if colors is not None:
-                        colors.add(frame.to_ndarray(format="rgb24"))
+                        colors.add(colored=_is_colored(frame))
                     image = frame.to_ndarray(format="rgb24") if channels == "rgb" else _luma(frame)
                     frames.append(_turned(path, frame, image))
             if shown < expected and _EDITABLE in container.format.name and _is_complete(path, expected):
@@ -117,8 +119,21 @@ def _turned(path: Path, frame: av.VideoFrame, image: np.ndarray) -> np.ndarray:
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:
     name = frame.format.name
-    if name.startswith("yuvj") or (name in {"yuv420p", "yuv422p", "yuv444p"} and frame.color_range == _FULL_RANGE):
-        plane = frame.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        return np.array(rows[: frame.height, : frame.width])
+    if name.startswith("yuvj") or (name in _YUV and frame.color_range == _FULL_RANGE):
+        return np.array(_plane(frame, 0))
     return frame.to_ndarray(format="gray")
+
+
+def _is_colored(frame: av.VideoFrame) -> bool:
+    """Return True for a frame in color, of usual formats by their chroma: a conversion would start threads."""
+    if frame.format.name.replace("yuvj", "yuv") not in _YUV:
+        return is_colored(frame.to_ndarray(format="rgb24"))
+    chroma = (_plane(frame, number).astype(np.int16) - _NEUTRAL for number in (1, 2))
+    return any(bool((np.abs(each) >= _TINT).any()) for each in chroma)
+
+
+def _plane(frame: av.VideoFrame, number: int) -> np.ndarray:
+    """Return the values of one plane of a frame of 8 bits, without copying them."""
+    plane = frame.planes[number]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]
