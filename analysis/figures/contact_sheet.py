@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.outlines import outline, show_frame
 from analysis.figures.sheet_rows import chosen_rows, sampled_frame
 from analysis.figures.style import new_figure, styled
-from trainables.data.records import PHASES, SPLITS
+from trainables.data.records import PHASES, RGB, SPLITS
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.sample import Sample, SampledSequence
 
@@ -33,14 +33,14 @@ class Panel:
 
     Attributes:
         image: uint8 frame `(C, S, S)`.
-        channel: channel to draw.
+        channel: channel to draw in grey; None draws the colours.
         mask: class indices `(S, S)`, or None.
         title: hashed subject, split, view and number of the frame.
         fault: text over a panel that is marked as faulty; "" for a sound one.
     """
 
     image: np.ndarray
-    channel: int
+    channel: int | None
     mask: np.ndarray | None
     title: str
     fault: str = ""
@@ -51,13 +51,15 @@ def contact_sheet(store: FrameStore, count: int = 24) -> Figure:
 
     Args:
         store: frame store of the dataset.
-        count: largest number of frames; a frame with several channels takes one panel per channel.
+        count: largest number of frames; a frame with several channels takes one panel per channel, one in colours a
+            single panel.
     """
     panels = []
+    channels = [None] if store.channel_names == RGB else range(store.channels)
     for row in chosen_rows(store, count):
         place = store.index["mask"][row]
         mask = np.asarray(store.masks[place]) if place >= 0 else None
-        for channel in range(store.channels):
+        for channel in channels:
             panels.append(Panel(np.asarray(store.images[row]), channel, mask, _title(store, row, channel)))
     return _drawn(panels, store.classes)
 
@@ -74,16 +76,17 @@ def fault_sheet(sample: Sample, image_size: int) -> Figure:
 
 def _sampled(one: SampledSequence, sample: Sample, image_size: int) -> Panel:
     decoded, record = one.decoded, one.record
+    channel = None if sample.channels == RGB else 0
     upper = f"{one.subject[:6]} ({one.split or 'no split'})"
     fault = "\n".join(one.faults)
     if not decoded.frames:
         blank = np.zeros((len(sample.channels), image_size, image_size), np.uint8)
-        return Panel(blank, 0, None, f"{upper}\n{record.view}", fault or "no frame")
+        return Panel(blank, channel, None, f"{upper}\n{record.view}", fault or "no frame")
     place = sampled_frame(decoded)
     frame = decoded.frames[place]
     what = "slice" if record.stack else "frame"
     title = " ".join(filter(None, (record.view, record.labelled.get(frame, ""), what, str(frame))))
-    return Panel(decoded.images[place], 0, (decoded.masks or {}).get(frame), f"{upper}\n{title}", fault)
+    return Panel(decoded.images[place], channel, (decoded.masks or {}).get(frame), f"{upper}\n{title}", fault)
 
 
 def _drawn(panels: Sequence[Panel], classes: Sequence[str]) -> Figure:
@@ -124,10 +127,10 @@ def _legend(figure: Figure, names: Sequence[str], colours: Sequence[str]) -> Non
         text.set_color("white")
 
 
-def _title(store: FrameStore, row: int, channel: int) -> str:
+def _title(store: FrameStore, row: int, channel: int | None) -> str:
     entry = store.index[row]
     what = "slice" if entry["stack"] else "frame"
     named = [store.views[entry["view"]], PHASES[entry["phase"]]]
-    named += [store.channel_names[channel]] if store.channels > 1 else []
+    named += [store.channel_names[channel]] if channel is not None and store.channels > 1 else []
     upper = f"{store.subjects[entry['subject']][:6]} ({SPLITS[entry['split']]})"
     return f"{upper}\n{' '.join(filter(None, named))} {what} {entry['frame']}"

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from study.config.spec import COMPONENTS, Components
+from trainables.common.added import digested_fields
 
 
 def plain(settings: Any, components: Components = COMPONENTS) -> dict[str, Any]:
-    """Return the mapping that `parse` reads as `settings`: JSON-able, with all defaults and component names.
+    """Return the mapping that `parse` reads as `settings`: JSON-able, with defaults and component names.
+
+    Fields that were added later (`ADDED`) are left out as long as they have their default.
 
     Example:
         >>> from trainables.engine.optim.optimizers import Adam
@@ -63,5 +66,4 @@ def _plain(value: Any, components: Components) -> Any:
         raise TypeError(f"{value!r}: not something that settings can hold")
     name = component_name(type(value), components)
     named = {} if name is None else {"name": name}
-    fields = [field.name for field in dataclasses.fields(value) if field.init]
-    return named | {field: _plain(getattr(value, field), components) for field in fields}
+    return named | {field: _plain(getattr(value, field), components) for field in digested_fields(value)}

@@ -16,7 +16,7 @@ from study.execution.cluster import capacity, local_resources, preflight, ray_se
 from study.execution.job_driver import JobDriver
 from study.execution.plan_record import describe, refuse_changes
 from study.execution.sweep import Sweep
-from study.planning.dataset_check import labels_of_store, require_labels
+from study.planning.dataset_check import labels_of_store, require_channels, require_labels
 from study.planning.datasets import Dataset
 from study.planning.jobs import Job
 from study.planning.plan import Plan, datasets_of, finetuning_datasets
@@ -93,7 +93,8 @@ def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> 
     """Prepare the frame store of every dataset of a study; return them by their settings' canonical form.
 
     Raises:
-        DataError: a dataset is missing or damaged, or has no labels in a split that fine-tuning needs.
+        DataError: a dataset is missing or damaged, has no labels in a split that fine-tuning needs, or lacks the
+            channels that an augmentation needs.
     """
     key = workspace.subject_key()
     found: dict[str, Dataset] = {}
@@ -103,6 +104,7 @@ def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> 
             store = prepare(settings, None, workspace.data, key, progress=advance)
         if settings in finetuned:
             require_labels(study, settings, labels_of_store(store))
+        require_channels(study, settings, store.channel_names)
         found[canonical(plain(settings))] = Dataset(str(store.folder), store.fingerprint)
     return found
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from study.config.definition import Study
-from study.planning.dataset_sizes import ANY_VIEW, listed_labels
+from study.config.spec import Start
+from study.planning.dataset_sizes import ANY_VIEW, outline_dataset
 from study.planning.plan import datasets_of, finetuning_datasets
 from trainables.common.errors import DataError
 from trainables.data.layouts import layout_name
@@ -34,9 +35,11 @@ def check_datasets(study: Study) -> list[str]:
         if settings.path is None and settings.phantom is None:
             without_folder.append(layout_name(settings.layout))
             continue
-        labelled = listed_labels(settings)
+        outline = outline_dataset(settings)
         if settings in finetuned:
-            require_labels(study, settings, labelled)
+            require_labels(study, settings, outline.labelled)
+        if outline.channels is not None:
+            require_channels(study, settings, outline.channels)
     return without_folder
 
 
@@ -65,6 +68,27 @@ def require_labels(
         problem = _shortage(spec.downstream, labelled) if spec.data == settings else ""
         if problem:
             raise DataError(f"{place}: {problem} (cell {cell.key})")
+
+
+def require_channels(study: Study, settings: DataSettings, channels: Sequence[str]) -> None:
+    """Refuse augmentation that needs other channels than a dataset has, such as colors.
+
+    Args:
+        study: the study, of which the cells that read the dataset are looked at.
+        settings: the dataset's settings.
+        channels: names of its images' channels.
+
+    Raises:
+        DataError: an operation of `pretext.augment` or `downstream.augment` needs other channels.
+    """
+    for cell in study.cells():
+        spec = study.resolve(cell.overrides)
+        if settings == spec.data:
+            spec.downstream.augment.require_channels(channels, "downstream.augment")
+        if settings == (spec.pretext_data or spec.data):
+            for step in spec.pretext.chain:
+                if not isinstance(step.method, Start):
+                    step.augment.require_channels(channels, "pretext.augment")
 
 
 def labels_of_store(store: FrameStore) -> set[LabelledSubject]:

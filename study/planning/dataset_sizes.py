@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from trainables.data.records import SPLITS, SequenceRecord, Split
@@ -61,8 +61,21 @@ def dataset_sizes(settings: DataSettings) -> DatasetSizes:
     return DatasetSizes(sequences, labelled, frames)
 
 
-def listed_labels(settings: DataSettings) -> set[tuple[Split, str, str]]:
-    """Return split, view and subject of each subject that the dataset's file lists give masks; a phantom's by number.
+@dataclass(frozen=True)
+class DatasetOutline:
+    """Outline of a dataset from its file lists alone.
+
+    Attributes:
+        labelled: split, view and subject of each subject with masks; a phantom's subjects are numbers.
+        channels: names of the images' channels; None for a phantom.
+    """
+
+    labelled: Set[tuple[Split, str, str]]
+    channels: tuple[str, ...] | None = None
+
+
+def outline_dataset(settings: DataSettings) -> DatasetOutline:
+    """Return the labelled subjects and the channels of a dataset from its file lists alone.
 
     Raises:
         DataError: the dataset is not at the configured path, or a study would refuse its listing.
@@ -70,13 +83,14 @@ def listed_labels(settings: DataSettings) -> set[tuple[Split, str, str]]:
     if settings.phantom is not None:
         sizes = _phantom_sizes(settings.phantom, settings.stride).sequences
         counts = {split: max(1, round(sizes[split])) if sizes[split] else 0 for split in SPLITS}
-        return {(split, ANY_VIEW, str(number)) for split in SPLITS for number in range(counts[split])}
+        return DatasetOutline({(split, ANY_VIEW, str(number)) for split in SPLITS for number in range(counts[split])})
     selection = _listed(settings)
-    return {
+    labelled = {
         (selection.splits[record.subject], record.view, record.subject)
         for record in selection.records
         if record.labelled
     }
+    return DatasetOutline(labelled, selection.channels)
 
 
 def _listed(settings: DataSettings) -> Selection:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from study.config.definition import Study
-from study.planning.dataset_check import require_labels
+from study.planning.dataset_check import require_channels, require_labels
 from study.planning.plan import finetuning_datasets
 from study.storage.workspace import Workspace
 from trainables.common.errors import DataError
@@ -39,6 +39,8 @@ def full_check(
     try:
         if study is not None and finetune:
             require_labels(study, settings, report.labelled, root)
+        if study is not None:
+            require_channels(study, settings, report.channels)
         if place is not None and place.key_file.exists():
             folder = store_folder(settings, root, place.data, place.subject_key())
             if folder.exists():

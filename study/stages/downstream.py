@@ -18,6 +18,7 @@ from study.stages.results.test_results import save_test_results
 from study.stages.stage import SCHEMA, Artifact, Stage, StageContext, StageResult
 from study.stages.workload import Workload, samples_of, training_workload
 from study.storage.artifacts import ArtifactStore, digest
+from trainables.data.records import GREY
 from trainables.data.sampling.targets import DenseLabels
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.build import PretrainedWeights
@@ -150,7 +151,8 @@ class DownstreamStage(Stage):
 
         def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
             brief = replace(settings, fit=short, label_fraction=1.0, labels=None, targets="labelled", folds=None)
-            store = synthetic_store(2 * batch, spec.data.image_size, spec.network.frames)
+            channels = settings.augment.channels or GREY
+            store = synthetic_store(2 * batch, spec.data.image_size, spec.network.frames, channels)
             return finetune(brief, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history
 
         return training_workload(

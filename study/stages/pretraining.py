@@ -12,6 +12,7 @@ from study.config.spec import StudySpec
 from study.planning.dataset_sizes import dataset_sizes
 from study.planning.jobs import Job
 from study.stages.workload import Workload, samples_of, training_workload
+from trainables.data.records import GREY
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
@@ -43,7 +44,7 @@ def pretraining_workload(spec: StudySpec, step: PretextSettings, cpus: float, ru
 
     def measure(brief: FitSettings, batch: int) -> Sequence[dict[str, float]]:
         settings = replace(step, fit=brief, guard="off", probe=None, augment=step.augment.resolved(1.0))
-        store = synthetic_store(2 * batch, data.image_size, 1)
+        store = synthetic_store(2 * batch, data.image_size, 1, step.augment.channels or GREY)
         return pretrain(settings, spec.network, store, LocalRuntime(), spec.seed).fitted.history
 
     return training_workload(

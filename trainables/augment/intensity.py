@@ -41,7 +41,7 @@ def on_chosen(images: Tensor, rng: BatchRNG, p: float, change: Callable[[Tensor,
 
 @dataclass(frozen=True)
 class Jitter(PointwiseOperation):
-    """Random brightness and contrast: SimCLR's color distortion for one channel.
+    """Random brightness and contrast, all channels alike: SimCLR's color distortion for one channel.
 
     Attributes:
         brightness: half width of the factor's range about 1, at least 0; factors below 0 are not drawn.
@@ -71,7 +71,9 @@ class Jitter(PointwiseOperation):
         """
 
         def change(images: Tensor, rng: BatchRNG, rows: Tensor) -> Tensor:
-            b, c = (_factor(rng.fork(name), strength * getattr(self, name)) for name in ("brightness", "contrast"))
+            b, c = (
+                factors_about_one(rng.fork(name), strength * getattr(self, name)) for name in ("brightness", "contrast")
+            )
             changed = (images * b.view(-1, 1, 1, 1)).clamp(0, 1)
             mean = (changed.mean((1, 2, 3)) if means is None else means(rows, b)).view(-1, 1, 1, 1)
             return ((changed - mean) * c.view(-1, 1, 1, 1) + mean).clamp(0, 1)
@@ -207,6 +209,6 @@ def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
     return flat.view(count, channels, height, width)
 
 
-def _factor(rng: BatchRNG, width: float) -> Tensor:
+def factors_about_one(rng: BatchRNG, width: float) -> Tensor:
     """Return factors `(B,)`, uniform within `width` of 1 and at least 0."""
     return rng.uniform(max(0.0, 1 - width), 1 + width)

@@ -64,11 +64,13 @@ class Keep:
 def kept(views: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the shares of spread and edges that views keep, float32 `(B,)` each; 1 for a constant image.
 
+    The spread is that within the channels, averaged over them: a color shared by all pixels shows no structure.
+
     Args:
         views: images after all operations, float32 `(B, C, H, W)`.
         images: input of the intensity operations, after all geometric operations, float32 `(B, C, H, W)`.
     """
-    before, after = images.std((1, 2, 3), correction=0), views.std((1, 2, 3), correction=0)
+    before, after = (each.std((2, 3), correction=0).mean(1) for each in (images, views))
     spread = torch.where(before > 0, after / before.clamp_min(1e-8), 1.0)
     one, two = _gradients(images), _gradients(views)
     norms = one.norm(dim=1) * two.norm(dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,7 +15,13 @@ MeansAtBrightness = Callable[[Tensor, Tensor], Tensor]
 
 
 class Operation:
-    """Settings of one augmentation operation; a frozen dataclass derived from the class of the operation's kind."""
+    """Settings of one augmentation operation; a frozen dataclass derived from the class of the operation's kind.
+
+    Attributes:
+        channels: names of the channels that the images must have; None for any channels.
+    """
+
+    channels: ClassVar[tuple[str, ...] | None] = None
 
 
 class AffineOperation(Operation, ABC):

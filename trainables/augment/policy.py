@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trainables.augment import opencv
 from trainables.augment.batch_rng import BatchRNG
+from trainables.augment.color import Color
 from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, affine_maps, resample
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
 from trainables.augment.keep import Keep
@@ -24,6 +25,8 @@ from trainables.augment.operation import (
     PointwiseOperation,
 )
 from trainables.augment.ultrasound import Attenuation, Compression, Gain, Haze, Shadow, Speckle
+from trainables.common.added import ADDED
+from trainables.common.errors import DataError
 
 Resampling = Callable[[Tensor, Tensor | None, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, Tensor | None]]
 """Function that resamples images and masks: `resample` or `opencv.warp`."""
@@ -39,7 +42,7 @@ class Policy:
     the first pointwise operation, because it uses the means of the unchanged images.
 
     The defaults are SimCLR's policy for one channel (Chen et al. 2020, appendix A): random resized crop, flip,
-    brightness and contrast, blur.
+    brightness and contrast, blur. For colors, add `color`.
 
     Attributes:
         strength: factor on all operations, at least 0: 0 changes nothing, 1 applies the operations as configured.
@@ -56,6 +59,7 @@ class Policy:
         gamma: power of the gray values.
         solarise: inversion of bright pixels.
         compression: change of dynamic range.
+        color: saturation, hue and greyscale, for images with red, green and blue only.
         blur: Gaussian blur.
         speckle: multiplicative, correlated noise.
         attenuation: signal loss with depth.
@@ -85,6 +89,7 @@ class Policy:
     gamma: Gamma | None = None
     solarise: Solarise | None = None
     compression: Compression | None = None
+    color: Color | None = field(default=None, metadata=ADDED)
     blur: Blur | None = field(default_factory=Blur)
     speckle: Speckle | None = None
     attenuation: Attenuation | None = None
@@ -132,6 +137,33 @@ class Policy:
         """Return the operations that change something, by name, in order of application."""
         if self.factor == 0:
             return {}
+        return self._operations()
+
+    def require_channels(self, found: Sequence[str], place: str) -> None:
+        """Check that images have the channels that the operations need.
+
+        Args:
+            found: names of the images' channels.
+            place: path of the policy in a study file, for the message.
+
+        Raises:
+            DataError: an operation needs other channels.
+        """
+        for name, operation in self._operations().items():
+            if operation.channels not in (None, tuple(found)):
+                raise DataError(
+                    f"{place}.{name}: needs images in colour (found the channels {', '.join(found)}, expected "
+                    f"{', '.join(operation.channels or ())}). Fix: set it to null, or keep the colours of a manifest "
+                    "(layout.channels: rgb)"
+                )
+
+    @property
+    def channels(self) -> tuple[str, ...] | None:
+        """Names of the channels that the operations need; None for any channels."""
+        return next((each.channels for each in self._operations().values() if each.channels is not None), None)
+
+    def _operations(self) -> dict[str, Operation]:
+        """Return the operations that are not turned off, by name, in order of application."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Operation)}
 

@@ -174,7 +174,8 @@ class Haze(IntensityOperation):
         def change(images: Tensor, rng: BatchRNG, _: Tensor) -> Tensor:
             cloud = bicubic(rng.field(1, 5, 5), (height, width), align_corners=False).sigmoid_()
             amount = rng.uniform(0, min(1.0, strength * self.amount)).view(-1, 1, 1, 1)
-            veil = cloud * (amount * torch.exp(-2 * depth)) * (images > 0)  # nothing is drawn outside the sector
+            lit = (images > 0).any(1, keepdim=True)
+            veil = cloud * (amount * torch.exp(-2 * depth)) * lit  # nothing is drawn outside the sector
             return (images + veil).clamp_(0, 1)
 
         return on_chosen(images, rng, self.p, change)

@@ -21,6 +21,7 @@ Progress = Callable[[str, int, int], None]
 """Callback with (name of the step, items done, items in total)."""
 
 GREY = ("grey",)
+RGB = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,14 @@ class Pixels:
             posterior, head): centre of the first pixel, step to the next row, step to the next column; None when
             unknown.
         issues: issues found while reading a sequence that is usable all the same.
+        colored: number of images in color that were turned gray, where `Layout.inspect` counts them; else 0.
     """
 
     images: np.ndarray
     masks: Mapping[int, np.ndarray] = field(default_factory=dict)
     planes: np.ndarray | None = None
     issues: tuple[DatasetIssue, ...] = ()
+    colored: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,3 +159,13 @@ class Layout(ABC):
         Raises:
             DataError: one of its files is missing, damaged or of unexpected content; the message names the file.
         """
+
+    def inspect(self, root: Path, record: SequenceRecord) -> Pixels:
+        """Decode one sequence for a check, which stores no pixels; by default as `read`.
+
+        A layout that turns colors gray may count the colored images here, and return gray values off by one level.
+
+        Raises:
+            DataError: as `read`.
+        """
+        return self.read(root, record)

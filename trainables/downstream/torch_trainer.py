@@ -61,7 +61,12 @@ class TorchTrainer:
         self.settings, self.network, self.start = settings, network, start
 
     def train(self, data: DownstreamData, runtime: Runtime, seed: int) -> FinetuneResult:
-        """Train one network, or one per fold, and segment the selected rows with their mean probabilities."""
+        """Train one network, or one per fold, and segment the selected rows with their mean probabilities.
+
+        Raises:
+            DataError: the images lack the channels that the augmentation needs.
+        """
+        self.settings.augment.require_channels(data.eval_store.channel_names, "downstream.augment")
         if self.settings.folds is None:
             task, fitted = self.train_fold(data, data.folds[0], runtime, seed)
             tasks, state = [task], weights_of(task.network)

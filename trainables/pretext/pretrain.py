@@ -107,11 +107,13 @@ def pretrain(
         start: weights of an earlier stage, keys as in `Pretrained.weights`; None for random weights.
 
     Raises:
+        DataError: the train split is empty, or the images lack the channels that the augmentation needs.
         PretrainingFailed: the run collapsed, diverged or learned nothing.
     """
     size = settings.fit.batch_size
     if size % runtime.world_size:
         raise UserError(f"pretext.fit.batch_size is {size}, expected a multiple of its {runtime.world_size} workers")
+    settings.augment.require_channels(store.channel_names, "pretext.augment")
     torch.manual_seed(derive(seed, "init"))
     parts, task = _build(settings, network, store, start)
     steps = settings.fit.steps_per_epoch

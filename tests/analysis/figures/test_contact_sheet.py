@@ -7,8 +7,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from analysis.figures.contact_sheet import contact_sheet
 from analysis.figures.outlines import outline
 from analysis.figures.sheet_rows import chosen_rows
+from trainables.data.records import RGB
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.synthetic_store import synthetic_store
 
@@ -52,6 +54,19 @@ def test_every_panel_is_used_and_none_twice(volumes):
     for count in (1, 7, 10, 13, 24, 200):
         rows = chosen_rows(volumes, count)
         assert len(rows) == len(set(rows)) == min(count, 70)
+
+
+def test_colours_take_one_panel_and_other_channels_one_each():
+    coloured = synthetic_store(sequences=2, size=16, frames=1, channels=RGB)
+    panels = [axes.images[0].get_array() for axes in contact_sheet(coloured, 4).axes if axes.get_visible()]
+    assert len(panels) == 4
+    shown = np.stack([np.asarray(panel) for panel in panels])
+    assert shown.shape == (4, 16, 16, 3)
+    rows = chosen_rows(coloured, 4)
+    np.testing.assert_array_equal(shown, coloured.images[rows].transpose(0, 2, 3, 1))
+    volumes = synthetic_store(sequences=2, size=16, frames=1, channels=("T2", "ADC", "DWI"))
+    titles = [axes.get_title() for axes in contact_sheet(volumes, 4).axes if axes.get_visible()]
+    assert [title.split()[-3] for title in titles] == ["T2", "ADC", "DWI"] * 4
 
 
 def drawn(mask: np.ndarray, inset: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from whole_studies import TINY
 
 from study.config.definition import load_study
 from study.planning.dataset_check import check_datasets, labels_of_store, require_labels
-from study.planning.dataset_sizes import dataset_sizes, listed_labels
+from study.planning.dataset_sizes import dataset_sizes, outline_dataset
 from study.planning.full_check import full_check
 from study.planning.plan import datasets_of, finetuning_datasets
 from study.storage.workspace import Workspace
@@ -68,7 +68,7 @@ def test_labels_are_counted_in_the_views_that_are_used():
 def test_a_prepared_store_counts_like_its_listing(tmp_path):
     write_camus(tmp_path / "data", PhantomSettings(subjects=4, frames=8, size=32, fractions=(0.5, 0.25, 0.25)))
     settings = DataSettings(layout=Camus(), path=str(tmp_path / "data"), image_size=32)
-    listed = listed_labels(settings)
+    listed = outline_dataset(settings).labelled
     stored = labels_of_store(prepare(settings, None, tmp_path / "s", b"key"))
     assert len(stored) == len(listed) == 8
     assert {one[:2] for one in stored} == {one[:2] for one in listed}
@@ -81,7 +81,7 @@ def test_a_full_check_refuses_what_only_the_files_show(tmp_path):
     study = load_study(str(TINY), sets=[*sets, "data.on_error=skip"], data=[f"echonet={root}"])
     (settings,) = datasets_of(study)
     assert full_check(settings, root, None, study, place).refusal == ""
-    torn = next(one for part, _, one in sorted(listed_labels(settings)) if part == "train")
+    torn = next(one for part, _, one in sorted(outline_dataset(settings).labelled) if part == "train")
     video = root / "Videos" / f"{torn}.avi"
     video.write_bytes(video.read_bytes()[:300])
     assert check_datasets(study) == []  # the listing does not show it
@@ -101,3 +101,17 @@ def test_a_full_check_verifies_the_frame_store(tmp_path):
     content[5000:10000] = bytes(255 - value for value in content[5000:10000])
     images.write_bytes(content)
     assert "stored frames have changed" in full_check(settings, root, None, None, place).refusal
+
+
+def test_color_operations_are_refused_for_a_dataset_without_colors(tmp_path):
+    root, place = tmp_path / "data", Workspace(tmp_path / "runs")
+    write_echonet(root, PhantomSettings(subjects=9, frames=8, size=32, fractions=(1, 1, 1)))
+    pretext = load_study(str(TINY), sets=["pretext.augment.color={}"], data=[f"echonet={root}"])
+    downstream = load_study(str(TINY), sets=["downstream.augment.color={hue: 0.1}"], data=[f"echonet={root}"])
+    for study, where in ((pretext, "pretext"), (downstream, "downstream")):
+        (settings,) = datasets_of(study)
+        with pytest.raises(
+            DataError, match=rf"^{where}\.augment\.color: needs images in colour \(found the channels g"
+        ):
+            check_datasets(study)
+        assert full_check(settings, root, None, study, place).refusal.startswith(f"{where}.augment.color: ")

@@ -34,7 +34,7 @@ EVERYTHING = Policy(
     compression=Compression(),
     noise=Noise(),
 )
-OPERATIONS = [field.name for field in fields(Policy) if field.name not in ("strength", "size", "keep")]
+OPERATIONS = [field.name for field in fields(Policy) if field.name not in ("strength", "size", "keep", "color")]
 NOTHING = Policy(**dict.fromkeys(OPERATIONS))
 
 

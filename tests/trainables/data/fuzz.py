@@ -102,12 +102,34 @@ def video(path: Path, array: np.ndarray) -> None:
         container.mux(stream.encode())
 
 
+def webp(path: Path, array: np.ndarray) -> None:
+    """Write the first frame without losses, so that it can be a mask."""
+    cv2.imwrite(str(path), array[0], [cv2.IMWRITE_WEBP_QUALITY, 101])
+
+
+def npy(path: Path, array: np.ndarray) -> None:
+    """Write the frames as an array, compressed where the suffix says so."""
+    (np.savez_compressed if path.suffix == ".npz" else np.save)(path, array.transpose(1, 2, 0).astype(np.int16))
+
+
+def hdf5(path: Path, array: np.ndarray) -> None:
+    """Write the frames as a compressed array in a group."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        values = array.transpose(1, 2, 0).astype(np.int16)
+        file.create_dataset("group/values", data=values, chunks=(8, 8, 3), compression="gzip", fletcher32=True)
+
+
 WRITERS: Mapping[str, Callable[[Path, np.ndarray], None]] = {
     **dict.fromkeys((".png", ".jpg", ".bmp", ".tiff"), picture),
     **dict.fromkeys((".nii", ".nii.gz"), nifti),
     **dict.fromkeys((".mha", ".mhd"), metaimage),
     ".dcm": dicom,
     **dict.fromkeys((".avi", ".mp4"), video),
+    ".webp": webp,
+    **dict.fromkeys((".npy", ".npz"), npy),
+    ".h5": hdf5,
 }
 
 
@@ -130,7 +152,7 @@ def dataset(folder: Path, kind: str) -> tuple[DataSettings, list[Path]]:
         rows.append(f"p{number},{split},{number}{suffix},{number}m{masks},{frame},4CH,1.5,1.5")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
     (folder / "classes.csv").write_text("value,name\n0,background\n1,lv\n")
-    settings = DataSettings(layout=Manifest(), image_size=16)
+    settings = DataSettings(layout=Manifest(slice_axis=2 if kind in (".npy", ".npz", ".h5") else None), image_size=16)
     if kind == ".csv":
         return settings, [folder / "manifest.csv", folder / "classes.csv"]
     return settings, sorted(path for path in folder.glob("0*") if path.suffix != ".png" or suffix == ".png")

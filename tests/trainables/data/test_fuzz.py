@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 SCRIPT = Path(__file__).with_name("fuzz.py")
 REPOSITORY = SCRIPT.parents[3]
 KINDS = {
-    "pictures": (".png", ".jpg", ".bmp", ".tiff"),
+    "pictures": (".png", ".jpg", ".bmp", ".tiff", ".webp"),
     "volumes": (".nii", ".nii.gz", ".mha", ".mhd", ".dcm"),
+    "arrays": (".npy", ".npz", *((".h5",) if find_spec("h5py") else ())),
     "videos": (".avi", ".mp4"),
     "tables": (".csv", "echonet", "decathlon"),
 }

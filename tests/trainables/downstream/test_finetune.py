@@ -5,8 +5,9 @@ import pytest
 import torch
 from toys import toy_store
 
+from trainables.augment.color import Color
 from trainables.augment.policy import Policy
-from trainables.common.errors import UserError
+from trainables.common.errors import DataError, UserError
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.data import labelled_subjects
 from trainables.downstream.finetune import finetune
@@ -77,3 +78,9 @@ def test_a_batch_that_workers_cannot_share_evenly_is_refused():
     runtime.world_size = 3
     with pytest.raises(UserError, match=r"batch_size is 8, expected a multiple of its 3 workers"):
         finetune(settings(), NETWORK, None, STORE, runtime, seed=0)
+
+
+def test_color_operations_are_refused_before_the_training_of_gray_images():
+    colored = settings(augment=Policy(color=Color()))
+    with pytest.raises(DataError, match=r"^downstream\.augment\.color: needs images in colour"):
+        finetune(colored, NETWORK, None, STORE, LocalRuntime(), seed=0)

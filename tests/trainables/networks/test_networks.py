@@ -78,6 +78,14 @@ def test_imagenet_weights_respond_equally_to_gray_images_with_any_number_of_chan
     torch.testing.assert_close(ours.conv1(gray.expand(-1, channels, -1, -1)), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_imagenet_weights_keep_their_kernel_for_colors(tmp_path):
+    theirs = torchvision().models.resnet18()
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    ours = ResNet18().build(3)
+    load_imagenet(ours, ImageNetWeights(str(tmp_path / "resnet18.pth")))
+    assert torch.equal(ours.conv1.weight, theirs.conv1.weight)
+
+
 def test_imagenet_weights_are_not_downloaded_by_default_and_errors_name_the_problem(tmp_path):
     with pytest.raises(UserError, match=r"have no source\. Fix: set their file"):
         load_imagenet(ResNet18().build(1), ImageNetWeights())

@@ -4,10 +4,13 @@ import pytest
 import torch
 from toys import toy_store
 
+from trainables.augment.color import Color
 from trainables.augment.geometry import Crop
 from trainables.augment.intensity import Jitter
 from trainables.augment.policy import Policy
-from trainables.common.errors import UserError
+from trainables.common.errors import DataError, UserError
+from trainables.data.records import RGB
+from trainables.data.store.synthetic_store import synthetic_store
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
@@ -126,3 +129,18 @@ def test_every_method_states_its_sign_of_learning(name):
     assert sign is not None
     assert 0 <= sign.weak < sign.learned < 1
     assert sign.advice
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"position", "local_contrastive"}))
+def test_methods_take_colors_as_they_take_gray_levels(method):
+    """Of the others, one needs planes in the patient and one the weights of an earlier stage."""
+    store = synthetic_store(sequences=8, size=32, frames=1, channels=RGB)
+    chosen = replace(settings(METHODS[method](), epochs=1), augment=Policy(color=Color()))
+    done = pretrain(chosen, NETWORK, store, LocalRuntime(), 0)
+    assert next(iter(done.weights.values())).shape[1] == 3
+
+
+def test_color_operations_are_refused_before_the_training_of_gray_images():
+    colored = replace(settings(SMALL[0]), augment=Policy(color=Color()))
+    with pytest.raises(DataError, match=r"^pretext\.augment\.color: needs images in colour"):
+        pretrain(colored, BACKBONE, STORE, LocalRuntime(), seed=0)

@@ -6,9 +6,12 @@ import torch
 from toys import sequence_store
 
 from trainables.common.errors import DataError
+from trainables.engine.runtime import LocalRuntime
+from trainables.engine.settings import FitSettings
 from trainables.registration.network import DLIR
 from trainables.registration.propagate import Propagation
 from trainables.registration.pseudo_labels import DIRECTIONS, pseudo_labels
+from trainables.registration.training import RegistrationSettings, train_registration
 
 NETWORK = DLIR(grid_spacing=4, kernels=4)
 
@@ -76,3 +79,20 @@ def test_a_dataset_without_frames_between_is_one_clear_error():
     index["phase"][index["split"] == 0] = 0
     with pytest.raises(DataError, match=r"no sequence of the train split has masks of both .* from 1 up"):
         pseudo_labels(Propagation(), NETWORK, untrained(), dataclasses.replace(store, index=index), torch.device("cpu"))
+
+
+def test_colors_are_registered_and_warped():
+    """Labels of still images stay where they are, whatever the number of channels."""
+    gray = discs(dense=True)
+    colored = dataclasses.replace(gray, images=np.repeat(gray.images, 3, axis=1), mean=(0.5,) * 3, std=(0.3,) * 3)
+    settings = RegistrationSettings(network=NETWORK, fit=FitSettings(1, 4, precision="float32"))
+    done = train_registration(settings, colored, LocalRuntime(), seed=0)
+    assert np.isfinite(done.fitted.metrics["val/loss"])
+    made = pseudo_labels(Propagation(), NETWORK, done.state, colored, torch.device("cpu"))
+    np.testing.assert_array_equal(made.labels.rows, np.arange(16))
+    dice = [overlap(made.labels.masks[n], gray.masks[n]) for n in range(16)]
+    assert min(dice) > 0.9
+
+
+def overlap(one: np.ndarray, two: np.ndarray) -> float:
+    return 2 * (one & two).sum() / (one.sum() + two.sum())

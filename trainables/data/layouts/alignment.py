@@ -33,11 +33,13 @@ def align_picture(
     """
     if mask.grid is not None and image.grid is not None:
         return _align_volume(mask.images, mask.grid, image.grid, file, time=time)
+    if mask.slices and image.slices and mask.is_array != image.is_array:
+        return None, (_unplaced(mask, image, file),)
     time = time or not image.slices
     found, expected = _planes(mask, time), _planes(image, time)
     if found is None or expected is None:
         return mask.images, ()
-    rows, columns = image.images.shape[1:]
+    _, rows, columns = image.shape
     single = frame is not None and len(mask.images) == 1
     if frame is not None and single:
         expected = expected[frame : frame + 1]
@@ -45,7 +47,7 @@ def align_picture(
     try:
         return place_frames(mask.images, found, expected, (rows, columns), sparse=sparse), ()
     except GridMismatch as reason:
-        shapes = _by(mask.images.shape), _by(image.images.shape)
+        shapes = _by(mask.shape), _by(image.shape)
         unknown = [name for name, picture in (("mask", mask), ("image", image)) if picture.grid and picture.grid.stock]
         if unknown and mask.images.shape == (len(expected), rows, columns):
             return mask.images, (_assumption(shapes[0], shapes[1], file, unknown[0]),)
@@ -109,6 +111,13 @@ def _mismatch(found: object, expected: object, file: str, kind: str, reason: str
     """Return the loss of a mask that differs in "size" or "geometry" from its image."""
     text = f"mask and image differ in {kind}{reason} (found {found}, expected {expected}). {_FIX}"
     return DatasetIssue(file, "", f"mask {kind} differs from the image", text, "loss", "mask")
+
+
+def _unplaced(mask: Picture, image: Picture, file: str) -> DatasetIssue:
+    """Return the loss of a mask where one of the two is an array, whose axes are not those of a volume file."""
+    shapes = f"found {_by(mask.shape)}, expected {_by(image.shape)}"
+    text = f"only one of mask and image is an array of slices without a place in the patient ({shapes}). "
+    return DatasetIssue(file, "", "mask geometry unknown", f"{text}Fix: save both in one format", "loss", "mask")
 
 
 def _resampling(found: Grid, expected: Grid, file: str) -> tuple[DatasetIssue, ...]:

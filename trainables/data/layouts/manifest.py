@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
+from trainables.common.added import ADDED
 from trainables.common.errors import DataError
 from trainables.data.layouts.manifest_classes import read_classes
 from trainables.data.layouts.manifest_masks import MaskReader, mask_roles
 from trainables.data.layouts.manifest_rows import Row, read_manifest
 from trainables.data.layouts.manifest_subjects import drop_repeated_files, note_similar_subjects, read_splits
 from trainables.data.layouts.slice_axes import slice_axis_notes
+from trainables.data.readers.colors import Channels, ColorCount, channels_first
 from trainables.data.readers.grid import require_slice_axis
 from trainables.data.readers.pictures import read_picture, read_picture_header, read_pictures
 from trainables.data.readers.tables import is_inside
-from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
+from trainables.data.records import (
+    GREY,
+    RGB,
+    DatasetIssue,
+    DatasetListing,
+    Layout,
+    Phase,
+    Pixels,
+    SequenceRecord,
+    Split,
+)
 
 _TIME_AXIS = 2
 
@@ -36,6 +48,8 @@ class Manifest(Layout):
         slice_axis: axis of a volume file's array, from 0, along which it is cut into slices; None for that of the
             acquisition or of the largest spacing.
         ignore: names of further columns of both CSV files, which are not read.
+        channels: "grey" turns colored images gray; "rgb" keeps red, green and blue, and gives gray images three equal
+            channels.
     """
 
     title: ClassVar[str] = "your own data (CSV manifest)"
@@ -43,6 +57,7 @@ class Manifest(Layout):
     time: bool = False
     slice_axis: int | None = None
     ignore: tuple[str, ...] = ()
+    channels: Channels = field(default="grey", metadata=ADDED)
 
     def __post_init__(self) -> None:
         require_slice_axis(self.slice_axis)
@@ -67,11 +82,11 @@ class Manifest(Layout):
         records = []
         for key, members in groups.items():
             name, split = "/".join(filter(None, key)), splits.get(members[0].subject)
-            record = _record(root, name, members, split, issues, time=self.time, slice_axis=self._axis)
+            record = _record(root, name, members, split, issues, self)
             if record is not None:
                 records.append(record)
         issues.extend(slice_axis_notes(records))
-        return DatasetListing(tuple(records), content.classes, tuple(issues))
+        return DatasetListing(tuple(records), content.classes, tuple(issues), RGB if self.channels == "rgb" else GREY)
 
     def read(self, root: Path, record: SequenceRecord) -> Pixels:
         """Decode a sequence.
@@ -79,18 +94,34 @@ class Manifest(Layout):
         Raises:
             DataError: a file is unreadable, or the frames of a sequence differ in size.
         """
+        return self._pixels(root, record, None)
+
+    def inspect(self, root: Path, record: SequenceRecord) -> Pixels:
+        """Decode a sequence, and count its images in color where they are read as grey.
+
+        Raises:
+            DataError: as `read`.
+        """
+        colors = ColorCount() if self.channels == "grey" else None
+        pixels = self._pixels(root, record, colors)
+        return replace(pixels, colored=colors.images) if colors is not None else pixels
+
+    def _pixels(self, root: Path, record: SequenceRecord, colors: ColorCount | None) -> Pixels:
         if "image" in record.files:
-            picture = read_picture(root / record.files["image"], slice_axis=self._axis)
+            file = root / record.files["image"]
+            picture = read_picture(file, slice_axis=self.axis, channels=self.channels, colors=colors)
         else:
-            picture = read_pictures([root / file for file in _images(record)])
+            picture = read_pictures([root / file for file in _images(record)], self.channels, colors)
         classes = read_classes(root, self.ignore)
         cine = len(picture.images) > 1 and not picture.slices  # then the third axis of a mask's file is time, too
-        reader = MaskReader(root, classes, picture, _TIME_AXIS if cine else self._axis, self.time)
+        reader = MaskReader(root, classes, picture, _TIME_AXIS if cine else self.axis, self.time)
         masks = reader.masks(record)
-        return Pixels(picture.images[:, None], masks, picture.planes, tuple(reader.issues))
+        images = channels_first(picture.images, self.channels)
+        return Pixels(images, masks, picture.planes, tuple(reader.issues))
 
     @property
-    def _axis(self) -> int | None:
+    def axis(self) -> int | None:
+        """Axis along which the array of a file is cut, from 0; None to choose it for each file."""
         return _TIME_AXIS if self.time else self.slice_axis
 
 
@@ -100,9 +131,7 @@ def _record(
     rows: Sequence[Row],
     split: Split | None,
     issues: list[DatasetIssue],
-    *,
-    time: bool,
-    slice_axis: int | None,
+    layout: Manifest,
 ) -> SequenceRecord | None:
     first = rows[0]
     files: dict[str, str] = {}
@@ -125,12 +154,12 @@ def _record(
             if row.masks and row.frame is not None:
                 labelled[row.frame] = row.phase
         try:
-            header = read_picture_header(root / first.image, slice_axis)
+            header = read_picture_header(root / first.image, layout.axis, layout.channels)
         except DataError as error:
             text = str(error).removeprefix(f"{root / first.image}: ")
             issues.append(DatasetIssue(first.image, "", "unreadable image", text, "damage", "sequence"))
             return None
-        frames, spacing, stack = header.frames, first.spacing or header.spacing, header.slices and not time
+        frames, spacing, stack = header.frames, first.spacing or header.spacing, header.slices and not layout.time
         axis = header.slice_axis if stack else None
         if any(row.masks and row.frame is None for row in rows):
             labelled = dict.fromkeys(range(frames or 0), first.phase) | labelled

@@ -112,7 +112,7 @@ class MaskReader:
         self.issues.extend(issues)
         if labels is None:
             return None
-        shape = self.image.images.shape
+        shape = self.image.shape
         if frame is not None:
             labels = labels[frame : frame + 1] if labels.shape[0] == shape[0] > 1 else labels
             shape = (1, *shape[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path, PurePosixPath
 
+from trainables.data.readers.array_path import KEY, split_key
 from trainables.data.readers.tables import is_file, is_inside
 
 
@@ -19,16 +20,23 @@ def dataset_file(root: Path, cell: str) -> str | None:
         cell: the path as the manifest gives it.
 
     Returns:
-        The path with slashes; None for one that leads out of the folder.
+        The path with slashes, and the name of an array where the cell has one; None for a path that leads out of the
+        folder.
     """
-    relative = _below(root, cell) if PurePosixPath(cell).is_absolute() else cell
+    name, key = split_key(cell)
+    relative = _below(root, name) if PurePosixPath(name).is_absolute() else name
     if relative is None or not is_inside(relative):
         return None
     slashed = relative.replace("\\", "/")
     for path in (relative, slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))):
         if is_file(root / path):
-            return PurePosixPath(path).as_posix()
+            return PurePosixPath(path).as_posix() + (f"{KEY}{key}" if key else "")
     return relative
+
+
+def exists(root: Path, path: str) -> bool:
+    """Return True if there is the file of a path that `dataset_file` returned."""
+    return is_file(root / split_key(path)[0])
 
 
 def _below(root: Path, cell: str) -> str | None:

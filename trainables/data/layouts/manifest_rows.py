@@ -10,10 +10,10 @@ from typing import cast
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.manifest_classes import CLASSES_FILE, ManifestClasses
 from trainables.data.layouts.manifest_columns import MASK_OF, match_columns
-from trainables.data.layouts.manifest_paths import dataset_file
+from trainables.data.layouts.manifest_paths import dataset_file, exists
 from trainables.data.readers.flat_pictures import FLAT
 from trainables.data.readers.pictures import file_type, is_video
-from trainables.data.readers.tables import is_file, parse_count, parse_float, read_table
+from trainables.data.readers.tables import parse_count, parse_float, read_table
 from trainables.data.records import PHASES, DatasetIssue, Phase, Split
 
 REQUIRED = ("subject", "image")
@@ -164,11 +164,11 @@ class _RowReader:
             self._issue(place, "unreadable row", problem, "sequence")
             return None
         image = paths[cells["image"]] or ""
-        if not is_file(self.root / image):
+        if not exists(self.root, image):
             self._issue(place, "missing image", f"{image} is listed but does not exist", "sequence")
             return None
         found = {self.mask_columns[name]: tuple(paths[text] or "" for text in texts) for name, texts in masks.items()}
-        absent = [file for files in found.values() for file in files if not is_file(self.root / file)]
+        absent = [file for files in found.values() for file in files if not exists(self.root, file)]
         for file in absent:
             self._issue(place, "missing mask", f"{file} is listed but does not exist", "mask")
         return _valid_row(line, cells, image, {} if absent else found)

@@ -1,4 +1,4 @@
-"""Pixels of DICOM images as gray frames."""
+"""Pixels of DICOM images as frames of gray values or colors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
 from trainables.common.errors import DataError
+from trainables.data.readers.colors import Channels, ColorCount, is_colored, luma
 from trainables.data.readers.dicom_file import (
     find_numbers,
     frame_groups,
@@ -20,7 +21,6 @@ from trainables.data.readers.dicom_file import (
 )
 from trainables.data.readers.limits import require_size
 
-_LUMA = (0.299, 0.587, 0.114)
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _CODESTREAMS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00\x00\x0cjP")  # first bytes of JPEG and JPEG-LS, JPEG 2000, JP2
 _PILLOW = {uid.JPEGBaseline8Bit, uid.JPEG2000, uid.JPEG2000Lossless}
@@ -28,17 +28,21 @@ _PILLOW = {uid.JPEGBaseline8Bit, uid.JPEG2000, uid.JPEG2000Lossless}
 _LOSSY = {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless}
 
 
-def read_dicom_frames(path: Path, *, labels: bool = False) -> np.ndarray:
-    """Return an image file's frames `(T, H, W)`, white on black.
+def read_dicom_frames(
+    path: Path, *, labels: bool = False, channels: Channels = "grey", colors: ColorCount | None = None
+) -> np.ndarray:
+    """Return an image file's frames `(T, H, W)`, white on black, or those of a color image `(T, H, W, 3)`.
 
     MONOCHROME1 is inverted within the range of its stored bits, so that files of one series agree.
 
     Args:
         path: the file.
         labels: True for a mask: its numbers are not inverted, and padding is 0.
+        channels: "grey" turns colors gray; "rgb" returns those of a color image.
+        colors: counter of the frames in color that are turned gray; None does not look at their colors.
 
     Returns:
-        uint8 where the pixels are 256 gray levels or a color of 8 bits, turned gray; else float32 in the unit of the
+        uint8 where the pixels are 256 gray levels or a color of 8 bits; else float32 in the unit of the
         header's rescale slope and intercept, each frame by its own, with NaN for padding.
 
     Raises:
@@ -56,8 +60,11 @@ def read_dicom_frames(path: Path, *, labels: bool = False) -> np.ndarray:
             pixels = apply_color_lut(pixels, dataset)
             pixels = pixels >> 8 * (pixels.itemsize - 1)  # 16-bit palettes fill their range
         if kind == "PALETTE COLOR" or read_count(dataset, "SamplesPerPixel") == 3:
-            gray = _luma(pixels)
-            gray = gray if gray.ndim == 3 else gray[None]
+            shown = (pixels if pixels.ndim == 4 else pixels[None])[..., :3]
+            if colors is not None:
+                for frame in shown:
+                    colors.add(colored=is_colored(frame))
+            gray = _displayed(shown.astype(np.float32) if channels == "rgb" else luma(shown))
         else:
             frames = pixels if pixels.ndim == 3 else pixels[None]
             gray = _rescaled(path, dataset, frames, inverted=kind == "MONOCHROME1" and not labels)
@@ -180,10 +187,9 @@ def _no_decoder(path: Path, decoder: Any) -> str:
     return f"{path}: {text}. Fix: pip install 'pretext-study[dicom]'"
 
 
-def _luma(color: np.ndarray) -> np.ndarray:
-    """Return decoded color, which is RGB, as gray; uint8 for colors of 8 bits."""
-    gray = color[..., :3].astype(np.float32) @ np.array(_LUMA, np.float32)
-    return np.asarray(np.rint(gray).astype(np.uint8) if gray.max() <= 255 else gray)
+def _displayed(values: np.ndarray) -> np.ndarray:
+    """Return the values of colors as uint8 where they have 8 bits."""
+    return np.rint(values).astype(np.uint8) if values.max() <= 255 else values
 
 
 def _rescaled(path: Path, dataset: Any, stored: np.ndarray, *, inverted: bool) -> np.ndarray:

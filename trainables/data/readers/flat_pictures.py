@@ -1,4 +1,4 @@
-"""Reader of single-frame pictures (PNG, JPEG, TIFF, BMP) as gray levels or as label numbers."""
+"""Reader of single-frame pictures (PNG, JPEG, TIFF, BMP, WebP) as gray values, as colors or as label numbers."""
 
 from __future__ import annotations
 
@@ -10,22 +10,52 @@ import numpy as np
 from PIL import Image
 
 from trainables.common.errors import DataError
+from trainables.data.readers.colors import Channels, ColorCount, is_colored, luma
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.legend import RGB, Legend
+from trainables.data.readers.limits import require_size
 from trainables.data.readers.picture_header import PictureFile, open_picture, unreadable
 
 JPEG, TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
-FLAT = (".png", *JPEG, *TIFF, ".bmp")
+FLAT = (".png", *JPEG, *TIFF, ".bmp", ".webp")
 _STEP = {1: 255, 2: 85, 4: 17}  # between the levels that decoders show of so few bits
 
 
-def read_flat(path: Path) -> np.ndarray:
-    """Return the gray values of a picture `(H, W)` in the type that the file stores, upright as it is to be shown.
+def read_flat(path: Path, channels: Channels = "grey", colors: ColorCount | None = None) -> np.ndarray:
+    """Return the values of a picture in the type that the file stores, upright as it is to be shown.
+
+    Args:
+        path: the picture's file.
+        channels: "grey" for gray values; "rgb" for colors, of which a gray picture has three equal channels. Alpha is
+            dropped.
+        colors: counter of the pictures in color that are read as grey, whose gray values may then be off by one; None
+            does not look at their colors, which is faster.
+
+    Returns:
+        Array `(H, W)`, or `(H, W, 3)` with red, green and blue.
 
     Raises:
         DataError: the file is damaged, too large, holds several pages, or values that are not finite.
     """
     file = open_picture(path)
+    if channels == "rgb":
+        require_size(path, (file.rows, file.columns, 3, -(-file.bits // 8)))
+        values = _colors(path, file) if file.has_colors else _gray(path, file)[..., None]
+        return np.broadcast_to(values, (*values.shape[:2], 3))
+    if file.has_colors and (colors is not None or file.bits > 16):  # OpenCV turns no wider ones gray
+        values = _colors(path, file)
+        if colors is not None:
+            colors.add(colored=is_colored(values))
+        return luma(values).astype(values.dtype)
+    return _gray(path, file)
+
+
+def _colors(path: Path, file: PictureFile) -> np.ndarray:
+    flag = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    return _decoded(path, file, flag)[..., ::-1]
+
+
+def _gray(path: Path, file: PictureFile) -> np.ndarray:
     values = _decoded(path, file, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
     if file.white_is_zero and file.bits > 8:  # OpenCV inverts the others itself
         values = np.invert(values) if np.issubdtype(values.dtype, np.integer) else -values
@@ -48,9 +78,8 @@ def read_flat_labels(path: Path, legend: Legend | None = None) -> np.ndarray:
     """
     file = open_picture(path)
     if file.lossy:
-        raise DataError(
-            f"{path}: {file.lossy} compression changes label numbers (expected PNG, TIFF or BMP without it)"
-        )
+        expected = "PNG, TIFF, BMP or WebP without it"
+        raise DataError(f"{path}: {file.lossy} compression changes label numbers (expected {expected})")
     if file.white_is_zero:
         raise DataError(f"{path}: its lowest value is white, so that background and structure may be confused")
     legend = legend or Legend()

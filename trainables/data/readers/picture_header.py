@@ -1,4 +1,4 @@
-"""Headers of single-frame pictures (PNG, JPEG, TIFF, BMP), read without decoding the pixels."""
+"""Headers of single-frame pictures (PNG, JPEG, TIFF, BMP, WebP), read without decoding the pixels."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
 
 from trainables.common.errors import DataError
 from trainables.data.readers.limits import require_size
+from trainables.data.readers.webp_header import is_webp, read_webp_header
 
 _PNG, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -35,7 +36,7 @@ class PictureFile:
         columns: number of columns as stored.
         bits: bits of a sample.
         samples: number of samples of a pixel.
-        kind: format as its bytes say, "PNG", "JPEG", "TIFF", "BMP" or another one.
+        kind: format as its bytes say, "PNG", "JPEG", "TIFF", "BMP", "WebP" or another one.
         palette: True where the pixels are indices into a table of colors.
         lossy: name of the compression that changes values; "" for none.
         white_is_zero: True for a TIFF file whose lowest value is white.
@@ -58,6 +59,11 @@ class PictureFile:
         """(rows, columns) of the picture as it is shown."""
         return (self.columns, self.rows) if self.orientation in _TURNED else (self.rows, self.columns)
 
+    @property
+    def has_colors(self) -> bool:
+        """True where pixels can differ in color."""
+        return self.palette or self.samples >= 3
+
     def upright(self, image: np.ndarray) -> np.ndarray:
         """Return the stored pixels `(rows, columns, ...)` as the orientation says that they are shown."""
         if self.orientation in _TURNED:
@@ -75,7 +81,10 @@ def open_picture(path: Path) -> PictureFile:
     """
     try:
         content = path.read_bytes()
-        found = _tiff(content) if content.startswith(_TIFF) else _other(path, content)
+        if is_webp(content):
+            found = _webp(path, content)
+        else:
+            found = _tiff(content) if content.startswith(_TIFF) else _other(path, content)
     except DataError:
         raise
     except Exception as error:  # Pillow's plug-ins raise errors of any type, depending on the byte that is damaged
@@ -99,8 +108,6 @@ def _other(path: Path, content: bytes) -> PictureFile:
     if content.startswith(_PNG) and b"eXIf" in content and "exif" not in image.info:
         require_size(path, (image.height, image.width, samples))
         image.load()  # the orientation stands behind the pixels
-    exif = Image.Exif()
-    exif.load(image.info.get("exif") or b"")
     kind = image.format or "picture"
     return PictureFile(
         content,
@@ -110,9 +117,24 @@ def _other(path: Path, content: bytes) -> PictureFile:
         samples,
         kind,
         palette=image.mode == "P",
-        lossy=kind if kind in ("JPEG", "WEBP", "JPEG2000", "AVIF") else "",
-        orientation=_valid(exif.get(_ORIENTATION, 1)),
+        lossy=kind if kind in ("JPEG", "JPEG2000", "AVIF") else "",
+        orientation=_exif_orientation(image.info.get("exif") or b""),
     )
+
+
+def _webp(path: Path, content: bytes) -> PictureFile:
+    header = read_webp_header(content)
+    if header.animated:
+        raise DataError(f"{path}: an animation (expected one picture)")
+    orientation = _exif_orientation(header.exif)
+    lossy = "lossy WebP" if header.lossy else ""
+    return PictureFile(content, header.rows, header.columns, 8, 3, "WebP", lossy=lossy, orientation=orientation)
+
+
+def _exif_orientation(content: bytes) -> int:
+    exif = Image.Exif()
+    exif.load(content)
+    return _valid(exif.get(_ORIENTATION, 1))
 
 
 def _opened(content: bytes) -> Any:

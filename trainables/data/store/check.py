@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.slice_axes import count_slice_axes
-from trainables.data.records import SPLITS, DatasetIssue, DatasetListing, Progress, SequenceRecord, Split
+from trainables.data.records import GREY, SPLITS, DatasetIssue, DatasetListing, Progress, SequenceRecord, Split
 from trainables.data.settings import DataSettings
 from trainables.data.store.dataset_files import dataset_files
 from trainables.data.store.decode import Decoder
@@ -39,6 +39,7 @@ class DatasetReport:
         warning: reason why a study could use the dataset for pretraining only; "" without one.
         slice_axes: number of volumes that are cut into slices along each axis of their files' arrays.
         labelled: (split, view, subject) of each subject with masks left in a view.
+        channels: names of the images' channels.
     """
 
     root: Path
@@ -50,6 +51,7 @@ class DatasetReport:
     warning: str = ""
     slice_axes: Mapping[str, int] = field(default_factory=dict)
     labelled: frozenset[tuple[Split, str, str]] = field(default=frozenset(), repr=False)
+    channels: tuple[str, ...] = GREY
 
 
 def check(
@@ -88,12 +90,13 @@ def check(
         settings, root, selection.structures if selection is not None else None, len(scan.channels)
     )
     splits = selection.splits if selection is not None else {}
-    pairs = zip(records, parallel_map(_Reader(decoder), records, workers), strict=True)
+    reader = _Reader(replace(decoder, inspecting=True))
+    pairs = zip(records, parallel_map(reader, records, workers), strict=True)
     for done, (record, found) in enumerate(pairs, 1):
         tally.add(record, found, splits.get(record.subject))
         if progress is not None:
             progress("reading files", done, len(records))
-    return tally.report(refusal, finetune=finetune)
+    return replace(tally.report(refusal, finetune=finetune), channels=scan.channels)
 
 
 def _selected_views(scan: DatasetListing, settings: DataSettings) -> Sequence[SequenceRecord]:
@@ -104,11 +107,12 @@ def _selected_views(scan: DatasetListing, settings: DataSettings) -> Sequence[Se
 
 @dataclass(frozen=True)
 class _Found:
-    """Rest of a sequence after its faults: number of frames and of masks, and its issues."""
+    """Rest of a sequence after its faults: number of frames, of masks and of images that lose colors; its issues."""
 
     frames: int
     masks: int
     issues: tuple[DatasetIssue, ...]
+    colored: int
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class _Reader:
 
     def __call__(self, record: SequenceRecord) -> _Found:
         decoded = self.decoder(record)
-        return _Found(len(decoded.frames), len(decoded.masks or ()), decoded.issues)
+        return _Found(len(decoded.frames), len(decoded.masks or ()), decoded.issues, decoded.colored)
 
 
 @dataclass
@@ -132,6 +136,7 @@ class _Tally:
     losses: Losses
     kept: list[SequenceRecord] = field(default_factory=list)
     frames: int = 0
+    colored: int = 0
     subjects: set[tuple[Split, str]] = field(default_factory=set)
     labelled: set[tuple[Split, str, str]] = field(default_factory=set)
 
@@ -139,6 +144,7 @@ class _Tally:
         """Count a sequence; `split` is None where the dataset's splits are unknown."""
         self.issues.extend(found.issues)
         self.losses.add(record, found.issues, found.masks)
+        self.colored += found.colored
         if found.frames:
             self.kept.append(record)
         if split is None:
@@ -165,6 +171,15 @@ class _Tally:
             refusal = refusal or str(error)
         if warning and (finetune or not counts["train"][0]):
             refusal, warning = warning, ""
-        listed, issues = self.losses.listed[SEQUENCE], tuple(self.issues)
+        listed, issues = self.losses.listed[SEQUENCE], (*self.issues, *_color_notes(self.colored))
         axes, labelled = count_slice_axes(self.kept), frozenset(self.labelled)
         return DatasetReport(self.root, listed, len(self.kept), counts, issues, refusal, warning, axes, labelled)
+
+
+def _color_notes(images: int) -> list[DatasetIssue]:
+    """Return a note on the images in color that are read as grey, where there are some."""
+    if not images:
+        return []
+    found = "1 image is in colour; it is" if images == 1 else f"{images} images are in colour; they are"
+    text = f"{found} read as grey. Fix: set layout.channels to rgb to keep the colours"
+    return [DatasetIssue("", "", "colours read as grey", text)]

@@ -28,6 +28,7 @@ class DecodedSequence:
         spacing: (row, column) spacing in mm of the stored pixels, or None.
         planes: positions of the stored frames as in `Pixels.planes`, float64 `(n, 3, 3)`, or None.
         issues: issues found while reading; an issue that skips the sequence leaves `frames` empty.
+        colored: number of images in color that were turned gray, as in `Pixels.colored`.
     """
 
     images: np.ndarray
@@ -36,6 +37,7 @@ class DecodedSequence:
     spacing: tuple[float, float] | None = None
     planes: np.ndarray | None = None
     issues: tuple[DatasetIssue, ...] = ()
+    colored: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Decoder:
         structures: class indices to keep, renumbered from 1 in this order; None keeps all unchanged.
         channels: number of channels of the dataset's images; None accepts any.
         max_gigabytes: largest size in GB of one decoded file.
+        inspecting: True for a check, which reads by `Layout.inspect`; False for frames to store.
     """
 
     layout: Layout
@@ -61,6 +64,7 @@ class Decoder:
     structures: tuple[int, ...] | None = None
     channels: int | None = None
     max_gigabytes: float = MAX_GIGABYTES
+    inspecting: bool = False
 
     @classmethod
     def of_settings(
@@ -86,7 +90,8 @@ class Decoder:
             return self._nothing(unreadable_issue(self.root, record, error))
 
     def _decoded(self, record: SequenceRecord) -> DecodedSequence:
-        pixels = self.layout.read(self.root, record)
+        read = self.layout.inspect if self.inspecting else self.layout.read
+        pixels = read(self.root, record)
         found = pixels.images.shape[1]
         if self.channels not in (None, found):
             text = f"other channels than the dataset (found {found}, expected {self.channels})"
@@ -110,6 +115,7 @@ class Decoder:
             grid.spacing(record.spacing) if record.spacing is not None else None,
             grid.planes(pixels.planes[list(frames)]) if pixels.planes is not None else None,
             pixels.issues,
+            pixels.colored,
         )
 
     def _nothing(self, issue: DatasetIssue) -> DecodedSequence:

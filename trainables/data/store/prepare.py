@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from trainables.common.added import digested
 from trainables.common.errors import DataError, UserError
 from trainables.data.layouts import layout_name
 from trainables.data.records import Progress
@@ -110,7 +111,7 @@ def _digest(settings: DataSettings, root: Path, key: bytes) -> str:
     chosen = dataclasses.asdict(settings)
     for unread in ("path", "phantom", "links"):  # none of them changes the frames
         del chosen[unread]
-    chosen["layout"] = [layout_name(settings.layout), chosen["layout"]]
+    chosen["layout"] = [layout_name(settings.layout), digested(settings.layout)]
     state = hashlib.sha256(json.dumps([STORE_VERSION, chosen], sort_keys=True).encode())
     state.update(hmac.digest(key, b"frame store", "sha256"))
     for line in dataset_files(root, settings.links).state:

@@ -22,6 +22,7 @@ class Selection:
         split_by: rule that determined the splits, as in `FrameStore.split_by`.
         classes: names of the stored masks' class indices; the first is "background".
         structures: class indices in the dataset of the stored structures; None for all.
+        channels: names of the images' channels.
     """
 
     records: Sequence[SequenceRecord]
@@ -29,6 +30,7 @@ class Selection:
     split_by: str
     classes: tuple[str, ...]
     structures: tuple[int, ...] | None
+    channels: tuple[str, ...]
 
 
 def select(root: Path, scan: DatasetListing, settings: DataSettings, issues: list[DatasetIssue]) -> Selection:
@@ -48,7 +50,7 @@ def select(root: Path, scan: DatasetListing, settings: DataSettings, issues: lis
     splits, split_by = _assign_splits(root, kept, settings, issues)
     classes, structures = _structures(root, scan, settings.structures)
     records = [record for record in kept if record.subject in splits]
-    return Selection(records, splits, split_by, classes, structures)
+    return Selection(records, splits, split_by, classes, structures, scan.channels)
 
 
 def _assign_splits(

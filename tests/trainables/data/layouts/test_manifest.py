@@ -180,7 +180,9 @@ def test_an_echo_cine_of_a_scanner(root):
     pixels = Manifest().read(root, record)
     assert pixels.images.shape == (30, 1, 240, 320)
     np.testing.assert_array_equal(pixels.masks[29] == 1, mask == 5)
-    assert issues(root) == {"traced frame past the end": ("m.png", "", "mask")}
+    found = {"traced frame past the end": ("m.png", "", "mask"), "colours read as grey": ("", "", "")}
+    assert issues(root) == found
+    assert Manifest(channels="rgb").read(root, record).images.shape == (30, 3, 240, 320)
 
 
 def test_a_subject_in_two_splits_stays_where_it_is_never_trained_on(root):

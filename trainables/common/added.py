@@ -1,0 +1,38 @@
+"""Digests of settings: fields that were added to a dataclass later are left out at their default.
+
+Digests name trained weights and decoded frames. A new setting must not change the name of what was made without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+ADDED: Mapping[str, Any] = {"added": True}
+"""Metadata of a dataclass's field whose value is left out of digests as long as it is the field's default.
+
+Example:
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Reader:
+    ...     path: str = ""
+    ...     channels: str = dataclasses.field(default="grey", metadata=ADDED)
+    >>> digested(Reader()), digested(Reader(channels="rgb"))
+    ({'path': ''}, {'path': '', 'channels': 'rgb'})
+"""
+
+
+def digested_fields(settings: Any) -> list[str]:
+    """Return the names of the fields of a dataclass's instance that determine its digest."""
+    return [
+        field.name
+        for field in dataclasses.fields(settings)
+        if field.init
+        and not (field.metadata.items() >= ADDED.items() and getattr(settings, field.name) == field.default)
+    ]
+
+
+def digested(settings: Any) -> dict[str, Any]:
+    """Return the values of the fields that determine the digest of a dataclass's instance, by name."""
+    values = dataclasses.asdict(settings)
+    return {name: values[name] for name in digested_fields(settings)}
