@@ -18,6 +18,8 @@ import numpy as np
 from analysis.stats.two_way import Scores, mean_distribution
 
 CONFIDENCE = 0.95
+ENOUGH_PRETRAININGS = 4
+"""Number of pretrainings from which Student's factor, 3.2 and below, is no longer what makes an interval wide."""
 
 Range = tuple[float, float]
 """Smallest and largest possible value of a measure."""
@@ -40,6 +42,8 @@ class Estimate:
         n_replicates: number of replicates, R.
         n_pretrainings: number of pretrainings that the replicates start from; 0 where they start from none.
         cut: True where a bound would lie outside the possible values and was moved to the smallest or largest one.
+        given: bounds of the interval given these pretrainings, which does not cover their choice; None unless there are
+            several with several replicates each.
     """
 
     mean: float
@@ -49,6 +53,7 @@ class Estimate:
     n_replicates: int
     n_pretrainings: int = 0
     cut: bool = False
+    given: tuple[float, float] | None = None
 
     @property
     def known(self) -> bool:
@@ -69,10 +74,13 @@ class Estimate:
             return "one test subject: no interval"
         if self.n_replicates == 1:
             return "one replicate: the interval covers the choice of test subjects, not of seed and labelled subset"
-        if self.cut:
-            return "interval cut at the possible values, for lack of replicates or test subjects"
         if self.n_pretrainings == 1:
             return "given one pretraining: the interval does not cover the choice of its seed"
+        if 1 < self.n_pretrainings < ENOUGH_PRETRAININGS:
+            few = f"{self.n_pretrainings} pretrainings are few to generalize from, and such intervals often wide"
+            return f"{few}; {ENOUGH_PRETRAININGS} would do"
+        if self.cut:
+            return "interval cut at the possible values, for lack of replicates or test subjects"
         return ""
 
 
@@ -190,7 +198,19 @@ def _tested(
     bounds = (mean - width, mean + width)
     low, high = np.clip(bounds, *possible).tolist()
     cut = (low, high) != bounds
-    return Estimate(mean, low, high, subjects, replicates, count, cut), distribution.p_value(mean)
+    given = _given(values, pretrainings, confidence) if 1 < count < replicates else None
+    return Estimate(mean, low, high, subjects, replicates, count, cut, given), distribution.p_value(mean)
+
+
+def _given(values: Scores, pretrainings: Sequence[Hashable], confidence: float) -> tuple[float, float]:
+    """Return the bounds of the interval in which pretrainings have fixed effects and their replicates random ones."""
+    mean = float(values.mean())
+    centered = values.copy()
+    for group in set(pretrainings):
+        chosen = [own == group for own in pretrainings]
+        centered[chosen] += mean - values[chosen].mean()
+    width = mean_distribution(centered, len(set(pretrainings))).half_width(confidence)
+    return mean - width, mean + width
 
 
 def _effect(differences: Scores) -> float:

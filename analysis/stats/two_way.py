@@ -59,8 +59,13 @@ class MeanDistribution:
         )
 
 
-def mean_distribution(values: Scores) -> MeanDistribution:
-    """Return the distribution of the error of the mean of scores `(R, S)`, from one run and two subjects up."""
+def mean_distribution(values: Scores, groups: int = 1) -> MeanDistribution:
+    """Return the distribution of the error of the mean of scores `(R, S)`, from one run and two subjects up.
+
+    Args:
+        values: finite scores.
+        groups: number of groups of runs that were centered on the same mean, each with an effect that is not random.
+    """
     runs, subjects = values.shape
     if runs == 1:
         spread: Scores = np.std(values, axis=1, ddof=1)
@@ -70,7 +75,7 @@ def mean_distribution(values: Scores) -> MeanDistribution:
     squares = np.array(
         [subjects * ((by_run - mean) ** 2).sum(), runs * ((by_subject - mean) ** 2).sum(), (rest**2).sum()]
     )
-    between_runs, between_subjects, residual = squares[:, None] / _chi_squared(runs, subjects)
+    between_runs, between_subjects, residual = squares[:, None] / _chi_squared(runs - groups, subjects - 1)
     # Both other mean squares contain the residual: subtract it once, but not below either of them.
     total = np.maximum(np.maximum(between_runs, between_subjects), between_runs + between_subjects - residual)
     return MeanDistribution(np.sqrt(total / values.size))
@@ -78,7 +83,7 @@ def mean_distribution(values: Scores) -> MeanDistribution:
 
 @lru_cache(maxsize=64)
 def _chi_squared(runs: int, subjects: int) -> Scores:
-    """Return draws `(3, N)` of chi-squared with the degrees of freedom of runs, subjects and residual."""
+    """Return draws `(3, N)` of chi-squared with the degrees of freedom of runs, of subjects and of the residual."""
     uniform = qmc.Sobol(3, scramble=True, seed=0).random(DRAWS).T
-    freedoms = np.array([runs - 1, subjects - 1, (runs - 1) * (subjects - 1)])
+    freedoms = np.array([runs, subjects, runs * subjects])
     return np.asarray(stats.chi2.ppf(uniform, freedoms[:, None]))

@@ -57,7 +57,9 @@ def cell_table(results: StudyResults, rows: str | tuple[str, ...] | None = None,
 
 def difference_table(comparisons: list[Comparison]) -> Table:
     """Return every comparison with the reference: difference, interval, p-value, and Holm-adjusted p-value."""
-    header = ("comparison", "labels or level", "difference in Dice", "d", "p", "p (Holm)", "subjects", "replicates")
+    given = any(comparison.difference.estimate.given for comparison in comparisons)
+    header = ("comparison", "labels or level", "difference in Dice", *(["given the pretrainings"] if given else []))
+    header = (*header, "d", "p", "p (Holm)", "subjects", "replicates")
     body, data = [], []
     for comparison in comparisons:
         difference = comparison.difference
@@ -68,6 +70,7 @@ def difference_table(comparisons: list[Comparison]) -> Table:
                 Entry(f"{comparison.row} - {comparison.reference}"),
                 Entry(comparison.column_title),
                 Entry(f"{estimate.mean:+.3f}{bounds}", strong=comparison.significant),
+                *([Entry(_given(estimate))] if given else []),
                 Entry("-" if np.isnan(effect) else f"{effect:+.2f}"),
                 Entry(p_value_text(p).removeprefix("p ").removeprefix("= ")),
                 Entry(p_value_text(comparison.p_holm).removeprefix("p ").removeprefix("= ")),
@@ -88,16 +91,24 @@ def difference_table(comparisons: list[Comparison]) -> Table:
                 "p_holm": comparison.p_holm,
                 "subjects": estimate.n_subjects,
                 "replicates": estimate.n_replicates,
+                "pretrainings": estimate.n_pretrainings,
+                "given_low": estimate.given[0] if estimate.given else np.nan,
+                "given_high": estimate.given[1] if estimate.given else np.nan,
             }
         )
     notes = (
         "Paired on subjects and replicates. 95% interval and p from one model in which both are random, as are "
         "pretrainings where there are several. d: Cohen's d of the subjects' mean differences. Bold: p (Holm) < 0.05.",
+        *(["Given the pretrainings: 95% interval for these very pretrainings, not for others like them."] * given),
         *_caveats([comparison.difference.estimate for comparison in comparisons]),
     )
     columns = ["row", "reference", "column", "difference", "ci_low", "ci_high", "effect", "p", "p_holm"]
-    columns += ["subjects", "replicates"]
+    columns += ["subjects", "replicates", "pretrainings", "given_low", "given_high"]
     return Table("Differences from the reference", header, tuple(body), notes, pd.DataFrame(data, columns=columns))
+
+
+def _given(estimate: Estimate) -> str:
+    return "-" if estimate.given is None else "{:+.3f} to {:+.3f}".format(*estimate.given)
 
 
 def chosen_table(results: StudyResults) -> Table:

@@ -182,3 +182,24 @@ def test_the_effect_is_the_paired_t_over_the_root_of_the_subjects():
     t = stats.ttest_rel(a.mean(axis=0), b.mean(axis=0)).statistic
     assert paired_difference(a, b).effect == pytest.approx(t / np.sqrt(30))
     assert np.isnan(paired_difference(a, a).effect)
+
+
+def test_given_the_pretrainings_their_difference_is_no_error() -> None:
+    base = scores(6, 8, 40, 0.01, 0.05, 0.02)
+    starts = ["a", "b"] * 4
+    shifted = base + np.array([0.1, -0.1] * 4)[:, None]
+    found, moved = interval(base, starts), interval(shifted, starts)
+    assert found.given is not None
+    assert moved.given == pytest.approx(found.given, abs=1e-9)
+    assert moved.high - moved.low > 5 * (moved.given[1] - moved.given[0])
+    assert "2 pretrainings are few to generalize from" in moved.caveat
+    assert interval(base).given is None
+    assert interval(base[:2], ["a", "b"]).given is None
+
+
+def test_given_the_pretrainings_the_replicates_within_them_are_students_sample() -> None:
+    means = np.array([0.1, 0.3, 0.12, 0.33, 0.11, 0.29])
+    found = interval(np.repeat(means[:, None], 5, axis=1), ["a", "b"] * 3)
+    within = np.concatenate([means[::2] - means[::2].mean(), means[1::2] - means[1::2].mean()])
+    half = stats.t.ppf(0.975, 4) * np.sqrt((within**2).sum() / 4 / 6)
+    assert found.given == pytest.approx((means.mean() - half, means.mean() + half), abs=0.01 * half)
