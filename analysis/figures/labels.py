@@ -30,14 +30,19 @@ def dice_vs_labels(results: StudyResults, grid: Grid) -> Figure:
         axes = figure.add_subplot()
         positions = np.log(grid.amounts) if grid.amounts else np.arange(len(grid.columns), dtype=np.float64)
         step = _dodge(positions, len(grid.rows))
+        estimates: list[tuple[float, Estimate, LineStyle]] = []
         for number, row in enumerate(grid.rows):
             places = positions + (number - (len(grid.rows) - 1) / 2) * step
             cells = {x: grid.cells[row, c] for x, c in zip(places, grid.columns, strict=True) if (row, c) in grid.cells}
-            _row(axes, results, cells, style[row], 0.3 * step)
+            found = _row(axes, results, cells, style[row], 0.3 * step)
+            estimates += [(x, estimate, style[row]) for x, estimate in found.items()]
+        given = _full_intervals(axes, estimates)
         _label_axis(axes, grid, positions)
         axes.set_ylabel("Test Dice")
         axes.set_title(textwrap.fill(results.plan.title, 62), pad=10)
         caption = "Large: mean with 95% interval over subjects and replicates. Small: each replicate."
+        if given:
+            caption += " Thin lines: over pretrainings, too."
         row_legend(figure, grid.rows, style, caption)
     return figure
 
@@ -86,8 +91,13 @@ def label_equivalence_plot(grid: Grid, found: Sequence[LabelEquivalence]) -> Fig
     return figure
 
 
-def _row(axes: Axes, results: StudyResults, cells: Mapping[float, str], line_style: LineStyle, aside: float) -> None:
-    """Draw one row: line, intervals, and its replicates, offset by `aside` so that the intervals do not hide them."""
+def _row(
+    axes: Axes, results: StudyResults, cells: Mapping[float, str], line_style: LineStyle, aside: float
+) -> dict[float, Estimate]:
+    """Draw one row: line, intervals, and its replicates, offset by `aside` so that the intervals do not hide them.
+
+    Intervals are those given the pretrainings where there are several. Return the row's estimates by their place.
+    """
     found: dict[float, Estimate] = {}
     for position, cell in cells.items():
         scores = results.dice(cell)
@@ -98,18 +108,33 @@ def _row(axes: Axes, results: StudyResults, cells: Mapping[float, str], line_sty
         place = [position - aside] * len(points)
         axes.plot(place, points, line_style.marker, color=line_style.colour, alpha=0.6, ms=4.2, mew=0, zorder=2)
     if not found:
-        return
+        return found
     x, y = list(found), np.array([estimate.mean for estimate in found.values()])
-    reach = np.abs(np.array([[estimate.low, estimate.high] for estimate in found.values()]).T - y)
+    bounds = [estimate.given or (estimate.low, estimate.high) for estimate in found.values()]
+    reach = np.abs(np.array(bounds).T - y)
     axes.plot(x, y, color=line_style.colour, linestyle=line_style.dash, zorder=3)
     errors = {"yerr": reach, "capsize": 3.5, "elinewidth": 1.4}
     axes.errorbar(x, y, fmt=line_style.marker, color=line_style.colour, ms=7, mec="white", mew=0.9, zorder=4, **errors)
+    return found
+
+
+def _full_intervals(axes: Axes, estimates: Sequence[tuple[float, Estimate, LineStyle]]) -> bool:
+    """Draw the intervals that cover the choice of pretrainings as thin lines; return True where there are any.
+
+    They do not widen the axis: few pretrainings make them much longer than all else.
+    """
+    limits = axes.get_ylim()
+    known = [each for each in estimates if each[1].given is not None and each[1].known]
+    for x, estimate, line_style in known:
+        axes.plot([x, x], [estimate.low, estimate.high], color=line_style.colour, lw=0.7, alpha=0.7, zorder=1)
+    axes.set_ylim(limits)
+    return bool(known)
 
 
 def _dodge(positions: np.ndarray, rows: int) -> float:
     """Return the horizontal offset between rows at one column, so that their intervals do not overlap."""
     gap = float(np.diff(np.sort(positions)).min()) if len(positions) > 1 else 1.0
-    return gap * min(0.15, 0.7 / rows)
+    return gap * min(0.12, 0.5 / rows)
 
 
 def _label_axis(axes: Axes, grid: Grid, positions: np.ndarray) -> None:

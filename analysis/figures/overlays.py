@@ -5,6 +5,7 @@ The layout follows Figure 1 of Saeed et al. (2022), with one panel per method.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,7 +54,9 @@ def overlays(results: StudyResults, grid: Grid, store: FrameStore) -> Figure | N
             for axes, (method, prediction) in zip(line, found.items(), strict=True):
                 line_style = style[method]
                 truth_and_predicted(axes, store, row, prediction.masks[row], line_style.tint, line_style.dash)
-                axes.set_title(f"{method}: Dice {prediction.dice[row]:.3f}", fontsize=9, loc="center")
+                axes.set_title(
+                    f"{textwrap.fill(method, 26)}\nDice {prediction.dice[row]:.3f}", fontsize=9, loc="center"
+                )
             line[0].set_ylabel(case, fontsize=11, fontweight="bold")
         figure.suptitle(f"Test images{grid.at(grid.smallest)}", fontsize=11, fontweight="bold")
         legend(figure, {method: (style[method].tint, style[method].dash) for method in found})

@@ -54,6 +54,9 @@ class Comparison:
         estimate = self.difference.estimate
         where = f" at {self.column_title}" if self.column else ""
         counts = f"n = {_count(estimate.n_subjects, 'subject')}, {_count(estimate.n_replicates, 'replicate')}"
+        if estimate.n_pretrainings:
+            given = "given " if estimate.n_pretrainings == 1 else ""
+            counts += f", {given}{_count(estimate.n_pretrainings, 'pretraining')}"
         if not estimate.known:
             text = f"{self.row} minus {self.reference}{where}: {estimate.mean:+.3f} Dice; {counts}"
             return text + _remarks(estimate.caveat, self.caution)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.stats.two_way import Scores, mean_distribution
+from analysis.stats.two_way import Scores, mean_distribution, widest
 
 CONFIDENCE = 0.95
 ENOUGH_PRETRAININGS = 4
@@ -74,13 +74,18 @@ class Estimate:
             return "one test subject: no interval"
         if self.n_replicates == 1:
             return "one replicate: the interval covers the choice of test subjects, not of seed and labelled subset"
+        if self.cut:
+            return "interval cut at the possible values, for lack of replicates or test subjects"
+        return ""
+
+    @property
+    def pretraining_caveat(self) -> str:
+        """Limitation of the interval for lack of pretrainings, in words; empty without one."""
         if self.n_pretrainings == 1:
-            return "given one pretraining: the interval does not cover the choice of its seed"
+            return "one pretraining: intervals are given this one and do not cover the choice of its seed"
         if 1 < self.n_pretrainings < ENOUGH_PRETRAININGS:
             few = f"{self.n_pretrainings} pretrainings are few to generalize from, and such intervals often wide"
             return f"{few}; {ENOUGH_PRETRAININGS} would do"
-        if self.cut:
-            return "interval cut at the possible values, for lack of replicates or test subjects"
         return ""
 
 
@@ -194,23 +199,25 @@ def _tested(
     if subjects == 1:
         return Estimate(mean, nan, nan, subjects, replicates, count), nan
     distribution = mean_distribution(runs_of(values, pretrainings))
+    given = None
+    if 1 < count < replicates:
+        fixed = mean_distribution(_centered(values, pretrainings), count)
+        given = (mean - fixed.half_width(confidence), mean + fixed.half_width(confidence))
+        distribution = widest(distribution, fixed)  # equal pretrainings say nothing against replicates that differ
     width = distribution.half_width(confidence)
     bounds = (mean - width, mean + width)
     low, high = np.clip(bounds, *possible).tolist()
     cut = (low, high) != bounds
-    given = _given(values, pretrainings, confidence) if 1 < count < replicates else None
     return Estimate(mean, low, high, subjects, replicates, count, cut, given), distribution.p_value(mean)
 
 
-def _given(values: Scores, pretrainings: Sequence[Hashable], confidence: float) -> tuple[float, float]:
-    """Return the bounds of the interval in which pretrainings have fixed effects and their replicates random ones."""
-    mean = float(values.mean())
+def _centered(values: Scores, pretrainings: Sequence[Hashable]) -> Scores:
+    """Return scores `(R, S)` without the differences between the means of the pretrainings."""
     centered = values.copy()
     for group in set(pretrainings):
         chosen = [own == group for own in pretrainings]
-        centered[chosen] += mean - values[chosen].mean()
-    width = mean_distribution(centered, len(set(pretrainings))).half_width(confidence)
-    return mean - width, mean + width
+        centered[chosen] += values.mean() - values[chosen].mean()
+    return centered
 
 
 def _effect(differences: Scores) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.io.load import StudyResults
 from analysis.stats.bootstrap import expanded_tails, resampled_means
-from analysis.stats.comparisons import difference_of, shared_scores
+from analysis.stats.comparisons import compare, difference_of, shared_scores
 from analysis.stats.intervals import Difference
 from analysis.stats.two_way import Scores
 from analysis.tables.grid import Grid
@@ -70,6 +70,7 @@ class LabelEquivalence:
         low: lower bound of the 95% interval.
         high: upper bound of the 95% interval.
         bounds: smallest and largest factor inside the measured amounts; the curve is not extrapolated.
+        shown: True where the difference in Dice is significant after Holm's adjustment; else no saving is claimed.
     """
 
     row: str
@@ -79,14 +80,20 @@ class LabelEquivalence:
     low: float
     high: float
     bounds: tuple[float, float]
+    shown: bool = True
+
+    @property
+    def saves(self) -> bool:
+        """True where the row needs fewer labels than its reference: both Dice and the factor's interval show it."""
+        return self.shown and self.low > 1
 
     def sentence(self, grid: Grid) -> str:
         """Return the conclusion as one sentence."""
         where = grid.column_title(self.column)
         interval = f"95% CI {self.interval}"
-        if self.low <= 1 <= self.high:
+        if not self.shown or self.low <= 1 <= self.high:
             return (
-                f"{self.row} at {where}: no clear saving of labels compared with {self.reference} "
+                f"{self.row} at {where}: no saving of labels is shown compared with {self.reference} "
                 f"({self.text(self.times)} the labels for equal Dice; {interval})."
             )
         return (
@@ -141,6 +148,7 @@ def label_equivalence(results: StudyResults, grid: Grid) -> list[LabelEquivalenc
     amounts and both rows share the resamples; only subjects and replicates that all have are used.
     """
     found = []
+    shown = {(each.row, each.column) for each in compare(results, grid) if each.significant}
     for row, reference in grid.references.items() if grid.amounts else ():
         order = np.argsort(grid.amounts)
         columns = [grid.columns[i] for i in order if all((r, grid.columns[i]) in grid.cells for r in (row, reference))]
@@ -159,7 +167,8 @@ def label_equivalence(results: StudyResults, grid: Grid) -> list[LabelEquivalenc
             times = needed[:, index] / amounts[index]
             low, high = np.quantile(times[1:], tails)
             bounds = (float(amounts[0] / amounts[index]), float(amounts[-1] / amounts[index]))
-            found.append(LabelEquivalence(row, reference, column, float(times[0]), float(low), float(high), bounds))
+            factor = (float(times[0]), float(low), float(high))
+            found.append(LabelEquivalence(row, reference, column, *factor, bounds, (row, column) in shown))
     return found
 
 
@@ -199,7 +208,7 @@ def efficiency_table(grid: Grid, found: Sequence[LabelEquivalence]) -> Table:
     for row in rows:
         entries = [places.get((row, column)) for column in columns]
         texts = ["-" if e is None else f"{e.text(e.times)} ({e.interval})" for e in entries]
-        strong = [e is not None and e.low > 1 for e in entries]
+        strong = [e is not None and e.saves for e in entries]
         body.append((Entry(row), *(Entry(text, bold) for text, bold in zip(texts, strong, strict=True))))
     data = [
         {"row": e.row, "reference": e.reference, "labels": e.column, "times": e.times, "low": e.low, "high": e.high}
@@ -207,7 +216,8 @@ def efficiency_table(grid: Grid, found: Sequence[LabelEquivalence]) -> Table:
     ]
     note = (
         "Factor by which the reference needs more labels for equal Dice, from its fitted learning curve; 95% "
-        "intervals. The curve is not extrapolated beyond the measured amounts. Bold: the interval is above 1."
+        "intervals. The curve is not extrapolated beyond the measured amounts. Bold: the interval is above 1 "
+        "and the difference in Dice is significant after Holm's adjustment."
     )
     header = ("start", *map(grid.column_title, columns))
     return Table("Label equivalence of pretraining", header, tuple(body), (note,), pd.DataFrame(data))

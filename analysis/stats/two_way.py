@@ -59,6 +59,11 @@ class MeanDistribution:
         )
 
 
+def widest(first: MeanDistribution, second: MeanDistribution) -> MeanDistribution:
+    """Return the mixture with the larger standard error of two mixtures in each draw."""
+    return MeanDistribution(np.maximum(first.errors, second.errors))
+
+
 def mean_distribution(values: Scores, groups: int = 1) -> MeanDistribution:
     """Return the distribution of the error of the mean of scores `(R, S)`, from one run and two subjects up.
 

@@ -206,7 +206,8 @@ def _notes(estimates: list[Estimate], strong: set[tuple[str, str]]) -> tuple[str
 
 
 def _caveats(estimates: list[Estimate]) -> list[str]:
-    return [f"Note: {caveat}." for caveat in dict.fromkeys(estimate.caveat for estimate in estimates) if caveat]
+    found = [caveat for estimate in estimates for caveat in (estimate.caveat, estimate.pretraining_caveat)]
+    return [f"Note: {caveat}." for caveat in dict.fromkeys(found) if caveat]
 
 
 def _span(numbers: list[int]) -> str:

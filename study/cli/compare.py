@@ -59,7 +59,7 @@ def differences(first: StudyResults, second: StudyResults) -> list[dict[str, Any
             "p_holm": float(p),
             "subjects": difference.estimate.n_subjects,
             "replicates": difference.estimate.n_replicates,
-            "caveat": difference.estimate.caveat,
+            "caveat": difference.estimate.caveat or difference.estimate.pretraining_caveat,
         }
         for (cell, difference), p in zip(found, adjusted, strict=True)
     ]

@@ -34,7 +34,7 @@ def test_each_panel_names_method_and_dice_of_the_first_replicate(finished_study:
     tables = {m: pd.read_csv(finished_study.job(f"{m}-0.05-replicate-0").test) for m in ("random", "simclr", "byol")}
     medians = pd.DataFrame({m: t.set_index("row")["dice"] for m, t in tables.items()}).median(axis=1).sort_values()
     row = medians.index[round(0.9 * 39)]
-    assert titles[:3] == [f"{m}: Dice {t.set_index('row')['dice'][row]:.3f}" for m, t in tables.items()]
+    assert titles[:3] == [f"{m}\nDice {t.set_index('row')['dice'][row]:.3f}" for m, t in tables.items()]
     shown = figure.axes[0].images[0].get_array()
     assert shown is not None
     np.testing.assert_array_equal(shown, FrameStore.open(results.plan.frames).images[row][0])

@@ -46,6 +46,13 @@ def test_the_verdict_follows_holms_p_where_the_interval_alone_excludes_zero() ->
     assert text.endswith("(the interval alone excludes zero)")
 
 
+@pytest.mark.parametrize(("count", "text"), [(1, ", given 1 pretraining"), (2, ", 2 pretrainings"), (0, "")])
+def test_sentence_counts_the_pretrainings(count: int, text: str) -> None:
+    difference = Difference(Estimate(0.02, 0.01, 0.03, 50, 4, count), 0.01, 0.5)
+    found = Comparison("simclr", "random", "0.05", "5% labels", difference, 0.01).sentence
+    assert found.endswith(f"n = 50 subjects, 4 replicates{text}")
+
+
 def test_sentence_of_one_subject_gives_no_interval() -> None:
     text = comparison(0.02, np.nan, np.nan, np.nan, subjects=1, replicates=1).sentence
     assert text.endswith("+0.020 Dice; n = 1 subject, 1 replicate (one test subject: no interval)")

@@ -149,7 +149,7 @@ def test_masks_that_cannot_be_used_stay_in_the_manifest(write, tmp_path):
     proposal = propose_manifest(tmp_path)
     assert dict(proposal.problems) == {
         "masks/a.png": "mask and image differ in size (found 6 x 10, expected 12 x 10)",
-        "masks/b.jpg": "JPEG compression changes label numbers (expected PNG, TIFF or BMP without it)",
+        "masks/b.jpg": "JPEG compression changes label numbers (expected PNG, TIFF, BMP or WebP without it)",
     }
     assert dict(proposal.left_out) == {"masks/orphan.png": "mask without an image: no image of this name"}
     assert [bool(row.masks) for row in proposal.rows] == [True, True, True]
