@@ -82,6 +82,7 @@ class StudyResults:
     chosen: Mapping[str, int | None]
     pretrainings: tuple[Pretraining, ...] = ()
     starts: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    _dice: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def learning(self) -> dict[str, Learning]:
@@ -126,8 +127,11 @@ class StudyResults:
         Subjects without a value in some replicate are dropped: an image's Dice can be undefined, for example without a
         reference mask.
         """
-        own = self.subjects[self.subjects["cell"] == cell]
-        return own.pivot(index="replicate", columns="subject", values="dice").dropna(axis="columns")
+        if cell not in self._dice:
+            own = self.subjects[self.subjects["cell"] == cell]
+            table = own.pivot(index="replicate", columns="subject", values="dice")
+            self._dice[cell] = table.dropna(axis="columns")
+        return self._dice[cell]
 
 
 def load(folder: StudyFolder) -> StudyResults:

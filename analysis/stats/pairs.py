@@ -13,13 +13,18 @@ from analysis.tables.grid import Grid
 
 RESAMPLES = 4000
 
+MOST_ROWS = 12
+"""Largest number of rows of which all pairs are compared; more pairs than that would hide each other."""
+
 
 def compare_pairs(results: StudyResults, grid: Grid) -> list[Comparison]:
     """Return the paired comparison of every two rows in every column, except those of a row with its reference.
 
-    Their p-values are adjusted together, by Holm.
+    Their p-values are adjusted together, by Holm. Grids of more than `MOST_ROWS` rows have none.
     """
-    found = []
+    found: list[Comparison] = []
+    if len(grid.rows) > MOST_ROWS:
+        return found
     for column, (first, second) in itertools.product(grid.columns, itertools.combinations(grid.rows, 2)):
         if grid.references.get(second) == first or grid.references.get(first) == second:
             continue
