@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 from scipy.stats import qmc
 
 Scores = NDArray[np.float64]
@@ -43,7 +43,7 @@ class MeanDistribution:
             return 1.0 if distance == 0 else 0.0
         with np.errstate(divide="ignore"):
             scaled = abs(distance) / self.errors
-        tails = stats.norm.sf(scaled) if self.freedom is None else stats.t.sf(scaled, self.freedom)
+        tails = special.ndtr(-scaled) if self.freedom is None else special.stdtr(self.freedom, -scaled)
         return float(2 * tails.mean())
 
     def half_width(self, confidence: float) -> float:
@@ -53,10 +53,9 @@ class MeanDistribution:
             return 0.0
         tail = (1 + confidence) / 2
         if self.freedom is not None:
-            return float(largest * stats.t.ppf(tail, self.freedom))
-        return float(
-            optimize.brentq(lambda width: self.p_value(width) - (1 - confidence), 0, largest * stats.norm.ppf(tail))
-        )
+            return float(largest * special.stdtrit(self.freedom, tail))
+        high = largest * special.ndtri(tail)
+        return float(optimize.brentq(lambda width: self.p_value(width) - (1 - confidence), 0, high, rtol=1e-12))
 
 
 def widest(first: MeanDistribution, second: MeanDistribution) -> MeanDistribution:

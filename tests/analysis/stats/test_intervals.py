@@ -81,10 +81,10 @@ def test_one_pretraining_is_given_and_says_so() -> None:
 def test_wrong_verdicts_are_rare_with_few_replicates(replicates: int, spread: float) -> None:
     found = [
         paired_difference(values, np.zeros_like(values)).p_value < 0.05
-        for seed in range(400)
+        for seed in range(300)
         for values in [scores(seed, replicates, 40, spread, 0.03, 0.04)]
     ]
-    assert np.mean(found) < 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / 400)
+    assert np.mean(found) < 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / 300)
 
 
 @pytest.mark.parametrize("sd", [(0.0, 0.05, 0.02), (0.01, 0.05, 0.02), (0.03, 0.01, 0.01)])
