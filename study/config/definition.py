@@ -7,6 +7,7 @@ from typing import Any
 
 import search_spaces
 from study.config.catalog import find
+from study.config.cell_filter import FilterReader
 from study.config.datasets import with_data
 from study.config.documents import Document, override_paths, read, with_profile, with_sets
 from study.config.factors import FULL_DESIGN, Cell, FactorReader, cells_of, design_problems
@@ -34,11 +35,17 @@ class Study:
         self._document = _without_null_ranges(document)
         self._factors = tuple(reader.factors)
         design = _design(document)
-        self._cells = cells_of(self._factors, design)
+        filters = FilterReader(document, self._factors)
+        chosen = filters.read()
+        designed = cells_of(self._factors, design)
+        self._cells = [cell for cell in designed if chosen.keeps(cell.levels)] or designed
+        if not any(chosen.keeps(cell.levels) for cell in designed):
+            filters.problems.append(Problem((), "exclude and only leave no cell", document.locate(("exclude",))))
         self._cache: ParseCache = {}
         problems = [
             *reader.problems,
             *design_problems(self._factors, design, document),
+            *filters.problems,
             *StudyValidator(self._document, reader, self._cells, self.resolve).problems(),
         ]
         if problems:

@@ -90,6 +90,9 @@ def with_profile(document: Document, name: str | None) -> Document:
 def with_sets(document: Document, sets: Sequence[str]) -> Document:
     """Return the document with `dotted.path=value` overrides merged into it; the values are YAML.
 
+    `factors.FACTOR.LEVEL={...}` changes or adds one level of a factor, `factors.FACTOR.LEVEL.dotted.path=value` one of
+    its settings; null removes a level.
+
     Raises:
         SpecError: an override has another form.
     """
@@ -98,8 +101,29 @@ def with_sets(document: Document, sets: Sequence[str]) -> Document:
         location = f"--set {path}"
         if not equals or not path or not all(path.split(".")):
             raise SpecError([Problem((), f"found '{text}', expected dotted.path=value", "--set")])
-        document = document.with_value(path, read_yaml(value, location, numbered=False)[0], location)
+        document = _with_set(document, path, read_yaml(value, location, numbered=False)[0], location)
     return document
+
+
+def _with_set(document: Document, path: str, value: Any, location: str) -> Document:
+    """Return the document with one override; that of a factor's level, or of its setting, keeps all others.
+
+    Raises:
+        SpecError: the factor lists values, which have no names.
+    """
+    keys = tuple(map(str, split_path(path, document.values)))
+    factor = document.values["factors"].get(keys[1]) if keys[0] == "factors" and len(keys) > 2 else None
+    if factor is None:
+        return document.with_value(path, value, location)
+    if not isinstance(factor, Mapping):
+        text = f"the factor '{keys[1]}' lists values. Fix: override the factor, factors.{keys[1]}=[VALUE, ...]"
+        raise SpecError([Problem(keys, text, location)])
+    if len(keys) > 3 and isinstance(factor.get(keys[2]), Mapping):  # a setting of a level
+        levels = {**factor, keys[2]: {**factor[keys[2]], ".".join(keys[3:]): value}}
+    else:
+        levels = {**factor, ".".join(keys[2:]): value}
+    changed = {name: level for name, level in levels.items() if level is not None}
+    return document.with_value(".".join(keys[:2]), changed, location)
 
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any], keys: Keys = ()) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from study.config.search import PRUNERS, NoPruner, Pruner, SearchSpec
 from study.config.stage_settings import STAGE_SETTINGS, StageSettings
 from trainables.augment.policies import POLICIES
 from trainables.augment.policy import Policy
+from trainables.common.added import ADDED
 from trainables.common.registry import Registry
 from trainables.data.layouts import LAYOUTS
 from trainables.data.records import Layout
@@ -219,6 +220,8 @@ class StudySpec:
         stages: settings of each plug-in's stage by name; null switches the stage off.
         factors: variables whose combinations are the cells; none for a single cell.
         design: combinations of the factors' levels that are cells.
+        exclude: cells to leave out, each as level names by factor; a list of levels stands for each of them.
+        only: cells to keep, in the same form; empty for all.
         search: hyperparameter search of each cell.
         replicates: trainings of each cell's chosen configuration.
         budget: limits at which the study ends.
@@ -241,6 +244,8 @@ class StudySpec:
     stages: Mapping[str, StageSettings | None] = field(default_factory=dict)
     factors: tuple[Factor, ...] = ()
     design: Design = field(default_factory=Design)
+    exclude: tuple[Mapping[str, Any], ...] = field(default=(), metadata=ADDED)
+    only: tuple[Mapping[str, Any], ...] = field(default=(), metadata=ADDED)
     search: SearchSpec = field(default_factory=SearchSpec)
     replicates: Replicates = field(default_factory=Replicates)
     budget: Budget = field(default_factory=Budget)

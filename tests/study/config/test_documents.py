@@ -168,3 +168,19 @@ def test_a_profile_replaces_a_factor_of_an_included_profile_as_a_whole(tmp_path)
     write(tmp_path, main="include: base.yaml\nprofiles: {small: {factors: {policy: {c: {}}}}}\n", base=base)
     factors = read(tmp_path / "main.yaml", tmp_path).values["profiles"]["small"]["factors"]
     assert factors == {"policy": {"c": {}}, "labels": {"x": {}}}
+
+
+def test_a_set_of_one_level_keeps_the_others():
+    document = Document({"factors": {"method": {"a": {"x.y": 1}, "b": {}}, "n": [1, 2]}}, {})
+
+    def levels(text: str):
+        return with_sets(document, [text]).values["factors"]["method"]
+
+    assert levels("factors.method.c={x.y: 2}") == {"a": {"x.y": 1}, "b": {}, "c": {"x.y": 2}}
+    assert levels("factors.method.a={x.z: 3}") == {"a": {"x.z": 3}, "b": {}}
+    assert levels("factors.method.a.x.z=3") == {"a": {"x.y": 1, "x.z": 3}, "b": {}}
+    assert levels("factors.method.0.5={x.y: 4}") == {"a": {"x.y": 1}, "b": {}, "0.5": {"x.y": 4}}
+    assert levels("factors.method.b=null") == {"a": {"x.y": 1}}
+    assert levels("factors.method={c: {}}") == {"c": {}}
+    with pytest.raises(SpecError, match="the factor 'n' lists values"):
+        with_sets(document, ["factors.n.3={}"])
