@@ -143,6 +143,7 @@ def views(
     from analysis.figures.views import view_sheet
     from study.config.definition import load_study
     from study.config.plain import component_name
+    from study.planning.dataset_check import require_channels
     from study.planning.pretexts import pretext_tasks
     from trainables.common.seeds import derive
 
@@ -151,6 +152,8 @@ def views(
     if not tasks:
         raise UserError(f"{target}: no cell pretrains (found random or ImageNet weights in pretext.method)")
     stores = _prepared([task.data for task in tasks], root)
+    for settings, store in stores:
+        require_channels(study, settings, store.channel_names)
     for number, task in enumerate(tasks):
         file = output if number == 0 else output.with_stem(f"{output.stem}-{number + 1}")
         seed = derive(study.spec.seed, "views")

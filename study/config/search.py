@@ -98,6 +98,10 @@ MULTI_OBJECTIVE_SAMPLERS = ("tpe", "nsga2", "random", "quasirandom", "grid")
 """Samplers that support several objectives."""
 
 
+MAX_TRIALS = 100_000
+"""Largest number of trials of a cell."""
+
+
 @dataclass(frozen=True)
 class SearchSpec:
     """Hyperparameter search of each cell.
@@ -128,6 +132,8 @@ class SearchSpec:
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise ValueError(f"trials is {self.trials}, expected a whole number from 1 up")
+        if self.trials > MAX_TRIALS:
+            raise ValueError(f"trials is {self.trials:,}, expected at most {MAX_TRIALS:,} in each cell")
         if self.startup_trials < 0:
             raise ValueError(f"startup_trials is {self.startup_trials}, expected a whole number from 0 up")
         dependency_order(self.space)

@@ -175,6 +175,10 @@ class Budget:
                 raise ValueError(f"{part.name} is {value}, expected more than 0")
 
 
+MAX_RUNS = 10_000
+"""Largest number of replicates of a cell."""
+
+
 @dataclass(frozen=True)
 class Replicates:
     """Trainings of each cell's chosen configuration, and the pretrainings that they start from.
@@ -191,8 +195,8 @@ class Replicates:
     pretrainings: int = 1
 
     def __post_init__(self) -> None:
-        if self.runs < 1:
-            raise ValueError(f"runs is {self.runs}, expected a whole number from 1 up")
+        if not 1 <= self.runs <= MAX_RUNS:
+            raise ValueError(f"runs is {self.runs:,}, expected a whole number from 1 to {MAX_RUNS:,}")
         if not 1 <= self.pretrainings <= self.runs:
             raise ValueError(f"pretrainings is {self.pretrainings}, expected from 1 to the {self.runs} runs")
 

@@ -45,7 +45,14 @@ class StudyValidator:
         self._near_first = [cell for cell in cells if len(first - cell.levels.items()) <= 1]
 
     def problems(self) -> Iterator[Problem]:
-        """Yield the problems of the cells, of settings that factors replace, and of the search space."""
+        """Yield the problems of the cells, of settings that factors replace, and of the search space.
+
+        Overrides without effect are reported only where nothing else is wrong.
+        """
+        found = list(self._setting_problems())
+        yield from found or self._override_problems()
+
+    def _setting_problems(self) -> Iterator[Problem]:
         yield from self._cell_problems(self._cells if len(self._cells) <= MAX_CHECKED_CELLS else self._near_first)
         # Only these: without its factors' levels, a valid study may lack settings or have some that do not match.
         yield from (problem for problem in self._problems({}) if problem.unknown)
@@ -66,6 +73,20 @@ class StudyValidator:
                 if problem not in known:
                     known.add(problem)
                     yield self._at_level(problem, cell)
+
+    def _override_problems(self) -> Iterator[Problem]:
+        """Yield a problem for each value of `--set` that a factor replaces in every cell."""
+        for factor in self._factors:
+            for path in set.intersection(*(set(level) for level in factor.levels.values())):
+                keys = split_path(path, self._document.values)
+                location = self._document.sources.get(keys, "")
+                if location.startswith("--set ") and not location.startswith("--set factors"):
+                    listed = isinstance(self._document.values["factors"].get(path), list)
+                    fix = f"{path}=[VALUE, ...]" if listed else f"{factor.name}.LEVEL.{path}=VALUE"
+                    text = (
+                        f"has no effect, as every level of the factor '{factor.name}' sets it. Fix: --set factors.{fix}"
+                    )
+                    yield Problem(keys, text, location)
 
     def _at_level(self, problem: Problem, cell: Cell) -> Problem:
         """Return the problem, located at the level without which it does not occur."""

@@ -11,6 +11,9 @@ from trainables.data.readers.limits import MAX_GIGABYTES
 from trainables.data.records import Layout
 from trainables.phantom import PhantomSettings, phantom_form
 
+MAX_IMAGE_SIZE = 4096
+"""Largest side of a stored frame in pixels; one frame then takes 17 MB for each channel."""
+
 
 @dataclass(frozen=True)
 class DataSettings:
@@ -25,8 +28,8 @@ class DataSettings:
         path: the dataset's folder; None where it is given at run time or where `phantom` is set.
         phantom: settings of a dataset to generate in this layout instead of reading one from `path`; None for real
             data.
-        image_size: side of the stored square frames in pixels, from 8 up. Images are shrunk by area averaging (a box
-            filter as wide as the stored pixel, so free of aliasing) and enlarged bilinearly; masks use the nearest
+        image_size: side of the stored square frames in pixels, from 8 to 4096. Images are shrunk by area averaging (a
+            box filter as wide as the stored pixel, so free of aliasing) and enlarged bilinearly; masks use the nearest
             pixel. The aspect ratio is not kept; the stored spacing accounts for it.
         pixel_mm: width of the stored pixels in mm: images are resampled to it, then cropped or padded about their
             centre to `image_size`; None stretches the full image to the stored square.
@@ -71,8 +74,8 @@ class DataSettings:
                 raise ValueError(str(error)) from None
         if self.path is not None and self.phantom is not None:
             raise ValueError("path and phantom are both set (expected at most one). Fix: remove one of them")
-        if self.image_size < 8:
-            raise ValueError(f"image_size {self.image_size}: expected a whole number from 8 up")
+        if not 8 <= self.image_size <= MAX_IMAGE_SIZE:
+            raise ValueError(f"image_size {self.image_size}: expected a whole number from 8 to {MAX_IMAGE_SIZE}")
         if self.pixel_mm is not None and not self.pixel_mm > 0:
             raise ValueError(f"pixel_mm {self.pixel_mm}: expected a number above 0")
         if self.structures is not None and len(set(self.structures) - {"background"}) != len(self.structures):

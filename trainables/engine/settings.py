@@ -8,6 +8,9 @@ from trainables.engine.optim.optimizers import Adam, Optimizer
 from trainables.engine.optim.schedules import Constant, Schedule
 from trainables.engine.precision import Precision
 
+MOST = 1_000_000
+"""Largest number of epochs, of steps in one and of images in a batch; larger ones are slips of the pen."""
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -52,13 +55,14 @@ class FitSettings:
     recompute: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a whole number from 1 up")
+        for name in ("epochs", "batch_size", "evaluate_every", "steps_per_epoch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}, expected a whole number from 1 up")
+            if value is not None and value > MOST:
+                raise ValueError(f"{name} is {value:,}, expected at most {MOST:,}")
         if self.micro_batch is not None and self.micro_batch < 2:
             raise ValueError(f"micro_batch is {self.micro_batch}, expected a whole number from 2 up")
-        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
-            raise ValueError(f"steps_per_epoch is {self.steps_per_epoch}, expected a whole number from 1 up")
         if self.overlap_evaluation and self.schedule.follows_metric:
             name = type(self.schedule).__name__.lower()
             raise ValueError(

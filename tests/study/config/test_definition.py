@@ -84,7 +84,8 @@ def test_a_level_keeps_what_the_file_says_of_the_same_component(path):
 
 
 def test_overrides_reach_into_components_in_short_form(path):
-    study = load_study(str(path), sets=["pretext.method=byol"])
+    path.write_text(path.read_text().replace("{name: simclr, temperature: 0.2}", "byol"))
+    study = load_study(str(path))
     changed = study.resolve({"pretext.method": "simclr", "pretext.method.temperature": 0.7})
     assert changed.pretext.method.temperature == 0.7
     assert changed.pretext.fit == study.spec.pretext.fit
@@ -173,7 +174,7 @@ def test_a_set_is_named_as_the_source_of_its_problem(path):
         ),
         (
             "size: {small: {data.image_size: 32}, tiny: {data.image_size: 4}}",
-            "tested.yaml:18 (size=tiny): data: image_size 4: expected a whole number from 8 up",
+            "tested.yaml:18 (size=tiny): data: image_size 4: expected a whole number from 8 to 4096",
         ),
         (
             "network: [deeplabv3, {name: unet, widht: 3}]",
@@ -298,3 +299,25 @@ def test_a_cell_without_a_range_of_its_own_searches_nothing(path):
     trials = {cell.levels["method"]: plan.trials(cell.key) for cell in plan.cells}
     assert trials == {"random": 0, "byol": 0, "simclr": 3}
     assert plan.planned()["trial"] == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("downstream.fit.epochs=5", "every level of the factor 'label_fraction' sets it"),
+        ("pretext.method=moco", "every level of the factor 'method' sets it. Fix: --set factors.method.LEVEL"),
+        ("pretext.fit.epochs=1000000000000", "epochs is 1,000,000,000,000, expected at most 1,000,000"),
+        ("downstream.fit.steps_per_epoch=0", "steps_per_epoch is 0, expected a whole number from 1 up"),
+        ("data.image_size=1000000", "expected a whole number from 8 to 4096"),
+        ("search.trials=1000000", "trials is 1,000,000, expected at most 100,000"),
+    ],
+)
+def test_overrides_without_effect_and_absurd_numbers_are_refused(text, problem):
+    with pytest.raises(SpecError, match=problem):
+        load_study("quickstart", sets=[text])
+
+
+def test_an_override_of_a_level_has_an_effect():
+    study = load_study("quickstart", sets=["factors.label_fraction.0.05.downstream.fit.epochs=7"])
+    few = next(cell for cell in study.cells() if cell.levels["label_fraction"] == "0.05")
+    assert study.resolve(few.overrides).downstream.fit.epochs == 7

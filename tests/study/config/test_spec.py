@@ -66,7 +66,7 @@ def test_pruners_go_by_name():
     [
         ({"name": "a/b"}, "name is 'a/b', expected letters"),
         ({"name": "../x"}, "expected letters"),
-        ({"replicates": 0}, "runs is 0, expected a whole number from 1 up"),
+        ({"replicates": 0}, "runs is 0, expected a whole number from 1 to 10,000"),
         ({"search": {"trials": 0}}, "search: trials is 0"),
         ({"search": {"sampler": "tpr"}}, "search.sampler: unknown choice 'tpr'; did you mean 'tpe'"),
         ({"search": {"pruner": {"name": "asha", "reduction": 1}}}, "search.pruner: reduction is 1"),

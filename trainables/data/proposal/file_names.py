@@ -13,10 +13,12 @@ from trainables.data.records import Split
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 _MASK_WORDS = """
 mask masks label labels seg segs segmentation segmentations annotation annotations annot annots contour contours
-gt gts groundtruth groundtruths ground truth
+gt gts groundtruth groundtruths ground truth maske masken
 """
 _MASK = frozenset(_MASK_WORDS.split())
-_IMAGE = frozenset(("image", "images", "img", "imgs", "picture", "pictures", "scan", "scans", "raw", "jpeg", "png"))
+_IMAGE = frozenset(
+    ("image", "images", "img", "imgs", "picture", "pictures", "scan", "scans", "raw", "jpeg", "png", "bild", "bilder")
+)
 _NNUNET: dict[str, Split] = {"tr": "train", "ts": "test"}
 _CHANNEL = re.compile(r"_(\d{4})$")
 
@@ -29,6 +31,7 @@ class FileName:
         path: path relative to the folder.
         words: words of folders and stem, in lower case, without those that only name the role or the split; letters and
             digits are words of their own.
+        stem_words: those of `words` that are in the stem.
         folders: the folders' names, without those that only name a role or a split.
         stem: file name without suffix and channel.
         is_mask: True where a folder or the stem says so.
@@ -39,6 +42,7 @@ class FileName:
 
     path: str
     words: tuple[str, ...]
+    stem_words: tuple[str, ...]
     folders: tuple[str, ...]
     stem: str
     is_mask: bool
@@ -86,10 +90,12 @@ def parse_path(path: str, *, channels: bool = False) -> FileName:
     stem = stem[: channel.start()] if channel else stem
     parts = split_words(stem)
     by_stem = any(part in _MASK for part in parts)
+    stem_words = tuple(part for part in parts if part not in _MASK | _IMAGE)
     places = [place for place, part in enumerate(parts) if part in _MASK]
     return FileName(
         path,
-        (*words, *(part for part in parts if part not in _MASK | _IMAGE)),
+        (*words, *stem_words),
+        stem_words,
         tuple(folders),
         stem,
         bool(by_stem if in_folder is None else in_folder or by_stem),

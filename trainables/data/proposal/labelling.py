@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trainables.common.errors import DataError
+from trainables.data.proposal.file_names import split_words
 from trainables.data.proposal.legend_file import LegendFile
 from trainables.data.proposal.mask_content import MOST_LABELS, MaskContent
 from trainables.data.proposal.pairing import PairedImage
@@ -15,6 +16,7 @@ from trainables.data.readers.legend import RGB
 _ONLY = "foreground"
 _BLACK: RGB = (0, 0, 0)
 _BINARY = frozenset({1, 255})
+_RATERS = frozenset(("rater", "reader", "observer", "annotator", "expert", "grader"))
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ def propose_labelling(
     if not contents:
         return Labelling()
     structures = Counter(mask.structure for image in images for mask in image.masks)
+    raters = [name for name in structures if _RATERS & {*split_words(name)}]
+    if len(raters) > 1:
+        raise DataError(f"masks of several raters (found {', '.join(raters[:6])}). Fix: keep those of one")
     numbers = frozenset[int]().union(*(content.numbers for content in contents.values()))
     colored = [file for file, content in contents.items() if content.colors]
     if len(structures) > 1:
@@ -77,7 +82,10 @@ def propose_labelling(
             raise DataError(f"masks of two encodings: {colored[0]} has colors, {plain} label numbers (expected one)")
         return _by_color(contents, legend)
     if len(numbers) > MOST_LABELS:
-        raise DataError(f"{len(numbers)} different label numbers in all masks, expected at most {MOST_LABELS}")
+        file = max(contents, key=lambda each: len(contents[each].numbers))
+        fix = "Fix: save one number for each structure, not for each object, and without smoothing"
+        found = f"found {len(numbers)} in all masks, most in {file}, expected at most {MOST_LABELS}"
+        raise DataError(f"too many label numbers ({found}). {fix}")
     (only,) = structures
     binary = all(len(content.numbers) <= 1 for content in contents.values())
     if binary and numbers == _BINARY:

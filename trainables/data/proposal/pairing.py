@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trainables.data.proposal.file_names import FileName
@@ -74,17 +74,38 @@ class _Index:
     def __init__(self, images: list[PairedImage]) -> None:
         self.images = images
         self._exact: dict[tuple[str, ...], list[PairedImage]] = defaultdict(list)
+        self._stems: dict[tuple[str, ...], list[PairedImage]] = defaultdict(list)
         self._longer: dict[tuple[str, ...], list[PairedImage]] = defaultdict(list)
         for image in images:
             words = image.file.words
             self._exact[words].append(image)
+            self._stems[image.file.stem_words].append(image)
             for length in range(1, len(words)):
                 self._longer[words[:length]].append(image)
 
     def images_of(self, mask: FileName) -> tuple[list[tuple[PairedImage, PairedMask]], str]:
         """Return the images of a mask, and the reason where there is none."""
-        for extra, rest in _shortened(mask.words):
-            found = _same_split(self._exact.get(rest, []), mask)
+        found, reason = self._continued(mask, mask.words, self._exact)
+        if found or reason:
+            return found, reason
+        longer = [
+            image
+            for image in _same_split(self._longer.get(mask.words, []), mask)
+            if not all(word.isdigit() for word in image.file.words[len(mask.words) :])
+        ]
+        for image in longer:
+            image.view = "_".join(image.file.words[len(mask.words) :])
+        if longer:
+            return [(image, PairedMask(mask)) for image in longer], ""
+        found, reason = self._continued(mask, mask.stem_words, self._stems)  # folders of any other names
+        return found, "" if found else reason or "no image of this name"
+
+    def _continued(
+        self, mask: FileName, words: tuple[str, ...], index: Mapping[tuple[str, ...], list[PairedImage]]
+    ) -> tuple[list[tuple[PairedImage, PairedMask]], str]:
+        """Return the images whose words a mask's words continue; none, with a reason, where several are meant."""
+        for extra, rest in _shortened(words):
+            found = _same_split(index.get(rest, []), mask)
             found = [image for image in found if image.file.stem == mask.stem] or found
             paired = [(image, each) for image in found if (each := _paired(mask, image, extra)) is not None]
             if not paired:
@@ -94,14 +115,7 @@ class _Index:
                     image.view = "" if image.file.channel is None else f"{image.file.channel:04d}"
                 return paired, ""
             return [], f"several images may be meant: {', '.join(image.file.path for image in found[:3])}"
-        longer = [
-            image
-            for image in _same_split(self._longer.get(mask.words, []), mask)
-            if not all(word.isdigit() for word in image.file.words[len(mask.words) :])
-        ]
-        for image in longer:
-            image.view = "_".join(image.file.words[len(mask.words) :])
-        return [(image, PairedMask(mask)) for image in longer], "" if longer else "no image of this name"
+        return [], ""
 
 
 def _shortened(words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:

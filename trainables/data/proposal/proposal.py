@@ -20,7 +20,7 @@ from trainables.data.proposal.subjects import Subjects, propose_subjects, subjec
 from trainables.data.proposal.unnamed_masks import find_unnamed_masks
 from trainables.data.readers.folders import walk_files
 from trainables.data.readers.limits import MAX_GIGABYTES
-from trainables.data.readers.pictures import file_type
+from trainables.data.readers.pictures import FILE_TYPES, file_type
 from trainables.data.records import Progress
 
 _TABLES = (Manifest().file, CLASSES_FILE)
@@ -79,14 +79,20 @@ def propose_manifest(
     masks = [file for file in files if file.is_mask]
     if not images:
         found = f"{len(masks)} masks" if masks else "no image file"
-        raise DataError(f"{root}: {found}, expected images (PNG, JPEG, TIFF, BMP, NIfTI, MetaImage, DICOM, AVI or MP4)")
+        raise DataError(f"{root}: {found}, expected images ({', '.join(FILE_TYPES)})")
+    subjects = subjects_by_pattern(images, subject_pattern) if subject_pattern else None
     if not masks:
         images, masks = find_unnamed_masks(root, images, max_gigabytes)
     paired, unpaired = pair_masks(images, masks)
     left_out += [(mask.path, f"mask without an image: {reason}") for mask, reason in unpaired]
+    if masks and len(unpaired) == len(masks):
+        raise DataError(f"{root}: no mask has an image of its name (found {masks[0].path}: {unpaired[0][1]})")
     contents, problems = _contents(root, paired, max_gigabytes, progress)
+    if problems and not contents:
+        fix = "Fix: correct the files, then run the command again"
+        raise DataError(f"{root}: no mask can be used (found {problems[0][0]}: {problems[0][1]}). {fix}")
     labelling = propose_labelling(paired, contents, legend)
-    subjects = subjects_by_pattern(images, subject_pattern) if subject_pattern else propose_subjects(images)
+    subjects = subjects or propose_subjects(images)
     rows, notes = manifest_rows(paired, labelling, subjects, legend.channels)
     return ManifestProposal(
         tuple(rows),
@@ -96,8 +102,16 @@ def propose_manifest(
         len({file for row in rows for files in row.masks.values() for file in files}),
         tuple(left_out),
         tuple(problems),
-        (*labelling.notes, *notes),
+        (*subjects.notes, *labelling.notes, *notes, *_unlabelled(paired)),
     )
+
+
+def _unlabelled(images: Sequence[PairedImage]) -> list[str]:
+    """Return a note on images without a mask, unless none has one."""
+    count = sum(not image.masks for image in images)
+    if not count or count == len(images):
+        return []
+    return [f"{count} of {len(images)} images have no mask and are used for pretraining only"]
 
 
 def _files(root: Path, tables: Sequence[str], *, channels: bool) -> tuple[list[FileName], list[tuple[str, str]]]:

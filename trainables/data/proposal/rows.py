@@ -58,7 +58,8 @@ def manifest_rows(
     """
     notes: list[str] = []
     use_splits = _splits_have_masks(images)
-    if not use_splits and any(image.file.split for image in images):
+    named = {image.file.split for image in images} - {None}
+    if not use_splits and len(named) > 1:
         notes.append("the folders' splits are not used, as one of train and test has no masks; fractions split instead")
     phases = _phases(images, subjects)
     rows = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trainables.common.errors import UserError
@@ -13,8 +13,11 @@ from trainables.data.proposal.file_names import FileName
 
 _FEW = 5  # fewer folders than this are sites or classes rather than patients
 _FRAME = "frame|slice|img|image|im|time|t|z|f|view"
-_TAIL = re.compile(rf"^(?P<head>.*?)[_\-\s.]*(?:(?P<frame>{_FRAME})[_\-\s]*)?(?P<number>\d+)$", re.IGNORECASE)
-_WORDS = "ed|es|[2-5]ch|a[2-5]c|plax|psax|sax|lax|left|right|sagittal|coronal|axial|transverse|longitudinal|long|trans"
+_TAIL = re.compile(rf"^(?P<head>.*?)[_\-\s.]+(?:(?:{_FRAME})[_\-\s]*)?\d+$", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[_\-\s.]+")
+_WORDS = (
+    "od|os|ed|es|[2-5]ch|a[2-5]c|plax|psax|sax|lax|left|right|sagittal|coronal|axial|transverse|longitudinal|long|trans"
+)
 _NAMED = re.compile(rf"^(?P<head>.*?)[_\-\s.]+(?:{_WORDS})$", re.IGNORECASE)
 
 
@@ -25,10 +28,12 @@ class Subjects:
     Attributes:
         names: subject by the image's path.
         rule: the part of the path that names it, in words.
+        notes: doubts about it that a user should decide, each a sentence.
     """
 
     names: dict[str, str]
     rule: str
+    notes: tuple[str, ...] = ()
 
 
 def subjects_by_pattern(files: Sequence[FileName], pattern: str) -> Subjects:
@@ -66,22 +71,47 @@ def propose_subjects(files: Sequence[FileName]) -> Subjects:
     files = [replace(file, folders=file.folders[shared:]) for file in files]
     depth = _patient_depth(files)
     if depth is not None:
-        return Subjects({file.path: "/".join(file.folders[: depth + 1]) for file in files}, "the folder")
-    names = _without_frames(files)
-    if names is not None:
-        return Subjects(names, "the file's name without the end that counts frames or names views")
+        names = {file.path: "/".join(file.folders[: depth + 1]) for file in files}
+        return Subjects(names, "the folder", _few(names))
+    without = _without_frames(files)
+    if without is not None:
+        return Subjects(without, "the file's name without the end that counts frames or names views", _few(without))
     splits: dict[str, set[str | None]] = defaultdict(set)
     for file in files:
         splits[_joined(file, file.stem)].add(file.split)
     counted = any(len(found) > 1 for found in splits.values())  # file names start anew in each split's folder
-    return Subjects(
-        {
-            file.path: f"{file.split}/{name}" if counted and file.split else name
-            for file in files
-            for name in [_joined(file, file.stem)]
-        },
-        "the split's folder and the file's name" if counted else "the file's name",
-    )
+    names = {}
+    for file in files:
+        name = _joined(file, file.stem)
+        names[file.path] = f"{file.split}/{name}" if counted and file.split else name
+    rule = "the split's folder and the file's name" if counted else "the file's name"
+    return Subjects(names, rule, _recurring(files))
+
+
+def _few(names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a doubt where so few subjects have images that they may be visits, sites or dates."""
+    count = len(set(names.values()))
+    if count >= _FEW or len(names) < 2 * _FEW:
+        return ()
+    return (f"only {count} subjects have {len(names)} images. Fix: if they are no patients, set --subject-pattern",)
+
+
+def _recurring(files: Sequence[FileName]) -> tuple[str, ...]:
+    """Return a doubt where most names share a part that has a digit with other names, which may be the patient."""
+    counts: Counter[tuple[int, str]] = Counter()
+    parts = {file.path: list(enumerate(_SEPARATORS.split(file.stem))) for file in files}
+    for names in parts.values():
+        counts.update({part for part in names if any(letter.isdigit() for letter in part[1])})
+    repeated: dict[int, dict[str, int]] = defaultdict(dict)
+    for (place, part), count in counts.items():
+        if count > 1:
+            repeated[place][part] = count
+    found = max(repeated.values(), key=len, default={})
+    if len(found) < 3 or sum(found.values()) * 2 <= len(files):
+        return ()
+    part, count = max(found.items(), key=lambda item: item[1])
+    text = f"'{part}' is part of {count} names, and others recur like it"
+    return (f"{text}. Fix: if such parts are patients, set --subject-pattern",)
 
 
 def _shared_depth(files: Sequence[FileName]) -> int:

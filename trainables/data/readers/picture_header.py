@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from trainables.data.readers.webp_header import is_webp, read_webp_header
 
 _PNG, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OBJECT = re.compile(r" <_io\.BytesIO[^>]*>")  # in Pillow's messages, with an address that differs in every run
 _ORIENTATION = 0x0112
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 256, 257, 258, 259, 262, 277
 _LOSSY_TIFF = {6: "JPEG", 7: "JPEG", 34892: "JPEG", 50001: "WebP", 50002: "JPEG XL"}
@@ -95,7 +97,8 @@ def open_picture(path: Path) -> PictureFile:
 
 def unreadable(path: Path, error: Exception) -> DataError:
     """Return the error of a picture on which Pillow failed with `error`."""
-    return DataError(f"{path}: not a readable picture ({' '.join(str(error).split())[:120]})")
+    reason = " ".join(_OBJECT.sub("", str(error)).split())[:120]
+    return DataError(f"{path}: not a readable picture ({reason})")
 
 
 def _other(path: Path, content: bytes) -> PictureFile:

@@ -240,3 +240,6 @@ _KINDS: dict[str, Callable[[Path, _Wanted], Picture]] = {
     **dict.fromkeys(_DICOM, _dicom),
     **dict.fromkeys(_VIDEO, _video),
 }
+
+FILE_TYPES = tuple(_KINDS)
+"""Suffixes of the files that can be read."""

@@ -77,8 +77,9 @@ class Batches:
         shuffle: True for a random order in each epoch; False for evaluation.
         steps: number of batches in an epoch, taken from consecutive shuffled passes over the rows; None for one pass.
         keep_tail: True to yield the last, smaller batch, as `drop_last=False` of PyTorch's DataLoader does; a single
-            left-over row joins the batch before it, as batch normalization cannot be trained on one image. False suits
-            contrastive losses, which need full batches; a set smaller than one batch is one batch in either case.
+            left-over row joins the batch before it, as batch normalization cannot be trained on one image; for the same
+            reason a set of one row is a batch of this row twice if it is shuffled. False suits contrastive losses,
+            which need full batches; a set smaller than one batch is one batch in either case.
     """
 
     def __init__(
@@ -131,6 +132,8 @@ class Batches:
     def _pass(self, number: int, start: int, rank: int, world_size: int, device: torch.device | str) -> Iterator[Batch]:
         """Yield the batches of one shuffled pass over the rows, beginning with number `start`."""
         rows = self.rows(number)
+        if self._shuffle and len(rows) == 1:
+            rows = np.repeat(rows, 2, axis=0)
         if self._shuffle:
             rows = rows[numpy_generator(self.seed, "order", number).permutation(len(rows))]
         count = self._in_pass

@@ -84,8 +84,8 @@ def _assign_splits(
             issues.append(DatasetIssue("", "", "no complete official split", text))
         return _by_fractions(records, settings), "fractions"
     for subject in sorted({record.subject for record in records} - official.keys()):
-        text = f"subject '{subject}' is not in the official split"
-        issues.append(DatasetIssue("", "", "subject in no split", text, "loss", "sequence"))
+        text = f"subject '{subject}' is in no split and is left out"
+        issues.append(DatasetIssue("", "", "subject in no split", text))
     return official, "official"
 
 

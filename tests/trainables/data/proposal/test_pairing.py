@@ -32,6 +32,9 @@ def paired(*paths: str, channels: bool = False) -> tuple[dict[str, list[tuple[st
         ("JPEGImages/x9.jpg", "SegmentationClass/x9.png"),
         ("benign (1).png", "benign (1)_mask.png"),
         ("BrainT1/s1.mha", "BrainT1/s1_GT.mha"),
+        ("ISIC/ISIC_001.jpg", "GT/ISIC_001_segmentation.png"),
+        ("Bilder/Müller (1).png", "Masken/Müller (1)_Maske.png"),
+        ("dicom/MR_01.dcm", "masks/MR_01.nii.gz"),
     ],
 )
 def test_common_ways_to_name_a_mask_are_paired(image, mask):
@@ -97,3 +100,8 @@ def test_masks_in_a_folder_of_their_own_are_paired_by_name_or_not_at_all(stems):
         for mask, _, _ in masks:
             assert split_words(mask.removeprefix("masks/")) == split_words(image.removeprefix("images/"))
     assert sum(map(len, found.values())) + len(unpaired) == len(stems)
+
+
+def test_frames_of_videos_in_any_folder_are_found():
+    found, _ = paired("videos/v1.avi", "masks/v1_frame003.png", "masks/v1_frame009.png")
+    assert [(structure, frame) for _, structure, frame in found["videos/v1.avi"]] == [("", 3), ("", 9)]

@@ -169,3 +169,43 @@ def test_a_folder_without_images_is_refused(write, tmp_path, files, problem):
         write(file, disc())
     with pytest.raises(DataError, match=problem):
         propose_manifest(tmp_path)
+
+
+def test_masks_named_by_rater_are_refused(write, tmp_path):
+    write("a.png", grey())
+    for rater in (1, 2):
+        write(f"masks_rater{rater}/a.png", disc())
+    with pytest.raises(DataError, match=r"several raters \(found rater_1, rater_2\)"):
+        propose_manifest(tmp_path)
+
+
+def test_masks_of_which_none_can_be_used_are_refused(write, tmp_path):
+    write("images/a.png", grey())
+    write("masks/a.jpg", disc())
+    with pytest.raises(DataError, match=r"no mask can be used \(found masks/a.jpg: JPEG compression"):
+        propose_manifest(tmp_path)
+
+
+def test_masks_of_which_none_has_an_image_are_refused(write, tmp_path):
+    write("images/a.png", grey())
+    write("masks/b.png", disc())
+    with pytest.raises(DataError, match=r"no mask has an image of its name \(found masks/b.png: no image"):
+        propose_manifest(tmp_path)
+
+
+def test_too_many_label_numbers_name_the_file(write, tmp_path):
+    for number in range(2):
+        write(f"images/{number}.png", grey(number))
+        mask = disc()
+        mask.flat[: 40 + 5 * number] = np.arange(60 * number, 60 * number + 40 + 5 * number)
+        write(f"masks/{number}.png", mask)
+    with pytest.raises(DataError, match=r"too many label numbers \(found .* most in masks/1.png, expected at most 64"):
+        propose_manifest(tmp_path)
+
+
+def test_images_without_masks_are_counted(write, tmp_path):
+    for number in range(3):
+        write(f"images/{number}.png", grey(number))
+    write("masks/0.png", disc())
+    notes = propose_manifest(tmp_path).notes
+    assert "2 of 3 images have no mask and are used for pretraining only" in notes

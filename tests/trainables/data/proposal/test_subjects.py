@@ -5,6 +5,10 @@ from trainables.data.proposal.file_names import parse_path
 from trainables.data.proposal.subjects import propose_subjects, subjects_by_pattern
 
 
+def notes(*paths: str) -> tuple[str, ...]:
+    return propose_subjects([parse_path(path) for path in paths]).notes
+
+
 def proposed(*paths: str) -> list[str]:
     files = [parse_path(path) for path in paths]
     names = propose_subjects(files).names
@@ -70,3 +74,21 @@ def test_a_pattern_that_cannot_be_used_is_refused(pattern, problem):
 def test_folders_that_all_images_share_are_no_part_of_the_patient():
     names = [f"database/p{patient}/im{frame}.png" for patient in range(3) for frame in range(2)]
     assert proposed(*names) == ["p0", "p0", "p1", "p1", "p2", "p2"]
+
+
+def test_a_number_is_not_cut_from_its_word():
+    names = [f"2021-0{month}-11_pat{patient}.png" for month in (1, 2, 3) for patient in range(4)]
+    assert proposed(*names) == [name.removesuffix(".png") for name in names]
+    (note,) = notes(*names)
+    assert note.startswith("'pat")
+    assert "if such parts are patients, set --subject-pattern" in note
+
+
+def test_both_eyes_are_one_patient():
+    assert proposed("1000_OD.png", "1000_OS.png", "1001_OD.png", "1001_OS.png") == ["1000", "1000", "1001", "1001"]
+
+
+def test_very_few_subjects_are_doubted():
+    (note,) = notes(*(f"visit{visit}/pat{patient:02d}.png" for visit in (1, 2) for patient in range(10)))
+    assert note.startswith("only 2 subjects have 20 images")
+    assert notes(*(f"p{patient}/im{frame}.png" for patient in range(6) for frame in range(9))) == ()

@@ -36,3 +36,10 @@ def test_workers_have_equal_shares_of_a_set_smaller_than_one_batch():
     assert shared_batch(40, 16, 3) == 16
     with pytest.raises(UserError, match=r"too few training images \(found 2 for 3 workers\)"):
         shared_batch(2, 16, 3)
+
+
+def test_one_training_image_is_a_batch_of_two_for_batch_norm():
+    store = toy_store(1)
+    batches = Batches(store, np.array([0]), batch_size=8, steps=3)
+    assert [batch.rows.tolist() for batch in batches.epoch(0)] == [[0, 0]] * 3
+    assert [batch.rows.tolist() for batch in Batches(store, np.array([0]), 8, shuffle=False).epoch(0)] == [[0]]
