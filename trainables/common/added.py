@@ -10,16 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ADDED: Mapping[str, Any] = {"added": True}
-"""Metadata of a dataclass's field whose value is left out of digests as long as it is the field's default.
-
-Example:
-    >>> @dataclasses.dataclass(frozen=True)
-    ... class Reader:
-    ...     path: str = ""
-    ...     channels: str = dataclasses.field(default="grey", metadata=ADDED)
-    >>> digested(Reader()), digested(Reader(channels="rgb"))
-    ({'path': ''}, {'path': '', 'channels': 'rgb'})
-"""
+"""Metadata of a dataclass's field whose value is left out of digests as long as it is the field's default."""
 
 
 def digested_fields(settings: Any) -> list[str]:
@@ -33,6 +24,15 @@ def digested_fields(settings: Any) -> list[str]:
 
 
 def digested(settings: Any) -> dict[str, Any]:
-    """Return the values of the fields that determine the digest of a dataclass's instance, by name."""
+    """Return the values of the fields that determine the digest of a dataclass's instance, by name.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Reader:
+        ...     path: str = ""
+        ...     channels: str = dataclasses.field(default="grey", metadata=ADDED)
+        >>> digested(Reader()), digested(Reader(channels="rgb"))
+        ({'path': ''}, {'path': '', 'channels': 'rgb'})
+    """
     values = dataclasses.asdict(settings)
     return {name: values[name] for name in digested_fields(settings)}

@@ -77,7 +77,14 @@ def test_a_pretraining_is_named_after_its_method_and_its_digest():
 
 def test_what_determines_a_pretraining_is_in_its_digest():
     digest = jobs()["pretext"].digest
-    assert jobs("downstream.label_fraction=0.5", "resources.pretext.cpus=3")["pretext"].digest == digest
+    assert (
+        jobs(
+            "factors={pretext.method: null, downstream.label_fraction: null}",
+            "downstream.label_fraction=0.5",
+            "resources.pretext.cpus=3",
+        )["pretext"].digest
+        == digest
+    )
     for change in ("seed=1", "pretext.fit.epochs=7", "data.image_size=64", "pretext_data={image_size: 16}"):
         assert jobs(change)["pretext"].digest != digest, change
 
@@ -216,7 +223,8 @@ def test_propagation_stores_rows_masks_and_their_quality(tmp_path, monkeypatch):
 def test_all_pairs_cost_more_than_one_and_a_propagation_a_third_of_training():
     costs: dict[str, Any] = {}
     for pairs in ("one_per_sequence", "all"):
-        planned = Plan(load_study(str(TINY), sets=[*PROPAGATED, f"registration.pairs={pairs}"]))
+        sets = ["factors={pretext.method: null}", *PROPAGATED, f"registration.pairs={pairs}"]
+        planned = Plan(load_study(str(TINY), sets=sets))
         cell = planned.cells[0].key
         for job in planned.shared_jobs(cell, {}):
             if job.stage != "pretext":
