@@ -121,6 +121,10 @@ class StudyResults:
         frame = pd.DataFrame.from_dict({epoch: epochs[epoch] for epoch in sorted(epochs)}, orient="index")
         return frame.rename_axis("epoch")
 
+    def starts_of(self, *cells: str) -> list[Mapping[int, str]]:
+        """Return the digest of the pretraining by replicate, of each cell; empty for one that starts from none."""
+        return [self.starts.get(cell, {}) for cell in cells]
+
     def dice(self, cell: str) -> pd.DataFrame:
         """Return a cell's test Dice with replicates as rows and subjects as columns.
 

@@ -28,7 +28,7 @@ from analysis.report.section import Section
 from analysis.stats.ablation import ablation_sentences
 from analysis.stats.comparisons import Comparison, compare
 from analysis.stats.label_efficiency import MARGIN, efficiency_table, label_equivalence, minimal_labels
-from analysis.stats.pairs import best_sentences, compare_pairs
+from analysis.stats.pairs import best_probabilities, best_sentences, compare_pairs
 from analysis.tables.cells import cell_table, chosen_table, difference_table, trial_table
 from analysis.tables.grid import Grid, arrange
 from analysis.tables.pairs import best_table, pair_table
@@ -133,9 +133,10 @@ def _scores(results: StudyResults, grid: Grid, options: ReportOptions, *, compar
     tables |= {"differences": difference_table(comparisons)} if comparisons else {}
     pairs = compare_pairs(results, grid) if not results.plan.base else []
     tables |= {"pairs": pair_table(pairs, options.margin)} if pairs else {}
-    best = best_table(results, grid)
+    probabilities = best_probabilities(results, grid)
+    best = best_table(grid, probabilities)
     tables |= {"best": best} if best is not None else {}
-    sentences += best_sentences(results, grid)
+    sentences += best_sentences(results, grid, probabilities)
     figures = {
         "dice_vs_labels": dice_vs_labels(results, grid),
         "differences": differences(comparisons),

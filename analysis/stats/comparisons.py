@@ -112,7 +112,7 @@ def caution(results: StudyResults, cell: str) -> str:
 def estimate_of(results: StudyResults, cell: str) -> Estimate:
     """Return a cell's mean test Dice with its interval in [0, 1]; NaN without results."""
     dice = results.dice(cell)
-    starts = pretrainings_of(dice.index, [results.starts.get(cell, {})])
+    starts = pretrainings_of(dice.index, results.starts_of(cell))
     return interval(dice.to_numpy(dtype=np.float64), starts, possible=DICE_RANGE)
 
 
@@ -133,7 +133,7 @@ def difference_of(
     if first not in grid.cells or second not in grid.cells:
         return None
     keys = grid.cells[first], grid.cells[second]
-    starts = [results.starts.get(key, {}) for key in keys]
+    starts = results.starts_of(*keys)
     return shared_difference(results.dice(keys[0]), results.dice(keys[1]), starts, possible=DICE_RANGE)
 
 
@@ -183,7 +183,7 @@ def shared_scores(results: StudyResults, cells: Sequence[str]) -> Scores | None:
     if not replicates or len(subjects) < 2:
         return None
     stacked = np.stack([table.loc[replicates, subjects].to_numpy(dtype=np.float64) for table in tables])
-    return runs_of(stacked, pretrainings_of(replicates, [results.starts.get(cell, {}) for cell in cells]))
+    return runs_of(stacked, pretrainings_of(replicates, results.starts_of(*cells)))
 
 
 def p_value_text(p: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -53,7 +54,13 @@ def verdict(comparison: Comparison, margin: float) -> str:
     return "undecided"
 
 
-def best_probabilities(results: StudyResults, grid: Grid, column: str) -> dict[str, float]:
+def best_probabilities(results: StudyResults, grid: Grid) -> dict[str, dict[str, float]]:
+    """Return, by column, the probability of each row to be the best; columns without two such rows are left out."""
+    found = {column: _shares(results, grid, column) for column in grid.columns}
+    return {column: shares for column, shares in found.items() if shares}
+
+
+def _shares(results: StudyResults, grid: Grid, column: str) -> dict[str, float]:
     """Return, by row, the share of resampled studies in which the row has the highest mean Dice of its column.
 
     Runs and test subjects are resampled together for all rows, on those that all rows share.
@@ -80,15 +87,14 @@ def best_probabilities(results: StudyResults, grid: Grid, column: str) -> dict[s
     return dict(zip(rows, shares.tolist(), strict=True))
 
 
-def best_sentences(results: StudyResults, grid: Grid) -> list[str]:
+def best_sentences(results: StudyResults, grid: Grid, probabilities: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return one sentence for each column: the row with the highest mean Dice, and its probability to be the best."""
     found = []
-    for column in grid.columns:
-        shares = best_probabilities(results, grid, column)
-        if shares:
-            best = max(shares, key=lambda row: _mean(results, grid.cells[row, column]))
-            chance = f"the best of {len(shares)} with probability {shares[best]:.2f}"
-            found.append(f"Best mean Dice{grid.at(column)}: {best}, {chance}.")
+    for column, shares in probabilities.items():
+        means = {row: _mean(results, grid.cells[row, column]) for row in shares}
+        best = max(means, key=lambda row: means[row])
+        chance = f"the best of {len(shares)} with probability {shares[best]:.2f}"
+        found.append(f"Best mean Dice{grid.at(column)}: {best}, {chance}.")
     return found
 
 

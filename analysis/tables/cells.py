@@ -64,16 +64,15 @@ def difference_table(comparisons: list[Comparison]) -> Table:
     for comparison in comparisons:
         difference = comparison.difference
         estimate, p, effect = difference.estimate, difference.p_value, difference.effect
-        bounds = f" ({estimate.low:+.3f} to {estimate.high:+.3f})" if estimate.known else ""
         body.append(
             (
                 Entry(f"{comparison.row} - {comparison.reference}"),
                 Entry(comparison.column_title),
-                Entry(f"{estimate.mean:+.3f}{bounds}", strong=comparison.significant),
+                difference_entry(comparison),
                 *([Entry(_given(estimate))] if given else []),
                 Entry("-" if np.isnan(effect) else f"{effect:+.2f}"),
-                Entry(p_value_text(p).removeprefix("p ").removeprefix("= ")),
-                Entry(p_value_text(comparison.p_holm).removeprefix("p ").removeprefix("= ")),
+                p_entry(p),
+                p_entry(comparison.p_holm),
                 Entry(str(estimate.n_subjects)),
                 Entry(str(estimate.n_replicates)),
             )
@@ -105,6 +104,18 @@ def difference_table(comparisons: list[Comparison]) -> Table:
     columns = ["row", "reference", "column", "difference", "ci_low", "ci_high", "effect", "p", "p_holm"]
     columns += ["subjects", "replicates", "pretrainings", "given_low", "given_high"]
     return Table("Differences from the reference", header, tuple(body), notes, pd.DataFrame(data, columns=columns))
+
+
+def difference_entry(comparison: Comparison) -> Entry:
+    """Return a difference with its interval; bold where it is significant."""
+    estimate = comparison.difference.estimate
+    bounds = f" ({estimate.low:+.3f} to {estimate.high:+.3f})" if estimate.known else ""
+    return Entry(f"{estimate.mean:+.3f}{bounds}", strong=comparison.significant)
+
+
+def p_entry(p: float) -> Entry:
+    """Return a p-value as it stands in a column of them."""
+    return Entry(p_value_text(p).removeprefix("p ").removeprefix("= "))
 
 
 def _given(estimate: Estimate) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.io.load import StudyResults
-from analysis.stats.comparisons import Comparison, p_value_text
-from analysis.stats.pairs import best_probabilities, verdict
+from analysis.stats.comparisons import Comparison
+from analysis.stats.pairs import verdict
+from analysis.tables.cells import difference_entry, p_entry
 from analysis.tables.grid import Grid
 from analysis.tables.table import Entry, Table
 
@@ -25,13 +25,12 @@ def pair_table(pairs: Sequence[Comparison], margin: float) -> Table:
     body, data = [], []
     for pair in pairs:
         estimate, word = pair.difference.estimate, verdict(pair, margin)
-        bounds = f" ({estimate.low:+.3f} to {estimate.high:+.3f})" if estimate.known else ""
         body.append(
             (
                 Entry(f"{pair.row} - {pair.reference}"),
                 Entry(pair.column_title),
-                Entry(f"{estimate.mean:+.3f}{bounds}", strong=pair.significant),
-                Entry(p_value_text(pair.p_holm).removeprefix("p ").removeprefix("= ")),
+                difference_entry(pair),
+                p_entry(pair.p_holm),
                 Entry(word),
             )
         )
@@ -55,11 +54,11 @@ def pair_table(pairs: Sequence[Comparison], margin: float) -> Table:
     return Table("All other pairs", header, tuple(body), (note,), pd.DataFrame(data))
 
 
-def best_table(results: StudyResults, grid: Grid) -> Table | None:
-    """Return the probability of each row to have the highest mean Dice of its column; None without two such rows."""
-    shares = {column: best_probabilities(results, grid, column) for column in grid.columns}
-    if not any(shares.values()):
+def best_table(grid: Grid, probabilities: Mapping[str, Mapping[str, float]]) -> Table | None:
+    """Return the probability of each row to have the highest mean Dice of its column; None without any."""
+    if not probabilities:
         return None
+    shares = {column: probabilities.get(column, {}) for column in grid.columns}
     body = []
     for row in grid.rows:
         body.append((Entry(row), *(_share_entry(shares[column], row) for column in grid.columns)))

@@ -84,7 +84,7 @@ def smoothness_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
     for structure in temporal.classes:
         for second, first in itertools.combinations(_cells(results, temporal), 2):
             a, b = (temporal.smoothness(cell, structure) for cell in (first, second))
-            difference = shared_difference(a, b, [results.starts.get(cell, {}) for cell in (first, second)])
+            difference = shared_difference(a, b, results.starts_of(first, second))
             if difference is not None:
                 measure = f"smoothness of {structure}"
                 found.append(Claim(_title(results, first), _title(results, second), measure, difference, True, True))
@@ -96,7 +96,7 @@ def overlap_claims(results: StudyResults, temporal: Temporal) -> list[Claim]:
     found = []
     for second, first in itertools.combinations(_cells(results, temporal), 2):
         tables = results.dice(first), results.dice(second)
-        starts = [results.starts.get(cell, {}) for cell in (first, second)]
+        starts = results.starts_of(first, second)
         difference = shared_difference(*tables, starts, possible=DICE_RANGE)
         if difference is not None:
             names = _title(results, first), _title(results, second)

@@ -78,7 +78,7 @@ def smoothness_table(results: StudyResults, temporal: Temporal) -> Table | None:
         entries = []
         for structure in temporal.classes:
             logs = temporal.smoothness(cell, structure)
-            found = interval(logs.to_numpy(np.float64), pretrainings_of(logs.index, [results.starts.get(cell, {})]))
+            found = interval(logs.to_numpy(np.float64), pretrainings_of(logs.index, results.starts_of(cell)))
             data.append(
                 {
                     "cell": cell,

@@ -45,7 +45,7 @@ def differences(first: StudyResults, second: StudyResults) -> list[dict[str, Any
     for cell in first.plan.cells:
         if cell not in second.plan.cells:
             continue
-        starts = [results.starts.get(cell, {}) for results in (second, first)]
+        starts = [*second.starts_of(cell), *first.starts_of(cell)]
         difference = shared_difference(second.dice(cell), first.dice(cell), starts, possible=DICE_RANGE)
         if difference is not None:
             found.append((cell, difference))

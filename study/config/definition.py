@@ -36,11 +36,11 @@ class Study:
         self._factors = tuple(reader.factors)
         design = _design(document)
         filters = FilterReader(document, self._factors)
-        chosen = filters.read()
-        designed = cells_of(self._factors, design)
-        self._cells = [cell for cell in designed if chosen.keeps(cell.levels)] or designed
-        if not any(chosen.keeps(cell.levels) for cell in designed):
+        chosen, designed = filters.read(), cells_of(self._factors, design)
+        self._cells = [cell for cell in designed if chosen.keeps(cell.levels)]
+        if not self._cells:
             filters.problems.append(Problem((), "exclude and only leave no cell", document.locate(("exclude",))))
+            self._cells = designed  # to find their problems, too
         self._cache: ParseCache = {}
         problems = [
             *reader.problems,

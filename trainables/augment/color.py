@@ -11,9 +11,9 @@ from torch import Tensor
 from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.intensity import check_probability, factors_about_one, on_chosen
 from trainables.augment.operation import IntensityOperation
+from trainables.data.readers.colors import LUMA
 from trainables.data.records import RGB
 
-_LUMA = (0.299, 0.587, 0.114)
 _SECTORS = 6
 """Parts of the circle of hues, between red, yellow, green, cyan, blue and magenta."""
 
@@ -58,7 +58,7 @@ class Color(IntensityOperation):
 
 def luma(images: Tensor) -> Tensor:
     """Return the gray values `(B, 1, H, W)` of red, green and blue `(B, 3, H, W)`."""
-    weights = torch.tensor(_LUMA, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
+    weights = torch.tensor(LUMA, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True)
 
 

@@ -76,8 +76,8 @@ class DatasetIssue:
         place: position in the file ("row 12", "frame 40"), or "".
         kind: short name shared by all issues of the kind; free of identifiers, so that it may be stored and counted.
         message: the problem, with the values found and expected.
-        severity: `note` loses nothing; `loss` leaves data out; `damage` is a file that cannot be trusted, which stops a
-            study unless its settings say to skip such files.
+        severity: `note` loses nothing that the settings ask for; `loss` leaves data out; `damage` is a file that cannot
+            be trusted, which stops a study unless its settings say to skip such files.
         skipped: name of the data left out ("sequence", "mask", "row"), or "".
     """
 

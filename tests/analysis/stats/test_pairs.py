@@ -59,11 +59,12 @@ def test_the_best_is_certain_where_it_is_far_ahead(make_study: Callable[..., Stu
     plant(folder, {"random": 0.5, "simclr": 0.8, "byol": 0.6}, 0.001)
     results = load(folder)
     grid = arrange(results.plan)
-    assert best_probabilities(results, grid, "1") == {"random": 0.0, "simclr": 1.0, "byol": 0.0}
-    assert best_sentences(results, grid) == [
+    found = best_probabilities(results, grid)
+    assert found == {"1": {"random": 0.0, "simclr": 1.0, "byol": 0.0}}
+    assert best_sentences(results, grid, found) == [
         "Best mean Dice at 100% labels: simclr, the best of 3 with probability 1.00."
     ]
-    table = best_table(results, grid)
+    table = best_table(grid, found)
     assert table is not None
     assert [entry.strong for row in table.rows for entry in row[1:]] == [False, True, False]
 
@@ -81,4 +82,4 @@ def test_two_rows_share_the_probability_as_a_normal_difference_does(make_study: 
     residual = (a - b) - runs[:, None] - subjects[None, :] + (a - b).mean()
     error = np.sqrt((runs.var() / 6 + subjects.var() / 12 + residual.var() / 72) * 6 / 5)
     expected = stats.norm.cdf((a - b).mean() / error)
-    assert best_probabilities(results, grid, "1")["simclr"] == pytest.approx(expected, abs=0.03)
+    assert best_probabilities(results, grid)["1"]["simclr"] == pytest.approx(expected, abs=0.03)

@@ -133,7 +133,7 @@ def test_every_method_states_its_sign_of_learning(name):
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"position", "local_contrastive"}))
 def test_methods_take_colors_as_they_take_gray_levels(method):
-    """Of the others, one needs planes in the patient and one the weights of an earlier stage."""
+    """Pretrain on colors; the other methods need planes in the patient, or the weights of an earlier stage."""
     store = synthetic_store(sequences=8, size=32, frames=1, channels=RGB)
     chosen = replace(settings(METHODS[method](), epochs=1), augment=Policy(color=Color()))
     done = pretrain(chosen, NETWORK, store, LocalRuntime(), 0)

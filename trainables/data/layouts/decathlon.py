@@ -98,15 +98,7 @@ def read_task(root: Path) -> Task:
         DataError: it is missing, not JSON, or lacks its parts.
     """
     path = root / LIST
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
-        json.dumps(document, ensure_ascii=False).encode()  # half a character, which JSON can spell, cannot be written
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}, expected a Decathlon task") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({error})") from None
-    if not isinstance(document, dict):
-        raise DataError(f"{path}: a {type(document).__name__}, expected a mapping with labels and training")
+    document = read_list(path)
     labels = _numbered(path, document, "labels")
     names = [name for number, name in labels.items() if number]
     if not names or len({*names, "background"}) != len(names) + 1:
@@ -130,6 +122,24 @@ def read_task(root: Path) -> Task:
             else:
                 entries.append((place, files))
     return Task(modalities, {number: name for number, name in labels.items() if number}, tuple(entries), tuple(issues))
+
+
+def read_list(path: Path) -> dict[str, Any]:
+    """Read a `dataset.json`, that of a Decathlon task or of nnU-Net.
+
+    Raises:
+        DataError: it is missing, not JSON, or not a mapping.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
+        json.dumps(document, ensure_ascii=False).encode()  # half a character, which JSON can spell, cannot be written
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}, expected a Decathlon task") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON ({error})") from None
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: a {type(document).__name__}, expected a mapping with labels and training")
+    return document
 
 
 def _numbered(path: Path, document: Mapping[str, Any], part: str) -> dict[int, str]:

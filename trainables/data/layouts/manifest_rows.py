@@ -25,7 +25,9 @@ SPLIT_NAMES: Mapping[str, Split] = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_BETWEEN_FILES = "|"
+BETWEEN_FILES = "|"
+"""Separator of several mask files in one cell."""
+
 _UNKNOWN = {"", "-", "na", "n/a", "nan", "none", "null"}
 
 
@@ -177,7 +179,7 @@ class _RowReader:
         self.issues.append(DatasetIssue(self.name, place, kind, text, "damage" if damage else "loss", skipped))
 
 
-def _files(cell: str, between: str | None = _BETWEEN_FILES) -> list[str]:
+def _files(cell: str, between: str | None = BETWEEN_FILES) -> list[str]:
     """Return the paths that a cell lists; with `between` None, the cell as the only one."""
     parts = [cell] if between is None else cell.split(between)
     return [part.strip() for part in parts if part.strip()]

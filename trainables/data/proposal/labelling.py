@@ -11,7 +11,7 @@ from trainables.data.proposal.file_names import split_words
 from trainables.data.proposal.legend_file import LegendFile
 from trainables.data.proposal.mask_content import MOST_LABELS, MaskContent
 from trainables.data.proposal.pairing import PairedImage
-from trainables.data.readers.legend import RGB
+from trainables.data.readers.legend import RGB, hex_color
 
 _ONLY = "foreground"
 _BLACK: RGB = (0, 0, 0)
@@ -68,7 +68,7 @@ def propose_labelling(
     """
     if not contents:
         return Labelling()
-    structures = Counter(mask.structure for image in images for mask in image.masks)
+    structures = list(dict.fromkeys(mask.structure for image in images for mask in image.masks))
     raters = [name for name in structures if _RATERS & {*split_words(name)}]
     if len(raters) > 1:
         raise DataError(f"masks of several raters (found {', '.join(raters[:6])}). Fix: keep those of one")
@@ -103,13 +103,15 @@ def propose_labelling(
     return Labelling(f"label numbers 0, {shown}" if numbers else "background only", tuple(classes), (), tuple(notes))
 
 
-def _by_file(images: Sequence[PairedImage], contents: Mapping[str, MaskContent], structures: Counter[str]) -> Labelling:
+def _by_file(
+    images: Sequence[PairedImage], contents: Mapping[str, MaskContent], structures: Sequence[str]
+) -> Labelling:
     """Return the labelling of images with a file for each structure."""
     for image in images:
         for mask in image.masks:
             content = contents.get(mask.file.path)
             if content is not None and (len(content.numbers) > 1 or content.colors):
-                listed = ", ".join(f"'{name}'" if name else "none" for name in list(structures)[:6])
+                listed = ", ".join(f"'{name}'" if name else "none" for name in structures[:6])
                 raise DataError(
                     f"{mask.file.path}: several label numbers or colors, but the names of the masks tell structures "
                     f"apart (found {listed}). Fix: keep one mask file an image, or one structure a file"
@@ -130,13 +132,13 @@ def _by_color(contents: Mapping[str, MaskContent], legend: LegendFile) -> Labell
     pixels.pop(background, None)
     others = sorted(pixels, key=lambda color: (-pixels[color], color))
     rows = [
-        LabelClass(number, legend.colors.get(color) or f"label_{number}", _hex(color))
+        LabelClass(number, legend.colors.get(color) or f"label_{number}", hex_color(color))
         for number, color in enumerate(others, 1)
     ]
     notes = [] if all(color in legend.colors for color in others) else [_unnamed("colors")]
     if background != _BLACK and known is None:
-        notes.append(f"{_hex(background)}, the commonest color, is taken for the background")
-    return Labelling("colors", (LabelClass(0, "background", _hex(background)), *rows), (), tuple(notes))
+        notes.append(f"{hex_color(background)}, the commonest color, is taken for the background")
+    return Labelling("colors", (LabelClass(0, "background", hex_color(background)), *rows), (), tuple(notes))
 
 
 def _unnamed(what: str) -> str:
@@ -145,7 +147,3 @@ def _unnamed(what: str) -> str:
 
 def _classes_of(names: Sequence[str]) -> tuple[LabelClass, ...]:
     return (LabelClass(0, "background"), *(LabelClass(number, name) for number, name in enumerate(names, 1)))
-
-
-def _hex(color: RGB) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from trainables.common.errors import DataError
-from trainables.data.layouts.decathlon import LIST
+from trainables.data.layouts.decathlon import LIST, read_list
 from trainables.data.layouts.manifest_classes import CLASSES_FILE, parse_color, read_classes
 from trainables.data.readers.legend import RGB
 from trainables.data.readers.tables import parse_count, read_table
@@ -57,18 +55,17 @@ def read_legend_file(root: Path) -> LegendFile:
 
 
 def _nnunet(path: Path) -> LegendFile:
-    try:
-        document: Any = json.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({error})") from None
-    labels = document.get("labels", {}) if isinstance(document, dict) else {}
-    channels = document.get("channel_names", document.get("modality", {})) if isinstance(document, dict) else {}
+    document = read_list(path)
+    labels, channels = document.get("labels", {}), document.get("channel_names", document.get("modality", {}))
     names = {}
     for key, value in labels.items() if isinstance(labels, dict) else ():
         number, name = (value, key) if isinstance(value, int) else (parse_count(str(key)), value)
         if isinstance(number, int) and isinstance(name, str):  # regions list several numbers and have no own one
             names[number] = name
-    ordered = sorted(channels.items(), key=lambda item: parse_count(str(item[0])) or 0) if channels else []
+    items = (
+        channels.items() if isinstance(channels, dict) else enumerate(channels) if isinstance(channels, list) else ()
+    )
+    ordered = sorted(items, key=lambda item: parse_count(str(item[0])) or 0)
     return LegendFile(LIST, names, {}, tuple(str(name) for _, name in ordered))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.common.errors import UserError
-from trainables.data.readers.flat_pictures import FLAT, count_mask_colors
+from trainables.data.readers.flat_pictures import FLAT, read_flat_labels_or_colors
 from trainables.data.readers.legend import RGB
 from trainables.data.readers.picture_header import open_picture
 from trainables.data.readers.pictures import file_type, read_picture
@@ -48,18 +48,25 @@ def read_mask_content(root: Path, file: str, max_gigabytes: float) -> MaskConten
     flat = file_type(file) in FLAT
     try:
         with guarded(root, max_gigabytes):
-            colors = count_mask_colors(path) if flat else {}
-            picture = None if colors else read_picture(path, labels=True)
-            shape = open_picture(path).shape if flat else None
+            marks = read_flat_labels_or_colors(path) if flat else read_picture(path, labels=True).images
     except UserError as error:
         return MaskContent(problem=str(error).removeprefix(f"{path}: "))
-    numbers = frozenset(np.unique(picture.images).tolist()) - {0} if picture is not None else frozenset()
+    shape = (marks.shape[0], marks.shape[1]) if flat else None
+    colors = _count_colors(marks) if flat and marks.ndim == 3 else {}
+    numbers = frozenset[int]() if colors else frozenset(np.unique(marks).tolist()) - {0}
     count = max(len(numbers), len(colors))
     if count > MOST_LABELS:
         kind = "colors" if colors else "label numbers"
         found = f"found {count} {kind}, expected at most {MOST_LABELS}"
         return MaskContent(shape=shape, problem=f"not a mask ({found})")
     return MaskContent(numbers, colors, shape)
+
+
+def _count_colors(shades: np.ndarray) -> dict[RGB, int]:
+    """Return the number of pixels of each color of `(H, W, 3)`."""
+    found, counts = np.unique(shades.reshape(-1, 3), axis=0, return_counts=True)
+    rows = zip(found.tolist(), counts.tolist(), strict=True)
+    return {(red, green, blue): count for (red, green, blue), count in rows}
 
 
 def image_shape(root: Path, file: str, max_gigabytes: float) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.common.errors import DataError
+from trainables.data.layouts.decathlon import LIST
 from trainables.data.layouts.manifest import Manifest
 from trainables.data.layouts.manifest_classes import CLASSES_FILE
 from trainables.data.proposal.file_names import FileName, parse_path
@@ -74,7 +75,7 @@ def propose_manifest(
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     legend = read_legend_file(root)
-    files, left_out = _files(root, (legend.file, *_TABLES), channels=bool(legend.channels))
+    files, left_out = _files(root, (legend.file, *_TABLES), channels=legend.file == LIST)
     images = [file for file in files if not file.is_mask]
     masks = [file for file in files if file.is_mask]
     if not images:
@@ -142,18 +143,20 @@ def _contents(
     """Return the contents of the masks that can be used, and the other masks with the reasons."""
     problems: dict[str, str] = {}
     contents: dict[str, MaskContent] = {}
-    pairs = [(image, mask.file.path) for image in images for mask in image.masks]
-    for done, (image, path) in enumerate(pairs, 1):
-        if path not in contents and path not in problems:
-            content = read_mask_content(root, path, max_gigabytes)
-            expected = image_shape(root, image.file.path, max_gigabytes)
-            problem = content.problem or _size_problem(content.shape, expected)
-            if problem:
-                problems[path] = problem
-            else:
-                contents[path] = content
-        if progress is not None:
-            progress("masks", done, len(pairs))
+    total, done = sum(len(image.masks) for image in images), 0
+    for image in images:
+        expected = image_shape(root, image.file.path, max_gigabytes) if image.masks else None
+        for path in (mask.file.path for mask in image.masks):
+            if path not in contents and path not in problems:
+                content = read_mask_content(root, path, max_gigabytes)
+                problem = content.problem or _size_problem(content.shape, expected)
+                if problem:
+                    problems[path] = problem
+                else:
+                    contents[path] = content
+            done += 1
+            if progress is not None:
+                progress("masks", done, total)
     return contents, list(problems.items())
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trainables.data.layouts.manifest_columns import MASK_OF
+from trainables.data.layouts.manifest_rows import BETWEEN_FILES
 from trainables.data.proposal.labelling import LabelClass, Labelling
 from trainables.data.proposal.pairing import PairedImage
 from trainables.data.proposal.subjects import Subjects
@@ -19,7 +20,6 @@ _VIEW = re.compile(
     r"(?<![a-z0-9])([2-5]ch|a[2-5]c|plax|psax|sax|lax|sagittal|coronal|axial)(?![a-z0-9])", re.IGNORECASE
 )
 _PHASE = re.compile(r"(?<![a-z0-9])(ed|es)(?![a-z0-9])", re.IGNORECASE)
-_BETWEEN_FILES = "|"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def manifest_text(rows: Sequence[ManifestRow]) -> str:
             "subject": row.subject,
             "split": row.split,
             "image": row.image,
-            **{column: _BETWEEN_FILES.join(row.masks.get(column, ())) for column in columns},
+            **{column: BETWEEN_FILES.join(row.masks.get(column, ())) for column in columns},
             "view": row.view,
             "frame": "" if row.frame is None else str(row.frame),
             "phase": row.phase,

@@ -10,7 +10,7 @@ from trainables.common.errors import DataError, did_you_mean
 NPY, NPZ, HDF5 = (".npy",), (".npz",), (".h5", ".hdf5")
 SUFFIXES = (*NPY, *NPZ, *HDF5)
 KEY = "::"
-"""What separates a file from the name of one of its arrays: `case.npz::mask`."""
+"""Separator of a file and the name of one of its arrays: `case.npz::mask`."""
 
 _SHOWN = 8
 

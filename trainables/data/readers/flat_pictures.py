@@ -12,7 +12,7 @@ from PIL import Image
 from trainables.common.errors import DataError
 from trainables.data.readers.colors import Channels, ColorCount, is_colored, luma
 from trainables.data.readers.label_numbers import to_label_numbers
-from trainables.data.readers.legend import RGB, Legend
+from trainables.data.readers.legend import RGB, Legend, hex_color
 from trainables.data.readers.limits import require_size
 from trainables.data.readers.picture_header import PictureFile, open_picture, unreadable
 
@@ -76,16 +76,42 @@ def read_flat_labels(path: Path, legend: Legend | None = None) -> np.ndarray:
         DataError: the file is damaged or too large; its numbers are not whole, were compressed with losses, or can be
             understood in two ways; it is colored and the legend lacks a color.
     """
+    file = _label_file(path)
+    if file.palette:
+        return _indexed(path, file, legend or Legend())
+    return _numbered(path, file, _decoded(path, file, cv2.IMREAD_UNCHANGED), legend or Legend())
+
+
+def read_flat_labels_or_colors(path: Path) -> np.ndarray:
+    """Return the label numbers of a mask `(H, W)`, or the colors `(H, W, 3)`, uint8, of one that marks labels by them.
+
+    Raises:
+        DataError: as `read_flat_labels` without a legend, for a file that is not colored.
+    """
+    file = _label_file(path)
+    if file.palette:
+        return _indexed(path, file, Legend())
+    values = _decoded(path, file, cv2.IMREAD_UNCHANGED)
+    if values.ndim == 3 and values.dtype == np.uint8:
+        shades: np.ndarray = values[..., 2::-1]
+        if (shades != shades[..., :1]).any():
+            return shades
+    return _numbered(path, file, values, Legend())
+
+
+def _label_file(path: Path) -> PictureFile:
+    """Open a mask's file; refuse one that cannot hold label numbers."""
     file = open_picture(path)
     if file.lossy:
         expected = "PNG, TIFF, BMP or WebP without it"
         raise DataError(f"{path}: {file.lossy} compression changes label numbers (expected {expected})")
     if file.white_is_zero:
         raise DataError(f"{path}: its lowest value is white, so that background and structure may be confused")
-    legend = legend or Legend()
-    if file.palette:
-        return _indexed(path, file, legend)
-    values = _decoded(path, file, cv2.IMREAD_UNCHANGED)
+    return file
+
+
+def _numbered(path: Path, file: PictureFile, values: np.ndarray, legend: Legend) -> np.ndarray:
+    """Return the label numbers of decoded pixels without a palette."""
     if values.ndim == 3:
         return _colored(path, values, legend)
     numbers = to_label_numbers(path, values)
@@ -95,26 +121,6 @@ def read_flat_labels(path: Path, legend: Legend | None = None) -> np.ndarray:
     if legend.colors and numbers.max(initial=0) <= 255 and numbers.min(initial=0) >= 0:
         candidates.append(_by_color(np.repeat(numbers[..., None], 3, axis=-1), legend)[0])
     return _meant(path, candidates, legend)
-
-
-def count_mask_colors(path: Path) -> dict[RGB, int]:
-    """Return the number of pixels of each color of a mask; empty for one that holds label numbers or a palette.
-
-    Raises:
-        DataError: the file is damaged or too large.
-    """
-    file = open_picture(path)
-    if file.palette or file.lossy:
-        return {}
-    values = _decoded(path, file, cv2.IMREAD_UNCHANGED)
-    if values.ndim < 3 or values.dtype != np.uint8:
-        return {}
-    shades = values[..., 2::-1].reshape(-1, 3)
-    if (shades == shades[:, :1]).all():
-        return {}
-    found, counts = np.unique(shades, axis=0, return_counts=True)
-    rows = zip(found.tolist(), counts.tolist(), strict=True)
-    return {(red, green, blue): count for (red, green, blue), count in rows}
 
 
 def _decoded(path: Path, file: PictureFile, flag: int) -> np.ndarray:
@@ -169,7 +175,7 @@ def _colored(path: Path, values: np.ndarray, legend: Legend) -> np.ndarray:
     mapped, unknown = _by_color(shades, legend) if legend.colors and values.dtype == np.uint8 else (None, set())
     if not gray and mapped is not None:
         if unknown:
-            found, known = (", ".join(map(_hex, sorted(some)[:4])) for some in (unknown, set(legend.colors)))
+            found, known = (", ".join(map(hex_color, sorted(some)[:4])) for some in (unknown, set(legend.colors)))
             raise DataError(f"{path}: colors that the legend lacks (found {found}, expected {known})")
         return mapped
     return _meant(path, [shades[..., 0], *([] if mapped is None else [mapped])], legend)
@@ -204,7 +210,3 @@ def _meant(path: Path, candidates: list[np.ndarray], legend: Legend) -> np.ndarr
 
 def _count(values: np.ndarray) -> int:
     return len(np.unique(values.reshape(-1, values.shape[-1]), axis=0))
-
-
-def _hex(color: RGB) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)

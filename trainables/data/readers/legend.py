@@ -8,6 +8,16 @@ from dataclasses import dataclass, field
 RGB = tuple[int, int, int]
 
 
+def hex_color(color: RGB) -> str:
+    """Return a color as `#rrggbb`.
+
+    Example:
+        >>> hex_color((255, 0, 16))
+        '#ff0010'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
 @dataclass(frozen=True)
 class Legend:
     """Label numbers of a dataset's masks.

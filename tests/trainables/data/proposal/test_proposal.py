@@ -107,6 +107,15 @@ def test_images_of_other_names_are_no_masks_for_that(write, tmp_path):
     assert (proposal.images, proposal.masks) == (4, 0)
 
 
+@pytest.mark.parametrize("channels", [["T2"], {"0": "T2"}, None, 3])
+def test_channels_of_any_form_do_not_stop_the_proposal(write, tmp_path, channels):
+    write("imagesTr/a_0000.png", grey())
+    write("labelsTr/a.png", disc())
+    document = {"channel_names": channels, "labels": {"background": 0, "lesion": 255}}
+    (tmp_path / "dataset.json").write_text(json.dumps(document))
+    assert classes(propose_manifest(tmp_path))[1:] == [(255, "lesion", "")]
+
+
 def test_nnunet_names_classes_and_channels(tmp_path):
     nib = pytest.importorskip("nibabel")
     for folder in ("imagesTr", "labelsTr", "imagesTs"):
