@@ -97,19 +97,21 @@ def _few(names: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _recurring(files: Sequence[FileName]) -> tuple[str, ...]:
-    """Return a doubt where most names share a part that has a digit with other names, which may be the patient."""
-    counts: Counter[tuple[int, str]] = Counter()
-    parts = {file.path: list(enumerate(_SEPARATORS.split(file.stem))) for file in files}
-    for names in parts.values():
-        counts.update({part for part in names if any(letter.isdigit() for letter in part[1])})
-    repeated: dict[int, dict[str, int]] = defaultdict(dict)
-    for (place, part), count in counts.items():
+    """Return a doubt where most names share a part that has a digit with other names of their folder: the patient?"""
+    names = {(file.split, file.folders, file.stem) for file in files}  # channels of one image have one name
+    counts: Counter[tuple[object, int, str]] = Counter()
+    for split, folders, stem in names:
+        for place, part in enumerate(_SEPARATORS.split(stem)):
+            if any(letter.isdigit() for letter in part):
+                counts[(split, folders), place, part] += 1
+    repeated: dict[int, dict[tuple[object, str], int]] = defaultdict(dict)
+    for (folder, place, part), count in counts.items():
         if count > 1:
-            repeated[place][part] = count
+            repeated[place][folder, part] = count
     found = max(repeated.values(), key=len, default={})
-    if len(found) < 3 or sum(found.values()) * 2 <= len(files):
+    if len(found) < 3 or sum(found.values()) * 2 <= len(names):
         return ()
-    part, count = max(found.items(), key=lambda item: item[1])
+    (_, part), count = max(found.items(), key=lambda item: item[1])
     text = f"'{part}' is part of {count} names, and others recur like it"
     return (f"{text}. Fix: if such parts are patients, set --subject-pattern",)
 

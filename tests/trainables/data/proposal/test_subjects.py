@@ -92,3 +92,10 @@ def test_very_few_subjects_are_doubted():
     (note,) = notes(*(f"visit{visit}/pat{patient:02d}.png" for visit in (1, 2) for patient in range(10)))
     assert note.startswith("only 2 subjects have 20 images")
     assert notes(*(f"p{patient}/im{frame}.png" for patient in range(6) for frame in range(9))) == ()
+
+
+def test_numbers_that_recur_in_other_folders_or_channels_are_no_doubt():
+    assert notes(*(f"{split}/images/{number}.png" for split in ("train", "test") for number in range(9))) == ()
+    assert notes(*(f"{kind}/{kind} ({number}).png" for kind in ("benign", "normal") for number in range(9))) == ()
+    names = [f"imagesTr/a_{case:03d}_{channel:04d}.nii.gz" for case in range(9) for channel in range(2)]
+    assert propose_subjects([parse_path(name, channels=True) for name in names]).notes == ()
