@@ -9,7 +9,9 @@ from unittest.mock import create_autospec
 from study.execution.job_driver import JobDriver
 from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.progress import Progress
+from study.scheduling.state import StudyState
 from study.storage.artifacts import ArtifactStore
+from study.storage.events import PretrainingReused
 from study.storage.workspace import StudyFolder
 from study.tracking.tracker import Tracker
 
@@ -45,6 +47,7 @@ class FakeScheduler:
     running: dict[str, Job] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     asked: list[ResourceRequest] = field(default_factory=list)
+    state: StudyState = field(default_factory=StudyState)
 
     @property
     def done(self) -> bool:
@@ -60,6 +63,9 @@ class FakeScheduler:
 
     def report(self, job_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
         return epoch >= self.stop_at.get(job_id, 99)
+
+    def reuse(self, pretraining: PretrainingReused) -> None:
+        self.state.apply(pretraining)
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
         del self.running[job_id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from study.cli.app import Json, Root, RunName, app, out, workspace
@@ -33,8 +34,17 @@ def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
         if job in progress["failures"]:
             continue  # its reason is the verdict
         out.print(f"{job}: {learning}", markup=False)
-    for job, reason in progress["failures"].items():
-        out.print(f"failed: {job}: {reason}", markup=False, soft_wrap=True)
+    for line in _failures(progress["failures"]):
+        out.print(f"failed: {line}", markup=False, soft_wrap=True)
+
+
+def _failures(reasons: Mapping[str, str]) -> list[str]:
+    """Return a line for each failed job, and one for all jobs that were not run because the same job failed."""
+    from study.planning.jobs import DEPENDENCY_FAILED
+
+    lines = [f"{job}: {reason}" for job, reason in reasons.items() if not reason.startswith(DEPENDENCY_FAILED)]
+    waiting = Counter(reason for reason in reasons.values() if reason.startswith(DEPENDENCY_FAILED))
+    return lines + [f"{count} jobs not run: {reason}" for reason, count in waiting.items()]
 
 
 def status_of(folder: StudyFolder) -> dict[str, Any]:
@@ -48,7 +58,8 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
     from study.storage.lock import holder
 
     plan = json.loads(folder.plan.read_text())
-    finished = StudyState.replay(read_ledger(folder.ledger)).outcomes.values()
+    state = StudyState.replay(read_ledger(folder.ledger))
+    finished = state.outcomes.values()
     counts = Counter((each.kind, each.outcome.status) for each in finished)
     planned = plan["planned_jobs"]
     kinds = [*sorted({*planned, *(kind for kind, _ in counts)} - set(CELL_KINDS)), *CELL_KINDS]
@@ -62,6 +73,9 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
         "name": folder.name,
         "state": "running" if holder(folder.lock) is not None else "finished" if complete else "unfinished",
         "jobs": jobs,
-        "learning": {each.job: each.outcome.learning.text for each in finished if each.outcome.learning is not None},
+        "learning": {
+            **{each.job: each.outcome.learning.text for each in finished if each.outcome.learning is not None},
+            **{each.job: f"{each.learning.text} (reused)" for each in state.reused.values()},
+        },
         "failures": {each.job: each.outcome.reason for each in finished if each.outcome.status == "failed"},
     }

@@ -22,9 +22,11 @@ from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.progress import Progress
 from study.scheduling.scheduler import JobScheduler
 from study.storage.artifacts import ArtifactStore
+from study.storage.events import PretrainingReused
 from study.storage.remote import ARTIFACT, RESULT, JobPaths, Storage, job_key
 from study.storage.workspace import StudyFolder
 from study.tracking.tracker import Tracker
+from trainables.common.learning import Learning
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 
@@ -90,6 +92,7 @@ class JobDriver:
         self._restarting: deque[str] = deque()
         self._actors: dict[str, str] = {}
         self._any_report = False
+        self._inputs_seen: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return no state: Tune pickles its adapters for a restore that the ledger replaces."""
@@ -120,6 +123,7 @@ class JobDriver:
         if job is not None:
             clear_stale_job(job, self._folder.job(job.id))
             self.started[job.id] = StartedJob(job)
+            self._announce_reused(job)
             self._tracker.job_started(job)
             self.progress.job_started(job.id, job.label, job.epochs)
         return job
@@ -190,6 +194,19 @@ class JobDriver:
                 self.ended(started.job.id, None, error=True)
             elif started.state is not JobState.RESTARTING:
                 self._restart(started)
+
+    def _announce_reused(self, job: Job) -> None:
+        """Record and print the verdict on each input of the job that is a pretraining of an earlier study."""
+        for digest in set(job.inputs.values()) - self._inputs_seen:
+            self._inputs_seen.add(digest)
+            state = self.scheduler.state
+            if digest in state.reused or any(end.digest == digest for end in state.outcomes.values()):
+                continue
+            about = self._artifacts.about(digest) if self._artifacts.has(digest) else {}
+            if about.get("learning") is not None:
+                reused = PretrainingReused(about["job"], digest, Learning(**about["learning"]))
+                self.scheduler.reuse(reused)
+                self.progress.message(f"reused    {reused.job}: {reused.learning.summary}")
 
     def _restart(self, started: StartedJob) -> None:
         started.state = JobState.RESTARTING

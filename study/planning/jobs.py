@@ -93,6 +93,10 @@ class Job:
         return Job(**{**values, "resources": ResourceRequest(**values["resources"])})
 
 
+DEPENDENCY_FAILED = "dependency failed: "
+"""Beginning of the reason of a job that was not run, before the identifier of the shared job that failed."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Outcome of a job.

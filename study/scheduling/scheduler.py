@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from study.planning.jobs import Job, Outcome, ResourceRequest
+from study.planning.jobs import DEPENDENCY_FAILED, Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.scheduling.cell_search import CellSearch, Proposal
 from study.scheduling.objectives import OBJECTIVE, PROBE, objective_values
@@ -25,6 +25,7 @@ from study.storage.events import (
     Event,
     JobFinished,
     JobRetried,
+    PretrainingReused,
     ProbeReported,
     TimeSpent,
     TrialAsked,
@@ -120,6 +121,10 @@ class JobScheduler:
         """Record the outcome of a running job."""
         job = self.running.pop(job_id)
         self._record(JobFinished(job.id, job.kind, job.cell, job.index, dict(job.params), job.digest, outcome))
+
+    def reuse(self, pretraining: PretrainingReused) -> None:
+        """Record a pretraining of an earlier study from which a job starts."""
+        self._record(pretraining)
 
     def spend(self, seconds: float, gpu_seconds: float) -> None:
         """Record wall-clock seconds and GPU seconds that count against the budget."""
@@ -217,9 +222,9 @@ class JobScheduler:
         """Return the outcome of a job that need not run: an input failed, or a pruner stopped it; None otherwise."""
         failures = self.state.failures
         sources = self.plan.sources_of(job) if failures else []
-        reason = next((failures[source.digest] for source in sources if source.digest in failures), None)
-        if reason is not None:
-            return Outcome("failed", {}, 0, 0.0, f"dependency failed: {reason}")
+        failed = next((failures[source.digest] for source in sources if source.digest in failures), None)
+        if failed is not None:
+            return Outcome("failed", {}, 0, 0.0, f"{DEPENDENCY_FAILED}{failed}")
         if job.kind != "trial" or job.cell is None:
             return None
         return early_stop(

@@ -18,6 +18,7 @@ from study.storage.events import (
     Event,
     JobFinished,
     JobRetried,
+    PretrainingReused,
     ProbeReported,
     TimeSpent,
     TrialAsked,
@@ -78,7 +79,8 @@ class StudyState:
     Attributes:
         cells: State of each cell that has an event, by the cell's key.
         outcomes: Last end of each job by its identifier; a retried or superseded job has none.
-        failures: Reason of each failed shared job, by the digest of its artifact.
+        failures: Identifier of each failed shared job, by the digest of its artifact.
+        reused: Pretrainings of earlier studies from which jobs start, by the digest of their artifact.
         seconds: Wall-clock seconds spent in all launches.
         gpu_seconds: GPU seconds spent in all launches.
 
@@ -91,6 +93,7 @@ class StudyState:
     cells: dict[str, CellState] = field(default_factory=dict)
     outcomes: dict[str, JobFinished] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    reused: dict[str, PretrainingReused] = field(default_factory=dict)
     seconds: float = 0.0
     gpu_seconds: float = 0.0
 
@@ -125,13 +128,15 @@ class StudyState:
                 self.gpu_seconds += event.gpu_seconds
             case JobFinished():
                 self._finish(event)
+            case PretrainingReused():
+                self.reused[event.digest] = event
             case JobRetried():
                 self._retry(event)
 
     def _finish(self, event: JobFinished) -> None:
         self.outcomes[event.job] = event
         if event.cell is None and event.outcome.status == "failed":
-            self.failures[event.digest] = f"{event.kind}: {event.outcome.reason or 'unknown'}"
+            self.failures[event.digest] = event.job
         if event.kind == "trial" and event.cell is not None:
             self.cell(event.cell).ended[event.index] = event.outcome
 

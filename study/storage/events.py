@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 from study.planning.jobs import Outcome
+from trainables.common.learning import Learning
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,21 @@ class JobFinished(Event):
 
 
 @dataclass(frozen=True)
+class PretrainingReused(Event):
+    """A pretraining that an earlier study of the workspace made, and from which jobs of this one start.
+
+    Attributes:
+        job: Identifier of the job that made it.
+        digest: Address of its artifact.
+        learning: Verdict on it.
+    """
+
+    job: str
+    digest: str
+    learning: Learning
+
+
+@dataclass(frozen=True)
 class JobRetried(Event):
     """A request to run a failed job again.
 
@@ -171,6 +187,7 @@ EVENTS: Mapping[str, type[Event]] = {
     "epoch_reported": EpochReported,
     "probe_reported": ProbeReported,
     "job_finished": JobFinished,
+    "pretraining_reused": PretrainingReused,
     "job_retried": JobRetried,
     "configuration_chosen": ConfigurationChosen,
     "cell_reopened": CellReopened,
@@ -178,8 +195,8 @@ EVENTS: Mapping[str, type[Event]] = {
 }
 """Event class by the name that the ledger writes."""
 
-OPTIONAL = {"learning"}
-"""Fields that a record may lack: ledgers from before they existed stay readable."""
+OPTIONAL: Mapping[type, frozenset[str]] = {Outcome: frozenset({"learning"})}
+"""Fields that the record of a class may lack: ledgers from before they existed stay readable."""
 
 _NAMES = {kind: name for name, kind in EVENTS.items()}
 
@@ -214,11 +231,14 @@ def from_record(record: Mapping[str, Any]) -> Event:
     if kind is JobFinished:
         _check_fields(f"{name}.outcome", values["outcome"], Outcome)
         values["outcome"] = Outcome.from_plain(values["outcome"])
+    if kind is PretrainingReused:
+        _check_fields(f"{name}.learning", values["learning"], Learning)
+        values["learning"] = Learning(**values["learning"])
     return kind(**values)
 
 
-def _check_fields(name: str, values: Mapping[str, Any], kind: type[Event | Outcome]) -> None:
+def _check_fields(name: str, values: Mapping[str, Any], kind: type[Event | Outcome | Learning]) -> None:
     expected = {part.name for part in fields(kind)}
-    if not expected - OPTIONAL <= set(values) <= expected:
+    if not expected - OPTIONAL.get(kind, frozenset()) <= set(values) <= expected:
         text = f"fields of {name} do not match (found {', '.join(sorted(values))}"
         raise ValueError(f"{text}; expected {', '.join(sorted(expected))})")

@@ -10,10 +10,11 @@ from fake_results import FakeStudy
 from study.cli.app import app
 from study.cli.main import guarded
 from study.planning.jobs import Outcome
-from study.storage.events import JobFinished
+from study.storage.events import JobFinished, PretrainingReused
 from study.storage.ledger import Ledger
 from study.storage.lock import driver_lock
 from study.storage.workspace import Workspace
+from trainables.common.learning import Learning
 
 METHODS = ("random", "a_pretext_method_with_a_rather_long_name_that_leaves_no_room")
 
@@ -57,9 +58,17 @@ def test_the_status_says_whether_a_study_runs_and_how_many_jobs_failed(capsys, r
     folder = Workspace(root).study("fake")
     ledger = Ledger(folder.ledger, lambda: 1e6)
     ledger.append(JobFinished("x-trial-0", "trial", "x", 0, {}, "d", Outcome("failed", {}, 1, 1.0, "it diverged")))
+    for index in (1, 2):
+        outcome = Outcome("failed", {}, 0, 0.0, "dependency failed: pretext-byol-1a2b")
+        ledger.append(JobFinished(f"x-trial-{index}", "trial", "x", index, {}, "d", outcome))
+    ledger.append(PretrainingReused("pretext-simclr-3c4d", "d2", Learning("learned", "matched views 80%")))
     ledger.close()
-    assert printed(capsys, "status", "fake", "--workspace", str(root)).splitlines()[0] == "fake: finished, 1 failed"
+    assert printed(capsys, "status", "fake", "--workspace", str(root)).splitlines()[0] == "fake: finished, 3 failed"
     with driver_lock(folder.lock):
         shown = printed(capsys, "status", "fake", "--workspace", str(root)).splitlines()
-    assert shown[0] == "fake: running, 1 failed"
-    assert shown[-1] == "failed: x-trial-0: it diverged"
+    assert shown[0] == "fake: running, 3 failed"
+    assert shown[-3:] == [
+        "pretext-simclr-3c4d: learned: matched views 80% (reused)",
+        "failed: x-trial-0: it diverged",
+        "failed: 2 jobs not run: dependency failed: pretext-byol-1a2b",
+    ]

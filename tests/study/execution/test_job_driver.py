@@ -48,6 +48,26 @@ def test_a_started_job_is_announced_and_its_outcome_on_disk_is_recorded(tmp_path
     assert scheduler.outcomes == {job.id: outcome}
 
 
+def test_the_verdict_on_a_pretraining_of_an_earlier_study_is_recorded_and_printed_once(tmp_path):
+    made, other = "1" * 64, "2" * 64
+    jobs = [make_job(number, inputs={"pretext": made, "pseudo_labels": other}) for number in range(2)]
+    driver, scheduler = make_driver(tmp_path, *jobs)
+    learning = {
+        "verdict": "weak",
+        "reason": "matched views 5.0%; uniformity -1.2",
+        "advice": "train longer",
+        "skill": 0.2,
+    }
+    driver._artifacts.put(made, {"job": "pretext-simclr-111111", "learning": learning})
+    driver._artifacts.put(other, {"job": "registration-222222"})
+    assert [start(driver), start(driver)] == jobs
+    driver.progress.message.assert_called_once_with(
+        "reused    pretext-simclr-111111: weak: matched views 5.0%. Fix: train longer"
+    )
+    assert list(scheduler.state.reused) == [made]
+    assert scheduler.state.reused[made].learning.verdict == "weak"
+
+
 def test_a_pruned_job_ends_as_stopped_with_its_last_validation_metrics(tmp_path):
     job = make_job()
     driver, scheduler = make_driver(tmp_path, job, stop_at={job.id: 2})

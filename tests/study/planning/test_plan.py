@@ -80,7 +80,7 @@ def test_a_failed_pretraining_fails_the_rest_of_its_chain(tmp_path):
     assert scheduler.done
     trials = [event for event in scheduler.outcomes.values() if event.kind == "trial"]
     assert trials
-    assert {event.outcome.reason for event in trials} == {"dependency failed: pretext: it diverged"}
+    assert {event.outcome.reason for event in trials} == {f"dependency failed: {second.id}"}
 
 
 def test_a_method_that_needs_an_earlier_pretraining_is_refused_without_one():

@@ -58,7 +58,7 @@ def test_a_retried_trial_is_open_again_with_its_proposal_and_without_reports():
 def test_a_failed_shared_job_is_a_failure_until_it_is_retried():
     failed = finished("pretext", 0, "failed", cell=None)
     state = StudyState.replay([failed])
-    assert state.failures == {"digest-pretext-0": "pretext: diverged"}
+    assert state.failures == {"digest-pretext-0": failed.job}
     state.apply(JobRetried.of(failed))
     assert state == StudyState()
     assert StudyState.replay([finished("pretext", 0, cell=None)]).failures == {}
