@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PHANTOM_VERSION = 2
+"""Version of what equal settings generate; a phantom of another version is generated anew."""
+
 
 @dataclass(frozen=True)
 class PhantomSettings:
@@ -14,7 +17,7 @@ class PhantomSettings:
         frames: frames per video, from 8 up; they span one to one and a half heartbeats.
         size: side of the images in pixels, from 32 up; the default 112 is EchoNet-Dynamic's.
         slices: slices per volume, from 4 up.
-        seed: seed of everything random; equal seeds give equal files.
+        seed: seed of everything random; equal seeds give equal files of one version.
         fractions: fractions of subjects in train, val and test, where the layout has a split.
         form: name of the phantom, such as "decathlon_liver"; None for the layout's first one.
     """

@@ -15,17 +15,17 @@ def cells(*sets: str) -> list[str]:
 
 
 def test_excluded_cells_are_left_out():
-    kept = cells("exclude=[{method: byol, label_fraction: 0.05}, {method: simclr}]")
+    kept = cells("exclude=[{method: byol, labels: 3}, {method: simclr}]")
     assert kept == [
-        "method=random,label_fraction=0.05",
-        "method=random,label_fraction=0.25",
-        "method=byol,label_fraction=0.25",
+        "method=random,labels=3",
+        "method=random,labels=20",
+        "method=byol,labels=20",
     ]
 
 
 def test_only_keeps_and_exclude_wins():
-    kept = cells("only=[{method: [random, byol]}]", "exclude=[{label_fraction: '0.25'}]")
-    assert kept == ["method=random,label_fraction=0.05", "method=byol,label_fraction=0.05"]
+    kept = cells("only=[{method: [random, byol]}]", "exclude=[{labels: '20'}]")
+    assert kept == ["method=random,labels=3", "method=byol,labels=3"]
 
 
 def test_the_plan_has_no_job_of_an_excluded_cell():

@@ -304,7 +304,7 @@ def test_a_cell_without_a_range_of_its_own_searches_nothing(path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("downstream.fit.epochs=5", "every level of the factor 'label_fraction' sets it"),
+        ("downstream.labels=5", "every level of the factor 'labels' sets it"),
         ("pretext.method=moco", "every level of the factor 'method' sets it. Fix: --set factors.method.LEVEL"),
         ("pretext.fit.epochs=1000000000000", "epochs is 1,000,000,000,000, expected at most 1,000,000"),
         ("downstream.fit.steps_per_epoch=0", "steps_per_epoch is 0, expected a whole number from 1 up"),
@@ -318,6 +318,6 @@ def test_overrides_without_effect_and_absurd_numbers_are_refused(text, problem):
 
 
 def test_an_override_of_a_level_has_an_effect():
-    study = load_study("quickstart", sets=["factors.label_fraction.0.05.downstream.fit.epochs=7"])
-    few = next(cell for cell in study.cells() if cell.levels["label_fraction"] == "0.05")
+    study = load_study("quickstart", sets=["factors.labels.3.downstream.fit.epochs=7"])
+    few = next(cell for cell in study.cells() if cell.levels["labels"] == "3")
     assert study.resolve(few.overrides).downstream.fit.epochs == 7

@@ -23,6 +23,7 @@ from trainables.data.store.frames import STORE_VERSION, FrameStore
 from trainables.data.store.integrity import require_folder
 from trainables.data.store.parallel import ProcessDied
 from trainables.phantom import PHANTOMS, phantom_form
+from trainables.phantom.settings import PHANTOM_VERSION
 
 
 def prepare(
@@ -81,7 +82,8 @@ def dataset_root(settings: DataSettings, root: Path | None, storage: Path, progr
     if root is not None or phantom is None:
         return dataset_folder(settings, root)
     form = phantom_form(settings.layout, phantom.form)
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(phantom), sort_keys=True).encode()).hexdigest()[:12]
+    stated = [PHANTOM_VERSION, dataclasses.asdict(phantom)]
+    digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:12]
     folder = storage / "phantom" / f"{form}-{digest}"
     _build_once(folder, lambda part: PHANTOMS[form].write(part, phantom, progress), resume=False)
     return folder

@@ -13,7 +13,7 @@ from trainables.common.errors import DataError
 from trainables.data.layouts.camus import Camus
 from trainables.data.layouts.echonet import EchoNetDynamic
 from trainables.data.settings import DataSettings
-from trainables.data.store.prepare import prepare
+from trainables.data.store.prepare import dataset_root, prepare
 from trainables.phantom import PhantomSettings
 
 SETTINGS = DataSettings(image_size=40, stride=2)
@@ -224,6 +224,14 @@ def test_missing_dataset_and_unknown_names_are_clear(echonet_root, tmp_path):
         prepare(dataclasses.replace(SETTINGS, structures=("la",)), echonet_root, tmp_path, KEY)
     with pytest.raises(DataError, match="no sequence of view '2CH'"):
         prepare(dataclasses.replace(SETTINGS, views=("2CH",)), echonet_root, tmp_path, KEY)
+
+
+def test_a_phantom_of_another_version_is_generated_anew(tmp_path, monkeypatch):
+    settings = DataSettings(layout=Camus(), phantom=PhantomSettings(subjects=3, frames=8, size=32), image_size=16)
+    before = dataset_root(settings, None, tmp_path)
+    assert dataset_root(settings, None, tmp_path) == before
+    monkeypatch.setattr("trainables.data.store.prepare.PHANTOM_VERSION", -1)
+    assert dataset_root(settings, None, tmp_path) != before
 
 
 def test_a_phantom_is_generated_once_in_its_layout(tmp_path):
