@@ -6,6 +6,9 @@ READY := $(VENV)/.ready
 NNUNET := $(VENV)/.nnunet
 DOCS := $(VENV)/.docs
 PEERS := .venv-peers
+# Processes among which a group of tests is divided: as many as CI has cores.
+TESTERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
 
 .PHONY: demo test test-slow test-drills bench docs lint clean
 
@@ -14,13 +17,13 @@ demo: $(READY)
 	$(BIN)/study report quickstart
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not drill"
+	$(PYTEST) -m "not slow and not drill"
 
 test-slow: $(READY) $(NNUNET)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 test-drills: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m drill
+	$(PYTEST) -m drill
 
 bench: $(PEERS)/.ready
 	for part in augmentation nt_xent step memory checkpoint evaluation metrics loading coverage overhead scaling; do \

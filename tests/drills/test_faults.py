@@ -153,13 +153,14 @@ Ledger.append = begun
 
 
 def test_a_second_driver_is_refused_with_the_name_of_the_first(tmp_path):
+    few = ("--set", "factors.pretext.method=[random]", "--set", "factors.downstream.label_fraction=[1.0]")
     first = subprocess.Popen(
-        command(tmp_path, "run", str(TINY)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )  # fmt: skip
+        command(tmp_path, "run", str(TINY), *few), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     ledger = Workspace(tmp_path).study("tiny").ledger
     while first.poll() is None and not ledger.exists():
         time.sleep(0.05)
-    second = study(tmp_path, "run", str(TINY))
+    second = study(tmp_path, "run", str(TINY), *few)
     assert second.returncode == 4
     assert socket.gethostname() in second.stderr
     assert str(first.pid) in second.stderr

@@ -2,9 +2,13 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from analysis.report.report import write_report
@@ -25,15 +29,25 @@ FILES = {
 }
 
 
-def report(folder: StudyFolder) -> str:
+SAVEFIG = Figure.savefig
+
+
+def png_only(figure: Figure, target: io.BytesIO, **options: Any) -> None:
+    if options["format"] == "png":
+        SAVEFIG(figure, target, **options)
+
+
+def report(folder: StudyFolder, pdf: bool = False) -> str:
+    """Write a report and return its words; its PDF files, which take most of the time, are empty without `pdf`."""
     text = io.StringIO()
-    assert write_report(folder, Console(file=text, width=160)) == folder.report
+    with nullcontext() if pdf else mock.patch.object(Figure, "savefig", png_only):
+        assert write_report(folder, Console(file=text, width=160)) == folder.report
     return text.getvalue()
 
 
 def test_a_finished_study_gets_everything(make_study: Callable[..., StudyFolder]) -> None:
     folder = make_study(subjects=8, replicates=6)
-    printed = report(folder)
+    printed = report(folder, pdf=True)
     assert {path.name for path in folder.report.iterdir()} == FILES
     assert "The study is finished." in printed
     assert "simclr beats random at 5% labels by" in printed
@@ -42,6 +56,7 @@ def test_a_finished_study_gets_everything(make_study: Callable[..., StudyFolder]
     assert all(name in printed for name in (*TABLES, *FIGURES))
     assert "simclr at 5% labels reaches the Dice that random reaches with" in " ".join(printed.split())
     assert (folder.report / "overlays.png").read_bytes().startswith(b"\x89PNG")
+    assert all((folder.report / f"{name}.pdf").read_bytes().startswith(b"%PDF") for name in FIGURES)
     assert len(pd.read_csv(folder.report / "table.csv")) == 9
     assert len(pd.read_csv(folder.report / "differences.csv")) == 6
     summary = (folder.report / "summary.md").read_text()

