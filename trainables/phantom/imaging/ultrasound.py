@@ -75,8 +75,8 @@ class Scanner:
 def draw_scanner(rng: np.random.Generator, heart: Heart) -> Scanner:
     """Draw a random examination: quality, settings and artefacts.
 
-    The sector and the ranges of gain and grain are those of one kind of machine, as in CAMUS: its patients differ more in
-    anatomy than in the look of their images (docs/RESULTS.md).
+    The sector and the narrow ranges of gain and grain are those of one kind of machine, as in CAMUS, whose patients
+    differ more in anatomy than in the look of their images (docs/RESULTS.md).
     """
     uniform = rng.uniform
     half = np.deg2rad(rng.normal(34.5, 0.4))
@@ -95,9 +95,9 @@ def draw_scanner(rng: np.random.Generator, heart: Heart) -> Scanner:
         dynamic_range=uniform(44, 54),
         gamma=uniform(1.1, 1.3),
         blur=uniform(0.003, 0.005),
-        blood=(uniform(-36, -22), uniform(-18, -6)),
+        blood=(uniform(-34, -21), uniform(-30, -12)),
         border=uniform(0.012, 0.04),
-        surround=uniform(-13, -4),
+        surround=uniform(-18, -6),
         patchiness=uniform(2.5, 4.5),
         pericardium=uniform(5, 10),
         valve=uniform(-4, 8),
