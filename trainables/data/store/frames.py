@@ -107,8 +107,11 @@ class FrameStore:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in meta.items()}
         return cls(folder, images, masks, index, values, **fields)
 
-    def verify(self) -> bool:
+    def verify(self, *, stamped: bool = False) -> bool:
         """Read the store's files and compare them with the checksums of their blocks.
+
+        Args:
+            stamped: True to read nothing where sizes and modification times are those of the last verification.
 
         Returns:
             True; False for a store of an earlier version, which has no checksums, or one that was never written.
@@ -116,7 +119,7 @@ class FrameStore:
         Raises:
             DataError: the files have changed since they were written.
         """
-        return verify_checksums(self.folder)
+        return verify_checksums(self.folder, stamped=stamped)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrameStore:
         """Return the store itself, as it is immutable."""
