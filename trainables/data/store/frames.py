@@ -15,8 +15,8 @@ from trainables.common.seeds import numpy_generator
 from trainables.data.records import GREY, SPLITS, Split
 from trainables.data.store.checksums import CHECKSUMS, verify_checksums
 
-STORE_VERSION = 4  # format of the files, and what readers make of a dataset's: `prepare` builds stores of others again
-_OPENED = (3, STORE_VERSION)  # version 3 has no checksums
+STORE_VERSION = 5  # format of the files, and what readers make of a dataset's: `prepare` builds stores of others again
+_OPENED = (3, 4, STORE_VERSION)  # version 3 has no checksums
 IMAGES, MASKS, INDEX, CLINICAL, META = "images.npy", "masks.npy", "index.npy", "clinical.npy", "meta.json"
 
 INDEX_DTYPE = np.dtype(
@@ -97,7 +97,7 @@ class FrameStore:
                 raise DataError(f"{folder}: {text}. Fix: prepare the dataset again")
             names = meta.pop("clinical")
             images, masks, index, clinical = (_mapped(folder / name) for name in (IMAGES, MASKS, INDEX, CLINICAL))
-            if version == STORE_VERSION and not (folder / CHECKSUMS).is_file():
+            if version > 3 and not (folder / CHECKSUMS).is_file():
                 raise ValueError(f"{CHECKSUMS} is missing")
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
