@@ -196,6 +196,8 @@ def _decoded(decoder: Any, dataset: Any, plugin: str) -> np.ndarray:
 
 def _missing(decoder: Any) -> str:
     """Return the package that decodes all kinds of a syntax's pixels and is not installed, or ""."""
+    if not decoder.UID.is_encapsulated:
+        return ""
     plugin, package = _PACKAGES.get(decoder.UID, ("gdcm", "python-gdcm"))
     return "" if {plugin, "pydicom"} & {*decoder.available_plugins} else package
 
