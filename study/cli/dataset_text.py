@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.text import Text
@@ -11,11 +13,13 @@ from study.cli.app import err, out
 from study.cli.console import printable
 from study.word_table import WordTable
 from trainables.data.layouts.slice_axes import slice_axes_text
-from trainables.data.records import SPLITS
+from trainables.data.records import SPLITS, DatasetIssue
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import DatasetReport
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.integrity import count_by_kind
+
+_PLACES_SHOWN = 3
 
 
 def report_as_json(settings: DataSettings, report: DatasetReport) -> dict[str, Any]:
@@ -37,8 +41,8 @@ def report_as_json(settings: DataSettings, report: DatasetReport) -> dict[str, A
 
 def print_report(settings: DataSettings, report: DatasetReport) -> None:
     """Print each issue, the number of issues by kind, and whether a study would accept the dataset."""
-    for issue in report.issues:
-        out.print(Text(printable(f"{issue.severity}: {issue}")), soft_wrap=True)
+    for line in _issue_lines(report.issues):
+        out.print(Text(printable(line)), soft_wrap=True)
     if report.issues:
         table = WordTable(("issues", "kind", "excluded"))
         for kind, number in count_by_kind(report.issues).items():
@@ -58,6 +62,23 @@ def print_report(settings: DataSettings, report: DatasetReport) -> None:
         told = Text.assemble(("warning:", "bold yellow"), " can be used for pretraining only (as `pretext_data`): ")
         err.print(told.append(printable(report.warning)), soft_wrap=True)
     out.print("accepted")
+
+
+def _issue_lines(issues: Sequence[DatasetIssue]) -> list[str]:
+    """Return a line for each issue; notes that say the same of more than three places share one."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for issue in issues:
+        if issue.severity == "note":
+            places[issue.message].append(", ".join(filter(None, (issue.file, issue.place))))
+    lines: dict[str, None] = {}
+    for issue in issues:
+        alike = places[issue.message] if issue.severity == "note" else []
+        if len(alike) > _PLACES_SHOWN:
+            text = f"{replace(issue, file='', place='')} (found {len(alike)}: {', '.join(alike[:_PLACES_SHOWN])}, ...)"
+        else:
+            text = str(issue)
+        lines[f"{issue.severity}: {text}"] = None
+    return list(lines)
 
 
 def print_refusal(reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,10 +37,19 @@ def init_dataset(
             help="Regular expression that finds the patient in an image's path, such as '(p[0-9]+)_'.",
         ),
     ] = None,
+    mask_pattern: Annotated[
+        str | None,
+        typer.Option(
+            "--mask-pattern",
+            help="Regular expression that finds the masks' paths, such as '_label[.]png', if the proposal is wrong.",
+        ),
+    ] = None,
     study_file: Annotated[
         Path | None, typer.Option("--study", help="Study file to write (default: ./FOLDER.yaml).")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the proposal and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the proposal and its check, and write nothing.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing manifest and study file.")] = False,
 ) -> int:
@@ -49,46 +59,53 @@ def init_dataset(
     masks. On a terminal the proposal is shown before anything is written. An existing manifest.csv is kept and only
     checked.
     """
-    from study.config.catalog import SUFFIXES
     from trainables.data.layouts.manifest import Manifest
-    from trainables.data.settings import DataSettings
 
     root = folder.expanduser().absolute()
     if not root.is_dir():
         raise UserError(f"{folder}: no such folder (expected a folder of images and masks)")
-    target = study_file or Path(f"{_study_name(root.name)}.yaml")
-    if target.suffix not in SUFFIXES:
-        raise UserError(f"--study {target}: unknown suffix (found '{target.suffix}', expected {' or '.join(SUFFIXES)})")
-    settings = DataSettings(layout=Manifest(), path=str(root))
+    target = _study_path(study_file, root)
     manifest = root / Manifest().file
+    unwritten = None
     if manifest.exists() and not force:
-        if pattern is not None:
-            raise UserError(f"{manifest}: exists, and --subject-pattern would change it. Fix: add --force to overwrite")
-        out.print(f"{printable(str(manifest))} exists and is kept; --force proposes a new one", markup=False)
-        if dry_run:
-            return Exit.SUCCESS
+        _keep(manifest, {"--subject-pattern": pattern, "--mask-pattern": mask_pattern})
     else:
         _name_published_layouts(root)
-        proposal = _proposal(root, pattern, settings)
+        proposal = _proposal(root, pattern, mask_pattern)
         _print_proposal(proposal)
+        tables = _tables(proposal)
         if dry_run:
-            _print_tables(proposal)
+            _print_rows(tables[manifest.name])
+            unwritten = tables
+        elif sys.stdin.isatty() and not yes and not typer.confirm("Write these files?"):
             return Exit.SUCCESS
-        if sys.stdin.isatty() and not yes and not typer.confirm("Write these files?"):
-            return Exit.SUCCESS
-        _write(root, proposal)
-    report = _checked(settings, root)
+        else:
+            _write(root, tables)
+    settings, report = _checked(root, unwritten)
     if report.refusal:
         out.print("no study file written. Fix: correct the manifest or the files, then run this command again")
         return Exit.USAGE
-    _write_study(target, settings, report, force=force)
+    _write_study(target, settings, report, force=force, dry_run=dry_run)
     return Exit.SUCCESS
 
 
-def _study_name(folder: str) -> str:
-    """Return a study's name made of a folder's: letters, digits, "_", "-" and "."."""
-    name = "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in folder).strip("._-")
-    return name or "study"
+def _keep(manifest: Path, changing: Mapping[str, str | None]) -> None:
+    """Print that an existing manifest is kept; `changing` are options that would change it."""
+    for option, value in changing.items():
+        if value is not None:
+            raise UserError(f"{manifest}: exists, and {option} would change it. Fix: add --force to overwrite")
+    out.print(f"{printable(str(manifest))} exists and is kept; --force proposes a new one", markup=False)
+
+
+def _study_path(chosen: Path | None, root: Path) -> Path:
+    """Return the study file to write: a chosen one, or one named by the folder in letters, digits and "_-."."""
+    from study.config.catalog import SUFFIXES
+
+    name = "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in root.name).strip("._-")
+    path = chosen or Path(f"{name or 'study'}.yaml")
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"--study {path}: unknown suffix (found '{path.suffix}', expected {' or '.join(SUFFIXES)})")
+    return path
 
 
 def _name_published_layouts(root: Path) -> None:
@@ -101,11 +118,11 @@ def _name_published_layouts(root: Path) -> None:
         out.print(Text(printable(text)), soft_wrap=True)
 
 
-def _proposal(root: Path, pattern: str | None, settings: DataSettings) -> ManifestProposal:
+def _proposal(root: Path, pattern: str | None, mask_pattern: str | None) -> ManifestProposal:
     from trainables.data.proposal.proposal import propose_manifest
 
     with Progress(err) as progress, progress.phase(f"{root.name}: reading masks") as advance:
-        return propose_manifest(root, subject_pattern=pattern, max_gigabytes=settings.max_gigabytes, progress=advance)
+        return propose_manifest(root, subject_pattern=pattern, mask_pattern=mask_pattern, progress=advance)
 
 
 def _print_proposal(proposal: ManifestProposal) -> None:
@@ -133,13 +150,11 @@ def _print_proposal(proposal: ManifestProposal) -> None:
         out.print(Text(printable(line)), soft_wrap=True)
 
 
-def _print_tables(proposal: ManifestProposal) -> None:
+def _print_rows(manifest: str) -> None:
     """Print the first rows of the manifest as a table."""
     import csv
 
-    from trainables.data.proposal.rows import manifest_text
-
-    header, *rows = csv.reader(manifest_text(proposal.rows).splitlines())
+    header, *rows = csv.reader(manifest.splitlines())
     table = WordTable(header)
     for row in rows[:_ROWS_SHOWN]:
         table.add_row(*map(printable, row))
@@ -148,16 +163,10 @@ def _print_tables(proposal: ManifestProposal) -> None:
         out.print(f"... and {len(rows) - _ROWS_SHOWN} more rows")
 
 
-def _write(root: Path, proposal: ManifestProposal) -> None:
+def _write(root: Path, tables: Mapping[str, str]) -> None:
     from trainables.common.files import write_text
-    from trainables.data.layouts.manifest import Manifest
-    from trainables.data.layouts.manifest_classes import CLASSES_FILE
-    from trainables.data.proposal.rows import classes_text, manifest_text
 
-    files = {root / Manifest().file: manifest_text(proposal.rows)}
-    if proposal.labelling.classes:
-        files[root / CLASSES_FILE] = classes_text(proposal.labelling.classes)
-    for path, text in files.items():
+    for path, text in ((root / name, text) for name, text in tables.items()):
         try:
             write_text(path, text)
         except OSError as error:
@@ -165,19 +174,32 @@ def _write(root: Path, proposal: ManifestProposal) -> None:
         out.print(Text(f"wrote {printable(str(path))}"), soft_wrap=True)
 
 
-def _checked(settings: DataSettings, root: Path) -> DatasetReport:
+def _tables(proposal: ManifestProposal) -> dict[str, str]:
+    """Return the texts of the manifest and of its classes by file name."""
+    from trainables.data.layouts.manifest import Manifest
+    from trainables.data.layouts.manifest_classes import CLASSES_FILE
+    from trainables.data.proposal.rows import classes_text, manifest_text
+
+    texts = {Manifest().file: manifest_text(proposal.rows)}
+    if proposal.labelling.classes:
+        texts[CLASSES_FILE] = classes_text(proposal.labelling.classes)
+    return texts
+
+
+def _checked(root: Path, unwritten: Mapping[str, str] | None) -> tuple[DataSettings, DatasetReport]:
     from study.cli.dataset_text import print_report
-    from trainables.data.store.check import check
+    from trainables.data.proposal.check_manifest import check_manifest
 
     with Progress(err) as progress, progress.phase(f"{root.name}: checking") as advance:
-        report = check(settings, root, advance)
+        settings, report = check_manifest(root, advance, unwritten)
     print_report(settings, report)
-    return report
+    return settings, report
 
 
-def _write_study(target: Path, settings: DataSettings, report: DatasetReport, *, force: bool) -> None:
+def _write_study(target: Path, settings: DataSettings, report: DatasetReport, *, force: bool, dry_run: bool) -> None:
     from study.config.starter import starter_study
     from trainables.common.files import write_text
+    from trainables.data.layouts.manifest import Manifest
     from trainables.data.proposal.modality import guess_modality
 
     _, labelled = report.subjects.get("train", (0, 0))
@@ -187,12 +209,15 @@ def _write_study(target: Path, settings: DataSettings, report: DatasetReport, *,
     if target.exists() and not force:
         out.print(f"{target} exists and is kept; --force overwrites it", markup=False)
         return
-    listing = settings.layout.scan(report.root)
-    files = [file for record in listing.records for role, file in record.files.items() if role.startswith("image")]
-    names = [report.root.name, *(record.view for record in listing.records)]
+    if dry_run:
+        out.print(f"dry run: nothing is written; without --dry-run, {target} is the study file", markup=False)
+        return
+    records = report.records
+    files = [file for record in records for role, file in record.files.items() if role.startswith("image")]
+    names = [report.root.name, *(record.view for record in records)]
     policy = guess_modality(report.root, files, names) or "cropped"
-    images = sum(record.frames or 1 for record in listing.records)
-    views = list(dict.fromkeys(record.view for record in listing.records))
-    text = starter_study(target.stem, report.root, images, labelled, policy, views)
-    write_text(target, text)
+    images = sum(record.frames or 1 for record in records)
+    views = list(dict.fromkeys(record.view for record in records))
+    axis = settings.layout.slice_axis if isinstance(settings.layout, Manifest) else None
+    write_text(target, starter_study(target.stem, report.root, images, labelled, policy, views, axis))
     out.print(Text(f"wrote {target}. Next: study plan {target}, then study run {target}"), soft_wrap=True)

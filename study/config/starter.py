@@ -17,7 +17,7 @@ _TEMPLATE = """\
 title: {title}
 seed: 0
 data:
-  layout: manifest
+  layout: {layout}
   path: {path}
 {views}  image_size: 112
 network:
@@ -78,7 +78,13 @@ _LARGEST_BATCH, _SMALLEST_BATCH = 64, 4
 
 
 def starter_study(
-    name: str, folder: Path, images: int, labelled_subjects: int, policy: str, views: Sequence[str]
+    name: str,
+    folder: Path,
+    images: int,
+    labelled_subjects: int,
+    policy: str,
+    views: Sequence[str],
+    slice_axis: int | None = None,
 ) -> str:
     """Return the text of a study file that compares random, SimCLR and BYOL starts at a few numbers of labels.
 
@@ -89,6 +95,7 @@ def starter_study(
         labelled_subjects: number of labelled training subjects.
         policy: name of the augmentation policy of pretraining.
         views: names of the dataset's views; listed where there are several.
+        slice_axis: axis along which volumes are cut into slices; None for the layout's default.
     """
     batch = _LARGEST_BATCH
     while batch > _SMALLEST_BATCH and batch * 2 > images:
@@ -99,6 +106,7 @@ def starter_study(
     return _TEMPLATE.format(
         name=name,
         title=json.dumps(f"Pretraining against a random start on {name}", ensure_ascii=False),
+        layout="manifest" if slice_axis is None else f"{{name: manifest, slice_axis: {slice_axis}}}",
         path=json.dumps(str(folder), ensure_ascii=False),
         views=f"  views: {json.dumps(list(views), ensure_ascii=False)} # those to use\n" if len(views) > 1 else "",
         policy=policy,

@@ -104,7 +104,7 @@ def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime
             f"{job.frames}: the frames have changed since the job was planned (found fingerprint "
             f"{store.fingerprint[:12]}, expected {job.config['data'][:12]}). Fix: run the study under another --name"
         )
-    if not store.verify():
+    if not store.verify(stamped=True):  # the launch has read all bytes
         log.info("%s: a frame store of an earlier version, without checksums; its frames are not verified", job.frames)
     result = STAGES[job.stage].run(job, StageContext(store, artifacts, folder, runtime))
     made = result.artifact

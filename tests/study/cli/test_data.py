@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from study.cli.app import app
@@ -207,3 +208,16 @@ def test_check_states_the_axis_of_the_slices(capsys, tmp_path):
     assert "note: slices are taken along the first axis in 6 volumes" in out
     (found,) = json.loads(run(capsys, tmp_path, *command, "--json")[1])
     assert found["slice_axes"] == {"first": 6}
+
+
+def test_notes_that_say_the_same_are_one_line(capsys, tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for number in range(12):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((16, 16), number, np.uint8))
+    (folder / "manifest.csv").write_text("subject,image\n" + "".join(f"{n},{n}.png\n" for n in range(12)))
+    _, printed, _ = run(capsys, tmp_path, "check", f"manifest={folder}")
+    assert printed.count("no pixel spacing") == 1
+    assert "(found 12: 0.png, 1.png, 2.png, ...)" in printed
+    _, printed, _ = run(capsys, tmp_path, "check", f"manifest={folder}", "--json")
+    assert printed.count("no pixel spacing") == 12

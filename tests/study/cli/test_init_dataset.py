@@ -1,5 +1,7 @@
 """`study data init`: from a folder to a study."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from study.cli.app import app
 from study.cli.main import guarded
 from study.config.definition import load_study
+from trainables.data.layouts.manifest import Manifest
 
 
 @pytest.fixture
@@ -54,7 +57,34 @@ def test_a_dry_run_writes_nothing(folder, invoke):
     assert code == 0
     assert "60 images, 60 masks, 60 subjects" in printed
     assert "... and 50 more rows" in printed
+    assert "60 sequences; subjects: train 42 (42 labelled), val 9 (9 labelled), test 9 (9 labelled)" in printed
+    assert "dry run: nothing is written; without --dry-run, scans.yaml is the study file" in printed
     assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_a_dry_run_finds_the_faults_that_the_command_would(folder, invoke):
+    (folder / "images" / "s07.png").write_bytes((folder / "images" / "s07.png").read_bytes()[:-40])
+    found = []
+    for arguments in (("scans", "--dry-run"), ("scans",), ("scans", "--dry-run")):  # the last with a manifest
+        code, printed = invoke(*arguments)
+        assert code == 2
+        found.append([line for line in printed.splitlines() if "damage: " in line or "refused: " in line])
+    assert "damage: images/s07.png: not a readable picture" in found[0][0]
+    assert str(folder) in found[0][1]
+    assert found[0] == found[1] == found[2]
+
+
+def test_volumes_of_arrays_are_cut_along_their_first_axis(folder, invoke):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for number in range(10):
+        label = np.zeros((3, 16, 16), np.uint8)
+        label[:, 4:9, 5:10] = 1
+        np.savez(folder / f"c{number}.npz", image=np.random.default_rng(number).random((3, 16, 16)), label=label)
+    for _ in range(2):  # with a manifest to write, and with one that exists
+        code, printed = invoke("scans", "--force")
+        assert code == 0, printed
+        assert load_study("scans").spec.data.layout == Manifest(slice_axis=0)
 
 
 def test_an_existing_manifest_is_checked_and_kept(folder, invoke):

@@ -79,11 +79,7 @@ class MaskReader:
     issues: list[DatasetIssue] = field(default_factory=list)
 
     def masks(self, record: SequenceRecord) -> dict[int, np.ndarray]:
-        """Return the uint8 class indices `(H, W)` of each frame that has a usable mask.
-
-        Raises:
-            DataError: a file is unreadable or holds no label numbers.
-        """
+        """Return the uint8 class indices `(H, W)` of each frame that has a usable mask."""
         found = mask_files(record)
         order = sorted(found, key=lambda frame: -1 if frame is None else frame)  # masks of one frame replace
         return {frame: mask for where in order for frame, mask in self._of(where, found[where])}
@@ -106,6 +102,19 @@ class MaskReader:
 
     def _part(self, mask: MaskFile, frame: int | None) -> np.ndarray | None:
         """Return a file's class indices `(T, H, W)` or `(1, H, W)`; None, with an issue, where it cannot be used."""
+        try:
+            return self._read(mask, frame)
+        except DataError as error:  # the image is sound, and can be pretrained on
+            text = str(error).removeprefix(f"{self.root / mask.file}: ")
+            self.issues.append(DatasetIssue(mask.file, "", "unreadable mask", text, "damage", "mask"))
+            return None
+
+    def _read(self, mask: MaskFile, frame: int | None) -> np.ndarray | None:
+        """Return what `_part` does.
+
+        Raises:
+            DataError: the file is damaged, or holds something else than a mask.
+        """
         legend = self.classes.legend if not mask.structure else None
         picture = read_picture(self.root / mask.file, labels=True, legend=legend, slice_axis=self.slice_axis)
         labels, issues = align_picture(picture, self.image, mask.file, frame, time=self.time)

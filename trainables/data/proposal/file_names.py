@@ -6,17 +6,18 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from trainables.common.errors import UserError
 from trainables.data.layouts.manifest_rows import SPLIT_NAMES
 from trainables.data.readers.pictures import file_type
 from trainables.data.records import Split
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
-_MASK_WORDS = """
+_MASK = """
 mask masks label labels seg segs segmentation segmentations annotation annotations annot annots contour contours
 gt gts groundtruth groundtruths ground truth maske masken
 """
-_MASK = frozenset(_MASK_WORDS.split())
-_IMAGE = frozenset(
+MASK_WORDS = frozenset(_MASK.split())
+IMAGE_WORDS = frozenset(
     ("image", "images", "img", "imgs", "picture", "pictures", "scan", "scans", "raw", "jpeg", "png", "bild", "bilder")
 )
 _NNUNET: dict[str, Split] = {"tr": "train", "ts": "test"}
@@ -61,6 +62,22 @@ def split_words(text: str) -> tuple[str, ...]:
     return tuple(word.casefold() for word in _WORD.findall(text))
 
 
+def compile_pattern(option: str, pattern: str) -> re.Pattern[str]:
+    """Return the regular expression that a user gives.
+
+    Args:
+        option: name of the option, for the message.
+        pattern: the expression.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"{option} '{pattern}': not a regular expression ({error})") from None
+
+
 def parse_path(path: str, *, channels: bool = False) -> FileName:
     """Return what a file's path says.
 
@@ -75,13 +92,13 @@ def parse_path(path: str, *, channels: bool = False) -> FileName:
     folders, words = [], []
     for folder in pure.parts[:-1]:
         parts = split_words(folder)
-        role = any(part in _MASK | _IMAGE for part in parts)
-        if role and not all(part in _MASK | _IMAGE for part in parts):
+        role = any(part in MASK_WORDS | IMAGE_WORDS for part in parts)
+        if role and not all(part in MASK_WORDS | IMAGE_WORDS for part in parts):
             split = next((_NNUNET[part] for part in parts if part in _NNUNET), split)
         split = next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), split)
         if role:
-            masks.append(any(part in _MASK for part in parts))
-        ignored = _MASK | _IMAGE | SPLIT_NAMES.keys() | (_NNUNET.keys() if role else set())
+            masks.append(any(part in MASK_WORDS for part in parts))
+        ignored = MASK_WORDS | IMAGE_WORDS | SPLIT_NAMES.keys() | (_NNUNET.keys() if role else set())
         rest = [part for part in parts if part not in ignored]
         words += rest
         folders += [folder] if rest else []
@@ -89,9 +106,9 @@ def parse_path(path: str, *, channels: bool = False) -> FileName:
     channel = _CHANNEL.search(stem) if channels and not in_folder else None
     stem = stem[: channel.start()] if channel else stem
     parts = split_words(stem)
-    by_stem = any(part in _MASK for part in parts)
-    stem_words = tuple(part for part in parts if part not in _MASK | _IMAGE)
-    places = [place for place, part in enumerate(parts) if part in _MASK]
+    by_stem = any(part in MASK_WORDS for part in parts)
+    stem_words = tuple(part for part in parts if part not in MASK_WORDS | IMAGE_WORDS)
+    places = [place for place, part in enumerate(parts) if part in MASK_WORDS]
     return FileName(
         path,
         (*words, *stem_words),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.common.errors import UserError
-from trainables.data.readers.flat_pictures import FLAT, read_flat_labels_or_colors
+from trainables.data.readers.flat_pictures import FLAT, read_flat, read_flat_labels_or_colors
 from trainables.data.readers.legend import RGB
 from trainables.data.readers.picture_header import open_picture
 from trainables.data.readers.pictures import file_type, read_picture
@@ -17,6 +17,8 @@ from trainables.data.store.guard import guarded
 
 MOST_LABELS = 64
 """Largest number of label numbers or colors of a mask; a file with more is no mask."""
+_FEW_LABELS = 16  # of a file that is taken for a mask without a name that says so
+_NEAR, _MOST, _SOME = 10, 0.95, 0.002  # gray levels about black and white; shares of the pixels at both and at each
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,46 @@ class MaskContent:
     colors: Mapping[RGB, int] = field(default_factory=dict)
     shape: tuple[int, int] | None = None
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class MaskContents:
+    """Reader of mask files that reads each one once.
+
+    Attributes:
+        root: the dataset's folder.
+        max_gigabytes: largest size of one decoded file.
+    """
+
+    root: Path
+    max_gigabytes: float
+    _known: dict[str, MaskContent] = field(default_factory=dict, repr=False)
+
+    def read(self, file: str) -> MaskContent:
+        """Return a file's contents as `read_mask_content` does."""
+        if file not in self._known:
+            self._known[file] = read_mask_content(self.root, file, self.max_gigabytes)
+        return self._known[file]
+
+    def is_label_like(self, file: str) -> bool:
+        """Return True for a file of few label numbers or colors, and for a picture that is black and white but for
+        its edges, as compression with losses or smoothing leave a mask.
+        """
+        content = self.read(file)
+        if not content.problem:
+            return max(len(content.numbers), len(content.colors)) <= _FEW_LABELS
+        return file_type(file) in FLAT and self._is_black_and_white(file)
+
+    def _is_black_and_white(self, file: str) -> bool:
+        try:
+            with guarded(self.root, self.max_gigabytes):
+                levels = read_flat(self.root / file)
+        except UserError:
+            return False
+        if levels.dtype != np.uint8:
+            return False
+        black, white = float((levels <= _NEAR).mean()), float((levels >= 255 - _NEAR).mean())
+        return black + white >= _MOST and min(black, white) >= _SOME
 
 
 def read_mask_content(root: Path, file: str, max_gigabytes: float) -> MaskContent:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.common.errors import DataError
-from trainables.data.layouts.decathlon import LIST
-from trainables.data.layouts.manifest import Manifest
-from trainables.data.layouts.manifest_classes import CLASSES_FILE
-from trainables.data.proposal.file_names import FileName, parse_path
+from trainables.data.proposal.folder_files import find_files
 from trainables.data.proposal.labelling import Labelling, propose_labelling
 from trainables.data.proposal.legend_file import read_legend_file
-from trainables.data.proposal.mask_content import MaskContent, image_shape, read_mask_content
+from trainables.data.proposal.mask_content import MaskContent, MaskContents, image_shape
 from trainables.data.proposal.pairing import PairedImage, pair_masks
 from trainables.data.proposal.rows import ManifestRow, manifest_rows
 from trainables.data.proposal.subjects import Subjects, propose_subjects, subjects_by_pattern
-from trainables.data.proposal.unnamed_masks import find_unnamed_masks
-from trainables.data.readers.folders import walk_files
 from trainables.data.readers.limits import MAX_GIGABYTES
-from trainables.data.readers.pictures import FILE_TYPES, file_type
+from trainables.data.readers.pictures import FILE_TYPES
 from trainables.data.records import Progress
-
-_TABLES = (Manifest().file, CLASSES_FILE)
-_TYPES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -57,6 +48,7 @@ def propose_manifest(
     root: Path,
     *,
     subject_pattern: str | None = None,
+    mask_pattern: str | None = None,
     max_gigabytes: float = MAX_GIGABYTES,
     progress: Progress | None = None,
 ) -> ManifestProposal:
@@ -65,30 +57,29 @@ def propose_manifest(
     Args:
         root: the folder; links are followed.
         subject_pattern: regular expression that finds the subject in an image's path; None proposes one.
+        mask_pattern: regular expression that finds masks' paths; None tells masks by names and contents.
         max_gigabytes: largest size of one decoded file.
         progress: callback after each mask that was read; None for none.
 
     Raises:
         DataError: the folder has no image, or masks that cannot be told apart from images or from each other.
-        UserError: the pattern is no regular expression or does not match an image.
+        UserError: a pattern is no regular expression, or does not match what it should.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     legend = read_legend_file(root)
-    files, left_out = _files(root, (legend.file, *_TABLES), channels=legend.file == LIST)
-    images = [file for file in files if not file.is_mask]
-    masks = [file for file in files if file.is_mask]
+    reader = MaskContents(root, max_gigabytes)
+    files = find_files(root, legend, reader, mask_pattern)
+    images, masks, left_out = files.images, files.masks, files.left_out
     if not images:
         found = f"{len(masks)} masks" if masks else "no image file"
         raise DataError(f"{root}: {found}, expected images ({', '.join(FILE_TYPES)})")
     subjects = subjects_by_pattern(images, subject_pattern) if subject_pattern else None
-    if not masks:
-        images, masks = find_unnamed_masks(root, images, max_gigabytes)
     paired, unpaired = pair_masks(images, masks)
     left_out += [(mask.path, f"mask without an image: {reason}") for mask, reason in unpaired]
     if masks and len(unpaired) == len(masks):
         raise DataError(f"{root}: no mask has an image of its name (found {masks[0].path}: {unpaired[0][1]})")
-    contents, problems = _contents(root, paired, max_gigabytes, progress)
+    contents, problems = _contents(reader, paired, progress)
     if problems and not contents:
         fix = "Fix: correct the files, then run the command again"
         raise DataError(f"{root}: no mask can be used (found {problems[0][0]}: {problems[0][1]}). {fix}")
@@ -103,7 +94,7 @@ def propose_manifest(
         len({file for row in rows for files in row.masks.values() for file in files}),
         tuple(left_out),
         tuple(problems),
-        (*subjects.notes, *labelling.notes, *notes, *_unlabelled(paired)),
+        (*files.notes, *subjects.notes, *labelling.notes, *notes, *_unlabelled(paired)),
     )
 
 
@@ -115,40 +106,18 @@ def _unlabelled(images: Sequence[PairedImage]) -> list[str]:
     return [f"{count} of {len(images)} images have no mask and are used for pretraining only"]
 
 
-def _files(root: Path, tables: Sequence[str], *, channels: bool) -> tuple[list[FileName], list[tuple[str, str]]]:
-    """Return the folder's files of a readable type in order, and how many there are of each other type.
-
-    Args:
-        root: the folder.
-        tables: files that are read otherwise, relative to it.
-        channels: see `parse_path`.
-    """
-    files: list[FileName] = []
-    others = Counter[str]()
-    for path in sorted(walk_files(root)):
-        relative = path.relative_to(root)
-        if any(part.startswith((".", "__MACOSX")) for part in relative.parts) or relative.as_posix() in tables:
-            continue
-        if file_type(path.name) is None:
-            others[path.suffix] += 1
-            continue
-        files.append(parse_path(relative.as_posix(), channels=channels))
-    counted = others.most_common(_TYPES_SHOWN)
-    return files, [(f"{count} x {kind or 'no suffix'}", "not a type of image that is read") for kind, count in counted]
-
-
 def _contents(
-    root: Path, images: Sequence[PairedImage], max_gigabytes: float, progress: Progress | None
+    reader: MaskContents, images: Sequence[PairedImage], progress: Progress | None
 ) -> tuple[dict[str, MaskContent], list[tuple[str, str]]]:
     """Return the contents of the masks that can be used, and the other masks with the reasons."""
     problems: dict[str, str] = {}
     contents: dict[str, MaskContent] = {}
     total, done = sum(len(image.masks) for image in images), 0
     for image in images:
-        expected = image_shape(root, image.file.path, max_gigabytes) if image.masks else None
+        expected = image_shape(reader.root, image.file.path, reader.max_gigabytes) if image.masks else None
         for path in (mask.file.path for mask in image.masks):
             if path not in contents and path not in problems:
-                content = read_mask_content(root, path, max_gigabytes)
+                content = reader.read(path)
                 problem = content.problem or _size_problem(content.shape, expected)
                 if problem:
                     problems[path] = problem

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trainables.common.errors import UserError
-from trainables.data.proposal.file_names import FileName
+from trainables.data.proposal.file_names import FileName, compile_pattern
 
 _FEW = 5  # fewer folders than this are sites or classes rather than patients
 _FRAME = "frame|slice|img|image|im|time|t|z|f|view"
@@ -46,10 +46,7 @@ def subjects_by_pattern(files: Sequence[FileName], pattern: str) -> Subjects:
     Raises:
         UserError: it is none, or a path does not match.
     """
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"--subject-pattern '{pattern}': not a regular expression ({error})") from None
+    expression = compile_pattern("--subject-pattern", pattern)
     group: str | int = "subject" if "subject" in expression.groupindex else min(1, expression.groups)
     names = {}
     for file in files:

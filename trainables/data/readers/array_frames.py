@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from trainables.common.errors import DataError
-from trainables.data.readers.array_path import HDF5, split_key
+from trainables.data.readers.array_path import HDF5, NPZ, split_key
 from trainables.data.readers.colors import Channels
 from trainables.data.readers.grid import choose_slice_axis
-from trainables.data.readers.hdf5 import read_hdf5, read_hdf5_shape
-from trainables.data.readers.npy import read_array, read_array_header
+from trainables.data.readers.hdf5 import hdf5_names, read_hdf5, read_hdf5_shape
+from trainables.data.readers.npy import npz_names, read_array, read_array_header
 
 _COLORS = 3
 
@@ -30,14 +30,33 @@ class ArrayAxes:
     axis: int | None
 
 
+def array_names(path: Path) -> list[str]:
+    """Return the names of a file's arrays; none for a `.npy` file.
+
+    Raises:
+        DataError: the file is damaged, or its reader is not installed.
+    """
+    if _is_hdf5(path):
+        return hdf5_names(path)
+    return npz_names(path) if path.suffix.lower() in NPZ else []
+
+
+def read_array_shape(path: Path) -> tuple[int, ...]:
+    """Return the sizes of an array's axes.
+
+    Raises:
+        DataError: as `read_array_frames`.
+    """
+    return read_hdf5_shape(path) if _is_hdf5(path) else read_array_header(path).shape
+
+
 def read_array_axes(path: Path, slice_axis: int | None, channels: Channels) -> ArrayAxes:
     """Read the meaning of an image's axes from its header; for the arguments see `read_array_frames`.
 
     Raises:
         DataError: as `read_array_frames`.
     """
-    shape = read_hdf5_shape(path) if _is_hdf5(path) else read_array_header(path).shape
-    return _axes(path, shape, slice_axis, channels)
+    return _axes(path, read_array_shape(path), slice_axis, channels)
 
 
 def read_array_frames(path: Path, slice_axis: int | None = None, channels: Channels | None = None) -> np.ndarray:

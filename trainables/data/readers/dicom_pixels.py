@@ -20,11 +20,23 @@ from trainables.data.readers.dicom_file import (
     read_count,
 )
 from trainables.data.readers.limits import require_size
+from trainables.data.readers.native_messages import native_messages
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _CODESTREAMS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00\x00\x0cjP")  # first bytes of JPEG and JPEG-LS, JPEG 2000, JP2
 _PILLOW = {uid.JPEGBaseline8Bit, uid.JPEG2000, uid.JPEG2000Lossless}
 """Syntaxes that Pillow decodes first, so that lossy pixels do not depend on which other decoders are installed."""
+_GDCM = {uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEGLSNearLossless}
+"""Syntaxes that only GDCM decodes where it is installed: others return damaged pixels without an error."""
+_PACKAGES = {
+    uid.HTJ2K: ("pylibjpeg", "pylibjpeg-openjpeg"),
+    uid.HTJ2KLossless: ("pylibjpeg", "pylibjpeg-openjpeg"),
+    uid.HTJ2KLosslessRPCL: ("pylibjpeg", "pylibjpeg-openjpeg"),
+    uid.JPEGExtended12Bit: ("pylibjpeg", "pylibjpeg-libjpeg"),
+}
+"""Plug-in of pydicom and its package, where GDCM does not decode a syntax."""
+_GPL = {"pylibjpeg-libjpeg"}  # and therefore no part of the extra
+_EXTRA = "pip install 'pretext-study[dicom]'"
 _LOSSY = {uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless}
 
 
@@ -165,26 +177,36 @@ def _decode(path: Path, dataset: Any) -> np.ndarray:
         raise DataError(_no_decoder(path, decoder))
     if syntax in _PILLOW:
         try:
-            return np.asarray(decoder.as_array(dataset, decoding_plugin="pillow")[0])
+            return _decoded(decoder, dataset, "pillow")
         except Exception:  # the other decoders take more kinds of pixels than Pillow does
             pass
     try:
-        return np.asarray(decoder.as_array(dataset)[0])
+        return _decoded(decoder, dataset, "gdcm" if syntax in _GDCM and "gdcm" in decoder.available_plugins else "")
     except Exception as error:
         if _missing(decoder):
             raise DataError(f"{_no_decoder(path, decoder)} ({one_line(error)})") from None
         raise
 
 
+def _decoded(decoder: Any, dataset: Any, plugin: str) -> np.ndarray:
+    """Return what a plug-in decodes; "" tries every installed one."""
+    with native_messages():
+        return np.asarray(decoder.as_array(dataset, decoding_plugin=plugin)[0])
+
+
 def _missing(decoder: Any) -> str:
-    """Return the packages that a decoder of ours lacks, or ""."""
-    return "; ".join(line.strip() for line in decoder.missing_dependencies if "pylibjpeg" in line)
+    """Return the package that decodes all kinds of a syntax's pixels and is not installed, or ""."""
+    if not decoder.UID.is_encapsulated:
+        return ""
+    plugin, package = _PACKAGES.get(decoder.UID, ("gdcm", "python-gdcm"))
+    return "" if {plugin, "pydicom"} & {*decoder.available_plugins} else package
 
 
 def _no_decoder(path: Path, decoder: Any) -> str:
-    """Return the message that names the missing packages."""
-    text = f"no decoder for {decoder.UID.name} is installed ({_missing(decoder)})"
-    return f"{path}: {text}. Fix: pip install 'pretext-study[dicom]'"
+    """Return the message that names the missing package."""
+    package = _missing(decoder)
+    fix = f"pip install pylibjpeg {package} (GPL 3), or decompress the file" if package in _GPL else _EXTRA
+    return f"{path}: no decoder for {decoder.UID.name} is installed (expected {package}). Fix: {fix}"
 
 
 def _displayed(values: np.ndarray) -> np.ndarray:

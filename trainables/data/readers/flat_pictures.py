@@ -14,10 +14,12 @@ from trainables.data.readers.colors import Channels, ColorCount, is_colored, lum
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.legend import RGB, Legend, hex_color
 from trainables.data.readers.limits import require_size
+from trainables.data.readers.native_messages import native_messages
 from trainables.data.readers.picture_header import PictureFile, open_picture, unreadable
 
 JPEG, TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")
 FLAT = (".png", *JPEG, *TIFF, ".bmp", ".webp")
+_JPEG_DAMAGE = ("Corrupt JPEG data: premature end", "Corrupt JPEG data: bad Huffman", "Premature end of JPEG file")
 _STEP = {1: 255, 2: 85, 4: 17}  # between the levels that decoders show of so few bits
 
 
@@ -127,13 +129,19 @@ def _decoded(path: Path, file: PictureFile, flag: int) -> np.ndarray:
     """Return the file's pixels, upright."""
     if file.kind == "JPEG" and not _ended(file.content):
         raise DataError(f"{path}: truncated (no end marker)")
-    try:
-        image = cv2.imdecode(np.frombuffer(file.content, np.uint8), flag)
-    except cv2.error:
-        image = None
+    pages = 1
+    with native_messages() as messages:
+        try:
+            image = cv2.imdecode(np.frombuffer(file.content, np.uint8), flag)
+            pages = cv2.imcount(str(path)) if file.kind == "TIFF" else 1
+        except cv2.error:
+            image = None
     if image is None:
         raise DataError(f"{path}: not a readable picture")
-    if file.kind == "TIFF" and (pages := cv2.imcount(str(path))) != 1:
+    damage = next((line for line in messages if line.startswith(_JPEG_DAMAGE)), None) if file.kind == "JPEG" else None
+    if damage is not None:
+        raise DataError(f"{path}: damaged ({damage})")  # OpenCV shows what it could make of the pixels
+    if pages != 1:
         raise DataError(f"{path}: too many pages (found {pages}, expected 1)")
     if not np.isfinite(image).all():
         raise DataError(f"{path}: pixel values that are not finite")
@@ -148,7 +156,7 @@ def _ended(jpeg: bytes) -> bool:
 def _indexed(path: Path, file: PictureFile, legend: Legend) -> np.ndarray:
     """Return the label numbers of a picture with a palette: its indices, its gray levels or those of its colors."""
     try:
-        with Image.open(io.BytesIO(file.content)) as image:
+        with native_messages(), Image.open(io.BytesIO(file.content)) as image:
             indices = np.asarray(image, np.int64)
             table = np.zeros((256, 3), np.int64)
             colors = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)

@@ -44,28 +44,48 @@ def read_hdf5(path: Path) -> np.ndarray:
     return array
 
 
+def hdf5_names(path: Path) -> list[str]:
+    """Return the names of the arrays in an HDF5 file, with their groups before slashes.
+
+    Raises:
+        DataError: h5py is not installed, or the file is missing or damaged.
+    """
+    with _file(path) as file:
+        return _names(file)
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open the dataset that a path means; links are not followed, so that no other file is read."""
+    with _file(path) as file:
+        dataset = file[choose_array(path, _names(file))]
+        if dataset.is_virtual or dataset.external:
+            raise DataError(f"{path}: keeps its values in other files (expected them in this file)")
+        require_numbers(path, dataset.shape or (), dataset.dtype)
+        yield dataset
+
+
+def _names(file: Any) -> list[str]:
+    names: list[str] = []
+
+    def collect(name: str, item: Any) -> None:
+        if hasattr(item, "shape"):  # a dataset
+            names.append(name)
+
+    file.visititems(collect)
+    return names
+
+
+@contextlib.contextmanager
+def _file(path: Path) -> Iterator[Any]:
     try:
         import h5py
     except ImportError:
         text = "reading HDF5 needs the package h5py. Fix: pip install 'pretext-study[hdf5]'"
         raise DataError(f"{path}: {text}") from None
-    names: list[str] = []
-
-    def collect(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            names.append(name)
-
     try:
         with h5py.File(split_key(str(path))[0], "r", locking=False) as file:
-            file.visititems(collect)
-            dataset = file[choose_array(path, names)]
-            if dataset.is_virtual or dataset.external:
-                raise DataError(f"{path}: keeps its values in other files (expected them in this file)")
-            require_numbers(path, dataset.shape or (), dataset.dtype)
-            yield dataset
+            yield file
     except (DataError, MemoryError):
         raise
     except Exception as error:  # h5py raises errors of any type, depending on the byte that is damaged

@@ -102,6 +102,23 @@ def require_finite(path: Path, array: np.ndarray) -> None:
         raise DataError(f"{path}: values that are not finite")
 
 
+def npz_names(path: Path) -> list[str]:
+    """Return the names of the arrays in a `.npz` file.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _names(archive)
+    except Exception as error:
+        raise DataError(f"{path}: not a readable array ({' '.join(str(error).split())[:120]})") from None
+
+
+def _names(archive: zipfile.ZipFile) -> list[str]:
+    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     """Open the bytes of an array in `.npy` format; yield them with their number."""
@@ -112,8 +129,7 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
                 yield stream, file.stat().st_size
         else:
             with zipfile.ZipFile(file) as archive:
-                names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-                member = archive.getinfo(f"{choose_array(path, names)}.npy")
+                member = archive.getinfo(f"{choose_array(path, _names(archive))}.npy")
                 with archive.open(member) as stream:
                     yield stream, member.file_size
     except (DataError, MemoryError):

@@ -46,11 +46,16 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
         DataError: the file cannot be read or is not CSV text; while iterating over the rows, too.
     """
     text = _read_text(path)
+    if not text.strip("\ufeff \t\r\n"):
+        raise DataError(f"{path}: empty file (expected a first row with the names of columns, such as '{columns[0]}')")
     told = _SEPARATOR_LINE.match(text)
     expected = {name.casefold() for name in columns}
 
     def known(separator: str) -> int:
-        _, header = next(_cells(path, text, separator, told is not None), (0, []))
+        try:
+            _, header = next(_cells(path, text, separator, told is not None), (0, []))
+        except DataError:  # quotes that do not fit this separator
+            return 0
         return len(expected & {cell.casefold() for cell in header})
 
     separator = told[1] if told else max(_SEPARATORS, key=known)
@@ -64,12 +69,15 @@ def _cells(path: Path, text: str, separator: str, told: bool) -> Iterator[tuple[
     lines = io.StringIO(text, newline="")
     if told:
         next(lines)
-    reader = csv.reader(lines, delimiter=separator)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
+        row = 1 + told
         for cells in reader:
-            yield reader.line_num + told, [cell.strip() for cell in cells]
+            row = reader.line_num + told + 1
+            yield row - 1, [cell.strip() for cell in cells]
     except csv.Error as error:
-        raise DataError(f"{path}: not a CSV file ({error})") from None
+        text = f"{path}, row {row}: quotes that are not closed, or do not enclose a whole cell ({error})"
+        raise DataError(f"{text}. Fix: close them, or double a quote within a quoted cell") from None
 
 
 def _read_text(path: Path) -> str:

@@ -40,6 +40,7 @@ class DatasetReport:
         slice_axes: number of volumes that are cut into slices along each axis of their files' arrays.
         labelled: (split, view, subject) of each subject with masks left in a view.
         channels: names of the images' channels.
+        records: all listed sequences, readable or not.
     """
 
     root: Path
@@ -52,6 +53,7 @@ class DatasetReport:
     slice_axes: Mapping[str, int] = field(default_factory=dict)
     labelled: frozenset[tuple[Split, str, str]] = field(default=frozenset(), repr=False)
     channels: tuple[str, ...] = GREY
+    records: tuple[SequenceRecord, ...] = field(default=(), repr=False)
 
 
 def check(
@@ -96,7 +98,7 @@ def check(
         tally.add(record, found, splits.get(record.subject))
         if progress is not None:
             progress("reading files", done, len(records))
-    return replace(tally.report(refusal, finetune=finetune), channels=scan.channels)
+    return replace(tally.report(refusal, finetune=finetune), channels=scan.channels, records=scan.records)
 
 
 def _selected_views(scan: DatasetListing, settings: DataSettings) -> Sequence[SequenceRecord]:

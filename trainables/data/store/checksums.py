@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from trainables.common.errors import DataError
 from trainables.common.files import write_json
 
-CHECKSUMS = "checksums.json"
+CHECKSUMS, STAMP = "checksums.json", "verified.json"
 BLOCK = 1 << 20
 """Bytes of a file that one checksum covers."""
 
@@ -32,8 +33,14 @@ def write_checksums(folder: Path, names: Iterable[str], contents: Mapping[str, b
     write_json(folder / CHECKSUMS, {"block": BLOCK, "files": files})
 
 
-def verify_checksums(folder: Path) -> bool:
+def verify_checksums(folder: Path, *, stamped: bool = False) -> bool:
     """Read all files of a store and compare them with their checksums; a gigabyte takes about a second.
+
+    What was verified is noted beside the files, by their sizes and modification times.
+
+    Args:
+        folder: the store's folder.
+        stamped: True to read nothing where no file has another size or time than when all were verified.
 
     Returns:
         True; False for a store of an earlier version, which has no checksums.
@@ -47,11 +54,34 @@ def verify_checksums(folder: Path) -> bool:
         return False
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{folder}: {CHECKSUMS} is damaged ({error}). {_FIX}") from None
+    stamp = _stamp(folder, (CHECKSUMS, *files))
+    if stamped and stamp is not None and stamp == _last_stamp(folder):
+        return True
     damaged = [f"{name} {place}" for name, expected in files.items() for place in _damage(folder / name, expected)]
     if damaged:
+        with contextlib.suppress(OSError):
+            (folder / STAMP).unlink()
         shown = ", ".join(damaged[:_SHOWN]) + (f" and {len(damaged) - _SHOWN} more" if len(damaged) > _SHOWN else "")
         raise DataError(f"{folder}: the stored frames have changed since they were written (found {shown}). {_FIX}")
+    with contextlib.suppress(OSError):  # a folder that cannot be written is read again
+        write_json(folder / STAMP, stamp)
     return True
+
+
+def _stamp(folder: Path, names: Iterable[str]) -> dict[str, list[int]] | None:
+    """Return the size in bytes and the modification time in ns of each file; None where one is missing."""
+    try:
+        states = {name: (folder / name).stat() for name in names}
+    except OSError:
+        return None
+    return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+
+
+def _last_stamp(folder: Path) -> object:
+    try:
+        return json.loads((folder / STAMP).read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _damage(path: Path, expected: Sequence[int]) -> list[str]:

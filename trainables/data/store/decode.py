@@ -141,13 +141,14 @@ def kept_frames(count: int, phases: Mapping[int, Phase], masked: Sequence[int], 
         count: number of frames of the sequence.
         phases: phase by frame, for the frames that the layout lists as labelled.
         masked: frames that have a mask; all are kept.
-        stride: step between the other kept frames, strictly between end-diastole and end-systole where both are known
-            and inside the sequence, else over the full sequence; a single frame is kept at any step. 0 keeps none.
+        stride: step between the other kept frames, also those whose mask was lost: strictly between end-diastole and
+            end-systole where both are known and inside the sequence, else over the full sequence; a single frame is
+            kept at any step. 0 keeps none.
     """
     kept = set(masked)
     if stride:
         ends = sorted(frame for frame, phase in phases.items() if phase and frame < count)
         cycle = len({phases[frame] for frame in ends}) > 1
         low, high = (ends[0], ends[-1]) if cycle else (-1 if count > 1 else -stride, count)
-        kept.update(frame for frame in range(low + stride, high, stride) if frame not in phases)
+        kept.update(range(low + stride, high, stride))
     return tuple(sorted(kept))

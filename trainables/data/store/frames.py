@@ -15,8 +15,8 @@ from trainables.common.seeds import numpy_generator
 from trainables.data.records import GREY, SPLITS, Split
 from trainables.data.store.checksums import CHECKSUMS, verify_checksums
 
-STORE_VERSION = 4  # format of the files, and what readers make of a dataset's: `prepare` builds stores of others again
-_OPENED = (3, STORE_VERSION)  # version 3 has no checksums
+STORE_VERSION = 5  # format of the files, and what readers make of a dataset's: `prepare` builds stores of others again
+_OPENED = (3, 4, STORE_VERSION)  # version 3 has no checksums
 IMAGES, MASKS, INDEX, CLINICAL, META = "images.npy", "masks.npy", "index.npy", "clinical.npy", "meta.json"
 
 INDEX_DTYPE = np.dtype(
@@ -97,7 +97,7 @@ class FrameStore:
                 raise DataError(f"{folder}: {text}. Fix: prepare the dataset again")
             names = meta.pop("clinical")
             images, masks, index, clinical = (_mapped(folder / name) for name in (IMAGES, MASKS, INDEX, CLINICAL))
-            if version == STORE_VERSION and not (folder / CHECKSUMS).is_file():
+            if version > 3 and not (folder / CHECKSUMS).is_file():
                 raise ValueError(f"{CHECKSUMS} is missing")
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
@@ -107,8 +107,11 @@ class FrameStore:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in meta.items()}
         return cls(folder, images, masks, index, values, **fields)
 
-    def verify(self) -> bool:
+    def verify(self, *, stamped: bool = False) -> bool:
         """Read the store's files and compare them with the checksums of their blocks.
+
+        Args:
+            stamped: True to read nothing where sizes and modification times are those of the last verification.
 
         Returns:
             True; False for a store of an earlier version, which has no checksums, or one that was never written.
@@ -116,7 +119,7 @@ class FrameStore:
         Raises:
             DataError: the files have changed since they were written.
         """
-        return verify_checksums(self.folder)
+        return verify_checksums(self.folder, stamped=stamped)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrameStore:
         """Return the store itself, as it is immutable."""

@@ -145,7 +145,7 @@ def test_masks_that_cannot_be_used(root):
     cv2.imwrite(str(root / "m.png"), np.zeros((12, 10), np.uint8))
     assert issues(root)["background only"] == ("m.png", "", "")
     (root / "m.png").write_bytes(b"not a picture")
-    assert issues(root)["unreadable sequence"][2] == "sequence"
+    assert issues(root)["unreadable mask"] == ("m.png", "", "mask")
 
 
 def test_images_that_cannot_be_used(root):

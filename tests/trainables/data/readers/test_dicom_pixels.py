@@ -34,6 +34,10 @@ RAMP_JPEG_LS = (  # CharLS
     "jvHWc47x1+BHiO06TlcLdHj4FstVos1ksUdvfWDe3NrY1p095qaWhnZmVOXusjGxMLAvrh7i8uri2tLK3e2srCurqzZbAP/Z"
 )
 DARK, LIGHT = 100, 3000
+needs_gdcm = pytest.mark.skipif(
+    "gdcm" not in get_decoder(uid.JPEGLosslessSV1).available_plugins,
+    reason="python-gdcm is not installed (extra 'dicom')",
+)
 
 
 @pytest.fixture
@@ -295,12 +299,36 @@ def test_a_real_slice_is_the_same_in_each_compression(name):
     np.testing.assert_array_equal(read_dicom_frames(file), plain)
 
 
-def test_a_decoder_that_is_missing_is_named(path, monkeypatch):
-    decoder = get_decoder(uid.JPEGLosslessSV1)
-    monkeypatch.setattr(decoder, "_available", {})
-    monkeypatch.setattr(decoder, "_unavailable", {"pylibjpeg": ("pylibjpeg>=2.0", "pylibjpeg-libjpeg>=2.1")})
-    compress(path, uid.JPEGLosslessSV1, [base64.b64decode(RAMP_JPEG_LOSSLESS)])
-    with pytest.raises(DataError, match=r"a\.dcm: no decoder for JPEG Lossless.* pylibjpeg-libjpeg>=2\.1"):
+@needs_gdcm
+@pytest.mark.parametrize(
+    ("syntax", "text"), [(uid.JPEGLosslessSV1, RAMP_JPEG_LOSSLESS), (uid.JPEGLSLossless, RAMP_JPEG_LS)]
+)
+def test_damaged_lossless_pixels_are_refused(path, syntax, text, capfd):
+    stream = base64.b64decode(text)
+    compress(path, syntax, [stream[: len(stream) // 2 * 2 - 20]])
+    with pytest.raises(DataError, match=r"a\.dcm: pixels cannot be decoded"):
+        read_dicom_frames(path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("syntax", "text", "fix"),
+    [
+        (
+            uid.JPEGLosslessSV1,
+            RAMP_JPEG_LOSSLESS,
+            r"expected python-gdcm\)\. Fix: pip install 'pretext-study\[dicom\]'",
+        ),
+        (uid.HTJ2KLossless, RAMP_HTJ2K, r"expected pylibjpeg-openjpeg\)\. Fix: pip install 'pretext-study\[dicom\]'"),
+        (uid.JPEGExtended12Bit, "/9j/2Q==", r"expected pylibjpeg-libjpeg\)\. Fix: .*\(GPL 3\), or decompress"),
+    ],
+)
+def test_a_decoder_that_is_missing_is_named(path, monkeypatch, syntax, text, fix):
+    decoder = get_decoder(syntax)
+    pillow = {name: found for name, found in decoder._available.items() if name == "pillow"}
+    monkeypatch.setattr(decoder, "_available", pillow)
+    compress(path, syntax, [base64.b64decode(text)])
+    with pytest.raises(DataError, match=rf"a\.dcm: no decoder for .* is installed \({fix}"):
         read_dicom_frames(path)
 
 

@@ -166,3 +166,20 @@ def test_intensities_are_converted_alike_in_every_format(tmp_path, scale):
     for name in ("a.nii", "a.mha", "a.tif"):
         found = read_picture(tmp_path / name).images
         np.testing.assert_array_equal(found, percentile_window(GREY[:1] * np.float64(scale)), err_msg=name)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_damaged_pictures_are_our_message_only(tmp_path, capfd, suffix):
+    path = tmp_path / f"a{suffix}"
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    assert cv2.imwrite(str(path), pixels)
+    content = bytearray(path.read_bytes())
+    if suffix == ".jpg":
+        content = content[: len(content) // 2] + b"\xff\xd9"  # ends like a complete file
+    else:
+        content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
+        content = content[: -len(content) // 4] if suffix == ".tif" else content
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.(png|tif|jpg): (not a readable picture|damaged \(Corrupt JPEG data)"):
+        read_picture(path)
+    assert capfd.readouterr().err == ""

@@ -27,6 +27,36 @@ def test_a_missing_table_is_one_clear_error(tmp_path):
         list(read_rows(tmp_path / "none.csv", ("A",)))
 
 
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ('A,B\n1,2\n3,"4\n5,6\n7,8\n', 3),  # never closed
+        ('A,B\n1,2\n3,4\n5,"6\n7,"8",9\n', 4),  # closed by the next quote
+        ('A;B\n1;"2\n', 2),
+        ('"A,B\n1,2\n', 1),
+        ('sep=;\nA;B\n"1;2\n', 3),
+    ],
+)
+def test_an_unclosed_quote_is_named_with_its_row(tmp_path, text, row):
+    table = tmp_path / "t.csv"
+    table.write_text(text)
+    with pytest.raises(DataError, match=rf"t\.csv, row {row}: quotes that are not closed.*Fix: close them"):
+        list(read_rows(table, ("A", "B")))
+
+
+def test_quotes_within_a_cell_and_cells_of_several_lines_are_read(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text('A,B\n"1,\n""x""",5" probe\n3,4\n')
+    assert list(read_rows(table, ("A", "B"))) == [(3, ['1,\n"x"', '5" probe']), (4, ["3", "4"])]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
+def test_an_empty_table_is_named(tmp_path, content):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"t\.csv: empty file \(expected a first row with the names of columns"):
+        list(read_rows(tmp_path / "t.csv", ("A",)))
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_readers_crash(tmp_path, content):

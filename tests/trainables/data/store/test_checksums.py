@@ -1,6 +1,7 @@
 """Damage to a prepared store is noticed wherever it is; a store of an earlier version opens without the check."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from trainables.common.errors import DataError
 from trainables.data.settings import DataSettings
+from trainables.data.store import checksums
 from trainables.data.store.checksums import BLOCK, verify_checksums, write_checksums
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
@@ -50,6 +52,36 @@ def test_any_changed_byte_is_noticed_and_named(store, tmp_path, name, start, cou
         verify_checksums(store.folder)
     with pytest.raises(DataError):
         prepare(SETTINGS, None, tmp_path, b"key")
+
+
+def test_files_that_were_verified_are_not_read_again_until_they_change(store, monkeypatch):
+    read: list[str] = []
+    real = checksums._of_file
+    monkeypatch.setattr(checksums, "_of_file", lambda path: read.append(path.name) or real(path))
+    assert store.verify(stamped=True)  # `prepare` has read them
+    assert read == []
+    assert store.verify()
+    assert "images.npy" in read
+    read.clear()
+    os.utime(store.folder / "images.npy", ns=(1, 1))
+    assert store.verify(stamped=True)
+    assert "images.npy" in read
+    invert(store.folder / "masks.npy", 2000, 1)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"masks\.npy from byte 0"):
+            store.verify(stamped=True)
+
+
+def test_bytes_that_change_behind_an_old_time_are_found_by_a_full_verification(store):
+    path = store.folder / "images.npy"
+    before = path.stat()
+    invert(path, 6000, 10)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.verify(stamped=True)
+    with pytest.raises(DataError):
+        store.verify()
+    with pytest.raises(DataError):
+        store.verify(stamped=True)
 
 
 def test_a_lost_block_and_a_lost_file_are_noticed(store):

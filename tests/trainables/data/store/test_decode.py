@@ -37,4 +37,5 @@ def test_processes_decode_the_same_in_the_same_order(echonet_root):
 def test_a_single_frame_is_kept_at_any_step(stride):
     assert kept_frames(1, {}, masked=[], stride=stride) == (0,)
     assert kept_frames(1, {}, masked=[], stride=0) == ()
-    assert kept_frames(1, {0: ""}, masked=[], stride=stride) == ()  # its mask was lost
+    assert kept_frames(1, {0: ""}, masked=[], stride=stride) == (0,)  # its mask was lost, the image was not
+    assert kept_frames(1, {0: ""}, masked=[], stride=0) == ()

@@ -12,6 +12,7 @@ import pytest
 from trainables.common.errors import DataError
 from trainables.data.layouts.camus import Camus
 from trainables.data.layouts.echonet import EchoNetDynamic
+from trainables.data.layouts.manifest import Manifest
 from trainables.data.settings import DataSettings
 from trainables.data.store.prepare import dataset_root, prepare
 from trainables.phantom import PhantomSettings
@@ -260,3 +261,27 @@ def test_the_real_sample_is_split_by_fractions_and_says_so(real_camus, tmp_path)
     np.testing.assert_allclose(store.index["spacing"][::2], expected, rtol=1e-5)
     with pytest.raises(DataError, match=r"official split leaves test empty\. Fix: set `split: fractions`"):
         prepare(DataSettings(layout=Camus(), image_size=64, split="official"), real_camus, tmp_path, KEY)
+
+
+def test_an_image_whose_mask_is_damaged_stays_for_pretraining(tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    rows = []
+    for number in range(6):
+        split = ("train", "train", "train", "train", "val", "test")[number]
+        cv2.imwrite(str(root / f"i{number}.png"), np.random.default_rng(number).integers(0, 256, (16, 16), np.uint8))
+        cv2.imwrite(str(root / f"m{number}.png"), np.eye(16, dtype=np.uint8))
+        rows.append(f"p{number},{split},i{number}.png,m{number}.png\n")
+    (root / "m0.png").write_bytes(b"torn")
+    cv2.imwrite(str(root / "m1.png"), np.eye(8, dtype=np.uint8))
+    (root / "manifest.csv").write_text("subject,split,image,mask\n" + "".join(rows))
+    (root / "classes.csv").write_text("value,name\n0,background\n1,line\n")
+    settings = DataSettings(layout=Manifest(), image_size=16, on_error="skip", tolerance=0.5)
+    store = prepare(settings, root, tmp_path / "s", b"key")
+    assert len(store.rows("train")) == 4
+    assert len(store.rows("train", labelled=True)) == 2
+    assert store.issues["unreadable mask"] == store.issues["mask size differs from the image"] == 1
+    with pytest.raises(DataError, match=r"m0\.png: not a readable picture .*skipped: mask"):
+        prepare(dataclasses.replace(settings, on_error="stop"), root, tmp_path / "s", b"key")
+    with pytest.raises(DataError, match="2 losses in 6 masks"):
+        prepare(dataclasses.replace(settings, tolerance=0.1), root, tmp_path / "s", b"key")
