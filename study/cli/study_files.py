@@ -102,5 +102,6 @@ def plan(
     from study.cli.plan import show_plan
     from study.planning.calibration import Calibration
 
-    rates = Calibration(workspace(root).calibration, remeasure=measure)
-    show_plan(load(source, profile, overrides, data, run_as), rates, out, as_json=as_json)
+    place = workspace(root)
+    rates = Calibration(place.calibration, remeasure=measure)
+    show_plan(load(source, profile, overrides, data, run_as), place, rates, out, as_json=as_json)

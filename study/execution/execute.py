@@ -16,7 +16,9 @@ from pathlib import Path
 
 from study.planning.jobs import Job, Outcome
 from study.plugins import load_plugins
+from study.rehearsal.job import rehearse_job
 from study.stages import STAGES
+from study.stages.configuration import REHEARSAL
 from study.stages.stage import StageContext, StageResult
 from study.storage.artifacts import ArtifactStore
 from study.storage.workspace import JobFolder
@@ -106,7 +108,8 @@ def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime
         )
     if not store.verify():
         log.info("%s: a frame store of an earlier version, without checksums; its frames are not verified", job.frames)
-    result = STAGES[job.stage].run(job, StageContext(store, artifacts, folder, runtime))
+    stage, context = STAGES[job.stage], StageContext(store, artifacts, folder, runtime)
+    result = rehearse_job(stage, job, context) if REHEARSAL in job.config else stage.run(job, context)
     made = result.artifact
     if made is not None and runtime.rank == 0:
         about = {"stage": job.stage, "config": job.config, "metrics": made.metrics, "job": job.id}

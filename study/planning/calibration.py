@@ -29,10 +29,18 @@ class Calibration:
     def rate(self, key: str, measure: Callable[[], float]) -> float:
         """Return the rate stored under `key` in samples per second; measure and store it if it is missing."""
         if key not in self._rates:
-            self._rates[key] = measure()
-            create_root(self._path.parent)
-            write_text(self._path, json.dumps({**self._read(), self._machine: self._rates}, indent=1))
+            self.record(key, measure())
         return self._rates[key]
+
+    def known(self, key: str) -> float | None:
+        """Return the rate stored under `key`; None if it is missing."""
+        return self._rates.get(key)
+
+    def record(self, key: str, rate: float) -> None:
+        """Store a rate under `key` in place of an older one."""
+        self._rates[key] = rate
+        create_root(self._path.parent)
+        write_text(self._path, json.dumps({**self._read(), self._machine: self._rates}, indent=1))
 
     def _read(self) -> dict[str, dict[str, float]]:
         """Return the stored rates by machine; none if the file is missing or damaged."""

@@ -58,16 +58,39 @@ def require_labels(
         DataError: train, val or test has no labelled subject, in the views that a cell uses, or a cell asks for more
             labelled subjects or more folds than there are.
     """
+    first: dict[str, str] = {}
+    for cell, problem in label_problems(study, settings, labelled, root):
+        first.setdefault(problem, cell)
+    if first:
+        raise DataError("\n".join(f"{problem} (cell {cell})" for problem, cell in first.items()))
+
+
+def label_problems(
+    study: Study, settings: DataSettings, labelled: Collection[LabelledSubject], root: Path | None = None
+) -> list[tuple[str, str]]:
+    """Return the cells that fine-tune on a dataset with too few labelled subjects for them, and why: (cell, problem).
+
+    Args:
+        study: the study, of which the cells that fine-tune on the dataset are looked at.
+        settings: the dataset's settings.
+        labelled: subjects with masks.
+        root: the dataset's folder, for the message; None for that of the settings.
+
+    Raises:
+        DataError: train, val or test has no labelled subject, whatever the cell.
+    """
     place = root or settings.path or settings.layout.title
     counts = {split: sum(part == split for part, _, _ in labelled) for split in SPLITS}
     problem = missing_labels(place, counts)
     if problem:
         raise DataError(problem)
+    found: list[tuple[str, str]] = []
     for cell in study.cells():
         spec = study.resolve(cell.overrides)
         problem = _shortage(spec.downstream, labelled) if spec.data == settings else ""
         if problem:
-            raise DataError(f"{place}: {problem} (cell {cell.key})")
+            found.append((cell.key, f"{place}: {problem}"))
+    return found
 
 
 def require_channels(study: Study, settings: DataSettings, channels: Sequence[str]) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from study.config.plain import plain
 from study.config.settings import parse
 from study.config.spec import ImageNetStart, StageResources, Start, StudySpec
@@ -15,14 +17,15 @@ from study.planning.jobs import Job
 from study.stages.configuration import Configuration
 from study.stages.results.smoothness import mean_smoothness
 from study.stages.results.test_results import save_test_results
-from study.stages.stage import SCHEMA, Artifact, Stage, StageContext, StageResult
+from study.stages.stage import EVALUATED_SPLITS, SCHEMA, Artifact, Stage, StageContext, StageResult
 from study.stages.workload import Workload, samples_of, training_workload
 from study.storage.artifacts import ArtifactStore, digest
-from trainables.data.records import GREY
+from trainables.data.records import GREY, Split
 from trainables.data.sampling.targets import DenseLabels
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.build import PretrainedWeights
 from trainables.downstream.finetune import finetune
+from trainables.downstream.selection import labelled_rows
 from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
@@ -31,6 +34,9 @@ from trainables.networks.network import NetworkSettings
 
 WEIGHTS, LABELS = "pretext", "labels"
 """Roles of the inputs: pretrained weights, and pseudo-labels (arrays `rows` and `masks`)."""
+
+OWN_TRAINER = "torch"
+"""Name of the segmentation trainer for the networks of this package."""
 
 SMOOTHNESS = "val/smoothness"
 """Objective of a search for which trials segment whole validation sequences."""
@@ -85,8 +91,9 @@ class DownstreamStage(Stage):
             "labels": inputs.get(LABELS),
             "seed": run.seed,
             "test": run.kind == "replicate",
+            **configuration.mark,
         }
-        if run.kind == "trial" and SMOOTHNESS in spec.search.objectives:
+        if (run.kind == "trial" or configuration.rehearsal) and SMOOTHNESS in spec.search.objectives:
             config["sequences"] = True
         return Job(
             id=run.id,
@@ -128,6 +135,17 @@ class DownstreamStage(Stage):
             artifact = Artifact(result.state, metrics=result.fitted.metrics)
         return StageResult(metrics, len(result.fitted.history), artifact)
 
+    def evaluated_rows(self, job: Job, context: StageContext) -> Mapping[Split, np.ndarray]:
+        """Return the labelled rows in the job's views; with pseudo-labels those that have one, in train and val."""
+        views = parse(DownstreamSettings, job.config[self.name]).views
+        rows = {split: labelled_rows(context.store, split, views) for split in EVALUATED_SPLITS}
+        if LABELS not in job.inputs:
+            return rows
+        dense = context.artifacts.array(job.inputs[LABELS], "rows")
+        return {split: np.intersect1d(dense, context.store.rows(split)) for split in ("train", "val")} | {
+            "test": rows["test"]
+        }
+
     def resources(self, spec: StudySpec) -> StageResources:
         """Return the section `resources.downstream`."""
         return spec.resources.downstream
@@ -145,9 +163,14 @@ class DownstreamStage(Stage):
             "({name: imagenet, weights: PATH}), or allow the download (download: true)",
         )
 
-    def workload(self, spec: StudySpec, job: Job) -> Workload:
-        """Return the images, or windows of frames, of all epochs and evaluations of all folds."""
+    def workload(self, spec: StudySpec, job: Job) -> Workload | None:
+        """Return the images, or windows of frames, of all epochs and evaluations of all folds.
+
+        The cost of a network that another package trains is not known.
+        """
         settings = spec.downstream
+        if spec.network.trainer != OWN_TRAINER:
+            return None
 
         def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
             brief = replace(settings, fit=short, label_fraction=1.0, labels=None, targets="labelled", folds=None)

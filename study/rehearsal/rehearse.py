@@ -1,0 +1,176 @@
+"""Rehearsal of a study in a workspace of its own, which is removed afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from study.config.definition import Study
+from study.config.plain import canonical, plain
+from study.execution.cluster import local_resources, preflight
+from study.execution.launch import prepare_stores, run_plan
+from study.planning.calibration import Calibration
+from study.planning.dataset_check import label_problems, labels_of_store
+from study.planning.datasets import Dataset
+from study.planning.estimate import estimate
+from study.planning.plan import Plan, finetuning_datasets
+from study.progress import Progress
+from study.rehearsal.arms import Arm, RehearsalPlan, arms_of
+from study.rehearsal.crowding import crowded, this_machine
+from study.rehearsal.driver import RehearsalDriver
+from study.rehearsal.outcomes import RehearsalOutcomes
+from study.rehearsal.result import Failure, Rehearsal, together
+from study.rehearsal.samples import explain
+from study.storage.remote import Storage
+from study.storage.workspace import StudyFolder, Workspace
+from study.tracking.job_upload import DrawJob
+from trainables.common.errors import UserError
+from trainables.common.files import write_text
+from trainables.data.settings import DataSettings
+from trainables.data.store.frames import FrameStore
+
+WriteReport = Callable[[StudyFolder], None]
+"""Writes the report of a study."""
+
+
+def rehearse(
+    study: Study,
+    workspace: Workspace,
+    progress: Progress,
+    address: str | None = None,
+    draw: DrawJob | None = None,
+    write_report: WriteReport | None = None,
+) -> Rehearsal:
+    """Run two steps of every distinct configuration of a study, from its data to its report.
+
+    The study's ledger, artifacts and records in MLflow are not touched; its frame stores are prepared and shared, and
+    the measured rates are stored for `study plan`.
+
+    Args:
+        study: resolved study file.
+        workspace: workspace of the study.
+        progress: progress display.
+        address: address of the Ray cluster; None starts Ray on this machine.
+        draw: function that draws the picture of a job for MLflow; None draws none.
+        write_report: function that writes the report; None writes none.
+
+    Raises:
+        UserError: the study's data are missing or damaged, or a request never fits this machine.
+    """
+    plan = Plan(study)
+    if address is None:
+        preflight(plan.resource_requests(), local_resources())
+    stores = prepare_stores(study, workspace.create(), progress)
+    datasets = {name: Dataset(str(store.folder), store.fingerprint) for name, store in stores.items()}
+
+    def find(settings: DataSettings) -> Dataset:
+        return datasets[canonical(plain(settings))]
+
+    refused = [Failure((cell,), "settings", problem) for cell, problem in plan.problems()]
+    refused += _label_failures(study, stores)
+    arms = arms_of(
+        study,
+        find,
+        lambda cell, why: refused.append(Failure((cell,), "settings", why)),
+        {cell for failure in refused for cell in failure.cells},
+    )
+    result = Rehearsal([], refused, notes=_notes(plan, arms))
+    if arms:
+        with _private_workspace(study, workspace) as folder:
+            rehearsal = RehearsalPlan(study, find, [arm.cell for arm in arms], folder.name)
+            try:
+                ran = run_plan(rehearsal, folder, datasets.values(), progress, address, draw, RehearsalDriver)
+                outcomes = RehearsalOutcomes(rehearsal, arms, folder)
+                outcomes.record_rates(Calibration(workspace.calibration))
+                result = _with_outcomes(result, outcomes)
+                failures = [*_tracking_failures(ran.untracked), *_report_failures(folder, write_report)]
+                if address is None:
+                    failures += crowded(outcomes.demands(plan), this_machine())
+                result = replace(result, failures=[*result.failures, *failures])
+            finally:
+                _remove_remote(rehearsal, folder)
+    with contextlib.suppress(UserError):  # the cost of an arm that fails may not be known
+        result = replace(result, cost=estimate(plan, Calibration(workspace.calibration)))
+    return replace(result, failures=together(result.failures), skipped=together(result.skipped))
+
+
+def errors_file(workspace: Workspace, study: str) -> Path:
+    """Return the file with the tracebacks of a study's last rehearsal."""
+    return workspace.rehearsals / f"{study}.errors.txt"
+
+
+@contextlib.contextmanager
+def _private_workspace(study: Study, workspace: Workspace) -> Iterator[StudyFolder]:
+    """Yield the folder of the rehearsal in a workspace that only its owner may read, and remove that workspace."""
+    workspace.rehearsals.mkdir(exist_ok=True)
+    errors_file(workspace, study.spec.name).unlink(missing_ok=True)
+    root = Path(tempfile.mkdtemp(dir=workspace.rehearsals, prefix=f"{study.spec.name}-"))
+    try:
+        yield Workspace(root).study(root.name)
+    finally:
+        tracebacks = _tracebacks(Workspace(root).study(root.name))
+        if tracebacks:
+            write_text(errors_file(workspace, study.spec.name), tracebacks)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _tracebacks(folder: StudyFolder) -> str:
+    """Return the tracebacks of a study's internal errors, each below the name of its job."""
+    files = sorted((folder.root / "jobs").glob("*/error.txt"))
+    return "\n".join(f"{file.parent.name}\n{file.read_text()}" for file in files)
+
+
+def _label_failures(study: Study, stores: Mapping[str, FrameStore]) -> list[Failure]:
+    """Return the cells that have too few labelled subjects."""
+    found: list[Failure] = []
+    for settings in finetuning_datasets(study):
+        labelled = labels_of_store(stores[canonical(plain(settings))])
+        found += [Failure((cell,), "labels", why) for cell, why in label_problems(study, settings, labelled)]
+    return found
+
+
+def _notes(plan: Plan, arms: list[Arm]) -> list[str]:
+    """Return what of a study is rehearsed."""
+    count = len({cell for arm in arms for cell in arm.cells})
+    alike = f"{count} cells have {len(arms)} different configurations" if count != len(arms) else f"{count} cells"
+    ranges = {path: choice for cell in plan.cells for path, choice in plan.search(cell.key).space.items()}
+    return [f"{alike}, each rehearsed with two steps", *(f"search space: {line}" for line in explain(ranges))]
+
+
+def _with_outcomes(result: Rehearsal, outcomes: RehearsalOutcomes) -> Rehearsal:
+    return replace(
+        result,
+        jobs=outcomes.jobs(),
+        failures=[*result.failures, *outcomes.failures()],
+        skipped=outcomes.skipped(),
+    )
+
+
+def _tracking_failures(problem: str) -> list[Failure]:
+    return [Failure((), "tracking", f"MLflow: {problem}")] if problem else []
+
+
+def _report_failures(folder: StudyFolder, write_report: WriteReport | None) -> list[Failure]:
+    """Write the report, if asked for, and return why it cannot be written."""
+    if write_report is None:
+        return []
+    try:
+        write_report(folder)
+    except Exception as error:  # whatever a table or figure raises would end the study's report, too
+        return [Failure((), "report", f"{type(error).__name__}: {error}")]
+    return []
+
+
+def _remove_remote(plan: RehearsalPlan, folder: StudyFolder) -> None:
+    """Remove the rehearsal's files from the study's remote store, where it has one."""
+    if plan.spec.storage is None:
+        return
+    storage = Storage(plan.spec.storage)
+    jobs = [plan.replicate(cell.key, 0, {}) for cell in plan.cells]
+    made = {job.digest for replicate in jobs for job in (replicate, *plan.sources_of(replicate))}
+    for key in (f"studies/{folder.name}", f"ray/{folder.name}", *(f"artifacts/{digest}" for digest in made)):
+        storage.remove_folder(key)
