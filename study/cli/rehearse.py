@@ -28,11 +28,15 @@ from study.cli.app import (
 )
 from study.cli.plan import print_hours
 from study.word_table import WordTable
+from trainables.common.errors import UserError
 
 if TYPE_CHECKING:
     from study.config.definition import Study
     from study.rehearsal.result import Failure, Rehearsal, RehearsedJob
     from study.storage.workspace import StudyFolder, Workspace
+
+REHEARSED_HOURS = 1.0
+"""Hours on one worker above which `study run` rehearses a study first."""
 
 NAMED_CELLS = 3
 """Number of cells that a message names; of more it says how many."""
@@ -61,6 +65,7 @@ def rehearse_study(study: Study, place: Workspace, address: str | None) -> int:
     """Rehearse a study, print what it found, and return the exit code."""
     from analysis.figures.job_overlay import draw_job
     from study.progress import Progress
+    from study.rehearsal.record import record_pass
     from study.rehearsal.rehearse import errors_file
     from study.rehearsal.rehearse import rehearse as run_rehearsal
 
@@ -69,10 +74,35 @@ def rehearse_study(study: Study, place: Workspace, address: str | None) -> int:
             study, place, progress, address or os.environ.get("RAY_ADDRESS"), draw_job, _write_report
         )
     _print(study.spec.name, result)
+    if result.passed:
+        record_pass(study, place)
     tracebacks = errors_file(place, study.spec.name)
     if tracebacks.exists():
         err.print(f"tracebacks: {tracebacks}", markup=False, soft_wrap=True)
     return Exit.SUCCESS if result.passed else Exit.USAGE
+
+
+def rehearsal_due(study: Study, place: Workspace) -> bool:
+    """Return True for a study that has not begun, was not rehearsed yet, and takes more than an hour.
+
+    The hours are measured roughly. A study whose cost cannot be measured is rehearsed, which finds out why.
+    """
+    from study.planning.calibration import Calibration
+    from study.planning.datasets import prepared_in
+    from study.planning.estimate import estimate
+    from study.planning.finished import finished_work
+    from study.planning.plan import Plan
+    from study.rehearsal.record import passed_before
+
+    name = study.spec.name
+    if place.study(name).ledger.exists() or passed_before(study, place):
+        return False
+    plan, rates = Plan(study, prepared_in(place)), Calibration(place.calibration)
+    plan.check()
+    try:
+        return estimate(plan, rates, finished_work(name, place), rough=True).total > REHEARSED_HOURS
+    except UserError:
+        return True
 
 
 def _write_report(folder: StudyFolder) -> None:
@@ -89,6 +119,8 @@ def _print(name: str, result: Rehearsal) -> None:
         out.print(_table(result.jobs))
     if result.cost is not None:
         print_hours(result.cost, out)
+    else:
+        out.print("hours: unknown until every configuration runs")
     for failure in result.failures:
         out.print(Text.assemble(("fails", "bold red"), f" {_line(failure)}"), soft_wrap=True)
     for skipped in result.skipped:

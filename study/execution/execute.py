@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk and of an exhausted quota."""
 
+NO_MEMORY = ("can't allocate memory", "out of memory")
+"""Parts of torch's messages about memory that cannot be had, on CPUs and GPUs."""
+
 
 def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime) -> Outcome:
     """Run a job and return its outcome, which is on disk by then; a job that has an outcome is not run again.
@@ -69,7 +72,7 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
-        outcome = _failed(_internal_error(error, folder), started)
+        outcome = _failed(_out_of_memory(error) or _internal_error(error, folder), started)
     if runtime.rank == 0 or outcome.status == "failed":
         write_json(folder.result, asdict(outcome))
     if outcome.status == "failed" and runtime.world_size > 1:
@@ -121,6 +124,14 @@ def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime
 
 def _failed(reason: str, started: float) -> Outcome:
     return Outcome("failed", {}, 0, time.monotonic() - started, reason)
+
+
+def _out_of_memory(error: Exception) -> str:
+    """Return the reason of a failure for lack of memory, or "" for any other error."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if not isinstance(error, MemoryError) and not any(text in lines[0] for text in NO_MEMORY):
+        return ""
+    return f"out of memory ({lines[0][:200]}). Fix: set fit.micro_batch, or a smaller batch, image or network"
 
 
 def _internal_error(error: Exception, folder: JobFolder) -> str:

@@ -19,6 +19,7 @@ from study.execution.sweep import Sweep
 from study.planning.dataset_check import labels_of_store, require_channels, require_labels
 from study.planning.datasets import Dataset
 from study.planning.jobs import Job
+from study.planning.machine import this_machine
 from study.planning.plan import Plan, datasets_of, finetuning_datasets
 from study.progress import Progress
 from study.scheduling.budget import BudgetSpent, BudgetTracker
@@ -43,7 +44,7 @@ class StudyResult:
         complete: True if everything planned has been run.
         statuses: number of ended jobs by status.
         spent: name of the spent budget that ended the launch; None without one.
-        untracked: why MLflow lacks a part of the record; "" if it has all.
+        untracked: MLflow's first error if it lacks a part of the record; "" if it made none.
     """
 
     complete: bool
@@ -153,7 +154,7 @@ def _check(study: Study, folder: StudyFolder, address: str | None) -> None:
     """Refuse a study that differs from the one of this name, is invalid, or never fits this machine."""
     refuse_changes(folder, study)
     plan = Plan(study)
-    plan.check()
+    plan.check(this_machine() if address is None else None)
     if address is None:
         preflight(plan.resource_requests(), local_resources())
 

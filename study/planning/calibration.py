@@ -23,7 +23,7 @@ class Calibration:
 
     def __init__(self, path: Path, *, remeasure: bool = False) -> None:
         self._path = path
-        self._machine = f"{platform.node()}, {device_name()}, torch {torch.__version__}"
+        self._machine = machine_name()
         self._rates: dict[str, float] = {} if remeasure else self._read().get(self._machine, {})
 
     def rate(self, key: str, measure: Callable[[], float]) -> float:
@@ -49,6 +49,11 @@ class Calibration:
         except (OSError, ValueError):
             return {}
         return stored
+
+
+def machine_name() -> str:
+    """Return the name of this machine with its device and version of torch."""
+    return f"{platform.node()}, {device_name()}, torch {torch.__version__}"
 
 
 def device_name() -> str:

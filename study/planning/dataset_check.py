@@ -23,8 +23,12 @@ LabelledSubject = tuple[Split, str, str]
 """Split, view and name (or hash) of a subject that has masks in that view."""
 
 
-def check_datasets(study: Study) -> list[str]:
+def check_datasets(study: Study, *, at_hand: bool = False) -> list[str]:
     """Check the listings of a study's datasets that have a folder or a phantom; return the layouts of the others.
+
+    Args:
+        study: the study.
+        at_hand: leave out datasets whose folder does not exist on this machine.
 
     Raises:
         DataError: a folder does not exist, or the study would refuse the dataset in it.
@@ -34,6 +38,8 @@ def check_datasets(study: Study) -> list[str]:
     for settings in datasets_of(study):
         if settings.path is None and settings.phantom is None:
             without_folder.append(layout_name(settings.layout))
+            continue
+        if at_hand and settings.path is not None and not Path(settings.path).expanduser().exists():
             continue
         outline = outline_dataset(settings)
         if settings in finetuned:

@@ -16,6 +16,8 @@ from study.config.space import active_space
 from study.config.spec import StudySpec
 from study.planning.datasets import Dataset, Datasets, unprepared
 from study.planning.jobs import Job, ResourceRequest
+from study.planning.machine import Machine
+from study.planning.network_check import NetworkCheck
 from study.stages import DOWNSTREAM, STAGES
 from study.stages.configuration import Configuration
 from study.stages.downstream import CellRun
@@ -120,23 +122,27 @@ class Plan:
                 requests[job.stage, job.resources] = None
         return list(requests)
 
-    def problems(self) -> list[tuple[str, str]]:
-        """Return what would make every job of a cell fail, such as a missing file of weights: (cell, problem)."""
-        return [
-            (cell.key, problem)
-            for cell in self.cells
-            for stage in STAGES.values()
-            for problem in stage.problems(self.resolve(cell.key, {}))
-        ]
+    def problems(self, machine: Machine | None = None) -> list[tuple[str, str]]:
+        """Return what would make every job of a cell fail, such as a missing file of weights: (cell, problem).
 
-    def check(self) -> None:
+        Args:
+            machine: machine that runs the jobs; None where it is not known.
+        """
+        found, networks = list[tuple[str, str]](), NetworkCheck(machine)
+        for cell in self.cells:
+            spec = self.resolve(cell.key, {})
+            found += [(cell.key, problem) for stage in STAGES.values() for problem in stage.problems(spec)]
+            found += [(cell.key, problem) for problem in networks.problems(spec)]
+        return found
+
+    def check(self, machine: Machine | None = None) -> None:
         """Refuse a study with such problems.
 
         Raises:
             UserError: there are problems; the message has each one with the first cell that has it.
         """
         first: dict[str, str] = {}
-        for cell, problem in self.problems():
+        for cell, problem in self.problems(machine):
             first.setdefault(problem, cell)
         if first:
             raise UserError("\n".join(f"cell {cell}: {problem}" for problem, cell in first.items()))

@@ -15,11 +15,12 @@ from study.config.settings import parse
 from study.config.spec import Budget, Factor, Replicates
 from study.planning.datasets import Datasets
 from study.planning.jobs import Job
+from study.planning.network_check import OWN_TRAINER
 from study.planning.plan import Plan
 from study.rehearsal.samples import samples
 from study.rehearsal.shortening import shortened
 from study.stages.configuration import Configuration
-from study.stages.downstream import OWN_TRAINER, DownstreamStage
+from study.stages.downstream import DownstreamStage
 from trainables.common.errors import UserError
 from trainables.data.sampling.targets import targeted
 from trainables.data.store.frames import FrameStore
@@ -28,7 +29,7 @@ from trainables.downstream.selection import rows_of
 from trainables.downstream.settings import DownstreamSettings
 from trainables.networks.network import NetworkSettings
 
-SAMPLE = "sample"
+SAMPLE = "search sample"
 """Factor that tells the configurations of one cell's search space apart."""
 
 

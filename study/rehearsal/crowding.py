@@ -6,32 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
-import torch
-
-from study.execution.cluster import local_resources
-from study.rehearsal.memory import GIGABYTE
+from study.planning.machine import Machine
 from study.rehearsal.result import Failure
-
-USABLE = 0.95
-"""Share of a machine's memory above which Ray kills processes."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Sizes of a machine.
-
-    Attributes:
-        cpus: number of CPU cores.
-        gpus: number of GPUs.
-        gigabytes: memory in GB that jobs may fill.
-        gpu_gigabytes: memory of its smallest GPU in GB; 0 without one.
-    """
-
-    cpus: float
-    gpus: float
-    gigabytes: float
-    gpu_gigabytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,13 +31,6 @@ class Demand:
     gpus: float
     gigabytes: float
     gpu_gigabytes: float = 0.0
-
-
-def this_machine() -> Machine:
-    """Return the sizes of this machine."""
-    resources, total = local_resources(), psutil.virtual_memory().total
-    sizes = [torch.cuda.get_device_properties(number).total_memory for number in range(torch.cuda.device_count())]
-    return Machine(resources["CPU"], resources["GPU"], USABLE * total / GIGABYTE, min(sizes, default=0) / GIGABYTE)
 
 
 def crowded(demands: Sequence[Demand], machine: Machine) -> list[Failure]:

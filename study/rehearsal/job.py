@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from study.planning.jobs import Job
+from study.planning.machine import GIGABYTE
 from study.rehearsal.excerpt import excerpt
-from study.rehearsal.memory import GIGABYTE, MemoryMeter
+from study.rehearsal.memory import MemoryMeter
 from study.stages.stage import Stage, StageContext, StageResult
 from trainables.common.errors import TrainingFailed
 from trainables.engine.runtime import Runtime

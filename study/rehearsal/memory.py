@@ -12,9 +12,6 @@ import torch
 INTERVAL = 0.05
 """Seconds between two measurements."""
 
-GIGABYTE = 10**9
-"""Bytes in a gigabyte."""
-
 
 class MemoryMeter:
     """Context manager that measures the peak memory of this process and of its children.

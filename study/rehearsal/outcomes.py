@@ -16,6 +16,7 @@ from study.rehearsal.job import GPU_MEMORY, MEMORY, RESUMED
 from study.rehearsal.result import Failure, RehearsedJob
 from study.scheduling.state import StudyState
 from study.stages import STAGES
+from study.stages.downstream import DownstreamStage
 from study.storage.events import JobFinished
 from study.storage.ledger import read_ledger
 from study.storage.workspace import StudyFolder
@@ -46,7 +47,7 @@ class RehearsalOutcomes:
     def failures(self) -> list[Failure]:
         """Return the failed jobs, without those whose input failed."""
         return [
-            Failure(self._cells_of(end), end.kind, self._reason(end))
+            Failure(self._cells_of(end), _stage(end), self._reason(end))
             for end in self._ended
             if end.outcome.status != "completed" and not _input_failed(end)
         ]
@@ -54,7 +55,7 @@ class RehearsalOutcomes:
     def skipped(self) -> list[Failure]:
         """Return the jobs that did not run because an input of theirs failed."""
         return [
-            Failure(self._cells_of(end), "downstream", f"not rehearsed because {_reason(end)}")
+            Failure(self._cells_of(end), _stage(end), f"not rehearsed because {_reason(end).partition(':')[0]} failed")
             for end in self._ended
             if _input_failed(end)
         ]
@@ -98,7 +99,7 @@ class RehearsalOutcomes:
     def _rehearsed(self, end: JobFinished) -> RehearsedJob:
         job, metrics = Job.from_plain(json.loads(self._folder.job(end.job).config.read_text())), end.outcome.metrics
         return RehearsedJob(
-            job.label.removesuffix(" · replicate 0"),
+            self._label(end, job),
             job.stage,
             self._cells_of(end),
             metrics[MEMORY],
@@ -107,6 +108,12 @@ class RehearsalOutcomes:
             end.outcome.seconds,
             bool(metrics[RESUMED]),
         )
+
+    def _label(self, end: JobFinished, job: Job) -> str:
+        """Return the name of a job, or the levels of a cell's."""
+        if end.cell is None:
+            return job.label
+        return " ".join(self._plan.replicate(end.cell, 0, {}).levels.values()) or job.stage
 
     def _rate(self, job: Job) -> float:
         """Return the images per second of a job's fastest epoch; NaN if it reported none."""
@@ -124,6 +131,11 @@ class RehearsalOutcomes:
 
     def _reason(self, end: JobFinished) -> str:
         return re.sub(rf" \(see {re.escape(str(self._folder.root))}[^)]*\)", "", _reason(end))
+
+
+def _stage(end: JobFinished) -> str:
+    """Return the name of a job's stage; the kind of a shared job is that name."""
+    return DownstreamStage.name if end.cell is not None else end.kind
 
 
 def _input_failed(end: JobFinished) -> bool:

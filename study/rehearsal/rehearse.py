@@ -17,18 +17,19 @@ from study.planning.calibration import Calibration
 from study.planning.dataset_check import label_problems, labels_of_store
 from study.planning.datasets import Dataset
 from study.planning.estimate import estimate
+from study.planning.machine import this_machine
 from study.planning.plan import Plan, finetuning_datasets
 from study.progress import Progress
 from study.rehearsal.arms import Arm, RehearsalPlan, arms_of
-from study.rehearsal.crowding import crowded, this_machine
+from study.rehearsal.crowding import crowded
 from study.rehearsal.driver import RehearsalDriver
 from study.rehearsal.outcomes import RehearsalOutcomes
 from study.rehearsal.result import Failure, Rehearsal, together
 from study.rehearsal.samples import explain
+from study.stages.downstream import DownstreamStage
 from study.storage.remote import Storage
 from study.storage.workspace import StudyFolder, Workspace
 from study.tracking.job_upload import DrawJob
-from trainables.common.errors import UserError
 from trainables.common.files import write_text
 from trainables.data.settings import DataSettings
 from trainables.data.store.frames import FrameStore
@@ -60,6 +61,7 @@ def rehearse(
 
     Raises:
         UserError: the study's data are missing or damaged, or a request never fits this machine.
+        KeyboardInterrupt: the rehearsal was interrupted.
     """
     plan = Plan(study)
     if address is None:
@@ -70,7 +72,8 @@ def rehearse(
     def find(settings: DataSettings) -> Dataset:
         return datasets[canonical(plain(settings))]
 
-    refused = [Failure((cell,), "settings", problem) for cell, problem in plan.problems()]
+    machine = this_machine() if address is None else None
+    refused = [Failure((cell,), "settings", problem) for cell, problem in plan.problems(machine)]
     refused += _label_failures(study, stores)
     arms = arms_of(
         study,
@@ -84,17 +87,21 @@ def rehearse(
             rehearsal = RehearsalPlan(study, find, [arm.cell for arm in arms], folder.name)
             try:
                 ran = run_plan(rehearsal, folder, datasets.values(), progress, address, draw, RehearsalDriver)
+                if not ran.complete:
+                    raise KeyboardInterrupt
                 outcomes = RehearsalOutcomes(rehearsal, arms, folder)
                 outcomes.record_rates(Calibration(workspace.calibration))
                 result = _with_outcomes(result, outcomes)
-                failures = [*_tracking_failures(ran.untracked), *_report_failures(folder, write_report)]
-                if address is None:
-                    failures += crowded(outcomes.demands(plan), this_machine())
-                result = replace(result, failures=[*result.failures, *failures])
+                further = _tracking_failures(ran.untracked)
+                if write_report is not None and any(job.stage == DownstreamStage.name for job in result.jobs):
+                    further += _report_failures(folder, write_report)
+                if machine is not None:
+                    further += crowded(outcomes.demands(plan), machine)
             finally:
                 _remove_remote(rehearsal, folder)
-    with contextlib.suppress(UserError):  # the cost of an arm that fails may not be known
-        result = replace(result, cost=estimate(plan, Calibration(workspace.calibration)))
+        if result.passed:  # the cost of an arm that fails cannot be measured
+            result = replace(result, cost=estimate(plan, Calibration(workspace.calibration)))
+        result = replace(result, failures=[*result.failures, *further])
     return replace(result, failures=together(result.failures), skipped=together(result.skipped))
 
 
@@ -154,10 +161,8 @@ def _tracking_failures(problem: str) -> list[Failure]:
     return [Failure((), "tracking", f"MLflow: {problem}")] if problem else []
 
 
-def _report_failures(folder: StudyFolder, write_report: WriteReport | None) -> list[Failure]:
-    """Write the report, if asked for, and return why it cannot be written."""
-    if write_report is None:
-        return []
+def _report_failures(folder: StudyFolder, write_report: WriteReport) -> list[Failure]:
+    """Write the report and return why it cannot be written."""
     try:
         write_report(folder)
     except Exception as error:  # whatever a table or figure raises would end the study's report, too

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from study.config.settings import parse
 from study.config.spec import ImageNetStart, StageResources, Start, StudySpec
 from study.planning.dataset_sizes import dataset_sizes
 from study.planning.jobs import Job
+from study.planning.network_check import OWN_TRAINER
 from study.stages.configuration import Configuration
+from study.stages.downstream_checks import SMOOTHNESS, start_problems, worker_problems
 from study.stages.results.smoothness import mean_smoothness
 from study.stages.results.test_results import save_test_results
 from study.stages.stage import EVALUATED_SPLITS, SCHEMA, Artifact, Stage, StageContext, StageResult
@@ -34,12 +35,6 @@ from trainables.networks.network import NetworkSettings
 
 WEIGHTS, LABELS = "pretext", "labels"
 """Roles of the inputs: pretrained weights, and pseudo-labels (arrays `rows` and `masks`)."""
-
-OWN_TRAINER = "torch"
-"""Name of the segmentation trainer for the networks of this package."""
-
-SMOOTHNESS = "val/smoothness"
-"""Objective of a search for which trials segment whole validation sequences."""
 
 
 @dataclass(frozen=True)
@@ -151,17 +146,8 @@ class DownstreamStage(Stage):
         return spec.resources.downstream
 
     def problems(self, spec: StudySpec) -> Sequence[str]:
-        """Return a message if ImageNet weights are used, have no file and may not be downloaded."""
-        start = spec.pretext.method
-        if not isinstance(start, ImageNetStart) or start.download:
-            return ()
-        if start.weights is not None and Path(start.weights).expanduser().is_file():
-            return ()
-        found = "no file is given" if start.weights is None else f"there is no file {start.weights}"
-        return (
-            f"pretext.method: ImageNet weights are missing ({found}). Fix: name torchvision's state dict "
-            "({name: imagenet, weights: PATH}), or allow the download (download: true)",
-        )
+        """Return why the network cannot start from the configured weights or be trained by the requested workers."""
+        return [*start_problems(spec), *worker_problems(spec)]
 
     def workload(self, spec: StudySpec, job: Job) -> Workload | None:
         """Return the images, or windows of frames, of all epochs and evaluations of all folds.

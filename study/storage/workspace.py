@@ -55,6 +55,11 @@ class Workspace:
         return self.root / "rehearsals"
 
     @property
+    def rehearsed(self) -> Path:
+        """Record of the studies whose rehearsal has passed."""
+        return self.rehearsals / "passed.json"
+
+    @property
     def key_file(self) -> Path:
         """File of the key under which patients' identifiers are hashed."""
         return self.root / "subject.key"

@@ -130,8 +130,8 @@ class Tracker:
         return not {(job, event.digest) for job, event in ended.items()} <= closed
 
     def untracked(self, ended: Mapping[str, JobFinished]) -> str:
-        """Return why MLflow lacks a part of the record of these ended jobs; "" if it lacks none."""
-        return (self._problem or "it has not answered in time") if self.behind(ended) else ""
+        """Return MLflow's first error if it lacks a part of the record of these ended jobs; "" if it was only slow."""
+        return self._problem if self.behind(ended) else ""
 
     def sync(self) -> None:
         """Bring every run up to date with its job; the background thread calls this at every poll."""
