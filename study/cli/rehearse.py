@@ -26,7 +26,6 @@ from study.cli.app import (
     out,
     workspace,
 )
-from study.cli.plan import print_hours
 from study.word_table import WordTable
 from trainables.common.errors import UserError
 
@@ -113,6 +112,8 @@ def _write_report(folder: StudyFolder) -> None:
 
 def _print(name: str, result: Rehearsal) -> None:
     """Print the notes, a table of the jobs, the hours, and everything that would fail."""
+    from study.cli.plan import print_hours
+
     for note in result.notes:
         out.print(note, markup=False, soft_wrap=True)
     if result.jobs:

@@ -47,7 +47,7 @@ class _Step:
 
 
 class NetworkCheck:
-    """Check of networks, which runs each distinct one once.
+    """Checker of the networks of a study; it runs each distinct one once.
 
     Args:
         machine: machine whose memory must hold a step; None for unknown ones.

@@ -38,7 +38,7 @@ class StoppingRuntime:
         self._runtime = runtime
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Wrap the module."""
+        """Return the module as the job's runtime wraps it."""
         return self._runtime.wrap(module)
 
     def mean(self, values: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class MemoryMeter:
         self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
 
     def __enter__(self) -> MemoryMeter:
-        """Start to measure."""
+        """Reset the counters and start the measurement."""
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -43,7 +43,7 @@ class MemoryMeter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the measurement."""
+        """End the measurement and read the GPU's counter."""
         self._end.set()
         self._thread.join()
         if self._device.type == "cuda":

@@ -63,8 +63,8 @@ def rehearse(
         UserError: the study's data are missing or damaged, or a request never fits this machine.
         KeyboardInterrupt: the rehearsal was interrupted.
     """
-    plan = Plan(study)
-    if address is None:
+    plan, machine = Plan(study), this_machine() if address is None else None
+    if machine is not None:
         preflight(plan.resource_requests(), local_resources())
     stores = prepare_stores(study, workspace.create(), progress)
     datasets = {name: Dataset(str(store.folder), store.fingerprint) for name, store in stores.items()}
@@ -72,37 +72,28 @@ def rehearse(
     def find(settings: DataSettings) -> Dataset:
         return datasets[canonical(plain(settings))]
 
-    machine = this_machine() if address is None else None
     refused = [Failure((cell,), "settings", problem) for cell, problem in plan.problems(machine)]
     refused += _label_failures(study, stores)
-    arms = arms_of(
-        study,
-        find,
-        lambda cell, why: refused.append(Failure((cell,), "settings", why)),
-        {cell for failure in refused for cell in failure.cells},
-    )
-    result = Rehearsal([], refused, notes=_notes(plan, arms))
+    known = {cell for failure in refused for cell in failure.cells}
+    arms = arms_of(study, find, lambda cell, why: refused.append(Failure((cell,), "settings", why)), known)
+    result, further = Rehearsal([], refused, notes=_notes(plan, arms)), list[Failure]()
     if arms:
         with _private_workspace(study, workspace) as folder:
             rehearsal = RehearsalPlan(study, find, [arm.cell for arm in arms], folder.name)
-            try:
+            with _removed_from_store(rehearsal, folder):
                 ran = run_plan(rehearsal, folder, datasets.values(), progress, address, draw, RehearsalDriver)
-                if not ran.complete:
-                    raise KeyboardInterrupt
-                outcomes = RehearsalOutcomes(rehearsal, arms, folder)
-                outcomes.record_rates(Calibration(workspace.calibration))
-                result = _with_outcomes(result, outcomes)
-                further = _tracking_failures(ran.untracked)
-                if write_report is not None and any(job.stage == DownstreamStage.name for job in result.jobs):
-                    further += _report_failures(folder, write_report)
-                if machine is not None:
-                    further += crowded(outcomes.demands(plan), machine)
-            finally:
-                _remove_remote(rehearsal, folder)
+            if not ran.complete:
+                raise KeyboardInterrupt
+            outcomes = RehearsalOutcomes(rehearsal, arms, folder)
+            outcomes.record_rates(Calibration(workspace.calibration))
+            result = _with_outcomes(result, outcomes)
+            further += _record_failures(result, folder, ran.untracked, write_report)
+            if machine is not None:
+                further += crowded(outcomes.demands(plan), machine)
         if result.passed:  # the cost of an arm that fails cannot be measured
             result = replace(result, cost=estimate(plan, Calibration(workspace.calibration)))
-        result = replace(result, failures=[*result.failures, *further])
-    return replace(result, failures=together(result.failures), skipped=together(result.skipped))
+    failures = together([*result.failures, *further])
+    return replace(result, failures=failures, skipped=together(result.skipped))
 
 
 def errors_file(workspace: Workspace, study: str) -> Path:
@@ -157,25 +148,29 @@ def _with_outcomes(result: Rehearsal, outcomes: RehearsalOutcomes) -> Rehearsal:
     )
 
 
-def _tracking_failures(problem: str) -> list[Failure]:
-    return [Failure((), "tracking", f"MLflow: {problem}")] if problem else []
-
-
-def _report_failures(folder: StudyFolder, write_report: WriteReport) -> list[Failure]:
-    """Write the report and return why it cannot be written."""
+def _record_failures(
+    result: Rehearsal, folder: StudyFolder, untracked: str, write_report: WriteReport | None
+) -> list[Failure]:
+    """Return why MLflow lacks a job and why the report cannot be written."""
+    found = [Failure((), "tracking", f"MLflow: {untracked}")] if untracked else []
+    if write_report is None or all(job.stage != DownstreamStage.name for job in result.jobs):
+        return found
     try:
         write_report(folder)
     except Exception as error:  # whatever a table or figure raises would end the study's report, too
-        return [Failure((), "report", f"{type(error).__name__}: {error}")]
-    return []
+        found.append(Failure((), "report", f"{type(error).__name__}: {error}"))
+    return found
 
 
-def _remove_remote(plan: RehearsalPlan, folder: StudyFolder) -> None:
-    """Remove the rehearsal's files from the study's remote store, where it has one."""
-    if plan.spec.storage is None:
-        return
-    storage = Storage(plan.spec.storage)
-    jobs = [plan.replicate(cell.key, 0, {}) for cell in plan.cells]
-    made = {job.digest for replicate in jobs for job in (replicate, *plan.sources_of(replicate))}
-    for key in (f"studies/{folder.name}", f"ray/{folder.name}", *(f"artifacts/{digest}" for digest in made)):
-        storage.remove_folder(key)
+@contextlib.contextmanager
+def _removed_from_store(plan: RehearsalPlan, folder: StudyFolder) -> Iterator[None]:
+    """Remove the rehearsal's files from the study's remote store afterwards, where it has one."""
+    try:
+        yield
+    finally:
+        if plan.spec.storage is not None:
+            storage = Storage(plan.spec.storage)
+            jobs = [plan.replicate(cell.key, 0, {}) for cell in plan.cells]
+            made = {job.digest for replicate in jobs for job in (replicate, *plan.sources_of(replicate))}
+            for key in (f"studies/{folder.name}", f"ray/{folder.name}", *(f"artifacts/{name}" for name in made)):
+                storage.remove_folder(key)

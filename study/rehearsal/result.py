@@ -57,7 +57,7 @@ class Rehearsal:
         jobs: jobs that ran to their end.
         failures: everything that failed; empty if every arm of the study runs.
         skipped: arms that were not rehearsed because an input of theirs failed.
-        notes: what was sampled of the study.
+        notes: lines that say which configurations were rehearsed.
         cost: cost of the study by the measured rates; None if it is not known.
     """
 

@@ -34,7 +34,7 @@ class Workload:
             `EVALUATION_COST` each.
         rate_key: JSON-able values that determine the rate; jobs with equal keys share one measurement.
         measure: function that runs a few steps and returns the rate in samples per second.
-        measure_roughly: the same with batches of `ROUGH_BATCH`, which takes a moment; None for `measure` alone.
+        measure_roughly: function that measures the rate with batches of `ROUGH_BATCH`, in a moment; None for `measure`.
     """
 
     samples: float
