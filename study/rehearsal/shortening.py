@@ -35,7 +35,7 @@ def _shortened(value: Any) -> Any:
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     parts = {part.name: getattr(value, part.name) for part in dataclasses.fields(value) if part.init}
-    changed = {name: brief for name, part in parts.items() if (brief := _shortened(part)) is not part}
+    changed = {name: brief for name, part in parts.items() if (brief := _shortened(part)) != part}
     whole = dataclasses.replace(value, **changed) if changed else value
     shorten = getattr(whole, "shortened", None)
     return shorten() if shorten is not None else whole
