@@ -40,7 +40,20 @@ EXIT_CODES = {
 }
 """Meaning of each exit code."""
 
-COMMANDS = ("list", "validate", "plan", "run", "status", "report", "best", "compare", "stop", "retry", "extend")
+COMMANDS = (
+    "list",
+    "validate",
+    "plan",
+    "rehearse",
+    "run",
+    "status",
+    "report",
+    "best",
+    "compare",
+    "stop",
+    "retry",
+    "extend",
+)
 """Commands in the order of the help; the others follow."""
 
 

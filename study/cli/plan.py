@@ -13,19 +13,23 @@ from study.config.definition import Study
 from study.config.plain import component_name
 from study.planning.calibration import Calibration
 from study.planning.dataset_check import check_datasets
+from study.planning.datasets import prepared_in
 from study.planning.estimate import CostEstimate, estimate
+from study.planning.finished import finished_work
 from study.planning.plan import Plan
+from study.storage.workspace import Workspace
 from study.word_table import WordTable
 
 PRINTED_CELLS = 40
 """Number of cells that the table prints; the JSON output has all of them."""
 
 
-def show_plan(study: Study, rates: Calibration, out: Console, *, as_json: bool) -> None:
+def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, *, as_json: bool) -> None:
     """Print the cells, the number of jobs and the estimated hours of a study.
 
     Args:
         study: parsed study file.
+        place: workspace whose artifacts and finished jobs are not counted.
         rates: measured training speeds of this machine.
         out: console to print to.
         as_json: print one JSON object instead of text.
@@ -33,9 +37,9 @@ def show_plan(study: Study, rates: Calibration, out: Console, *, as_json: bool) 
     Raises:
         DataError: a dataset's folder does not exist, or the study would refuse the dataset in it.
     """
-    plan = Plan(study)
+    plan = Plan(study, prepared_in(place))
     without_folder = check_datasets(study)
-    cost = estimate(plan, rates) if not without_folder else None
+    cost = estimate(plan, rates, finished_work(study.spec.name, place)) if not without_folder else None
     if as_json:
         out.print_json(json.dumps(_as_json(plan, cost)))
         return
@@ -52,13 +56,23 @@ def show_plan(study: Study, rates: Calibration, out: Console, *, as_json: bool) 
         options = " ".join(f"--data {layout}=PATH" for layout in without_folder)
         out.print(f"hours: unknown without the data. Fix: {options}", markup=False, soft_wrap=True)
         return
+    print_hours(cost, out)
+
+
+def print_hours(cost: CostEstimate, out: Console) -> None:
+    """Print the estimated hours of what is left of a study, and what is finished."""
     for kind, hours in {**cost.hours, "total": cost.total}.items():
         out.print(f"  {kind:<12} {_duration(hours)}")
+    if cost.gpu_hours:
+        out.print(f"  {'GPU-hours':<12} {cost.gpu_hours:8.2f}")
     out.print(
         f"on one worker with {cost.device}, from a few measured steps (measure again: --measure); "
         "pruning and early stopping reduce it",
         soft_wrap=True,
     )
+    if cost.finished:
+        counts = ", ".join(f"{kind} {count}" for kind, count in cost.finished.items())
+        out.print(f"finished already and not counted: {counts}", soft_wrap=True)
 
 
 def _searched_settings_of_shared_jobs(plan: Plan) -> list[str]:
@@ -100,4 +114,6 @@ def _as_json(plan: Plan, cost: CostEstimate | None) -> dict[str, Any]:
         ],
         "jobs": plan.planned(),
         "hours": None if cost is None else {**cost.hours, "total": cost.total, "device": cost.device},
+        "gpu_hours": None if cost is None else cost.gpu_hours,
+        "finished": {} if cost is None else dict(cost.finished),
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from study.cli.app import (
     Address,
@@ -20,6 +22,7 @@ from study.cli.app import (
     workspace,
 )
 from study.cli.console import discard_output, reader_gone
+from study.cli.rehearse import rehearsal_due, rehearse_study
 
 if TYPE_CHECKING:
     from study.config.definition import Study
@@ -35,12 +38,25 @@ def run(
     run_as: RunAs = None,
     root: Root = None,
     address: Address = None,
+    rehearsal: Annotated[
+        bool,
+        typer.Option(
+            "--rehearse/--no-rehearse",
+            help="Rehearse a new study of more than an hour first, and do not start it if a part of it would fail.",
+        ),
+    ] = True,
 ) -> int:
     """Run every job of a study that has not finished yet.
 
     After an interruption, run the same command again: it continues from the last checkpoints.
     """
-    return run_study(load(source, profile, overrides, data, run_as), workspace(root), address)
+    study, place = load(source, profile, overrides, data, run_as), workspace(root)
+    if rehearsal and rehearsal_due(study, place):
+        code = rehearse_study(study, place, address)
+        if code != Exit.SUCCESS:
+            err.print("not started. Fix: correct the problems above, or run with --no-rehearse", soft_wrap=True)
+            return code
+    return run_study(study, place, address)
 
 
 def run_study(study: Study, place: Workspace, address: str | None) -> int:

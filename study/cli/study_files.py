@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,11 +52,19 @@ def validate(
 ) -> None:
     """Check every key, value and cell of a study file; with --data its datasets too, as `study data check` does.
 
-    All mistakes of the file are reported at once, each with its place in it.
+    All mistakes of the file are reported at once, each with its place in it; then what no cell could train with: a
+    start that its network cannot take, a missing file of weights, images or networks beyond this machine's memory.
     """
+    from study.planning.dataset_check import check_datasets
+    from study.planning.machine import this_machine
+    from study.planning.plan import Plan
+
     study = load(source, profile, overrides, data, run_as)
+    Plan(study).check(None if os.environ.get("RAY_ADDRESS") else this_machine())
     if data:
         _check_data(study)
+    else:
+        check_datasets(study, at_hand=True)
     if as_json:
         out.print_json(json.dumps({"name": study.spec.name, "cells": [cell.key for cell in study.cells()]}))
         return
@@ -102,5 +111,6 @@ def plan(
     from study.cli.plan import show_plan
     from study.planning.calibration import Calibration
 
-    rates = Calibration(workspace(root).calibration, remeasure=measure)
-    show_plan(load(source, profile, overrides, data, run_as), rates, out, as_json=as_json)
+    place = workspace(root)
+    rates = Calibration(place.calibration, remeasure=measure)
+    show_plan(load(source, profile, overrides, data, run_as), place, rates, out, as_json=as_json)

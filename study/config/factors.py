@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ from typing import Any
 from study.config.documents import Document
 from study.config.problems import Keys, Problem, describe
 from study.config.renamed import current_path
-from study.config.spec import Design, Factor
+from study.config.spec import MAX_NAME, Design, Factor
 from trainables.common.errors import did_you_mean
 
 FACTOR_SECTIONS = ("data", "pretext_data", "network", "pretext", "registration", "propagation", "stages", "downstream")
 """Sections of a study file whose settings a factor may vary."""
 
 FULL_DESIGN = Design()
+
+RECORD_NAMES = ("study", "kind", "stage", "cell", "digest", "index", "reason", "learning", "censored", "superseded")
+"""Tags of a job's run in MLflow; a factor of such a name would replace them."""
 
 SINGLE_CELL = "all"
 """Key of the only cell of a study without factors."""
@@ -101,6 +105,8 @@ class FactorReader:
         keys: Keys = ("factors", key)
         before = len(self.problems)
         self._check_name(name, keys)
+        if not set(name) & set(",=/"):
+            self._check_factor_name(name, keys)
         levels: dict[str, dict[str, Any]] = {}
         if not isinstance(entry, Mapping | list) or not entry:
             self._add(keys, f"found {describe(entry)}, expected a list of values, or levels by name")
@@ -136,6 +142,14 @@ class FactorReader:
     def _check_name(self, name: str, keys: Keys) -> None:
         if not name or set(name) & set(",=/"):
             self._add(keys, f"found the name '{name}', expected one without ',', '=' and '/'")
+
+    def _check_factor_name(self, name: str, keys: Keys) -> None:
+        """Report a name that MLflow refuses as a parameter, or that a job's record uses for something else."""
+        if name in RECORD_NAMES:
+            self._add(keys, f"found the name '{name}', which every job's record has already. Fix: rename the factor")
+        elif len(name) > MAX_NAME or not re.fullmatch(r"[\w.\- ]*", name) or name.strip(". ") != name:
+            text = "letters, digits, spaces and '._-', not at its ends '.' or ' '"
+            self._add(keys, f"found the name '{name}', expected up to {MAX_NAME} {text}")
 
     def _check_path(self, path: str, keys: Keys) -> None:
         root = path.partition(".")[0]

@@ -175,6 +175,9 @@ class Budget:
                 raise ValueError(f"{part.name} is {value}, expected more than 0")
 
 
+MAX_NAME = 200
+"""Largest number of characters in a name; MLflow refuses those above 250, file systems those above 255 bytes."""
+
 MAX_RUNS = 10_000
 """Largest number of replicates of a cell."""
 
@@ -260,6 +263,8 @@ class StudySpec:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name is '{self.name}', expected letters, digits, and '._-' after the first")
+        if len(self.name) > MAX_NAME:
+            raise ValueError(f"name has {len(self.name)} characters, expected at most {MAX_NAME}")
         self._check_pretext_pruner()
 
     def _check_pretext_pruner(self) -> None:

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from study.planning.jobs import Job, Outcome
 from study.plugins import load_plugins
+from study.rehearsal.job import rehearse_job
 from study.stages import STAGES
+from study.stages.configuration import REHEARSAL
 from study.stages.stage import StageContext, StageResult
 from study.storage.artifacts import ArtifactStore
 from study.storage.workspace import JobFolder
@@ -31,6 +33,9 @@ log = logging.getLogger(__name__)
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk and of an exhausted quota."""
+
+NO_MEMORY = ("can't allocate memory", "out of memory")
+"""Parts of torch's messages about memory that cannot be had, on CPUs and GPUs."""
 
 
 def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime) -> Outcome:
@@ -67,7 +72,7 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
-        outcome = _failed(_internal_error(error, folder), started)
+        outcome = _failed(_out_of_memory(error) or _internal_error(error, folder), started)
     if runtime.rank == 0 or outcome.status == "failed":
         write_json(folder.result, asdict(outcome))
     if outcome.status == "failed" and runtime.world_size > 1:
@@ -106,7 +111,8 @@ def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime
         )
     if not store.verify(stamped=True):  # the launch has read all bytes
         log.info("%s: a frame store of an earlier version, without checksums; its frames are not verified", job.frames)
-    result = STAGES[job.stage].run(job, StageContext(store, artifacts, folder, runtime))
+    stage, context = STAGES[job.stage], StageContext(store, artifacts, folder, runtime)
+    result = rehearse_job(stage, job, context) if REHEARSAL in job.config else stage.run(job, context)
     made = result.artifact
     if made is not None and runtime.rank == 0:
         about = {"stage": job.stage, "config": job.config, "metrics": made.metrics, "job": job.id}
@@ -118,6 +124,14 @@ def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime
 
 def _failed(reason: str, started: float) -> Outcome:
     return Outcome("failed", {}, 0, time.monotonic() - started, reason)
+
+
+def _out_of_memory(error: Exception) -> str:
+    """Return the reason of a failure for lack of memory, or "" for any other error."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if not isinstance(error, MemoryError) and not any(text in lines[0] for text in NO_MEMORY):
+        return ""
+    return f"out of memory ({lines[0][:200]}). Fix: set fit.micro_batch, or a smaller batch, image or network"
 
 
 def _internal_error(error: Exception, folder: JobFolder) -> str:

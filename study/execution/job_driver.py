@@ -174,7 +174,7 @@ class JobDriver:
             self._restart(started)
             return
         outcome = self._outcome(started, last or {}, error=error)
-        if error and not self._any_report and not started.restarts.out_of_memory:
+        if error and self._broken_cluster(started) and not started.restarts.out_of_memory:
             self.stop_reason = ClusterLost(
                 f"worker processes crash at start-up ({started.job.label}: {outcome.reason})"
             )
@@ -207,6 +207,10 @@ class JobDriver:
                 reused = PretrainingReused(about["job"], digest, Learning(**about["learning"]))
                 self.scheduler.reuse(reused)
                 self.progress.message(f"reused    {reused.job}: {reused.learning.summary}")
+
+    def _broken_cluster(self, started: StartedJob) -> bool:
+        """Return True if a crash is due to the cluster rather than to the job: no job has reported anything yet."""
+        return not self._any_report
 
     def _restart(self, started: StartedJob) -> None:
         started.state = JobState.RESTARTING

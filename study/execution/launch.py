@@ -6,8 +6,8 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from study.config.definition import Study
@@ -19,6 +19,7 @@ from study.execution.sweep import Sweep
 from study.planning.dataset_check import labels_of_store, require_channels, require_labels
 from study.planning.datasets import Dataset
 from study.planning.jobs import Job
+from study.planning.machine import this_machine
 from study.planning.plan import Plan, datasets_of, finetuning_datasets
 from study.progress import Progress
 from study.scheduling.budget import BudgetSpent, BudgetTracker
@@ -31,6 +32,7 @@ from study.storage.workspace import JobFolder, StudyFolder, Workspace
 from study.tracking.job_upload import DrawJob
 from study.tracking.tracker import Tracker
 from trainables.common.files import write_json
+from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
 
 
@@ -42,11 +44,17 @@ class StudyResult:
         complete: True if everything planned has been run.
         statuses: number of ended jobs by status.
         spent: name of the spent budget that ended the launch; None without one.
+        untracked: MLflow's first error if it lacks a part of the record; "" if it made none.
     """
 
     complete: bool
     statuses: Mapping[str, int]
     spent: str | None = None
+    untracked: str = field(default="", compare=False)
+
+
+NewDriver = Callable[[JobScheduler, StudyFolder, ArtifactStore, Tracker, Progress, Storage | None], JobDriver]
+"""Makes the driver of a launch's jobs."""
 
 
 def run(
@@ -70,60 +78,93 @@ def run(
         _check(study, folder, address)
         datasets = prepare_datasets(study, workspace, progress)
         plan = Plan(study, lambda settings: datasets[canonical(plain(settings))])
-        write_json(folder.plan, describe(plan))
-        with contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
-            artifacts, storage = ArtifactStore(workspace.artifacts), _remote_storage(study, datasets)
-            scheduler = JobScheduler(plan, ledger, _availability(artifacts, storage))
-            tracker = Tracker(workspace, folder, study.spec.tracking, study.spec.title, draw)
-            if scheduler.done and not tracker.behind(scheduler.outcomes):
-                return _result(scheduler)
-            progress.plan(len(scheduler.outcomes), sum(plan.planned().values()))
-            spent = None
-            with _tracking(tracker, scheduler, folder):
-                try:
-                    if not scheduler.done:
-                        BudgetTracker(scheduler, time.monotonic).check()
-                        _sweep(JobDriver(scheduler, folder, artifacts, tracker, progress, storage), folder, address)
-                except BudgetSpent as error:
-                    spent = str(error)
-            return _result(scheduler, spent)
+        return run_plan(plan, folder, datasets.values(), progress, address, draw)
+
+
+def run_plan(
+    plan: Plan,
+    folder: StudyFolder,
+    datasets: Iterable[Dataset],
+    progress: Progress,
+    address: str | None = None,
+    draw: DrawJob | None = None,
+    new_driver: NewDriver = JobDriver,
+) -> StudyResult:
+    """Run the missing jobs of a plan and record them in a study's folder, which the caller has locked.
+
+    Args:
+        plan: plan of the study.
+        folder: folder of the study, in the workspace that holds the artifacts.
+        datasets: frame stores of the study.
+        progress: progress display.
+        address: address of the Ray cluster; None starts Ray on this machine.
+        draw: function that draws the picture of a job for MLflow; None draws none.
+        new_driver: makes the driver of the jobs.
+    """
+    write_json(folder.plan, describe(plan))
+    with contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
+        artifacts, storage = ArtifactStore(folder.workspace.artifacts), _remote_storage(plan.spec.storage, datasets)
+        scheduler = JobScheduler(plan, ledger, _availability(artifacts, storage))
+        tracker = Tracker(folder.workspace, folder, plan.spec.tracking, plan.spec.title, draw)
+        if scheduler.done and not tracker.behind(scheduler.outcomes):
+            return _result(scheduler)
+        progress.plan(len(scheduler.outcomes), sum(plan.planned().values()))
+        spent = None
+        with _tracking(tracker, scheduler, folder):
+            try:
+                if not scheduler.done:
+                    BudgetTracker(scheduler, time.monotonic).check()
+                    _sweep(new_driver(scheduler, folder, artifacts, tracker, progress, storage), folder, address)
+            except BudgetSpent as error:
+                spent = str(error)
+        return replace(_result(scheduler, spent), untracked=tracker.untracked(scheduler.outcomes))
+
+
+def prepare_stores(study: Study, workspace: Workspace, progress: Progress) -> dict[str, FrameStore]:
+    """Prepare the frame store of every dataset of a study; return them by their settings' canonical form.
+
+    Raises:
+        DataError: a dataset is missing or damaged.
+    """
+    key = workspace.subject_key()
+    found: dict[str, FrameStore] = {}
+    for settings in datasets_of(study):
+        with progress.phase(f"{settings.layout.title}: preparing frames") as advance:
+            found[canonical(plain(settings))] = prepare(settings, None, workspace.data, key, progress=advance)
+    return found
 
 
 def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> dict[str, Dataset]:
-    """Prepare the frame store of every dataset of a study; return them by their settings' canonical form.
+    """Prepare and check the datasets of a study; return them by their settings' canonical form.
 
     Raises:
         DataError: a dataset is missing or damaged, has no labels in a split that fine-tuning needs, or lacks the
             channels that an augmentation needs.
     """
-    key = workspace.subject_key()
-    found: dict[str, Dataset] = {}
-    finetuned = finetuning_datasets(study)
+    stores, finetuned = prepare_stores(study, workspace, progress), finetuning_datasets(study)
     for settings in datasets_of(study):
-        with progress.phase(f"{settings.layout.title}: preparing frames") as advance:
-            store = prepare(settings, None, workspace.data, key, progress=advance)
+        store = stores[canonical(plain(settings))]
         if settings in finetuned:
             require_labels(study, settings, labels_of_store(store))
         require_channels(study, settings, store.channel_names)
-        found[canonical(plain(settings))] = Dataset(str(store.folder), store.fingerprint)
-    return found
+    return {name: Dataset(str(store.folder), store.fingerprint) for name, store in stores.items()}
 
 
 def _check(study: Study, folder: StudyFolder, address: str | None) -> None:
     """Refuse a study that differs from the one of this name, is invalid, or never fits this machine."""
     refuse_changes(folder, study)
     plan = Plan(study)
-    plan.check()
+    plan.check(this_machine() if address is None else None)
     if address is None:
         preflight(plan.resource_requests(), local_resources())
 
 
-def _remote_storage(study: Study, datasets: Mapping[str, Dataset]) -> Storage | None:
+def _remote_storage(uri: str | None, datasets: Iterable[Dataset]) -> Storage | None:
     """Open the study's remote store and upload missing frames; return None without one."""
-    if study.spec.storage is None:
+    if uri is None:
         return None
-    storage = Storage(study.spec.storage)
-    for dataset in datasets.values():
+    storage = Storage(uri)
+    for dataset in datasets:
         if not storage.has(f"data/{dataset.fingerprint}", FRAMES):
             storage.put_folder(Path(dataset.folder), f"data/{dataset.fingerprint}", FRAMES)
     return storage

@@ -23,16 +23,24 @@ class Calibration:
 
     def __init__(self, path: Path, *, remeasure: bool = False) -> None:
         self._path = path
-        self._machine = f"{platform.node()}, {device_name()}, torch {torch.__version__}"
+        self._machine = machine_name()
         self._rates: dict[str, float] = {} if remeasure else self._read().get(self._machine, {})
 
     def rate(self, key: str, measure: Callable[[], float]) -> float:
         """Return the rate stored under `key` in samples per second; measure and store it if it is missing."""
         if key not in self._rates:
-            self._rates[key] = measure()
-            create_root(self._path.parent)
-            write_text(self._path, json.dumps({**self._read(), self._machine: self._rates}, indent=1))
+            self.record(key, measure())
         return self._rates[key]
+
+    def known(self, key: str) -> float | None:
+        """Return the rate stored under `key`; None if it is missing."""
+        return self._rates.get(key)
+
+    def record(self, key: str, rate: float) -> None:
+        """Store a rate under `key` in place of an older one."""
+        self._rates[key] = rate
+        create_root(self._path.parent)
+        write_text(self._path, json.dumps({**self._read(), self._machine: self._rates}, indent=1))
 
     def _read(self) -> dict[str, dict[str, float]]:
         """Return the stored rates by machine; none if the file is missing or damaged."""
@@ -41,6 +49,11 @@ class Calibration:
         except (OSError, ValueError):
             return {}
         return stored
+
+
+def machine_name() -> str:
+    """Return the name of this machine with its device and version of torch."""
+    return f"{platform.node()}, {device_name()}, torch {torch.__version__}"
 
 
 def device_name() -> str:

@@ -23,8 +23,12 @@ LabelledSubject = tuple[Split, str, str]
 """Split, view and name (or hash) of a subject that has masks in that view."""
 
 
-def check_datasets(study: Study) -> list[str]:
+def check_datasets(study: Study, *, at_hand: bool = False) -> list[str]:
     """Check the listings of a study's datasets that have a folder or a phantom; return the layouts of the others.
+
+    Args:
+        study: the study.
+        at_hand: leave out datasets whose folder does not exist on this machine.
 
     Raises:
         DataError: a folder does not exist, or the study would refuse the dataset in it.
@@ -34,6 +38,8 @@ def check_datasets(study: Study) -> list[str]:
     for settings in datasets_of(study):
         if settings.path is None and settings.phantom is None:
             without_folder.append(layout_name(settings.layout))
+            continue
+        if at_hand and settings.path is not None and not Path(settings.path).expanduser().exists():
             continue
         outline = outline_dataset(settings)
         if settings in finetuned:
@@ -58,16 +64,39 @@ def require_labels(
         DataError: train, val or test has no labelled subject, in the views that a cell uses, or a cell asks for more
             labelled subjects or more folds than there are.
     """
+    first: dict[str, str] = {}
+    for cell, problem in label_problems(study, settings, labelled, root):
+        first.setdefault(problem, cell)
+    if first:
+        raise DataError("\n".join(f"{problem} (cell {cell})" for problem, cell in first.items()))
+
+
+def label_problems(
+    study: Study, settings: DataSettings, labelled: Collection[LabelledSubject], root: Path | None = None
+) -> list[tuple[str, str]]:
+    """Return the cells that fine-tune on a dataset with too few labelled subjects for them, and why: (cell, problem).
+
+    Args:
+        study: the study, of which the cells that fine-tune on the dataset are looked at.
+        settings: the dataset's settings.
+        labelled: subjects with masks.
+        root: the dataset's folder, for the message; None for that of the settings.
+
+    Raises:
+        DataError: train, val or test has no labelled subject, whatever the cell.
+    """
     place = root or settings.path or settings.layout.title
     counts = {split: sum(part == split for part, _, _ in labelled) for split in SPLITS}
     problem = missing_labels(place, counts)
     if problem:
         raise DataError(problem)
+    found: list[tuple[str, str]] = []
     for cell in study.cells():
         spec = study.resolve(cell.overrides)
         problem = _shortage(spec.downstream, labelled) if spec.data == settings else ""
         if problem:
-            raise DataError(f"{place}: {problem} (cell {cell.key})")
+            found.append((cell.key, f"{place}: {problem}"))
+    return found
 
 
 def require_channels(study: Study, settings: DataSettings, channels: Sequence[str]) -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from study.config.plain import plain
 from study.storage.artifacts import digest
+from study.storage.workspace import Workspace
 from trainables.data.settings import DataSettings
+from trainables.data.store.prepare import existing_store
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,14 @@ Datasets = Callable[[DataSettings], Dataset]
 def unprepared(settings: DataSettings) -> Dataset:
     """Return a placeholder for a dataset that is not decoded yet, so that a study can be planned without its data."""
     return Dataset("", f"unprepared-{digest({'data': plain(settings)})}")
+
+
+def prepared_in(workspace: Workspace) -> Datasets:
+    """Return a function that finds the frame stores of a workspace; datasets without one get a placeholder."""
+    key = workspace.subject_key() if workspace.key_file.exists() else None
+
+    def find(settings: DataSettings) -> Dataset:
+        store = existing_store(settings, workspace.data, key) if key is not None else None
+        return unprepared(settings) if store is None else Dataset(str(store.folder), store.fingerprint)
+
+    return find

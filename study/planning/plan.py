@@ -16,6 +16,8 @@ from study.config.space import active_space
 from study.config.spec import StudySpec
 from study.planning.datasets import Dataset, Datasets, unprepared
 from study.planning.jobs import Job, ResourceRequest
+from study.planning.machine import Machine
+from study.planning.network_check import NetworkCheck
 from study.stages import DOWNSTREAM, STAGES
 from study.stages.configuration import Configuration
 from study.stages.downstream import CellRun
@@ -35,11 +37,12 @@ class Plan:
         study: parsed study file.
         datasets: function that returns the frame store of each dataset that the cells use. The default returns
             placeholders, for a plan without data.
+        cells: cells to plan; None for the study's.
     """
 
-    def __init__(self, study: Study, datasets: Datasets = unprepared) -> None:
+    def __init__(self, study: Study, datasets: Datasets = unprepared, cells: Sequence[Cell] | None = None) -> None:
         self.study, self.spec = study, study.spec
-        self.cells: Sequence[Cell] = study.cells()
+        self.cells: Sequence[Cell] = study.cells() if cells is None else cells
         self._by_key = {cell.key: cell for cell in self.cells}
         self._datasets = datasets
         self._folders = _unique_folders(self.cells)
@@ -101,6 +104,15 @@ class Plan:
         """Return the frame store of a dataset of the study."""
         return self._datasets(settings)
 
+    def configure(self, overrides: Mapping[str, Any], pretraining: int) -> Configuration:
+        """Return a configuration without jobs.
+
+        Args:
+            overrides: settings by dotted path that differ from the study file's.
+            pretraining: number of the pretraining.
+        """
+        return Configuration(self.study.resolve(overrides), self._datasets, pretraining)
+
     def resource_requests(self) -> list[tuple[str, ResourceRequest]]:
         """Return each distinct request of a job with its stage's name, for the stages that some cell uses."""
         requests: dict[tuple[str, ResourceRequest], None] = {}
@@ -110,16 +122,30 @@ class Plan:
                 requests[job.stage, job.resources] = None
         return list(requests)
 
-    def check(self) -> None:
-        """Check what would make every job of a cell fail, such as a missing file of weights.
+    def problems(self, machine: Machine | None = None) -> list[tuple[str, str]]:
+        """Return what would make every job of a cell fail, such as a missing file of weights: (cell, problem).
+
+        Args:
+            machine: machine that runs the jobs; None where it is not known.
+        """
+        found, networks = list[tuple[str, str]](), NetworkCheck(machine)
+        for cell in self.cells:
+            spec = self.resolve(cell.key, {})
+            found += [(cell.key, problem) for stage in STAGES.values() for problem in stage.problems(spec)]
+            found += [(cell.key, problem) for problem in networks.problems(spec)]
+        return found
+
+    def check(self, machine: Machine | None = None) -> None:
+        """Refuse a study with such problems.
 
         Raises:
-            UserError: there is such a problem; the message names the cell.
+            UserError: there are problems; the message has each one with the first cell that has it.
         """
-        for cell in self.cells:
-            for stage in STAGES.values():
-                for problem in stage.problems(self.resolve(cell.key, {})):
-                    raise UserError(f"cell {cell.key}: {problem}")
+        first: dict[str, str] = {}
+        for cell, problem in self.problems(machine):
+            first.setdefault(problem, cell)
+        if first:
+            raise UserError("\n".join(f"cell {cell}: {problem}" for problem, cell in first.items()))
 
     def _pretraining(self, replicate: int) -> int:
         """Return the number of the pretraining from which a replicate starts."""
@@ -141,7 +167,7 @@ class Plan:
                 CACHED_CONFIGURATIONS, 2 * len(self.cells) * self.spec.replicates.pretrainings
             ):
                 self._configurations.pop(next(iter(self._configurations)))
-            configuration = Configuration(self.study.resolve(overrides), self._datasets, pretraining)
+            configuration = self.configure(overrides, pretraining)
             for stage in STAGES.shared:
                 configuration.add(stage.jobs(configuration), stage.provides)
             self._configurations[key] = configuration

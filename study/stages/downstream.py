@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from study.config.plain import plain
 from study.config.settings import parse
 from study.config.spec import ImageNetStart, StageResources, Start, StudySpec
 from study.planning.dataset_sizes import dataset_sizes
 from study.planning.jobs import Job
+from study.planning.network_check import OWN_TRAINER
 from study.stages.configuration import Configuration
+from study.stages.downstream_checks import SMOOTHNESS, start_problems, worker_problems
 from study.stages.results.smoothness import mean_smoothness
 from study.stages.results.test_results import save_test_results
-from study.stages.stage import SCHEMA, Artifact, Stage, StageContext, StageResult
+from study.stages.stage import EVALUATED_SPLITS, SCHEMA, Artifact, Stage, StageContext, StageResult
 from study.stages.workload import Workload, samples_of, training_workload
 from study.storage.artifacts import ArtifactStore, digest
-from trainables.data.records import GREY
+from trainables.data.records import GREY, Split
 from trainables.data.sampling.targets import DenseLabels
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.build import PretrainedWeights
 from trainables.downstream.finetune import finetune
+from trainables.downstream.selection import labelled_rows
 from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
@@ -31,9 +35,6 @@ from trainables.networks.network import NetworkSettings
 
 WEIGHTS, LABELS = "pretext", "labels"
 """Roles of the inputs: pretrained weights, and pseudo-labels (arrays `rows` and `masks`)."""
-
-SMOOTHNESS = "val/smoothness"
-"""Objective of a search for which trials segment whole validation sequences."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,9 @@ class DownstreamStage(Stage):
             "labels": inputs.get(LABELS),
             "seed": run.seed,
             "test": run.kind == "replicate",
+            **configuration.mark,
         }
-        if run.kind == "trial" and SMOOTHNESS in spec.search.objectives:
+        if (run.kind == "trial" or configuration.rehearsal) and SMOOTHNESS in spec.search.objectives:
             config["sequences"] = True
         return Job(
             id=run.id,
@@ -128,26 +130,33 @@ class DownstreamStage(Stage):
             artifact = Artifact(result.state, metrics=result.fitted.metrics)
         return StageResult(metrics, len(result.fitted.history), artifact)
 
+    def evaluated_rows(self, job: Job, context: StageContext) -> Mapping[Split, np.ndarray]:
+        """Return the labelled rows in the job's views; with pseudo-labels those that have one, in train and val."""
+        views = parse(DownstreamSettings, job.config[self.name]).views
+        rows = {split: labelled_rows(context.store, split, views) for split in EVALUATED_SPLITS}
+        if LABELS not in job.inputs:
+            return rows
+        dense = context.artifacts.array(job.inputs[LABELS], "rows")
+        return {split: np.intersect1d(dense, context.store.rows(split)) for split in ("train", "val")} | {
+            "test": rows["test"]
+        }
+
     def resources(self, spec: StudySpec) -> StageResources:
         """Return the section `resources.downstream`."""
         return spec.resources.downstream
 
     def problems(self, spec: StudySpec) -> Sequence[str]:
-        """Return a message if ImageNet weights are used, have no file and may not be downloaded."""
-        start = spec.pretext.method
-        if not isinstance(start, ImageNetStart) or start.download:
-            return ()
-        if start.weights is not None and Path(start.weights).expanduser().is_file():
-            return ()
-        found = "no file is given" if start.weights is None else f"there is no file {start.weights}"
-        return (
-            f"pretext.method: ImageNet weights are missing ({found}). Fix: name torchvision's state dict "
-            "({name: imagenet, weights: PATH}), or allow the download (download: true)",
-        )
+        """Return why the network cannot start from the configured weights or be trained by the requested workers."""
+        return [*start_problems(spec), *worker_problems(spec)]
 
-    def workload(self, spec: StudySpec, job: Job) -> Workload:
-        """Return the images, or windows of frames, of all epochs and evaluations of all folds."""
+    def workload(self, spec: StudySpec, job: Job) -> Workload | None:
+        """Return the images, or windows of frames, of all epochs and evaluations of all folds.
+
+        The cost of a network that another package trains is not known.
+        """
         settings = spec.downstream
+        if spec.network.trainer != OWN_TRAINER:
+            return None
 
         def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
             brief = replace(settings, fit=short, label_fraction=1.0, labels=None, targets="labelled", folds=None)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from study.config.plain import component_name, plain
 from study.config.settings import parse
 from study.config.spec import StageResources, Start, StudySpec
@@ -15,7 +17,8 @@ from study.stages.pretraining import network_of, pretraining_workload, trained_p
 from study.stages.stage import Artifact, SharedStage, StageContext, StageResult
 from study.stages.strength import StrengthStage
 from study.stages.workload import Workload
-from trainables.pretext.pretrain import PretextSettings, pretrain
+from trainables.data.records import Split
+from trainables.pretext.pretrain import PretextSettings, epoch_rows, pretrain
 
 
 class PretextStage(SharedStage):
@@ -79,6 +82,10 @@ class PretextStage(SharedStage):
             metrics["val/skill"] = done.learning.skill
         artifact = Artifact(done.weights, metrics=metrics)
         return StageResult(metrics, len(done.fitted.history), artifact, done.learning)
+
+    def evaluated_rows(self, job: Job, context: StageContext) -> Mapping[Split, np.ndarray]:
+        """Return the validation rows of one epoch."""
+        return {"val": epoch_rows(step_of(job), context.store, "val", job.config["seed"])(0)}
 
     def resources(self, spec: StudySpec) -> StageResources:
         """Return the section `resources.pretext`."""

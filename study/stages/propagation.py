@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from study.config.plain import plain
 from study.config.settings import parse
@@ -15,6 +17,8 @@ from study.stages.registration import RegistrationStage, registration_workload
 from study.stages.results.label_quality import quality_metrics, quality_table
 from study.stages.stage import Artifact, SharedStage, StageContext, StageResult
 from study.stages.workload import EVALUATION_COST, Workload
+from trainables.data.records import SPLITS, Split
+from trainables.data.sampling.sequences import half_cycles
 from trainables.registration.network import DLIR
 from trainables.registration.propagate import Propagation
 from trainables.registration.pseudo_labels import pseudo_labels
@@ -54,6 +58,11 @@ class PropagationStage(SharedStage):
         arrays = {"rows": made.labels.rows, "masks": made.labels.masks}
         tables = {"quality": quality_table(made.quality, store)} if made.quality else {}
         return StageResult(metrics, 1, Artifact(arrays=arrays, tables=tables, metrics=metrics))
+
+    def evaluated_rows(self, job: Job, context: StageContext) -> Mapping[Split, np.ndarray]:
+        """Return the rows between labelled ends, in every split."""
+        found = {split: half_cycles(context.store, split) for split in SPLITS}
+        return {split: np.concatenate([np.zeros(0, np.int64), *cycles]) for split, cycles in found.items()}
 
     def resources(self, spec: StudySpec) -> StageResources:
         """Return `resources.registration` with a single worker."""

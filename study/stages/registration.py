@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from study.config.plain import plain
 from study.config.settings import parse
@@ -13,9 +15,11 @@ from study.planning.jobs import Job
 from study.stages.configuration import Configuration
 from study.stages.stage import Artifact, SharedStage, StageContext, StageResult
 from study.stages.workload import Workload, samples_of, training_workload
+from trainables.data.records import Split
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
+from trainables.registration.pairs import labelled_ends
 from trainables.registration.training import RegistrationSettings, train_registration
 
 
@@ -42,6 +46,10 @@ class RegistrationStage(SharedStage):
         trained = train_registration(settings, context.store, context.runtime, job.config["seed"])
         metrics = dict(trained.fitted.metrics)
         return StageResult(metrics, len(trained.fitted.history), Artifact(trained.state, metrics=metrics))
+
+    def evaluated_rows(self, job: Job, context: StageContext) -> Mapping[Split, np.ndarray]:
+        """Return the validation rows that have masks of both ends of a sequence."""
+        return {"val": labelled_ends(context.store, "val")[:, 0]}
 
     def resources(self, spec: StudySpec) -> StageResources:
         """Return the section `resources.registration`."""

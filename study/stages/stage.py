@@ -19,11 +19,15 @@ from study.stages.workload import Workload
 from study.storage.artifacts import ArtifactStore, digest
 from study.storage.workspace import JobFolder
 from trainables.common.learning import Learning
+from trainables.data.records import Split
 from trainables.data.store.frames import FrameStore
 from trainables.engine.runtime import Runtime
 
 SCHEMA = 3
 """Version of the computations of all stages, part of every digest: raising it invalidates older artifacts."""
+
+EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
+"""Splits that are not trained on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +119,13 @@ class Stage(ABC):
         """Return what would make every job fail, such as a missing file; by default nothing is checked."""
         return ()
 
+    def evaluated_rows(self, job: Job, context: StageContext) -> Mapping[Split, np.ndarray]:
+        """Return the rows that a job evaluates, by split: a rehearsal keeps the subjects of some of them.
+
+        A split that is not named is kept as it is. By default these are all rows of val and test.
+        """
+        return {split: context.store.rows(split) for split in EVALUATED_SPLITS}
+
     def request(self, spec: StudySpec) -> ResourceRequest:
         """Return `resources` as a request to the cluster."""
         asked = self.resources(spec)
@@ -164,7 +175,7 @@ class SharedStage(Stage):
         data = configuration.data if dataset is None else dataset
         digests = {role: source.digest for role, source in (inputs or {}).items()}
         unnamed = {role: address for role, address in digests.items() if address not in config.values()}
-        full = {"schema": SCHEMA, "stage": self.name, "data": data.fingerprint, **config}
+        full = {"schema": SCHEMA, "stage": self.name, "data": data.fingerprint, **config, **configuration.mark}
         if unnamed:
             full["inputs"] = unnamed
         address = digest(full)

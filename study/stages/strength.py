@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from study.config.plain import component_name, plain
 from study.config.settings import parse
@@ -14,7 +16,8 @@ from study.stages.pretraining import network_of, pretraining_workload, trained_p
 from study.stages.stage import Artifact, SharedStage, StageContext, StageResult
 from study.stages.workload import Workload
 from trainables.common.seeds import derive
-from trainables.pretext.pretrain import PretextSettings
+from trainables.data.records import Split
+from trainables.pretext.pretrain import PretextSettings, epoch_rows
 from trainables.pretext.strength import STRENGTHS, short, strongest, try_strengths
 
 
@@ -55,6 +58,11 @@ class StrengthStage(SharedStage):
         tried = try_strengths(settings, network_of(job), context.store, context.runtime, job.config["seed"])
         metrics = {"strength": strongest(tried), **{f"val/skill_at_{entry.strength:g}": entry.skill for entry in tried}}
         return StageResult(metrics, len(tried), Artifact(metrics=metrics))
+
+    def evaluated_rows(self, job: Job, context: StageContext) -> Mapping[Split, np.ndarray]:
+        """Return the validation rows of one epoch."""
+        settings = parse(PretextSettings, job.config[self.name])
+        return {"val": epoch_rows(settings, context.store, "val", job.config["seed"])(0)}
 
     def resources(self, spec: StudySpec) -> StageResources:
         """Return `resources.pretext` with a single worker."""

@@ -18,6 +18,9 @@ EVALUATION_COST = 1 / 3
 MEASURED_BATCH = 64
 """Largest batch that is measured, so that a measurement takes seconds."""
 
+ROUGH_BATCH = 2
+"""Batch of a rough measurement."""
+
 Measure = Callable[[FitSettings, int], Sequence[dict[str, float]]]
 """Function from (short training settings, batch size) to the history of a short training run."""
 
@@ -31,15 +34,29 @@ class Workload:
             `EVALUATION_COST` each.
         rate_key: JSON-able values that determine the rate; jobs with equal keys share one measurement.
         measure: function that runs a few steps and returns the rate in samples per second.
+        measure_roughly: function that measures the rate with batches of `ROUGH_BATCH`, in a moment; None for `measure`.
     """
 
     samples: float
     rate_key: Sequence[Any]
     measure: Callable[[], float]
+    measure_roughly: Callable[[], float] | None = None
 
-    def hours(self, rates: Calibration) -> float:
-        """Return the hours that one worker needs, measuring the rate if it is not known."""
-        return self.samples / rates.rate(canonical(list(self.rate_key)), self.measure) / 3600
+    @property
+    def key(self) -> str:
+        """Key of the rate in the calibration."""
+        return canonical(list(self.rate_key))
+
+    def hours(self, rates: Calibration, *, rough: bool = False) -> float:
+        """Return the hours that one worker needs, measuring the rate if it is not known.
+
+        Args:
+            rates: measured rates.
+            rough: measure roughly.
+        """
+        if rough and self.measure_roughly is not None and rates.known(self.key) is None:
+            return self.samples / rates.rate(f"roughly {self.key}", self.measure_roughly) / 3600
+        return self.samples / rates.rate(self.key, self.measure) / 3600
 
 
 def training_workload(
@@ -67,12 +84,12 @@ def training_workload(
     """
     batch = min(fit.batch_size, MEASURED_BATCH)
 
-    def rate() -> float:
+    def rate(batch: int = batch) -> float:
         use_threads(int(cpus))
         return max(epoch["images_per_second"] for epoch in measure(_short(fit, batch), batch))
 
     key = [stage, network, method, image_size, batch, fit.precision, fit.micro_batch, fit.recompute, int(cpus)]
-    return Workload(samples, key, rate)
+    return Workload(samples, key, rate, lambda: rate(min(batch, ROUGH_BATCH)))
 
 
 def samples_of(fit: FitSettings, train: float, val: float = 0.0) -> float:

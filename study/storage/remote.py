@@ -91,6 +91,11 @@ class Storage:
             with self.system.open_input_stream(f"{top}/{name}") as source, atomic_writer(target) as sink:
                 shutil.copyfileobj(source, sink, CHUNK)
 
+    def remove_folder(self, key: str) -> None:
+        """Remove a folder with all that it holds; a missing folder is ignored."""
+        with contextlib.suppress(FileNotFoundError):
+            self.system.delete_dir(f"{self.root}/{key}")
+
     def remove(self, key: str) -> None:
         """Remove a file; a missing file is ignored."""
         with contextlib.suppress(FileNotFoundError):

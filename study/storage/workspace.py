@@ -29,6 +29,7 @@ class Workspace:
     root/studies/   one folder a study
     root/mlflow.db  the local tracking store, with its files in root/mlflow/
     root/calibration.json  how fast machines were measured to train
+    root/rehearsals/ private workspaces of running rehearsals
     """
 
     root: Path
@@ -47,6 +48,16 @@ class Workspace:
     def calibration(self) -> Path:
         """File of measured training speeds."""
         return self.root / "calibration.json"
+
+    @property
+    def rehearsals(self) -> Path:
+        """Private workspaces of running rehearsals, and the tracebacks of the last ones."""
+        return self.root / "rehearsals"
+
+    @property
+    def rehearsed(self) -> Path:
+        """Record of the studies whose rehearsal has passed."""
+        return self.rehearsals / "passed.json"
 
     @property
     def key_file(self) -> Path:

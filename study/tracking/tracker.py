@@ -80,7 +80,7 @@ class Tracker:
         self._runs: dict[str, JobRun] = {}
         self._earlier: dict[str, RunRecord] = {}
         self._thread = PollingThread(self.sync, poll, "mlflow")
-        self._warned = False
+        self._problem = ""
 
     def start(self) -> None:
         """Create the store's schema and the experiment before any job runs, then start the background thread.
@@ -129,6 +129,10 @@ class Tracker:
         closed = {(job, record.digest) for job, record in self._file.read().items() if record.closed}
         return not {(job, event.digest) for job, event in ended.items()} <= closed
 
+    def untracked(self, ended: Mapping[str, JobFinished]) -> str:
+        """Return MLflow's first error if it lacks a part of the record of these ended jobs; "" if it was only slow."""
+        return self._problem if self.behind(ended) else ""
+
     def sync(self) -> None:
         """Bring every run up to date with its job; the background thread calls this at every poll."""
         self._read_notices()
@@ -146,8 +150,8 @@ class Tracker:
         try:
             yield
         except Exception as error:
-            if not self._warned:
-                self._warned = True
+            if not self._problem:
+                self._problem = str(error) or type(error).__name__
                 log.warning("MLflow at %s: %s; training continues, records are sent when it answers", self.uri, error)
 
     def _read_notices(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from trainables.augment.policy import Policy
@@ -66,6 +66,14 @@ class DownstreamSettings:
         if self.augment.size is not None:
             text = "frames are segmented at the size at which they are stored"
             raise ValueError(f"augment.size is {self.augment.size}: {text}, expected null")
+
+    def shortened(self) -> DownstreamSettings:
+        """Return the settings of a rehearsal: at most two folds, and pseudo-labels of every subject that has some.
+
+        A rehearsal propagates labels to a few subjects only, which may be fewer than `labels`.
+        """
+        labels = {"labels": None, "label_fraction": 1.0} if self.targets == "propagated" else {}
+        return replace(self, folds=self.folds and 2, **labels)  # type: ignore[arg-type]
 
     @property
     def epochs(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import nn
@@ -49,6 +49,10 @@ class Transfer:
             raise ValueError(f"beta is {self.beta}, expected a whole number from 1 up")
         if self.freeze_epochs < 0:
             raise ValueError(f"freeze_epochs is {self.freeze_epochs}, expected a whole number from 0 up")
+
+    def shortened(self) -> Transfer:
+        """Return the settings of a rehearsal: a frozen backbone in at most the first of its two epochs."""
+        return replace(self, freeze_epochs=min(self.freeze_epochs, 1))
 
     def frozen(self, epoch: int) -> bool:
         """Return True if the backbone is frozen in an epoch, counted from 0."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trainables.engine.optim.optimizers import Adam, Optimizer
 from trainables.engine.optim.schedules import Constant, Schedule
@@ -69,6 +69,13 @@ class FitSettings:
                 f"overlap_evaluation is true, but the {name} schedule needs each evaluation before the next epoch. "
                 "Fix: set overlap_evaluation to false"
             )
+
+    def shortened(self) -> FitSettings:
+        """Return the settings of a rehearsal: two epochs of one step, evaluated after the second.
+
+        The run has a checkpoint between its steps. Batch, optimizer, schedule and precision stay.
+        """
+        return replace(self, epochs=2, steps_per_epoch=1, evaluate_every=2)
 
 
 @dataclass

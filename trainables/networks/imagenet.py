@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from trainables.common.errors import CheckpointError, UserError
-from trainables.networks.backbones import Backbone
-from trainables.networks.resnet import ResNet
+from trainables.networks.backbones import Backbone, BackboneSettings
+from trainables.networks.resnet import ResNet, ResNet18, ResNet50
 from trainables.networks.torchvision_ops import torchvision
 
 _CLASSIFIER = ("fc.weight", "fc.bias")
@@ -29,6 +29,11 @@ class ImageNetWeights:
 
     file: str | None = None
     download: bool = False
+
+
+def has_imagenet_weights(backbone: BackboneSettings) -> bool:
+    """Return True if torchvision has ImageNet weights for a backbone."""
+    return isinstance(backbone, ResNet50 | ResNet18)
 
 
 def load_imagenet(backbone: Backbone, weights: ImageNetWeights) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -65,6 +65,10 @@ class PretextSettings:
             name = type(self.method).__name__
             raise ValueError(f"augment.strength is auto, but {name} does not compare views; expected a number")
 
+    def shortened(self) -> PretextSettings:
+        """Return the settings of a rehearsal, which is too short to learn and so has a verdict but no guard."""
+        return replace(self, guard="off" if self.guard == "off" else "warn")
+
     @property
     def chain(self) -> list[PretextSettings]:
         """Steps of the chain of pretrainings that ends with this one, first step first."""
@@ -117,9 +121,9 @@ def pretrain(
     torch.manual_seed(derive(seed, "init"))
     parts, task = _build(settings, network, store, start)
     steps = settings.fit.steps_per_epoch
-    train = Batches(store, _rows(settings, store, "train", seed), size, seed, keep_tail=False, steps=steps)
+    train = Batches(store, epoch_rows(settings, store, "train", seed), size, seed, keep_tail=False, steps=steps)
     # Shuffled once, as every evaluation takes epoch 0: neighbouring rows are frames of one video, which hardly differ.
-    val = Batches(store, _rows(settings, store, "val", seed), size, derive(seed, "val"), keep_tail=False)
+    val = Batches(store, epoch_rows(settings, store, "val", seed), size, derive(seed, "val"), keep_tail=False)
     probe = None
     if settings.probe is not None:
         at_a_time = settings.fit.micro_batch or size
@@ -186,7 +190,12 @@ def _build(
     return parts, method.build(backbone, settings.augment, store)
 
 
-def _rows(settings: PretextSettings, store: FrameStore, split: Split, seed: int) -> RowChooser:
+def epoch_rows(settings: PretextSettings, store: FrameStore, split: Split, seed: int) -> RowChooser:
+    """Return a function from the epoch to the rows of a split that a pretraining uses.
+
+    Raises:
+        DataError: the split is that of training and has no frame that the method can use.
+    """
     rows = store.rows(split)
     if split == "train" and len(rows) == 0:
         raise DataError("the dataset has no frame in its train split")

@@ -11,6 +11,7 @@ from unittest.mock import create_autospec
 import pytest
 import typer
 from typer.testing import CliRunner
+from whole_studies import call
 
 from study.cli import run as run_module
 from study.cli.app import EXIT_CODES, Exit, app
@@ -59,7 +60,7 @@ def test_each_command_and_option_has_a_help_text(path):
 
 def test_the_common_options_are_those_of_the_commands_that_the_documentation_names():
     text = (Path(__file__).parents[3] / "docs" / "STUDY.md").read_text()
-    studies = {("validate",), ("plan",), ("run",)}
+    studies = {("validate",), ("plan",), ("rehearse",), ("run",)}
     targets = {path for path in PATHS if path[:1] == ("data",) and len(path) == 2} - {("data", "init")}
     leaves = {path for path in PATHS if not any(other[:-1] == path for other in PATHS if other)}
     workspaces = leaves - {("list",), ("data", "init")}
@@ -181,3 +182,26 @@ def test_the_exit_code_of_a_run(monkeypatch, tmp_path, capsys, result, code, tex
     study = run_module.load("quickstart", None, None, None, None)
     assert run_module.run_study(study, run_module.workspace(tmp_path), None) == code
     assert text in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "due", "passes", "steps"),
+    [
+        ([], True, True, ["rehearse", "run"]),
+        ([], True, False, ["rehearse"]),
+        ([], False, True, ["run"]),
+        (["--no-rehearse"], True, False, ["run"]),
+    ],
+)
+def test_a_long_study_is_rehearsed_first_and_not_started_if_it_fails(
+    monkeypatch, tmp_path, capsys, arguments, due, passes, steps
+):
+    taken = []
+    code = Exit.SUCCESS if passes else Exit.USAGE
+    monkeypatch.setattr(run_module, "rehearsal_due", lambda study, place: due)
+    monkeypatch.setattr(run_module, "rehearse_study", lambda *given: taken.append("rehearse") or code)
+    monkeypatch.setattr(run_module, "run_study", lambda *given: taken.append("run") or Exit.SUCCESS)
+    study = str(Path(__file__).parent.parent / "tiny.yaml")
+    ended, _ = call(capsys, "run", study, "--workspace", str(tmp_path), *arguments)
+    assert taken == steps
+    assert ended == (Exit.SUCCESS if steps[-1] == "run" else Exit.USAGE)

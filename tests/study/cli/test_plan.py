@@ -12,6 +12,7 @@ from study.cli.main import guarded
 from study.cli.plan import show_plan
 from study.config.definition import load_study
 from study.planning.calibration import Calibration
+from study.storage.workspace import Workspace
 from trainables.phantom import PhantomSettings, write_echonet
 
 TINY = str(Path(__file__).parent.parent / "tiny.yaml")
@@ -61,5 +62,5 @@ def test_cells_are_whole_in_a_pipe_and_fold_at_a_comma_on_a_terminal(capsys, tmp
     text = io.StringIO()
     terminal = Console(file=text, width=60, force_terminal=True, color_system=None)
     study = load_study(TINY, sets=["data.phantom=null"])
-    show_plan(study, Calibration(tmp_path / "calibration.json"), terminal, as_json=False)
+    show_plan(study, Workspace(tmp_path), Calibration(tmp_path / "calibration.json"), terminal, as_json=False)
     assert {"method=simclr,", "label_fraction=0.5"} <= set(text.getvalue().split())

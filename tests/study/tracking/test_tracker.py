@@ -247,3 +247,18 @@ def test_the_record_is_behind_a_job_that_is_not_closed_or_has_another_digest(lau
         tracker.job_finished(job, ended(job))
     assert not tracker.behind({job.id: ended(job)})
     assert tracker.behind({job.id: ended(job, digest="other")})
+
+
+def test_a_name_that_mlflow_refuses_is_told_as_its_reason(launch, client, monkeypatch):
+    job = new_job()
+
+    def refuse(*arguments, **named):
+        raise ValueError("Invalid value 'a (b)' for parameter 'key'")
+
+    monkeypatch.setattr(client, "log_batch", refuse)
+    with started(launch()) as tracker:
+        tracker.job_started(job)
+        tracker.sync()
+    ends = {job.id: ended(job)}
+    assert "Invalid value 'a (b)'" in tracker.untracked(ends)
+    assert tracker.untracked({}) == ""

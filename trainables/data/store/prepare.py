@@ -22,7 +22,7 @@ from trainables.data.store.dataset_files import dataset_files
 from trainables.data.store.frames import STORE_VERSION, FrameStore
 from trainables.data.store.integrity import require_folder
 from trainables.data.store.parallel import ProcessDied
-from trainables.phantom import PHANTOMS, phantom_form
+from trainables.phantom import PHANTOMS, PhantomSettings, phantom_form
 from trainables.phantom.settings import PHANTOM_VERSION
 
 
@@ -82,11 +82,37 @@ def dataset_root(settings: DataSettings, root: Path | None, storage: Path, progr
     if root is not None or phantom is None:
         return dataset_folder(settings, root)
     form = phantom_form(settings.layout, phantom.form)
-    stated = [PHANTOM_VERSION, dataclasses.asdict(phantom)]
-    digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:12]
-    folder = storage / "phantom" / f"{form}-{digest}"
+    folder = _phantom_folder(form, phantom, storage)
     _build_once(folder, lambda part: PHANTOMS[form].write(part, phantom, progress), resume=False)
     return folder
+
+
+def existing_store(settings: DataSettings, storage: Path, key: bytes) -> FrameStore | None:
+    """Open the frame store of a dataset if it has been prepared before, without verifying its files.
+
+    Args:
+        settings: the dataset's settings.
+        storage: folder of all stores and generated phantoms.
+        key: secret under which the subjects' identifiers are hashed.
+    """
+    phantom = settings.phantom
+    try:
+        if phantom is not None:
+            root = _phantom_folder(phantom_form(settings.layout, phantom.form), phantom, storage)
+        else:
+            root = dataset_folder(settings)
+        if not root.exists():
+            return None
+        folder = store_folder(settings, root, storage, key)
+        return FrameStore.open(folder) if folder.exists() else None
+    except DataError:
+        return None
+
+
+def _phantom_folder(form: str, phantom: PhantomSettings, storage: Path) -> Path:
+    stated = [PHANTOM_VERSION, dataclasses.asdict(phantom)]
+    digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:12]
+    return storage / "phantom" / f"{form}-{digest}"
 
 
 def dataset_folder(settings: DataSettings, root: Path | None = None) -> Path:

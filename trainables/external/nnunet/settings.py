@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from trainables.common.errors import UserError
@@ -33,6 +33,10 @@ class NnUNet(NetworkSettings):
     def __post_init__(self) -> None:
         if self.iterations < 1:
             raise ValueError(f"iterations is {self.iterations}, expected a whole number from 1 up")
+
+    def shortened(self) -> NnUNet:
+        """Return the settings of a rehearsal, with one training step in an epoch."""
+        return replace(self, iterations=1)
 
     @property
     def temporal(self) -> bool:
