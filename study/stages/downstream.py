@@ -18,12 +18,14 @@ from study.stages.results.test_results import save_test_results
 from study.stages.stage import SCHEMA, Artifact, Stage, StageContext, StageResult
 from study.stages.workload import Workload, samples_of, training_workload
 from study.storage.artifacts import ArtifactStore, digest
+from trainables.common.errors import UserError
 from trainables.data.records import GREY
 from trainables.data.sampling.targets import DenseLabels
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.build import PretrainedWeights
 from trainables.downstream.finetune import finetune
 from trainables.downstream.settings import DownstreamSettings
+from trainables.downstream.trainers import TRAINERS
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.networks.imagenet import ImageNetWeights
@@ -133,7 +135,11 @@ class DownstreamStage(Stage):
         return spec.resources.downstream
 
     def problems(self, spec: StudySpec) -> Sequence[str]:
-        """Return a message if ImageNet weights are used, have no file and may not be downloaded."""
+        """Return what the network's trainer refuses, and ImageNet weights without a file or leave to download them."""
+        try:
+            TRAINERS[spec.network.trainer](spec.downstream, spec.network, None, None)
+        except UserError as error:
+            return (str(error),)
         start = spec.pretext.method
         if not isinstance(start, ImageNetStart) or start.download:
             return ()

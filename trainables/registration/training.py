@@ -81,7 +81,8 @@ def train_registration(settings: RegistrationSettings, store: FrameStore, runtim
         raise UserError(
             f"registration.fit.batch_size is {size}, expected a multiple of its {runtime.world_size} workers"
         )
-    train = Batches(store, _pairs(settings, store, seed), size, seed, keep_tail=False)
+    steps = settings.fit.steps_per_epoch
+    train = Batches(store, _pairs(settings, store, seed), size, seed, keep_tail=False, steps=steps)
     if len(train) == 0:
         raise DataError("the dataset has no sequence of two frames or more in its train split")
     ends = labelled_ends(store, "val")
