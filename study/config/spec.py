@@ -216,6 +216,7 @@ class StudySpec:
         network: segmentation network.
         pretext: pretraining of the backbone; `random` and `imagenet` in place of a method skip it.
         title: question that the study answers, one line for people.
+        notes: what a reader must know beside the results, such as departures from a paper; the report states them first.
         seed: whole number from which every random seed is derived.
         pretext_data: dataset of the pretext stage; None for `data`.
         downstream: training of the segmentation network.
@@ -240,6 +241,7 @@ class StudySpec:
     network: NetworkSettings
     pretext: PretextSettings
     title: str = ""
+    notes: tuple[str, ...] = field(default=(), metadata=ADDED)
     seed: int = 0
     pretext_data: DataSettings | None = None
     downstream: DownstreamSettings = field(default_factory=DownstreamSettings)

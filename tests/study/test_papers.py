@@ -23,8 +23,13 @@ def test_every_paper_has_its_study():
     }
 
 
-@pytest.mark.parametrize("profile", ["paper", "smoke"])
-@pytest.mark.parametrize("name", PAPERS)
+PROFILES = [
+    *((name, profile) for name in PAPERS for profile in ("paper", "smoke")),
+    ("saeed2022_camus", "cpu"),
+]
+
+
+@pytest.mark.parametrize(("name", "profile"), PROFILES)
 def test_every_profile_is_valid_in_every_cell(name, profile):
     assert len(load_study(name, profile=profile).cells()) >= 6
 

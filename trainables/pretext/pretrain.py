@@ -39,8 +39,9 @@ class PretextSettings:
         method: pretext method with its settings.
         fit: training settings.
         augment: augmentation policy of the views.
-        frames: "one_per_sequence" for one random frame of every sequence per epoch, as Saeed et al. (2022); "all" for
-            all frames of the store. A method that can use only some frames takes all of these.
+        frames: "fixed_per_sequence" for one random frame of every sequence, drawn once, as Saeed et al. (2022);
+            "one_per_sequence" to draw it again in every epoch; "all" for all frames of the store. A method that can use
+            only some frames takes all of these.
         guard: "stop" to end a collapsed, diverged or hopeless run early, which then fails; "warn" to train on and only
             record the verdict; "off" for no verdict. A loss that is not finite always ends the run.
         probe: linear probe of the frozen features, scored on validation at each evaluation; None for no probe.
@@ -50,7 +51,7 @@ class PretextSettings:
     method: Method = field(default_factory=SimCLR)
     fit: FitSettings = field(default_factory=FitSettings)
     augment: Policy = field(default_factory=Policy)
-    frames: Literal["one_per_sequence", "all"] = "one_per_sequence"
+    frames: Literal["one_per_sequence", "fixed_per_sequence", "all"] = "one_per_sequence"
     init_from: PretextSettings | None = None
     guard: GuardMode = "stop"
     probe: Probe | None = None
@@ -193,4 +194,8 @@ def _rows(settings: PretextSettings, store: FrameStore, split: Split, seed: int)
     usable = training_rows(settings.method, store) if split == "train" else settings.method.rows(store, rows)
     if settings.frames == "all" or len(usable) < len(rows):
         return lambda epoch: usable
-    return store.one_per_sequence(split, derive(seed, split))
+    choose = store.one_per_sequence(split, derive(seed, split))
+    if settings.frames == "one_per_sequence":
+        return choose
+    fixed = choose(0)
+    return lambda epoch: fixed
