@@ -38,7 +38,7 @@ class PlannedStudy:
         objectives: objectives of the search, the selection metric first.
         gpus: GPUs that a trial or replicate uses.
         logarithmic: dotted paths that the search samples on a logarithmic scale.
-        notes: what the study file says beside the results.
+        notes: sentences of the study file for readers of the results.
         spec: all settings of the study as plain values; empty in a plan that records none.
     """
 

@@ -151,9 +151,14 @@ class DownstreamStage(Stage):
             "({name: imagenet, weights: PATH}), or allow the download (download: true)",
         )
 
-    def workload(self, spec: StudySpec, job: Job) -> Workload:
-        """Return the images, or windows of frames, of all epochs and evaluations of all folds."""
+    def workload(self, spec: StudySpec, job: Job) -> Workload | None:
+        """Return the images, or windows of frames, of all epochs and evaluations of all folds.
+
+        An external trainer's speed is not measured.
+        """
         settings = spec.downstream
+        if spec.network.trainer != "torch":
+            return None
 
         def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
             brief = replace(settings, fit=short, label_fraction=1.0, labels=None, targets="labelled", folds=None)

@@ -24,6 +24,7 @@ from trainables.common.errors import UserError
 from trainables.data.layouts import LAYOUTS
 from trainables.data.store.frames import FrameStore
 from trainables.downstream import LOSSES
+from trainables.engine.best_checkpoint import BestCheckpoint
 from trainables.engine.optim import OPTIMIZERS, SCHEDULES
 from trainables.external.nnunet import EXTERNAL, run
 from trainables.networks import BACKBONES, NETWORKS, UNetEncoder
@@ -44,10 +45,12 @@ def store() -> FrameStore:
 
 def of_method(method: Method, store: FrameStore) -> Any:
     earlier = PretextSettings(SimCLR(projection=4), SHORT, VIEWS) if method.continues else None
+    index = np.array(store.index)
     if isinstance(method, GlobalContrastive):  # slices of volumes
-        index = np.array(store.index)
         index["stack"] = 1
-        store = replace(store, index=index)
+    if isinstance(method, PositionPrediction):  # an image of a single moment before each cine
+        index["stack"] = index["frame"] == 0
+    store = replace(store, index=index)
     views = VIEWS if method.compares_views or method.continues else PLAIN
     return pretrained(PretextSettings(method, SHORT, views, "all", earlier, guard="off"), store)
 
@@ -98,7 +101,10 @@ def of_optimizer(settings: Any, store: FrameStore) -> Any:
 
 
 def of_schedule(settings: Any, store: FrameStore) -> Any:
-    monitored = [0.1, 0.2, 0.2, 0.6, 0.7, *[0.7] * 40]
+    dice = [0.1, 0.2, 0.2, 0.6, 0.7, *[0.7] * 40]
+    history = [{"val/dice": value, "val/loss": float(epoch)} for epoch, value in enumerate(dice)]
+    best = BestCheckpoint("dice", higher_is_better=True)
+    monitored = best.monitored(history, settings.monitor)
     return signature([settings.factor(step, 46, 1, monitored[:step]) for step in range(46)])
 
 

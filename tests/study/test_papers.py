@@ -34,7 +34,7 @@ def test_every_profile_is_valid_in_every_cell(name, profile):
     assert len(load_study(name, profile=profile).cells()) >= 6
 
 
-@pytest.mark.parametrize("profile", ["paper", "smoke"])
+@pytest.mark.parametrize("profile", ["paper", "unet", "smoke"])
 def test_the_temporal_study_is_valid(profile):
     assert [cell.key for cell in load_study("temporal_camus", profile=profile).cells()] == [
         "network=2d_sparse",

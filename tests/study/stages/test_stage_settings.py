@@ -90,6 +90,7 @@ def test_every_setting_of_a_fit_acts_in_every_stage(stage, store):
                 "augment": PLAIN,
                 "guard": "off",
                 "probe": None,
+                "splits": "all",
                 "init_from": PretextSettings(SimCLR(projection=4), SHORT, VIEWS),
             },
         ),
