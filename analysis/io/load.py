@@ -38,6 +38,8 @@ class PlannedStudy:
         objectives: objectives of the search, the selection metric first.
         gpus: GPUs that a trial or replicate uses.
         logarithmic: dotted paths that the search samples on a logarithmic scale.
+        notes: sentences of the study file for readers of the results.
+        spec: all settings of the study as plain values; empty in a plan that records none.
     """
 
     name: str
@@ -52,6 +54,8 @@ class PlannedStudy:
     objectives: tuple[str, ...] = ()
     gpus: float = 0.0
     logarithmic: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,8 @@ def _read_plan(path: Path) -> PlannedStudy:
             planned=_planned(raw["planned_jobs"]),
             frames=Path(frames) if frames else None,
             classes=tuple(raw["classes"]),
+            notes=tuple(raw.get("notes") or ()),
+            spec=spec,
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a study plan ({type(error).__name__}: {error})") from error

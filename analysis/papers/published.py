@@ -27,7 +27,8 @@ class PublishedResult:
         network: level of the factor `network`; empty where the table has one network.
         method: level of the factor `method`.
         labels: label fraction, or number of labelled subjects.
-        dice: published mean test Dice.
+        dice: published test Dice.
+        average: "pooled" for Dice over the pixels of all test images, "subjects" for the mean over subjects.
     """
 
     study: str
@@ -36,6 +37,7 @@ class PublishedResult:
     method: str
     labels: float
     dice: float
+    average: str = "subjects"
 
     def matches(self, levels: Mapping[str, str]) -> bool:
         """Return whether the value belongs to the cell with these factor levels."""
@@ -52,8 +54,8 @@ def published_results(study: str) -> list[PublishedResult]:
     """Return the published results that a study, or a profile of it, repeats; empty for other studies."""
     with TABLES.open(newline="") as file:
         rows = [
-            PublishedResult(study_file, source, network, method, float(labels), float(dice))
-            for study_file, source, network, method, labels, dice in list(csv.reader(file))[1:]
+            PublishedResult(study_file, source, network, method, float(labels), float(dice), average)
+            for study_file, source, network, method, labels, dice, average in list(csv.reader(file))[1:]
         ]
     return [row for row in rows if study == row.study or study.startswith(f"{row.study}-")]
 
@@ -72,23 +74,40 @@ def paper_table(results: StudyResults) -> Table | None:
         return None
     grid = arrange(plan, columns="method" if COUNT in plan.factors else None)
     measured = {cell: estimate_of(results, cell).mean for cell in of_cell}
+    pooled = {cell: _pooled(results, cell) for cell, row in of_cell.items() if row.average == "pooled"}
     body = tuple(
-        (Entry(row), *(_entry(of_cell, measured, grid.cells.get((row, column))) for column in grid.columns))
+        (Entry(row), *(_entry(of_cell, measured, pooled, grid.cells.get((row, column))) for column in grid.columns))
         for row in grid.rows
     )
     data = [
-        {**plan.cells[cell], "printed": row.dice, "measured": measured[cell], "source": row.source}
+        {
+            **plan.cells[cell],
+            "printed": row.dice,
+            "measured": measured[cell],
+            "pooled": pooled.get(cell, float("nan")),
+            "source": row.source,
+        }
         for cell, row in of_cell.items()
     ]
     sources = ", ".join(dict.fromkeys(row.source for row in of_cell.values()))
-    note = f"In parentheses: {sources}. Only comparable with the paper's own data, splits and profile."
+    notes = [f"In parentheses: {sources}. Only comparable with the paper's own data, splits and profile."]
+    if pooled:
+        notes.append("First the mean over subjects, then Dice over the pixels of all test images, as in the paper.")
     header = (grid.row_header, *map(grid.column_title, grid.columns))
-    return Table("Measured and published Dice", header, body, (note,), pd.DataFrame(data))
+    return Table("Measured and published Dice", header, body, tuple(notes), pd.DataFrame(data))
 
 
-def _entry(of_cell: Mapping[str, PublishedResult], measured: Mapping[str, float], cell: str | None) -> Entry:
+def _pooled(results: StudyResults, cell: str) -> float:
+    """Return the mean over replicates of the pooled test Dice; nan for results without it."""
+    jobs = results.of_kind("replicate", cell)
+    return float(jobs["test/pooled_dice"].mean()) if "test/pooled_dice" in jobs else float("nan")
+
+
+def _entry(
+    of_cell: Mapping[str, PublishedResult], measured: Mapping[str, float], pooled: Mapping[str, float], cell: str | None
+) -> Entry:
     if cell is None:
         return Entry("-")
-    value = measured.get(cell, float("nan"))
-    measured_text = "-" if pd.isna(value) else f"{value:.4f}"
-    return Entry(f"{measured_text} ({of_cell[cell].dice:.4f})" if cell in of_cell else measured_text)
+    found = [measured.get(cell, float("nan")), *([pooled[cell]] if cell in pooled else [])]
+    text = " / ".join("-" if pd.isna(value) else f"{value:.4f}" for value in found)
+    return Entry(f"{text} ({of_cell[cell].dice:.4f})" if cell in of_cell else text)

@@ -25,6 +25,7 @@ from analysis.papers.published import paper_table
 from analysis.report.html import render_page
 from analysis.report.learning import learning_section, learning_sentences
 from analysis.report.section import Section
+from analysis.report.training_length import length_sentences
 from analysis.stats.ablation import ablation_sentences
 from analysis.stats.comparisons import Comparison, compare
 from analysis.stats.label_efficiency import MARGIN, efficiency_table, label_equivalence, minimal_labels
@@ -77,7 +78,8 @@ def write_report(folder: StudyFolder, console: Console, options: ReportOptions |
     grid = arrange(results.plan, options.rows, options.columns)
     remarks: list[str] = []
     sections = [section for section in _sections(results, grid, options, remarks) if not section.empty]
-    state = [state_sentence(results), *learning_sentences(results), *failure_sentences(results), *remarks]
+    run = [*results.plan.notes, *length_sentences(results.plan)]
+    state = [state_sentence(results), *run, *learning_sentences(results), *failure_sentences(results), *remarks]
     pictures = _write_figures(folder.report, sections)
     files = [*_write_tables(folder.report, sections), *(path for paths in pictures.values() for path in paths)]
     shown = {name: paths[0] for name, paths in pictures.items()}

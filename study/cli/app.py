@@ -132,6 +132,10 @@ def load(
         data: datasets' folders as `LAYOUT=PATH`.
         run_as: name that replaces the study's name, or None.
     """
+    from study.config.chain_remarks import chain_remarks
     from study.config.definition import load_study
 
-    return load_study(source, profile=profile, sets=overrides or [], data=data or [], name=run_as)
+    study = load_study(source, profile=profile, sets=overrides or [], data=data or [], name=run_as)
+    for remark in chain_remarks(study, overrides or []):
+        err.print(f"note: {remark}", markup=False, highlight=False, soft_wrap=True)
+    return study

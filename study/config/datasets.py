@@ -65,7 +65,8 @@ def _split(option: str) -> tuple[str, str]:
 
 
 def _matching_sections(document: Document, layout: str) -> list[str]:
-    sections = ["data"] + ["pretext_data"] * isinstance(document.values.get("pretext_data"), Mapping)
+    others = ("pretext_data", "registration_data")
+    sections = ["data", *(name for name in others if isinstance(document.values.get(name), Mapping))]
     matching = [section for section in sections if _layout(document, section) == layout]
     if matching or len(sections) == 1:
         return matching or sections

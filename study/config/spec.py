@@ -219,8 +219,10 @@ class StudySpec:
         network: segmentation network.
         pretext: pretraining of the backbone; `random` and `imagenet` in place of a method skip it.
         title: question that the study answers, one line for people.
+        notes: sentences for readers of the results, such as departures from a paper; the report begins with them.
         seed: whole number from which every random seed is derived.
         pretext_data: dataset of the pretext stage; None for `data`.
+        registration_data: dataset on which the registration network is trained; None for `data`.
         downstream: training of the segmentation network.
         registration: training of the registration network; used if `downstream.targets` is "propagated".
         propagation: propagation of labels by the registration network.
@@ -243,8 +245,10 @@ class StudySpec:
     network: NetworkSettings
     pretext: PretextSettings
     title: str = ""
+    notes: tuple[str, ...] = field(default=(), metadata=ADDED)
     seed: int = 0
     pretext_data: DataSettings | None = None
+    registration_data: DataSettings | None = field(default=None, metadata=ADDED)
     downstream: DownstreamSettings = field(default_factory=DownstreamSettings)
     registration: RegistrationSettings = field(default_factory=RegistrationSettings)
     propagation: Propagation = field(default_factory=Propagation)

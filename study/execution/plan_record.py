@@ -18,7 +18,7 @@ from study.storage.workspace import StudyFolder
 from trainables.common.errors import UserError
 from trainables.data.store.frames import FrameStore
 
-NOT_COMPARED = ("title", "budget", "resources", "storage", "tracking")
+NOT_COMPARED = ("title", "notes", "budget", "resources", "storage", "tracking")
 """Parts of a study file that may change under a used name, because they change no result; as may `pretext.guard`."""
 
 MAX_DIFFERENCES = 20
@@ -32,6 +32,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     return {
         "name": spec.name,
         "title": spec.title,
+        "notes": list(spec.notes),
         "spec": plan.study.document(),
         "design": plain(spec.design),
         "factors": {factor.name: list(factor.levels) for factor in spec.factors},

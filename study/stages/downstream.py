@@ -15,7 +15,7 @@ from study.planning.dataset_sizes import dataset_sizes
 from study.planning.jobs import Job
 from study.planning.network_check import OWN_TRAINER
 from study.stages.configuration import Configuration
-from study.stages.downstream_checks import SMOOTHNESS, start_problems, worker_problems
+from study.stages.downstream_checks import SMOOTHNESS, start_problems, trainer_problems, worker_problems
 from study.stages.results.smoothness import mean_smoothness
 from study.stages.results.test_results import save_test_results
 from study.stages.stage import EVALUATED_SPLITS, SCHEMA, Artifact, Stage, StageContext, StageResult
@@ -146,8 +146,8 @@ class DownstreamStage(Stage):
         return spec.resources.downstream
 
     def problems(self, spec: StudySpec) -> Sequence[str]:
-        """Return why the network cannot start from the configured weights or be trained by the requested workers."""
-        return [*start_problems(spec), *worker_problems(spec)]
+        """Return why the network's trainer, its start or the requested workers are impossible."""
+        return [*trainer_problems(spec), *start_problems(spec), *worker_problems(spec)]
 
     def workload(self, spec: StudySpec, job: Job) -> Workload | None:
         """Return the images, or windows of frames, of all epochs and evaluations of all folds.

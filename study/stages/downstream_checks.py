@@ -8,11 +8,21 @@ from pathlib import Path
 from study.config.plain import component_name
 from study.config.spec import ImageNetStart, RandomStart, Start, StudySpec
 from study.planning.network_check import OWN_TRAINER
+from trainables.common.errors import UserError
+from trainables.downstream.trainers import TRAINERS
 from trainables.networks.imagenet import has_imagenet_weights
 from trainables.pretext.method import NetworkMethod
 
 SMOOTHNESS = "val/smoothness"
 """Objective of a search for which trials segment whole validation sequences."""
+
+
+def trainer_problems(spec: StudySpec) -> Iterator[str]:
+    """Yield what the network's trainer refuses."""
+    try:
+        TRAINERS[spec.network.trainer](spec.downstream, spec.network, None, None)
+    except UserError as error:
+        yield str(error)
 
 
 def start_problems(spec: StudySpec) -> Iterator[str]:

@@ -38,7 +38,8 @@ class RegistrationStage(SharedStage):
         if spec.downstream.targets != "propagated":
             return []
         config = {self.name: plain(spec.registration), "seed": configuration.seed(self.name)}
-        return [self.job(configuration, config, epochs=spec.registration.fit.epochs)]
+        dataset = configuration.dataset(spec.registration_data)
+        return [self.job(configuration, config, dataset=dataset, epochs=spec.registration.fit.epochs)]
 
     def run(self, job: Job, context: StageContext) -> StageResult:
         """Train the registration network, and return the weights of the best epoch."""
@@ -57,7 +58,7 @@ class RegistrationStage(SharedStage):
 
     def workload(self, spec: StudySpec, job: Job) -> Workload:
         """Return the pairs of frames of all epochs."""
-        sizes, settings = dataset_sizes(spec.data), spec.registration
+        sizes, settings = dataset_sizes(spec.registration_data or spec.data), spec.registration
         pairs = sizes.sequences["train"]
         if settings.pairs == "all":
             pairs *= (sizes.frames["train"] / max(1.0, pairs)) ** 2

@@ -23,6 +23,9 @@ MEANINGS = {
     "dice": Meaning(
         FRACTION, "Dice overlap with the reference masks, mean over subjects and classes; higher is better"
     ),
+    "pooled_dice": Meaning(
+        FRACTION, "Dice overlap over the pixels of all images together, mean over classes; higher is better"
+    ),
     "pseudo_dice": Meaning(FRACTION, "nnU-Net's Dice over patches; higher is better"),
     "probe_dice": Meaning(
         FRACTION, "Dice of a linear classifier of the features of the frozen backbone; higher is better"

@@ -23,13 +23,18 @@ def test_every_paper_has_its_study():
     }
 
 
-@pytest.mark.parametrize("profile", ["paper", "smoke"])
-@pytest.mark.parametrize("name", PAPERS)
+PROFILES = [
+    *((name, profile) for name in PAPERS for profile in ("paper", "smoke")),
+    ("saeed2022_camus", "cpu"),
+]
+
+
+@pytest.mark.parametrize(("name", "profile"), PROFILES)
 def test_every_profile_is_valid_in_every_cell(name, profile):
     assert len(load_study(name, profile=profile).cells()) >= 6
 
 
-@pytest.mark.parametrize("profile", ["paper", "smoke"])
+@pytest.mark.parametrize("profile", ["paper", "unet", "smoke"])
 def test_the_temporal_study_is_valid(profile):
     assert [cell.key for cell in load_study("temporal_camus", profile=profile).cells()] == [
         "network=2d_sparse",

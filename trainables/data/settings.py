@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from trainables.common.added import ADDED
 from trainables.common.errors import UserError
 from trainables.data.layouts.echonet import EchoNetDynamic
 from trainables.data.readers.limits import MAX_GIGABYTES
@@ -37,6 +38,7 @@ class DataSettings:
             from the full sequence where these are unknown; 0 stores frames with masks only.
         structures: names of the mask's classes to keep, the others becoming background; None for all.
         views: names of the views to keep; None for all.
+        exclude: names of subjects to leave out, as the dataset writes them; empty for none.
         split: "official" is the dataset's official split; "fractions" splits the subjects by `fractions`; "auto" is the
             official split, its training subjects being split where it has no val, and `fractions` where it has no
             train or test.
@@ -58,6 +60,7 @@ class DataSettings:
     stride: int = 1
     structures: tuple[str, ...] | None = None
     views: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = field(default=(), metadata=ADDED)
     split: Literal["auto", "official", "fractions"] = "auto"
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     split_seed: int = 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from trainables.data.sampling.sequences import ends, sequences
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.segmentation import Predictions
 from trainables.metrics.clinical import Discs, biplane_volume, discs, ejection_fraction
+from trainables.metrics.overlap import pooled_dice
 from trainables.metrics.surface import SurfaceDistances, surface_distances
 from trainables.metrics.temporal import area_curves, smoothness
 
@@ -68,6 +70,17 @@ def distances(store: FrameStore, found: Predictions) -> SurfaceDistances:
     entries = store.index[found.cases]
     spacing = np.where(entries["stack"][:, None] == 1, np.nan, entries["spacing"])
     return surface_distances(masks, truth, len(store.classes), spacing)
+
+
+def pooled(store: FrameStore, found: Predictions) -> np.ndarray:
+    """Return Dice of each foreground class over the pixels of all images, float64 `(K - 1,)`; NaN for an absent class.
+
+    Larger structures weigh more than in the mean over subjects (`trainables.metrics.overlap.pooled_dice`).
+    """
+    place = _positions(found.rows)
+    masks = found.masks[[place[row] for row in found.reference_rows.tolist()]]
+    overlap = pooled_dice(torch.from_numpy(masks), torch.from_numpy(found.references), len(store.classes))
+    return np.asarray(overlap.numpy())
 
 
 def curves(store: FrameStore, found: Predictions) -> list[Curves]:

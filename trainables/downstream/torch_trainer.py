@@ -32,7 +32,8 @@ from trainables.engine.split import split_all
 from trainables.engine.task import Task
 from trainables.engine.trainer import fit
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
-from trainables.pretext.method import NetworkMethod, training_rows
+from trainables.networks.weights import part_of
+from trainables.pretext.method import HEAD, NetworkMethod, head_of, training_rows
 
 CALIBRATION_FRAMES = 256
 """Most frames whose statistics recalibrated batch norms use."""
@@ -144,8 +145,18 @@ class TorchTrainer:
         assert isinstance(method, NetworkMethod)
         rows = training_rows(method, store)
         pretext = method.build(task.network.backbone, task.network.decoder, self.settings.augment, store)
+        self._restore_head(pretext)
         batches = Batches(store, rows, self.settings.fit.batch_size, derive(seed, "pretext"), keep_tail=False)
         return MultiTask(task, pretext), Alternating(train, batches, transfer.beta)
+
+    def _restore_head(self, pretext: Task) -> None:
+        """Load the head that the pretraining left, where it was trained by a task of the same form."""
+        head = head_of(pretext)
+        if head is None or not isinstance(self.start, Mapping):
+            return
+        known = part_of(self.start, HEAD)
+        if {name: value.shape for name, value in known.items()} == {n: v.shape for n, v in head.state_dict().items()}:
+            head.load_state_dict(known)
 
     def _predict(
         self, tasks: Sequence[Segmentation], data: DownstreamData, rows: np.ndarray | None, runtime: Runtime

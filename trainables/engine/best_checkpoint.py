@@ -34,13 +34,14 @@ class BestCheckpoint:
         self.epoch = 0
         self.weights: dict[str, Tensor] | None = None
 
-    def monitored(self, history: Sequence[Mapping[str, float]]) -> list[float]:
+    def monitored(self, history: Sequence[Mapping[str, float]], quantity: str = "metric") -> list[float]:
         """Return the monitored metric of each evaluated epoch, negated where lower is better.
 
-        Without a monitored metric these are the negated validation losses, which a schedule may follow.
+        Without a monitored metric these are the negated validation losses, as they are for the quantity "loss".
         """
-        sign = 1.0 if self._monitor is not None and self._higher_is_better else -1.0
-        key = f"val/{self._monitor or 'loss'}"
+        metric = self._monitor if quantity == "metric" else None
+        sign = 1.0 if metric is not None and self._higher_is_better else -1.0
+        key = f"val/{metric or 'loss'}"
         return [sign * row[key] for row in history if key in row]
 
     def update(self, module: nn.Module, epoch: int, history: Sequence[Mapping[str, float]]) -> bool:

@@ -194,8 +194,9 @@ class Trainer:
         return {name: value.detach() for name, value in losses.items()} | {"gradient_norm": norm.detach()}
 
     def _set_learning_rates(self) -> None:
-        monitored = self.best.monitored(self.history)
-        factor = self.settings.schedule.factor(self.step, self.steps, len(self.train), monitored)
+        schedule = self.settings.schedule
+        monitored = self.best.monitored(self.history, schedule.monitor)
+        factor = schedule.factor(self.step, self.steps, len(self.train), monitored)
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
 

@@ -16,7 +16,11 @@ from trainables.common.errors import DataError
 from trainables.data.store.frames import FrameStore
 from trainables.engine.task import Task
 from trainables.networks.backbones import Backbone
+from trainables.networks.network import SegmentationNetwork
 from trainables.pretext.monitoring.signs import Sign
+
+HEAD = "pretext_head"
+"""Part of pretrained weights that holds the method's own last layer."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,19 @@ def training_rows(method: Method, store: FrameStore) -> np.ndarray:
     """
     usable = method.rows(store, store.rows("train"))
     if not len(usable):
-        raise DataError(f"the dataset has no frame in its train split that {type(method).__name__} can use")
+        raise DataError(no_usable_frame(method))
     return usable
+
+
+def no_usable_frame(method: Method) -> str:
+    """Return the message for a dataset without training frames that a method can use."""
+    return f"the dataset has no frame in its train split that {type(method).__name__} can use"
+
+
+def head_of(task: Task) -> nn.Module | None:
+    """Return the last layer of a task that trains a whole network; None for other tasks."""
+    network = getattr(task, "network", None)
+    return network.head if isinstance(network, SegmentationNetwork) else None
 
 
 def global_average_pool(features: Tensor) -> Tensor:

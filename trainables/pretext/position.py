@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.augment.policy import Policy
+from trainables.common.added import ADDED
 from trainables.common.errors import DataError
 from trainables.data.sampling.batches import Batch
 from trainables.data.store.frames import FrameStore
@@ -51,11 +52,14 @@ class PositionPrediction(NetworkMethod):
         image: images to train on, "short_axis" or "long_axis".
         box_mm: side of the boxes, rounded to whole pixels of the store; 11 pixels of 1.82 mm in the paper.
         distance_mm: distance between neighbouring boxes' centres; 30 pixels of 1.82 mm in the paper.
+        cines: train on the frames of cines, too; False for images of single moments alone, which are end-diastole and
+            end-systole, as in the paper, where `data.layout.frame_step` exceeds the length of the cines.
     """
 
     image: Literal["short_axis", "long_axis"] = "short_axis"
     box_mm: float = 20.02
     distance_mm: float = 54.6
+    cines: bool = field(default=True, metadata=ADDED)
 
     def __post_init__(self) -> None:
         if not 0 < self.box_mm < self.distance_mm:
@@ -72,6 +76,8 @@ class PositionPrediction(NetworkMethod):
             view, others = self.planes
             needed = f"a {view} view with the planes of {' and '.join(others)} of the same subject"
             raise DataError(f"position prediction needs {needed}; {_missing(store, (view, *others))}")
+        if not self.cines:
+            known &= store.index["stack"] == 1
         return np.asarray(rows[known[rows]])
 
     @property

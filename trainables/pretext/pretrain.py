@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainables.augment.policy import Policy
+from trainables.common.added import ADDED
 from trainables.common.errors import DataError, TrainingFailed, UserError
 from trainables.common.learning import Learning, PretrainingFailed
 from trainables.common.seeds import derive
-from trainables.data.records import Split
+from trainables.data.records import SPLITS, Split
 from trainables.data.sampling.batches import Batches, RowChooser
 from trainables.data.store.frames import FrameStore
 from trainables.engine.runtime import Runtime
@@ -24,7 +26,7 @@ from trainables.engine.validator import evaluate_now
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
 from trainables.networks.weights import load_weights
-from trainables.pretext.method import BackboneMethod, Method, NetworkMethod, training_rows
+from trainables.pretext.method import HEAD, BackboneMethod, Method, NetworkMethod, head_of, no_usable_frame
 from trainables.pretext.monitoring.guard import GuardMode, LearningGuard
 from trainables.pretext.monitoring.learning import assess
 from trainables.pretext.monitoring.probe import LinearProbe, Probe
@@ -39,8 +41,11 @@ class PretextSettings:
         method: pretext method with its settings.
         fit: training settings.
         augment: augmentation policy of the views.
-        frames: "one_per_sequence" for one random frame of every sequence per epoch, as Saeed et al. (2022); "all" for
-            all frames of the store. A method that can use only some frames takes all of these.
+        frames: "fixed_per_sequence" for one random frame of every sequence, drawn once, as Saeed et al. (2022);
+            "one_per_sequence" to draw it again in every epoch; "all" for all frames of the store. A method that can use
+            only some frames takes all of these.
+        splits: "train" to pretrain on the training split; "all" on the images of every split, without their masks, as
+            papers do that pretrain on all volumes. Validation and test subjects are then known to the pretraining.
         guard: "stop" to end a collapsed, diverged or hopeless run early, which then fails; "warn" to train on and only
             record the verdict; "off" for no verdict. A loss that is not finite always ends the run.
         probe: linear probe of the frozen features, scored on validation at each evaluation; None for no probe.
@@ -50,10 +55,11 @@ class PretextSettings:
     method: Method = field(default_factory=SimCLR)
     fit: FitSettings = field(default_factory=FitSettings)
     augment: Policy = field(default_factory=Policy)
-    frames: Literal["one_per_sequence", "all"] = "one_per_sequence"
+    frames: Literal["one_per_sequence", "fixed_per_sequence", "all"] = "one_per_sequence"
     init_from: PretextSettings | None = None
     guard: GuardMode = "stop"
     probe: Probe | None = None
+    splits: Literal["train", "all"] = field(default="train", metadata=ADDED)
 
     def __post_init__(self) -> None:
         if isinstance(self.method, Method) and self.method.continues and self.init_from is None:
@@ -82,7 +88,8 @@ class Pretrained:
 
     Attributes:
         weights: weights after the last epoch, on the CPU; keys begin with "backbone." and, for methods that train the
-            whole network, "decoder.", as in a segmentation network.
+            whole network, "decoder.", as in a segmentation network, and "pretext_head." for the method's own last
+            layer, from which multitask goes on.
         fitted: metrics of the run.
         learning: verdict on the run; None with the guard off.
     """
@@ -100,7 +107,7 @@ def pretrain(
     seed: int,
     start: Mapping[str, Tensor] | None = None,
 ) -> Pretrained:
-    """Pretrain on the frames of the training split; the validation split is only evaluated.
+    """Pretrain on the frames of the training split, or of all; the validation split is evaluated.
 
     Args:
         settings: settings of the stage.
@@ -129,6 +136,9 @@ def pretrain(
         at_a_time = settings.fit.micro_batch or size
         probe = LinearProbe(settings.probe, parts["backbone"], store, at_a_time, runtime.device, seed)  # type: ignore[arg-type]
     fitted, learning = _train(settings, task, (train, val if len(val) else None), runtime, seed, probe)
+    head = head_of(task)
+    if head is not None:
+        parts[HEAD] = head
     weights = {name: value.detach().cpu().clone() for name, value in parts.state_dict().items()}
     return Pretrained(weights, fitted, learning)
 
@@ -196,10 +206,21 @@ def epoch_rows(settings: PretextSettings, store: FrameStore, split: Split, seed:
     Raises:
         DataError: the split is that of training and has no frame that the method can use.
     """
-    rows = store.rows(split)
+    splits = SPLITS if split == "train" and settings.splits == "all" else (split,)
+    rows = np.sort(np.concatenate([store.rows(each) for each in splits]))
     if split == "train" and len(rows) == 0:
         raise DataError("the dataset has no frame in its train split")
-    usable = training_rows(settings.method, store) if split == "train" else settings.method.rows(store, rows)
+    usable = settings.method.rows(store, rows)
+    if split == "train" and len(usable) == 0:
+        raise DataError(no_usable_frame(settings.method))
     if settings.frames == "all" or len(usable) < len(rows):
         return lambda epoch: usable
-    return store.one_per_sequence(split, derive(seed, split))
+    draws = [store.one_per_sequence(each, derive(seed, each)) for each in splits]
+
+    def choose(epoch: int) -> np.ndarray:
+        return np.concatenate([draw(epoch) for draw in draws])
+
+    if settings.frames == "one_per_sequence":
+        return choose
+    fixed = choose(0)
+    return lambda epoch: fixed

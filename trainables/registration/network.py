@@ -28,7 +28,8 @@ class DLIR:
         stages: number of stages, from coarse to fine; each has half the spacing of the previous one and takes images
             of twice the size.
         kernels: number of kernels of each convolution.
-        kernel_size: side of the convolution kernels in pixels, odd.
+        kernel_size: side of the convolution kernels in pixels, from 1 up. An even kernel reaches one pixel further down
+            and to the right.
     """
 
     grid_spacing: int = 32
@@ -41,8 +42,8 @@ class DLIR:
             raise ValueError(f"grid_spacing is {self.grid_spacing}, expected a power of two from 2 up")
         if self.stages < 1 or self.kernels < 1:
             raise ValueError(f"stages {self.stages}, kernels {self.kernels}: expected whole numbers from 1 up")
-        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size is {self.kernel_size}, expected an odd number from 1 up")
+        if self.kernel_size < 1:
+            raise ValueError(f"kernel_size is {self.kernel_size}, expected a whole number from 1 up")
 
     def build(self, channels: int, size: tuple[int, int]) -> RegistrationNetwork:
         """Build the network, which initially predicts the identity.
@@ -124,5 +125,5 @@ def _pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
 
 
 def _conv_block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding="same", bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ELU())

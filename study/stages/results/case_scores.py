@@ -11,7 +11,7 @@ from study.stages.results.csv_text import csv_text
 from trainables.data.records import PHASES
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.segmentation import Predictions
-from trainables.downstream.test_metrics import distances
+from trainables.downstream.test_metrics import distances, pooled
 from trainables.metrics.overlap import subject_means
 
 DISTANCES = ("hausdorff", "hausdorff95", "mean_absolute", "mean_contour")
@@ -54,3 +54,16 @@ def mean_scores(test: Predictions, scores: CaseScores, store: FrameStore) -> dic
             if not np.isnan(per_subject[:, number]).all():
                 metrics[f"test/{measure}/{name}"] = float(np.nanmean(per_subject[:, number]))
     return metrics
+
+
+def pooled_scores(test: Predictions, store: FrameStore) -> dict[str, float]:
+    """Return Dice over the pixels of all test images: the mean over the classes that occur, and of each of them."""
+    known = {
+        name: float(value)
+        for name, value in zip(store.classes[1:], pooled(store, test), strict=True)
+        if not np.isnan(value)
+    }
+    if not known:
+        return {}
+    named = {f"test/pooled_dice/{name}": value for name, value in known.items()}
+    return {"test/pooled_dice": float(np.mean(list(known.values()))), **named}

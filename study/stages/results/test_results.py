@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from study.stages.results.case_scores import case_scores, case_table, mean_scores
+from study.stages.results.case_scores import case_scores, case_table, mean_scores, pooled_scores
 from study.stages.results.smoothness import sequence_table, smoothness_metrics
 from study.stages.results.volumes import volume_metrics, volume_table
 from study.storage.workspace import JobFolder
@@ -23,7 +23,7 @@ def save_test_results(test: Predictions, store: FrameStore, folder: JobFolder) -
         np.savez_compressed(file, rows=test.rows, masks=test.masks)
     scores = case_scores(test, store)
     write_text(folder.test, case_table(test, scores, store))
-    metrics = mean_scores(test, scores, store)
+    metrics = mean_scores(test, scores, store) | pooled_scores(test, store)
     found, measured = curves(store, test), volumes(store, test)
     if found:
         write_text(folder.sequences, sequence_table(found, store))

@@ -1,20 +1,20 @@
 import csv
+from dataclasses import replace
 
 import pytest
 
+from analysis.io.load import load
 from analysis.papers.published import TABLES, paper_table, published_results
 from study.config.catalog import available
 from study.config.definition import load_study
 
 
-def test_every_printed_figure_is_a_cell_of_its_study_or_needs_what_a_study_cannot_assume():
+def test_every_printed_figure_is_a_cell_of_its_study():
     names = dict(available())
     for study in {row["study"] for row in csv.DictReader(TABLES.open())}:
         assert study in names
         cells = [cell.levels for cell in load_study(study, profile="paper").cells()]
         for row in published_results(study):
-            if row.method == "imagenet":  # its weights have to be given
-                continue
             assert sum(row.matches(levels) for levels in cells) == 1, row
 
 
@@ -29,10 +29,6 @@ def test_figures_are_as_printed():
 
 
 def test_measured_values_are_shown_with_the_published_ones(finished_study):
-    from dataclasses import replace
-
-    from analysis.io.load import load
-
     results = load(finished_study)
     assert paper_table(results) is None
     named = replace(results, plan=replace(results.plan, name="saeed2022_echonet"))
@@ -44,14 +40,21 @@ def test_measured_values_are_shown_with_the_published_ones(finished_study):
     assert rows["simclr", 0.05]["measured"] == pytest.approx(by_subject.mean(), abs=1e-9)
     assert table.header == ("method", "5% labels", "25% labels", "100% labels")
     row = next(row for row in table.rows if row[0].text == "simclr")
-    assert row[1].text == f"{by_subject.mean():.4f} (0.9125)"
+    assert row[1].text == f"{by_subject.mean():.4f} / - (0.9125)"
+
+
+def test_pooled_dice_is_beside_a_figure_that_pools_all_images(finished_study):
+    results = load(finished_study)
+    jobs = results.jobs.assign(**{"test/pooled_dice": 0.75})
+    named = replace(results, plan=replace(results.plan, name="saeed2022_echonet"), jobs=jobs)
+    table = paper_table(named)
+    assert table is not None
+    assert set(table.data["pooled"]) == {0.75}
+    assert all(" / 0.7500 (0.9" in row[-1].text for row in table.rows)
+    assert any("over the pixels of all test images" in note for note in table.notes)
 
 
 def test_subjects_are_down_and_methods_across_where_the_paper_has_them_so(finished_study):
-    from dataclasses import replace
-
-    from analysis.io.load import load
-
     results = load(finished_study)
     cells = {f"method={m},labels={n}": {"method": m, "labels": n} for m in ("scratch", "multitask") for n in ("1", "5")}
     factors = {"method": ("scratch", "multitask"), "labels": ("1", "5")}

@@ -45,6 +45,14 @@ def report(folder: StudyFolder, pdf: bool = False) -> str:
     return text.getvalue()
 
 
+def test_the_notes_of_the_study_file_come_before_the_results(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=4, replicates=2)
+    plan = json.loads(folder.plan.read_text())
+    folder.plan.write_text(json.dumps({**plan, "notes": ["The paper used other validation images."]}))
+    printed = report(folder)
+    assert printed.index("The paper used other validation images.") < printed.index("Test Dice")
+
+
 def test_a_finished_study_gets_everything(make_study: Callable[..., StudyFolder]) -> None:
     folder = make_study(subjects=8, replicates=6)
     printed = report(folder, pdf=True)

@@ -74,9 +74,17 @@ def test_control_points_are_not_rounded_to_half_precision():
     [
         ({"grid_spacing": 12}, "grid_spacing is 12, expected a power of two"),
         ({"stages": 0}, "stages 0"),
-        ({"kernel_size": 4}, "kernel_size is 4, expected an odd number"),
+        ({"kernel_size": 0}, "kernel_size is 0, expected a whole number from 1 up"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         DLIR(**settings)
+
+
+@pytest.mark.parametrize("kernel", [3, 4, 32])
+def test_kernels_of_any_size_keep_the_size_of_the_images(kernel):
+    """The registration paper has kernels of 32 x 32."""
+    network = DLIR(grid_spacing=16, kernels=2, kernel_size=kernel).build(1, (48, 40))
+    assert network.stages[0].encoder[0][0][0].weight.shape == (2, 2, kernel, kernel)
+    assert network.displacement(torch.rand(1, 1, 48, 40), torch.rand(1, 1, 48, 40)).shape == (1, 2, 48, 40)

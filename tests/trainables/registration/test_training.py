@@ -7,6 +7,7 @@ import torch
 from trainables.common.errors import DataError, UserError
 from trainables.data.sampling.batches import Batches
 from trainables.engine.optim.optimizers import Adam
+from trainables.engine.optim.schedules import Polynomial
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.metrics.overlap import dice
@@ -50,6 +51,13 @@ def test_metrics_before_training_are_those_of_no_motion(sequences):
     assert found["ncc"] == pytest.approx(found["ncc_before"], abs=1e-6)
     assert found["loss"] == pytest.approx(-correlation, abs=1e-5)
     assert found["folded"] == 0
+
+
+def test_an_epoch_has_the_steps_that_are_asked_for(sequences):
+    """100 epochs of 100 steps are 10,000 iterations, however many pairs there are."""
+    settings = replace(SMALL, fit=replace(SMALL.fit, epochs=2, steps_per_epoch=3, schedule=Polynomial(power=1.0)))
+    fitted = train_registration(settings, sequences, LocalRuntime(), seed=0).fitted
+    assert [row["learning_rate"] for row in fitted.history] == pytest.approx([1e-2 * 4 / 6, 1e-2 / 6])
 
 
 class Killed(Exception):

@@ -118,8 +118,12 @@ class CineNifti(Layout):
         for folder, split in self._subjects(root, issues):
             empty = False
             info = read_info(folder)
-            for view in self.form.views:
-                records.extend(self._view(root, folder, split, view, info, issues))
+            place = folder.relative_to(root).as_posix()
+            found = {view: self._files(root, folder, view, info) for view in self.form.views}
+            annotated = any(role.endswith("_gt") for files in found.values() for role in files)
+            for view, files in found.items():
+                usable = self.usable_files(place, view, files, info, issues)
+                records.extend(self._view(root, folder, split, view, usable, info, issues, annotated=annotated))
         if not records and (empty or not issues):
             raise DataError(f"{root}: no subjects (expected {self.title}: {self.form.expected} ...)")
         return DatasetListing(tuple(records), self.form.classes, (*issues, *slice_axis_notes(records)))
@@ -148,16 +152,26 @@ class CineNifti(Layout):
                 yield folder, self.split_of(folder, split)
 
     def _view(
-        self, root: Path, folder: Path, split: Split | None, view: str, info: ExamInfo, issues: list[DatasetIssue]
+        self,
+        root: Path,
+        folder: Path,
+        split: Split | None,
+        view: str,
+        files: Mapping[str, str],
+        info: ExamInfo,
+        issues: list[DatasetIssue],
+        *,
+        annotated: bool,
     ) -> Iterator[SequenceRecord]:
-        """Yield one view's labelled volumes, then the unlabelled volumes of its cine."""
-        place = folder.relative_to(root).as_posix()
-        files = self.usable_files(place, view, self._files(root, folder, view, info), info, issues)
+        """Yield one view's volumes of ED and ES, then the unlabelled volumes of its cine.
+
+        A missing mask is a loss for an `annotated` subject only: one without any mask is there for pretraining.
+        """
         first = self.form.first_frame
         frames = {phase: frame - first for phase, frame in info.frames.items() if frame >= first}
         base = SequenceRecord(folder.name, f"{folder.name}_{view}", view, split, clinical=info.clinical)
         for phase in ("ED", "ES"):
-            record = _labelled(base, phase, files, frames, issues)
+            record = _labelled(base, phase, files, frames, issues, annotated=annotated)
             if record is not None:
                 completed = volume(root, record, issues, phase=phase, slice_axis=self.slice_axis)
                 yield from [completed] if completed is not None else []
@@ -187,6 +201,8 @@ def _labelled(
     files: Mapping[str, str],
     frames: Mapping[Phase, int],
     issues: list[DatasetIssue],
+    *,
+    annotated: bool,
 ) -> SequenceRecord | None:
     """Return the record of a phase's volume, or None where it has no image.
 
@@ -201,7 +217,8 @@ def _labelled(
             issues.append(DatasetIssue(mask, "", "mask without image", text, "loss", "mask"))
         return None
     if mask is None:
-        issues.append(DatasetIssue(image, "", "missing mask", f"{phase} has no mask file", "loss", "mask"))
+        if annotated:
+            issues.append(DatasetIssue(image, "", "missing mask", f"{phase} has no mask file", "loss", "mask"))
         return replace(base, sequence=f"{base.sequence}_{phase}", files={"image": image}, timepoint=timepoint)
     chosen = {"image": image, "mask": mask}
     return replace(base, sequence=f"{base.sequence}_{phase}", files=chosen, timepoint=timepoint)

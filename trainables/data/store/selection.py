@@ -43,9 +43,10 @@ def select(root: Path, scan: DatasetListing, settings: DataSettings, issues: lis
         issues: list that found issues are appended to.
 
     Raises:
-        DataError: the dataset lacks a view or a structure, or the official split leaves train, val or test empty.
+        DataError: the dataset lacks a view, a structure or an excluded subject, or the official split leaves train, val
+            or test empty.
     """
-    kept = _of_views(root, scan.records, settings.views)
+    kept = _of_views(root, _without(root, scan.records, settings.exclude), settings.views)
     kept.sort(key=lambda record: (record.subject, record.view, record.sequence))
     splits, split_by = _assign_splits(root, kept, settings, issues)
     classes, structures = _structures(root, scan, settings.structures)
@@ -95,6 +96,15 @@ def _by_fractions(records: Sequence[SequenceRecord], settings: DataSettings) -> 
     labelled = {record.subject for record in records if record.labelled} or everyone
     rest: dict[str, Split] = dict.fromkeys(sorted(everyone - labelled), "train")
     return rest | split_subjects(sorted(labelled), settings.fractions, settings.split_seed)
+
+
+def _without(root: Path, records: Sequence[SequenceRecord], excluded: tuple[str, ...]) -> Sequence[SequenceRecord]:
+    """Return the records of the other subjects; a name that the dataset does not have is a slip of the pen."""
+    present = {record.subject for record in records}
+    for name in excluded:
+        if name not in present:
+            raise DataError(f"{root}: exclude names the subject '{name}', whom the dataset does not have")
+    return [record for record in records if record.subject not in excluded]
 
 
 def _of_views(root: Path, records: Sequence[SequenceRecord], views: tuple[str, ...] | None) -> list[SequenceRecord]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from trainables.common.added import ADDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,9 @@ class Schedule(ABC):
 
     follows_metric: ClassVar[bool] = False
     """True if the factor depends on the evaluations so far."""
+
+    monitor: ClassVar[str] = "metric"
+    """Quantity that such a schedule follows, as in `Plateau`; a class with the choice has it as a field."""
 
     warmup_epochs: float = 0.0
 
@@ -36,7 +41,7 @@ class Schedule(ABC):
             step: number of optimizer steps so far, in [0, steps).
             steps: number of optimizer steps in the run.
             steps_per_epoch: logical batches in an epoch.
-            monitored: monitored metric, or negated validation loss, of each evaluated epoch so far; higher is better.
+            monitored: followed quantity of each evaluated epoch so far, a loss negated; higher is better.
         """
         warmup = min(round(self.warmup_epochs * steps_per_epoch), steps)
         if step < warmup:
@@ -102,9 +107,11 @@ class Polynomial(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Plateau(Schedule):
-    """Reduction of the learning rate each time the monitored metric has stopped improving.
+    """Reduction of the learning rate each time the followed quantity has stopped improving.
 
     Attributes:
+        monitor: "metric" follows the metric that selects the best epoch, Dice in segmentation, or the validation loss
+            of a task without one; "loss" follows the validation loss in every task, as Umapathy et al. (2022).
         decay: factor of the learning rate at each plateau, in (0, 1).
         patience: evaluations without improvement before the next such evaluation lowers the rate; at least 0.
         threshold: least improvement over the best value so far, in the metric's units; at least 0.
@@ -113,6 +120,7 @@ class Plateau(Schedule):
 
     follows_metric = True
 
+    monitor: Literal["metric", "loss"] = field(default="metric", metadata=ADDED)  # type: ignore[misc]  # ClassVar of the base
     decay: float = 0.5
     patience: int = 10
     threshold: float = 0.0

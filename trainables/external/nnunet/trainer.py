@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +19,26 @@ from trainables.downstream.segmentation_trainer import FinetuneResult
 from trainables.downstream.selection import around, dense_sequences, rows_of
 from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.runtime import Runtime
-from trainables.engine.settings import FitResult
+from trainables.engine.settings import FitResult, FitSettings
 from trainables.external.nnunet.run import NnUNetResult, train_nnunet
 from trainables.external.nnunet.settings import NnUNet
 from trainables.networks.network import NetworkSettings
+
+TAKEN = ("label_fraction", "labels", "views", "targets", "folds")
+"""Settings of the downstream stage that nnU-Net takes, beside `fit.epochs`; it plans everything else itself."""
 
 
 class NnUNetTrainer:
     """Trainer that runs nnU-Net in a separate process and evaluates its predictions.
 
     Args:
-        settings: settings of the downstream stage; views and `fit.epochs` are used.
+        settings: settings of the downstream stage: those of `TAKEN`, and `fit.epochs`; the others at their defaults.
         network: settings of nnU-Net.
         start: None; nnU-Net cannot load pretrained weights.
         scratch: folder for nnU-Net's files, in which a killed run resumes; None uses a temporary folder.
 
     Raises:
-        UserError: pretrained weights are given.
+        UserError: pretrained weights are given, or a setting that nnU-Net would ignore.
     """
 
     def __init__(
@@ -47,6 +51,10 @@ class NnUNetTrainer:
         assert isinstance(network, NnUNet)
         if start is not None:
             raise UserError("network: nnunet starts from random weights; expected pretext.method: random")
+        ignored = ignored_settings(settings)
+        if ignored:
+            text = "nnU-Net plans its own and takes the defaults only"
+            raise UserError(f"downstream: {text} (found {', '.join(ignored)}). Fix: remove them for network: nnunet")
         self.settings, self.network, self.scratch = settings, network, scratch
 
     def train(self, data: DownstreamData, runtime: Runtime, seed: int) -> FinetuneResult:
@@ -84,6 +92,21 @@ class NnUNetTrainer:
         fitted = FitResult(metrics, len(result.history), result.history)
         test = _predictions(eval_store, result, data.test_rows) if data.test_rows is not None else None
         return FinetuneResult(dict(result.weights), fitted, data.subjects, test)
+
+
+def ignored_settings(settings: DownstreamSettings) -> list[str]:
+    """Return the names of changed settings that nnU-Net does not take.
+
+    Example:
+        >>> ignored_settings(DownstreamSettings(labels=5)), ignored_settings(DownstreamSettings(batch_norm="frozen"))
+        ([], ['batch_norm'])
+    """
+    taken = DownstreamSettings(fit=FitSettings(epochs=settings.fit.epochs))
+    return [
+        part.name
+        for part in fields(settings)
+        if part.name not in TAKEN and getattr(settings, part.name) != getattr(taken, part.name)
+    ]
 
 
 def _predictions(store: FrameStore, result: NnUNetResult, rows: np.ndarray) -> Predictions:

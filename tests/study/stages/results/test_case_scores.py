@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toys import toy_store
 
-from study.stages.results.case_scores import DISTANCES, case_scores, case_table, mean_scores
+from study.stages.results.case_scores import DISTANCES, case_scores, case_table, mean_scores, pooled_scores
 from trainables.downstream.segmentation import Predictions
 
 STORE = toy_store(6)
@@ -45,3 +45,18 @@ def test_the_table_has_a_row_for_each_case_to_full_precision():
     assert header == "subject,row,phase,dice,dice/bright"
     assert first == "2,2,,0.30000000000000004,0.30000000000000004"
     assert second == "5,5,,nan,nan"
+
+
+def test_pooled_dice_counts_the_pixels_of_all_images_together():
+    """Independent count; a case with a larger structure weighs more than in the mean over subjects."""
+    rows = np.array([2, 5, 0])
+    truth = np.asarray(STORE.masks)[rows]
+    masks = truth.copy()
+    masks[0] = 0  # the first structure is missed
+    order = np.array([2, 0, 1])  # frames are segmented in another order than that of the references
+    test = Predictions(rows[order], masks[order], rows, truth, rows, np.ones((3, 1)), 0.0)
+    expected = 2 * (masks & truth).sum() / (masks.sum() + truth.sum())
+    assert pooled_scores(test, STORE) == pytest.approx(
+        {"test/pooled_dice": expected, "test/pooled_dice/bright": expected}
+    )
+    assert 0 < expected < 1

@@ -65,3 +65,9 @@ def test_a_missing_package_is_one_clear_error(store):
 def test_pretrained_weights_are_refused(store):
     with pytest.raises(UserError, match=r"nnunet starts from random weights; expected pretext\.method: random"):
         finetune(settings_of("ed_es"), NnUNet(), {}, store, LocalRuntime(), seed=0)
+
+
+def test_settings_that_it_would_ignore_are_refused(store):
+    settings = DownstreamSettings(fit=FitSettings(1, batch_size=4), batch_norm="frozen", labels=2)
+    with pytest.raises(UserError, match=r"takes the defaults only \(found batch_norm, fit\)\. Fix: remove them"):
+        finetune(settings, NnUNet(), None, store, LocalRuntime(), seed=0)
