@@ -27,7 +27,7 @@ from trainables.engine.runtime import LocalRuntime
 from trainables.phantom import PHANTOMS, PhantomSettings
 from trainables.pretext.denoise import Denoise
 from trainables.pretext.position import PositionPrediction
-from trainables.pretext.pretrain import PretextSettings, _rows, pretrain
+from trainables.pretext.pretrain import PretextSettings, epoch_rows, pretrain
 
 BAI = ("bai2019_short_axis", "bai2019_long_axis")
 
@@ -97,11 +97,11 @@ def test_umapathy_pretrains_on_all_volumes_and_has_the_supervised_benchmark(name
 def test_all_splits_pretrain_without_their_masks():
     store = walked_store()
     settings = PretextSettings(Denoise(), SHORT, PLAIN, "all")
-    assert len(_rows(settings, store, "train", 0)(0)) == len(store.rows("train"))
+    assert len(epoch_rows(settings, store, "train", 0)(0)) == len(store.rows("train"))
     everything = replace(settings, splits="all")
-    assert len(_rows(everything, store, "train", 0)(0)) == len(store)
-    assert len(_rows(everything, store, "val", 0)(0)) == len(store.rows("val"))
-    drawn = _rows(replace(everything, frames="one_per_sequence"), store, "train", 0)(0)
+    assert len(epoch_rows(everything, store, "train", 0)(0)) == len(store)
+    assert len(epoch_rows(everything, store, "val", 0)(0)) == len(store.rows("val"))
+    drawn = epoch_rows(replace(everything, frames="one_per_sequence"), store, "train", 0)(0)
     assert sorted(store.index["sequence"][drawn]) == list(range(18))
 
 

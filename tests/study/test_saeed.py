@@ -12,7 +12,7 @@ from study.config.spec import ImageNetStart
 from trainables.engine.runtime import LocalRuntime
 from trainables.networks import BACKBONES
 from trainables.pretext.byol import BYOL
-from trainables.pretext.pretrain import _rows, pretrain
+from trainables.pretext.pretrain import epoch_rows, pretrain
 from trainables.pretext.simclr import SimCLR
 
 
@@ -31,12 +31,12 @@ def test_imagenet_starts_deeplabv3_alone(name):
 def test_one_frame_of_each_video_is_drawn_once(name):
     settings = replace(load_study(name, profile="paper").spec.pretext, method=SimCLR())
     store = sequence_store(["ED", "", "", "", "", "ES"] * 20, 6)
-    fixed = _rows(settings, store, "train", 0)
+    fixed = epoch_rows(settings, store, "train", 0)
     assert len(fixed(0)) == 20
     assert (np.diff(store.index["sequence"][fixed(0)]) == 1).all()
     assert not store.index["phase"][fixed(0)].any()  # strictly between end-diastole and end-systole
     assert all(np.array_equal(fixed(epoch), fixed(0)) for epoch in range(5))
-    drawn = _rows(replace(settings, frames="one_per_sequence"), store, "train", 0)
+    drawn = epoch_rows(replace(settings, frames="one_per_sequence"), store, "train", 0)
     assert not np.array_equal(drawn(0), drawn(1))
 
 
