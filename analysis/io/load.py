@@ -18,6 +18,7 @@ from study.storage.events import ConfigurationChosen, JobFinished, events_of_typ
 from study.storage.ledger import read_ledger
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import DataError, UserError
+from trainables.common.label_counts import LabelCounts
 from trainables.common.learning import Learning
 
 
@@ -38,6 +39,7 @@ class PlannedStudy:
         objectives: objectives of the search, the selection metric first.
         gpus: GPUs that a trial or replicate uses.
         logarithmic: dotted paths that the search samples on a logarithmic scale.
+        labels: numbers of labelled subjects that a cell uses, by its key; empty for plans of earlier versions.
     """
 
     name: str
@@ -52,6 +54,7 @@ class PlannedStudy:
     objectives: tuple[str, ...] = ()
     gpus: float = 0.0
     logarithmic: frozenset[str] = frozenset()
+    labels: Mapping[str, LabelCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,7 @@ def _read_plan(path: Path) -> PlannedStudy:
             title=raw.get("title") or raw["name"],
             factors=factors,
             base=_base(factors, raw.get("design") or {}),
+            labels={cell["key"]: LabelCounts(**cell["labels"]) for cell in raw["cells"] if "labels" in cell},
             cells={cell["key"]: {f: str(level) for f, level in cell["levels"].items()} for cell in raw["cells"]},
             metric=metric.removeprefix("val/"),
             objectives=tuple(search.get("objectives") or (f"val/{metric.removeprefix('val/')}",)),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from study.config.ranges import RANGES, Range
 from study.config.search import PRUNERS, NoPruner, Pruner, SearchSpec
 from study.config.stage_settings import STAGE_SETTINGS, StageSettings
+from study.config.validation_use import check_validation
 from trainables.augment.policies import POLICIES
 from trainables.augment.policy import Policy
 from trainables.common.added import ADDED
@@ -261,6 +262,7 @@ class StudySpec:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name is '{self.name}', expected letters, digits, and '._-' after the first")
         self._check_pretext_pruner()
+        check_validation(self.downstream.validation, self.search, self.network)
 
     def _check_pretext_pruner(self) -> None:
         if isinstance(self.search.pretext_pruner, NoPruner) or isinstance(self.pretext.method, Start):
