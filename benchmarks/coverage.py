@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.stats.comparisons import SIGNIFICANCE
 from analysis.stats.intervals import holm, interval, paired_difference
+from analysis.stats.power import SIGNIFICANCE
 from analysis.stats.two_way import Scores
 
 RESAMPLES = 1000

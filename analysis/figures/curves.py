@@ -20,11 +20,12 @@ from analysis.tables.grid import Grid
 def learning_curves(results: StudyResults, grid: Grid) -> Figure:
     """Plot pretext loss by epoch, one panel per method, and below the replicates' validation metric, one per column.
 
-    Thin lines are single jobs; the thick line is the replicates' mean up to the last epoch that all of them reached.
+    Replicates that were never validated show their training loss instead. Thin lines are single jobs; the thick line is
+    the replicates' mean up to the last epoch that all of them reached.
     """
     style = line_styles(grid.rows, grid.references.values())
     pretext = _pretext_histories(results)
-    metric = f"val/{results.plan.metric}"
+    metric = _metric(results)
     wide = max(len(pretext), len(grid.columns), 2)
     bands = [band for band, there in (("pretext", bool(pretext)), ("replicates", True)) if there]
     with styled():
@@ -49,6 +50,13 @@ def pretext_name(job: str) -> str:
     """
     match = re.fullmatch(r"pretext-(.+)-[0-9a-f]+", job)
     return match[1] if match else job
+
+
+def _metric(results: StudyResults) -> str:
+    """Return the metric of the replicates' curves: that of validation, or the training loss without validation."""
+    metric, replicates = f"val/{results.plan.metric}", results.of_kind("replicate")
+    validated = metric in replicates and bool(replicates[metric].notna().any())
+    return metric if validated or replicates.empty else "loss"
 
 
 def _pretext_histories(results: StudyResults) -> dict[str, list[pd.Series]]:
@@ -79,7 +87,7 @@ def _replicate_panels(
             if (row, column) in grid.cells:
                 _replicate_lines(axes, results, grid.cells[row, column], metric, style[row])
         _epochs(axes, grid.column_title(column) if grid.column_factor else "Replicates")
-    panels[0].set_ylabel("Validation " + results.plan.metric.capitalize())
+    panels[0].set_ylabel("Training loss" if metric == "loss" else f"Validation {results.plan.metric.capitalize()}")
 
 
 def _replicate_lines(axes: Axes, results: StudyResults, cell: str, metric: str, line_style: LineStyle) -> None:

@@ -15,7 +15,7 @@ from analysis.figures.style import LineStyle, line_styles, new_figure, styled
 from analysis.io.load import StudyResults
 from analysis.stats.comparisons import estimate_of
 from analysis.stats.intervals import Estimate
-from analysis.stats.label_efficiency import LabelEquivalence
+from analysis.stats.label_equivalence import LabelEquivalence
 from analysis.tables.grid import FRACTION, Grid
 
 
@@ -52,6 +52,7 @@ def label_equivalence_plot(grid: Grid, found: Sequence[LabelEquivalence]) -> Fig
 
     An arrow marks an interval that ends at the largest measured amount. Return None without results.
     """
+    found = [each for each in found if each.known]
     if not found:
         return None
     style = line_styles(grid.rows, grid.references.values())

@@ -18,6 +18,7 @@ from study.storage.events import ConfigurationChosen, JobFinished, events_of_typ
 from study.storage.ledger import read_ledger
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import DataError, UserError
+from trainables.common.label_counts import LabelCounts
 from trainables.common.learning import Learning
 
 
@@ -40,6 +41,7 @@ class PlannedStudy:
         logarithmic: dotted paths that the search samples on a logarithmic scale.
         notes: sentences of the study file for readers of the results.
         spec: all settings of the study as plain values; empty in a plan that records none.
+        labels: numbers of labelled subjects that a cell uses, by its key; empty for plans of earlier versions.
     """
 
     name: str
@@ -56,6 +58,8 @@ class PlannedStudy:
     logarithmic: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    labels: Mapping[str, LabelCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,7 @@ def _read_plan(path: Path) -> PlannedStudy:
             title=raw.get("title") or raw["name"],
             factors=factors,
             base=_base(factors, raw.get("design") or {}),
+            labels={cell["key"]: LabelCounts(**cell["labels"]) for cell in raw["cells"] if "labels" in cell},
             cells={cell["key"]: {f: str(level) for f, level in cell["levels"].items()} for cell in raw["cells"]},
             metric=metric.removeprefix("val/"),
             objectives=tuple(search.get("objectives") or (f"val/{metric.removeprefix('val/')}",)),

@@ -13,7 +13,8 @@ import pandas as pd
 
 from analysis.figures.labels import dice_vs_labels, label_equivalence_plot
 from analysis.io.load import load
-from analysis.stats.label_efficiency import efficiency_table, label_equivalence, minimal_labels
+from analysis.stats.label_equivalence import efficiency_table, label_equivalence
+from analysis.stats.minimal_labels import minimal_labels
 from analysis.tables.grid import arrange
 from study.storage.workspace import Workspace
 

@@ -28,7 +28,8 @@ from analysis.report.section import Section
 from analysis.report.training_length import length_sentences
 from analysis.stats.ablation import ablation_sentences
 from analysis.stats.comparisons import Comparison, compare
-from analysis.stats.label_efficiency import MARGIN, efficiency_table, label_equivalence, minimal_labels
+from analysis.stats.label_equivalence import efficiency_table, label_equivalence
+from analysis.stats.minimal_labels import MARGIN, minimal_labels
 from analysis.stats.pairs import best_probabilities, best_sentences, compare_pairs
 from analysis.tables.cells import cell_table, chosen_table, difference_table, trial_table
 from analysis.tables.grid import Grid, arrange

@@ -20,10 +20,13 @@ from analysis.stats.intervals import (
     paired_difference,
     runs_of,
 )
+from analysis.stats.power import SIGNIFICANCE
+from analysis.stats.sample_size import needed_text
 from analysis.stats.two_way import Scores
 from analysis.tables.grid import Grid
 
-SIGNIFICANCE = 0.05
+RELEVANT = 0.02
+"""Smallest difference in Dice for which a sample size is computed; no sample shows a difference of zero."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Comparison:
         difference: paired difference, row minus reference.
         p_holm: p-value adjusted for all comparisons of the grid; NaN where no test is possible.
         caution: remark on the row's pretraining where it has not learned its task; "" otherwise.
+        tests: number of comparisons that were adjusted together.
     """
 
     row: str
@@ -47,10 +51,11 @@ class Comparison:
     difference: Difference
     p_holm: float
     caution: str = ""
+    tests: int = 1
 
     @property
     def sentence(self) -> str:
-        """One-sentence conclusion with interval, p-value and sample sizes."""
+        """One-sentence conclusion with interval, p-value, sample sizes, and the sizes that would do if undecided."""
         estimate = self.difference.estimate
         where = f" at {self.column_title}" if self.column else ""
         counts = f"n = {_count(estimate.n_subjects, 'subject')}, {_count(estimate.n_replicates, 'replicate')}"
@@ -70,7 +75,19 @@ class Comparison:
             text = f"no difference is shown between {self.row} and {self.reference}{where}: {size}"
         alone = "the interval alone excludes zero" if estimate.excludes_zero and not self.significant else ""
         remarks = _remarks(alone, estimate.caveat, self.caution)
-        return f"{text}, {p_value_text(self.p_holm)} after Holm; {counts}{remarks}"
+        needed = f"; {self.needed}" if self.needed else ""
+        return f"{text}, {p_value_text(self.p_holm)} after Holm; {counts}{remarks}{needed}"
+
+    @property
+    def needed(self) -> str:
+        """Number of replicates or subjects that would show a difference as large as observed, or as `RELEVANT`.
+
+        Empty where a difference is shown, or where the number cannot be told.
+        """
+        estimate = self.difference.estimate
+        if self.significant or not estimate.known:
+            return ""
+        return needed_text(self.difference, max(abs(estimate.mean), RELEVANT), self.tests)
 
     @property
     def significant(self) -> bool:
@@ -100,7 +117,8 @@ def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
 def adjusted(found: Sequence[Comparison]) -> list[Comparison]:
     """Return the comparisons with their p-values adjusted together, by Holm."""
     p_values = holm(np.array([comparison.difference.p_value for comparison in found]))
-    return [replace(comparison, p_holm=float(p)) for comparison, p in zip(found, p_values, strict=True)]
+    tests = int(np.isfinite(p_values).sum())
+    return [replace(comparison, p_holm=float(p), tests=tests) for comparison, p in zip(found, p_values, strict=True)]
 
 
 def caution(results: StudyResults, cell: str) -> str:

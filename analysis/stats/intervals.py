@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.stats.power import VarianceParts, variance_parts
 from analysis.stats.two_way import Scores, mean_distribution, widest
 
 CONFIDENCE = 0.95
@@ -98,11 +99,13 @@ class Difference:
         p_value: two-sided p-value of the same model as the interval; NaN below two subjects.
         effect: Cohen's d of paired samples: mean of the subjects' differences divided by their standard deviation;
             NaN where this is zero.
+        parts: variances of the differences; None below two runs or two subjects.
     """
 
     estimate: Estimate
     p_value: float
     effect: float
+    parts: VarianceParts | None = None
 
 
 def interval(
@@ -153,7 +156,8 @@ def paired_difference(
     by_subject = difference.mean(axis=0) if difference.size else np.zeros(0)
     largest = possible[1] - possible[0]
     estimate, p_value = _tested(difference, pretrainings, (-largest, largest), CONFIDENCE)
-    return Difference(estimate, p_value, _effect(by_subject))
+    parts = variance_parts(runs_of(difference, pretrainings))
+    return Difference(estimate, p_value, _effect(by_subject), parts)
 
 
 def runs_of(values: Scores, pretrainings: Sequence[Hashable]) -> Scores:

@@ -74,15 +74,32 @@ def mean_distribution(values: Scores, groups: int = 1) -> MeanDistribution:
     if runs == 1:
         spread: Scores = np.std(values, axis=1, ddof=1)
         return MeanDistribution(spread / np.sqrt(subjects), subjects - 1.0)
+    return MeanDistribution(standard_errors(sums_of_squares(values), runs, subjects, groups))
+
+
+def sums_of_squares(values: Scores) -> Scores:
+    """Return the sums of squares `(3,)` of scores `(R, S)`: between runs, between subjects, and of the residual."""
+    runs, subjects = values.shape
     mean, by_run, by_subject = values.mean(), values.mean(axis=1), values.mean(axis=0)
     rest = values - by_run[:, None] - by_subject[None, :] + mean
-    squares = np.array(
-        [subjects * ((by_run - mean) ** 2).sum(), runs * ((by_subject - mean) ** 2).sum(), (rest**2).sum()]
-    )
-    between_runs, between_subjects, residual = squares[:, None] / _chi_squared(runs - groups, subjects - 1)
+    return np.array([subjects * ((by_run - mean) ** 2).sum(), runs * ((by_subject - mean) ** 2).sum(), (rest**2).sum()])
+
+
+def standard_errors(squares: Scores, runs: int, subjects: int, groups: int = 1, draws: int = DRAWS) -> Scores:
+    """Return draws `(..., N)` of the standard error of the mean.
+
+    Args:
+        squares: sums of squares `(3, ...)` as of `sums_of_squares`.
+        runs: number of runs, from 2 up.
+        subjects: number of subjects, from 2 up.
+        groups: number of groups of runs that were centered on the same mean.
+        draws: number N of draws, a power of two up to `DRAWS`.
+    """
+    drawn = _chi_squared(runs - groups, subjects - 1)[:, :draws]
+    between_runs, between_subjects, residual = (squares[part][..., None] / drawn[part] for part in range(3))
     # Both other mean squares contain the residual: subtract it once, but not below either of them.
     total = np.maximum(np.maximum(between_runs, between_subjects), between_runs + between_subjects - residual)
-    return MeanDistribution(np.sqrt(total / values.size))
+    return np.asarray(np.sqrt(total / (runs * subjects)))
 
 
 @lru_cache(maxsize=64)

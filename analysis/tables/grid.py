@@ -56,6 +56,15 @@ class Grid:
             return []
         return values if min(values) > 0 else []
 
+    @property
+    def label_amounts(self) -> list[float]:
+        """Columns as positive amounts of labels; empty where the columns are something else."""
+        return self.amounts if self.column_factor in (FRACTION, COUNT) else []
+
+    def label_share(self, column: str) -> float | None:
+        """Return a column's share of the labels; None where columns are no shares."""
+        return float(column) if self.column_factor == FRACTION and self.amounts else None
+
     def column_title(self, column: str) -> str:
         """Return a column's level in words: "5% labels" for label_fraction 0.05, "4 labelled subjects" for labels 4."""
         if self.column_factor is None:

@@ -21,7 +21,7 @@ def pair_table(pairs: Sequence[Comparison], margin: float) -> Table:
         pairs: the comparisons.
         margin: equivalence margin in Dice.
     """
-    header = ("comparison", "labels or level", "difference in Dice", "p (Holm)", "verdict")
+    header = ("comparison", "labels or level", "difference in Dice", "p (Holm)", "verdict", "would do")
     body, data = [], []
     for pair in pairs:
         estimate, word = pair.difference.estimate, verdict(pair, margin)
@@ -32,6 +32,7 @@ def pair_table(pairs: Sequence[Comparison], margin: float) -> Table:
                 difference_entry(pair),
                 p_entry(pair.p_holm),
                 Entry(word),
+                Entry(pair.needed if word == "undecided" else ""),
             )
         )
         data.append(
@@ -45,6 +46,7 @@ def pair_table(pairs: Sequence[Comparison], margin: float) -> Table:
                 "p": pair.difference.p_value,
                 "p_holm": pair.p_holm,
                 "verdict": word,
+                "would_do": pair.needed if word == "undecided" else "",
             }
         )
     note = (

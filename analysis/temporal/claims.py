@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.io.load import StudyResults
-from analysis.stats.comparisons import SIGNIFICANCE, p_value_text, shared_difference
+from analysis.stats.comparisons import p_value_text, shared_difference
 from analysis.stats.intervals import DICE_RANGE, RANGES, Difference, holm, paired_difference
+from analysis.stats.power import SIGNIFICANCE
 from analysis.temporal.read import Temporal
 
 MEASURES = {"dice": "Dice", "mean_absolute": "mm mean absolute distance"}

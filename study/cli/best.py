@@ -49,7 +49,7 @@ def chosen_configurations(results: StudyResults) -> tuple[list[str], list[dict[s
     """Return the metric's name, and one row for each cell with a finished replicate, best first.
 
     Raises:
-        UserError: no replicate has finished.
+        UserError: no replicate has finished, or none was validated.
     """
     metric = f"val/{results.plan.metric}"
     found: list[dict[str, Any]] = []
@@ -63,8 +63,17 @@ def chosen_configurations(results: StudyResults) -> tuple[list[str], list[dict[s
         scores = replicates[metric].dropna()
         found.append({"cell": cell, metric: float(scores.mean()), "replicates": len(scores), "params": params})
     if not found:
-        raise UserError(f"study '{results.plan.name}' has no finished replicate yet")
+        raise UserError(f"study '{results.plan.name}' {_reason(results, metric)}")
     return [metric], sorted(found, key=lambda row: -row[metric])
+
+
+def _reason(results: StudyResults, metric: str) -> str:
+    """Return why no cell has a validation metric."""
+    done = results.of_kind("replicate")
+    if (done["status"] == "completed").any():
+        name = results.plan.name
+        return f"has no {metric} to order its cells by (downstream.validation: none). Fix: study report {name}"
+    return "has no finished replicate yet"
 
 
 def pareto_trials(results: StudyResults) -> tuple[list[str], list[dict[str, Any]]]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from study.cli.console import foldable
+from study.cli.label_text import label_line
 from study.config.definition import Study
 from study.config.plain import component_name
 from study.planning.calibration import Calibration
-from study.planning.dataset_check import check_datasets
+from study.planning.dataset_check import check_datasets, planned_labels
 from study.planning.datasets import prepared_in
 from study.planning.estimate import CostEstimate, estimate
 from study.planning.finished import finished_work
 from study.planning.plan import Plan
 from study.storage.workspace import Workspace
 from study.word_table import WordTable
+from trainables.common.label_counts import LabelCounts
 
 PRINTED_CELLS = 40
 """Number of cells that the table prints; the JSON output has all of them."""
@@ -40,11 +44,14 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
     plan = Plan(study, prepared_in(place))
     without_folder = check_datasets(study)
     cost = estimate(plan, rates, finished_work(study.spec.name, place)) if not without_folder else None
+    labels = planned_labels(study)
     if as_json:
-        out.print_json(json.dumps(_as_json(plan, cost)))
+        out.print_json(json.dumps(_as_json(plan, cost, labels)))
         return
     out.print(Text.assemble((study.spec.name, "bold"), f": {study.spec.title}"))
     out.print(_cell_table(plan, out))
+    if labels:
+        out.print(label_line(labels.values()), soft_wrap=True)
     out.print("jobs: " + ", ".join(f"{kind} {count}" for kind, count in plan.planned().items()), soft_wrap=True)
     searched = _searched_settings_of_shared_jobs(plan)
     if searched:
@@ -106,12 +113,19 @@ def _duration(hours: float) -> str:
     return f"{hours:8.2f} h" if hours >= 1 else f"{hours * 60:8.2f} min"
 
 
-def _as_json(plan: Plan, cost: CostEstimate | None) -> dict[str, Any]:
+def _as_json(plan: Plan, cost: CostEstimate | None, labels: Mapping[str, LabelCounts]) -> dict[str, Any]:
+    cells = [
+        {
+            "key": cell.key,
+            "levels": dict(cell.levels),
+            "start": _sources(plan, cell.key),
+            "labels": asdict(labels[cell.key]) if cell.key in labels else None,
+        }
+        for cell in plan.cells
+    ]
     return {
         "name": plan.spec.name,
-        "cells": [
-            {"key": cell.key, "levels": dict(cell.levels), "start": _sources(plan, cell.key)} for cell in plan.cells
-        ],
+        "cells": cells,
         "jobs": plan.planned(),
         "hours": None if cost is None else {**cost.hours, "total": cost.total, "device": cost.device},
         "gpu_hours": None if cost is None else cost.gpu_hours,

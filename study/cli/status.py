@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from study.cli.app import Json, Root, RunName, app, out, workspace
+from study.cli.label_text import label_line
 from study.word_table import WordTable
+from trainables.common.label_counts import LabelCounts
 
 if TYPE_CHECKING:
     from study.planning.jobs import JobStatus
@@ -30,6 +32,8 @@ def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
     failures = f", {len(progress['failures'])} failed" if progress["failures"] else ""
     out.print(f"{progress['name']}: {progress['state']}{failures}")
     out.print(table)
+    if progress["labels"]:
+        out.print(label_line(LabelCounts(**each) for each in progress["labels"].values()), markup=False, soft_wrap=True)
     for job, learning in progress["learning"].items():
         if job in progress["failures"]:
             continue  # its reason is the verdict
@@ -50,7 +54,8 @@ def _failures(reasons: Mapping[str, str]) -> list[str]:
 def status_of(folder: StudyFolder) -> dict[str, Any]:
     """Return a study's progress: its `name`, `state` (running, finished or unfinished) and `jobs` by kind and status.
 
-    Verdicts on pretrainings are under `learning`, and reasons of failures under `failures`, by job.
+    Verdicts on pretrainings are under `learning`, and reasons of failures under `failures`, by job. The numbers of
+    labelled subjects are under `labels`, by cell; a study that an earlier version planned has none.
     """
     from study.planning.jobs import CELL_KINDS
     from study.scheduling.state import StudyState
@@ -73,6 +78,7 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
         "name": folder.name,
         "state": "running" if holder(folder.lock) is not None else "finished" if complete else "unfinished",
         "jobs": jobs,
+        "labels": {cell["key"]: cell["labels"] for cell in plan["cells"] if "labels" in cell},
         "learning": {
             **{each.job: each.outcome.learning.text for each in finished if each.outcome.learning is not None},
             **{each.job: f"{each.learning.text} (reused)" for each in state.reused.values()},

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.cli.app import DataPaths, Json, Overrides, Profile, Root, RunAs, StudySource, app, err, load, out, workspace
+from study.cli.label_text import label_line
 from study.progress import Progress
 from study.word_table import WordTable
 
 if TYPE_CHECKING:
     from study.config.definition import Study
+    from trainables.common.label_counts import LabelCounts
 
 NoRoot = Annotated[
     Path | None,
@@ -69,6 +71,24 @@ def validate(
         out.print_json(json.dumps({"name": study.spec.name, "cells": [cell.key for cell in study.cells()]}))
         return
     out.print(f"{study.spec.name}: valid, {len(study.cells())} cells", markup=False)
+    labels = _labels(study, listed=bool(data))
+    if labels:
+        out.print(label_line(labels.values()), markup=False, soft_wrap=True)
+
+
+def _labels(study: Study, *, listed: bool) -> dict[str, LabelCounts]:
+    """Return the numbers of labelled subjects by cell; empty where datasets may not be listed.
+
+    Raises:
+        DataError: a generated dataset has too few labelled subjects for a cell.
+    """
+    from study.planning.dataset_check import check_datasets, planned_labels
+    from study.planning.plan import datasets_of
+
+    if all(settings.phantom is not None for settings in datasets_of(study)):
+        check_datasets(study)
+        listed = True
+    return planned_labels(study) if listed else {}
 
 
 def _check_data(study: Study) -> None:

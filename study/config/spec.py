@@ -10,6 +10,7 @@ from typing import Any, Literal
 from study.config.ranges import RANGES, Range
 from study.config.search import PRUNERS, NoPruner, Pruner, SearchSpec
 from study.config.stage_settings import STAGE_SETTINGS, StageSettings
+from study.config.validation_use import check_validation
 from trainables.augment.policies import POLICIES
 from trainables.augment.policy import Policy
 from trainables.common.added import ADDED
@@ -270,6 +271,7 @@ class StudySpec:
         if len(self.name) > MAX_NAME:
             raise ValueError(f"name has {len(self.name)} characters, expected at most {MAX_NAME}")
         self._check_pretext_pruner()
+        check_validation(self.downstream.validation, self.search, self.network)
 
     def _check_pretext_pruner(self) -> None:
         if isinstance(self.search.pretext_pruner, NoPruner) or isinstance(self.pretext.method, Start):

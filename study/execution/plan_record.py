@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from study.scheduling.objectives import OBJECTIVE
 from study.stages.pretext import unguarded
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import UserError
+from trainables.common.label_counts import LabelCounts
 from trainables.data.store.frames import FrameStore
+from trainables.downstream.labels import count_labels
 
 NOT_COMPARED = ("title", "notes", "budget", "resources", "storage", "tracking")
 """Parts of a study file that may change under a used name, because they change no result; as may `pretext.guard`."""
@@ -29,6 +32,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     """Return the content of plan.json, for reports and for comparison with later launches."""
     spec = plan.spec
     data = plan.dataset(spec.data)
+    labels = _labels(plan)
     return {
         "name": spec.name,
         "title": spec.title,
@@ -36,13 +40,28 @@ def describe(plan: Plan) -> dict[str, Any]:
         "spec": plan.study.document(),
         "design": plain(spec.design),
         "factors": {factor.name: list(factor.levels) for factor in spec.factors},
-        "cells": [{"key": cell.key, "levels": dict(cell.levels)} for cell in plan.cells],
+        "cells": [
+            {"key": cell.key, "levels": dict(cell.levels), "labels": asdict(labels[cell.key])} for cell in plan.cells
+        ],
         "search": {"metric": OBJECTIVE, "objectives": list(spec.search.objectives), "trials": spec.search.trials},
         "replicates": spec.replicates.runs,
         "planned_jobs": plan.planned(),
         "frames": {"data": data.folder},
         "classes": list(FrameStore.open(Path(data.folder)).classes),
     }
+
+
+def _labels(plan: Plan) -> dict[str, LabelCounts]:
+    """Return the numbers of labelled subjects that a cell's jobs use, by the cell's key."""
+    stores: dict[str, FrameStore] = {}
+    found = {}
+    for cell in plan.cells:
+        spec = plan.resolve(cell.key, {})
+        folder = plan.dataset(spec.data).folder
+        if folder not in stores:
+            stores[folder] = FrameStore.open(Path(folder))
+        found[cell.key] = count_labels(spec.downstream, stores[folder])
+    return found
 
 
 def refuse_changes(folder: StudyFolder, study: Study) -> None:

@@ -10,13 +10,18 @@ from study.config.spec import Start
 from study.planning.dataset_sizes import ANY_VIEW, outline_dataset
 from study.planning.plan import datasets_of, finetuning_datasets
 from trainables.common.errors import DataError
+from trainables.common.label_counts import LabelCounts
 from trainables.data.layouts import layout_name
 from trainables.data.records import SPLITS, Split
-from trainables.data.sampling.splits import fraction_size
 from trainables.data.settings import DataSettings
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.integrity import missing_labels
-from trainables.downstream.data import fold_shortage, label_shortage
+from trainables.downstream.labels import (
+    chosen_labels,
+    fold_shortage,
+    label_shortage,
+    validation_shortage,
+)
 from trainables.downstream.settings import DownstreamSettings
 
 LabelledSubject = tuple[Split, str, str]
@@ -129,18 +134,43 @@ def labels_of_store(store: FrameStore) -> set[LabelledSubject]:
     }
 
 
+def planned_labels(study: Study) -> dict[str, LabelCounts]:
+    """Return the numbers of labelled subjects that each cell uses, by its key, from the datasets' listings alone.
+
+    A phantom's are expected values. Cells of a dataset without a folder are left out.
+    """
+    outlines: dict[DataSettings, set[LabelledSubject]] = {}
+    found = {}
+    for cell in study.cells():
+        spec = study.resolve(cell.overrides)
+        if spec.data.path is None and spec.data.phantom is None:
+            continue
+        if spec.data not in outlines:
+            outlines[spec.data] = set(outline_dataset(spec.data).labelled)
+        subjects = _by_split(spec.downstream, outlines[spec.data])
+        found[cell.key] = chosen_labels(spec.downstream, len(subjects["train"]), len(subjects["val"]))
+    return found
+
+
 def _shortage(settings: DownstreamSettings, labelled: Collection[LabelledSubject]) -> str:
     """Return why there are too few labelled subjects for a downstream run, or ""."""
+    subjects = _by_split(settings, labelled)
+    empty = [split for split in SPLITS if not subjects[split]]
+    if empty:
+        return f"no labelled subject in {', '.join(empty)} of the views {', '.join(settings.views or ())}"
+    train, val = len(subjects["train"]), len(subjects["val"])
+    chosen = chosen_labels(settings, train, val)
+    return (
+        label_shortage(settings, train) or validation_shortage(settings, val) or fold_shortage(settings, chosen.total)
+    )
+
+
+def _by_split(settings: DownstreamSettings, labelled: Collection[LabelledSubject]) -> dict[Split, set[str]]:
+    """Return the names of the subjects with masks in the views that a downstream run uses, by split."""
     views = settings.views
-    subjects = {
+    return {
         split: {
             name for part, view, name in labelled if part == split and (views is None or view in (*views, ANY_VIEW))
         }
         for split in SPLITS
     }
-    empty = [split for split in SPLITS if not subjects[split]]
-    if empty:
-        return f"no labelled subject in {', '.join(empty)} of the views {', '.join(views or ())}"
-    train, val = len(subjects["train"]), len(subjects["val"])
-    chosen = settings.labels or fraction_size(train, settings.label_fraction)
-    return label_shortage(settings, train) or fold_shortage(settings, chosen + val)

@@ -24,7 +24,7 @@ from study.stages.downstream import DownstreamStage
 from trainables.common.errors import UserError
 from trainables.data.sampling.targets import targeted
 from trainables.data.store.frames import FrameStore
-from trainables.downstream.data import labelled_subjects
+from trainables.downstream.labels import labelled_subjects
 from trainables.downstream.selection import rows_of
 from trainables.downstream.settings import DownstreamSettings
 from trainables.networks.network import NetworkSettings

@@ -63,7 +63,8 @@ class CellRun:
 class DownstreamStage(Stage):
     """Training of the segmentation network: a trial, or a replicate that is evaluated on the test split.
 
-    A replicate's artifact holds the weights of the epoch that is best on validation; a trial has no artifact.
+    A replicate's artifact holds the weights of the epoch that is best on validation, or of the last one without
+    validation; a trial has no artifact.
     """
 
     name = "downstream"
@@ -121,7 +122,8 @@ class DownstreamStage(Stage):
             dense=_pseudo_labels(job, artifacts),
             scratch=context.folder.root / "nnunet",
         )
-        metrics = {**result.fitted.metrics, "labelled_subjects": float(result.subjects)}
+        labels = {"labelled_subjects": result.labels.training, "validation_subjects": result.labels.validation}
+        metrics = {**result.fitted.metrics, **{name: float(count) for name, count in labels.items()}}
         if result.val is not None:
             metrics[SMOOTHNESS] = mean_smoothness(result.val, store)
         artifact = None
@@ -159,7 +161,8 @@ class DownstreamStage(Stage):
             return None
 
         def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
-            brief = replace(settings, fit=short, label_fraction=1.0, labels=None, targets="labelled", folds=None)
+            whole = replace(settings, label_fraction=1.0, labels=None, validation="all", folds=None)
+            brief = replace(whole, fit=short, targets="labelled")
             channels = settings.augment.channels or GREY
             store = synthetic_store(2 * batch, spec.data.image_size, spec.network.frames, channels)
             return finetune(brief, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history
@@ -201,4 +204,6 @@ def _samples(spec: StudySpec) -> float:
         samples *= settings.label_fraction
     else:
         samples *= min(1.0, settings.labels / max(1.0, sizes.sequences["train"]))
-    return (settings.folds or 1) * samples_of(settings.fit, samples, sizes.labelled["val"])
+    share, count = settings.validation_share if settings.uses_validation_split else (0.0, None)
+    share = min(1.0, count / max(1.0, sizes.sequences["val"])) if count is not None else share or 0.0
+    return (settings.folds or 1) * samples_of(settings.fit, samples, share * sizes.labelled["val"])

@@ -29,7 +29,7 @@ def finetune(
     dense: DenseLabels | None = None,
     scratch: Path | None = None,
 ) -> FinetuneResult:
-    """Train on a subset of the labelled training subjects; keep the epoch with the best validation score.
+    """Train on a subset of the labelled subjects; keep the epoch with the best validation score, or the last one.
 
     The subset and all random numbers derive from `seed`; subsets of one seed are nested over label fractions.
 
@@ -41,7 +41,7 @@ def finetune(
         runtime: device, workers, checkpoints and reporting.
         seed: seed of weights, batch order, augmentation and labelled subset.
         test: True to segment the test split with the kept weights; False does not read it.
-        sequences: True to segment the validation split's complete sequences with the kept weights.
+        sequences: True to segment the validation subjects' complete sequences with the kept weights.
         dense: pseudo-labels, required if `settings.targets` is "propagated".
         scratch: folder for files of external trainers, kept between attempts; None uses a temporary folder.
 

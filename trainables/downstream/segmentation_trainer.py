@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from trainables.common.label_counts import LabelCounts
 from trainables.downstream.data import DownstreamData
 from trainables.downstream.segmentation import Predictions
 from trainables.engine.runtime import Runtime
@@ -20,14 +21,14 @@ class FinetuneResult:
     Attributes:
         state: weights on the CPU; with cross-validation each key begins with the fold's number and a dot.
         fitted: history and metrics of the training.
-        subjects: number of labelled training subjects.
+        labels: numbers of labelled training and validation subjects.
         test: predictions on the test split; None without a test.
-        val: predictions on the validation split's complete sequences; None if they were not requested.
+        val: predictions on the validation subjects' complete sequences; None if they were not requested.
     """
 
     state: dict[str, Tensor]
     fitted: FitResult
-    subjects: int
+    labels: LabelCounts
     test: Predictions | None
     val: Predictions | None = None
 

@@ -46,13 +46,23 @@ def rows_of(store: FrameStore, subjects: np.ndarray, views: Sequence[str] | None
     return of_views(store, np.sort(np.concatenate(both)), views)
 
 
-def evaluation_rows(store: FrameStore, split: Split, views: Sequence[str] | None, *, complete: bool) -> np.ndarray:
-    """Return the labelled rows of a split and, if `complete`, all rows between a sequence's labelled ends."""
-    rows = labelled_rows(store, split, views)
+def evaluation_rows(
+    store: FrameStore, split: Split, views: Sequence[str] | None, subjects: np.ndarray | None = None, *, complete: bool
+) -> np.ndarray:
+    """Return the labelled rows of a split and, if `complete`, all rows between a sequence's labelled ends.
+
+    Args:
+        store: decoded frames.
+        split: split of the rows.
+        views: names of the views; None for all.
+        subjects: subjects of the rows; None for all of the split.
+        complete: True to add the rows between the labelled ones.
+    """
+    rows = labelled_rows(store, split, views, subjects)
     if not complete:
         return rows
-    between = [of_views(store, each, views) for each in half_cycles(store, split)]
-    return np.unique(np.concatenate([rows, *between]))
+    between = np.concatenate([rows, *(of_views(store, each, views) for each in half_cycles(store, split))])
+    return np.unique(between if subjects is None else between[np.isin(store.index["subject"][between], subjects)])
 
 
 def around(store: FrameStore, rows: np.ndarray) -> np.ndarray:

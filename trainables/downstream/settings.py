@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from trainables.augment.policy import Policy
+from trainables.common.added import ADDED
 from trainables.data.sampling.targets import Targets
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.transfer import Transfer
@@ -13,6 +14,9 @@ from trainables.engine.settings import FitSettings
 
 BatchNorm = Literal["batch", "recalibrated", "frozen"]
 """Statistics of batch norm in fine-tuning: of each batch, of all training frames, or of the pretraining."""
+
+Validation = Literal["all", "same", "cross_validation", "none"] | int
+"""Labelled subjects that choose epoch and configuration."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,12 @@ class DownstreamSettings:
         targets: frames to train on. "labelled": all labelled frames of the dataset. "ed_es": end-diastole and
             end-systole only. "propagated": those two and the pseudo-labels of the frames between them. With the last
             two, validation and test use end-diastole and end-systole only, and test segments complete sequences.
-        folds: number of cross-validation folds over the labelled train and val subjects together, at least 2; the
-            networks' mean probabilities segment the test split. None trains one network on the given splits.
+        validation: labelled subjects that choose epoch and configuration. "all": those of the validation split.
+            "same": the share of them (or, with `labels`, the number) that applies to the training subjects. A number
+            from 1 up: so many of them. "cross_validation": none of them; each of the `folds` leaves out some of the
+            chosen training subjects. "none": no validation; the last epoch's weights are kept.
+        folds: number of cross-validation folds over the chosen training and validation subjects together, at least 2;
+            the networks' mean probabilities segment the test split. None trains one network on the given splits.
         transfer: selection of the pretrained weights that are loaded and fine-tuned.
         batch_norm: statistics of batch norm. "batch": of each training batch, with running averages for evaluation.
             "recalibrated": the same in training, and for evaluation those of all frames of the training split, labelled
@@ -41,6 +49,7 @@ class DownstreamSettings:
     labels: int | None = None
     views: tuple[str, ...] | None = None
     targets: Targets = "labelled"
+    validation: Validation = field(default="all", metadata=ADDED)
     folds: int | None = None
     transfer: Transfer = field(default_factory=Transfer)
     batch_norm: BatchNorm = "batch"
@@ -61,6 +70,7 @@ class DownstreamSettings:
             raise ValueError("batch_norm is recalibrated, which evaluates first; expected overlap_evaluation: false")
         if self.folds is not None and self.transfer.method is not None:
             raise ValueError(f"folds is {self.folds}: multitask trains one network, expected null")
+        self._check_validation()
         if self.augment.strength == "auto":
             raise ValueError("augment.strength is auto, which is found by pretraining only; expected a number")
         if self.augment.size is not None:
@@ -74,6 +84,35 @@ class DownstreamSettings:
         """
         labels = {"labels": None, "label_fraction": 1.0} if self.targets == "propagated" else {}
         return replace(self, folds=self.folds and 2, **labels)  # type: ignore[arg-type]
+
+    def _check_validation(self) -> None:
+        if isinstance(self.validation, int) and self.validation < 1:
+            raise ValueError(f"validation is {self.validation}, expected at least 1 subject, or none")
+        if self.validation == "cross_validation" and self.folds is None:
+            raise ValueError("validation is cross_validation, but folds is null. Fix: set folds to 2 or more")
+        if self.validation != "none":
+            return
+        if self.folds is not None:
+            text = f"validation is none, but each of {self.folds} folds validates on subjects that it leaves out"
+            raise ValueError(f"{text}. Fix: set validation to cross_validation, or folds to null")
+        if self.fit.schedule.follows_metric:
+            name = type(self.fit.schedule).__name__.lower()
+            text = f"validation is none, but the {name} schedule follows the validation score"
+            raise ValueError(f"{text}. Fix: choose another fit.schedule, or another validation")
+
+    @property
+    def uses_validation_split(self) -> bool:
+        """True if subjects of the validation split are used."""
+        return self.validation not in ("cross_validation", "none")
+
+    @property
+    def validation_share(self) -> tuple[float | None, int | None]:
+        """Share or number of the validation split's labelled subjects to use; the other is None."""
+        if isinstance(self.validation, int):
+            return None, self.validation
+        if self.validation == "same":
+            return (None, self.labels) if self.labels is not None else (self.label_fraction, None)
+        return 1.0, None
 
     @property
     def epochs(self) -> int:

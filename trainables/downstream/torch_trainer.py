@@ -83,12 +83,12 @@ class TorchTrainer:
             state = {f"{n}.{name}": v for n, task in enumerate(tasks) for name, v in weights_of(task.network).items()}
         test = self._predict(tasks, data, data.test_rows, runtime)
         val = self._predict(tasks, data, data.sequence_rows, runtime)
-        return FinetuneResult(state, fitted, data.subjects, test, val)
+        return FinetuneResult(state, fitted, data.labels, test, val)
 
     def train_fold(
         self, data: DownstreamData, fold: Fold, runtime: Runtime, seed: int
     ) -> tuple[Segmentation, FitResult]:
-        """Train on a fold's train subjects and keep the epoch with the best score on its val subjects."""
+        """Train on a fold's train subjects and keep the epoch that is best on its val subjects, or the last one."""
         fit_settings, views, store = self.settings.fit, self.settings.views, data.train_store
         labelled = rows_of(store, fold.train, views)
         rows: np.ndarray | RowChooser = labelled
@@ -98,7 +98,8 @@ class TorchTrainer:
         # Workers need equal parts of each batch, so several workers drop a smaller last batch.
         single = runtime.world_size == 1
         train = Batches(store, rows, size, seed, masks=True, keep_tail=single, steps=fit_settings.steps_per_epoch)
-        val = self._eval_batches(data.eval_store, rows_of(data.eval_store, fold.val, views), size)
+        val_rows = rows_of(data.eval_store, fold.val, views)
+        val = self._eval_batches(data.eval_store, val_rows, size) if len(val_rows) else None
         network = build_network(self.settings.transfer, self.network, self.start, data.eval_store, seed)
         task = self._task(network, data.eval_store)
         trained, train = self._with_pretext(task, train, data.eval_store, seed)

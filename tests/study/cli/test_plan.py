@@ -64,3 +64,15 @@ def test_cells_are_whole_in_a_pipe_and_fold_at_a_comma_on_a_terminal(capsys, tmp
     study = load_study(TINY, sets=["data.phantom=null"])
     show_plan(study, Workspace(tmp_path), Calibration(tmp_path / "calibration.json"), terminal, as_json=False)
     assert {"method=simclr,", "label_fraction=0.5"} <= set(text.getvalue().split())
+
+
+def test_labelled_subjects_are_counted_by_plan_and_validate(capsys, tmp_path, root):
+    sets = ("--set", "data.phantom=null", "--data", f"echonet={root}", "--set", "downstream.validation=1")
+    line = "labels: 2 training + 1 validation subjects (2 cells); 3 training + 1 validation subjects (2 cells)"
+    code, out, _ = run(capsys, tmp_path, *sets)
+    assert code == 0
+    assert line in out.splitlines()
+    code, out, _ = run(capsys, tmp_path, *sets, "--json")
+    assert json.loads(out)["cells"][0]["labels"] == {"training": 2, "validation": 1}
+    code = guarded(lambda: app(["validate", TINY, *sets], standalone_mode=False))
+    assert (code, capsys.readouterr().out.splitlines()[-1]) == (0, line)

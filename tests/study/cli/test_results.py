@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,27 @@ def test_the_status_says_whether_a_study_runs_and_how_many_jobs_failed(capsys, r
         "failed: x-trial-0: it diverged",
         "failed: 2 jobs not run: dependency failed: pretext-byol-1a2b",
     ]
+
+
+def test_the_status_counts_labelled_subjects(capsys, root):
+    assert "labels:" not in printed(capsys, "status", "fake", "--workspace", str(root))
+    plan = Workspace(root).study("fake").plan
+    content = json.loads(plan.read_text())
+    for cell in content["cells"]:
+        cell["labels"] = {"training": 5 if cell["levels"]["label_fraction"] == "0.05" else 100, "validation": 2}
+    plan.write_text(json.dumps(content))
+    line = "labels: 5 training + 2 validation subjects (2 cells); 100 training + 2 validation subjects (2 cells)"
+    assert line in printed(capsys, "status", "fake", "--workspace", str(root)).splitlines()
+    told = json.loads(printed(capsys, "status", "fake", "--workspace", str(root), "--json"))
+    assert set(told["labels"]) == {cell["key"] for cell in content["cells"]}
+
+
+def test_a_study_without_validation_has_no_best_cell_and_says_why(capsys, tmp_path):
+    class Unvalidated(FakeStudy):
+        def replicate(self, *arguments):
+            done = super().replicate(*arguments)
+            return replace(done, outcome=replace(done.outcome, metrics={"test/dice": 0.9}))
+
+    Unvalidated(methods=("random",), fractions=("1",), replicates=1, subjects=2).write(tmp_path)
+    assert guarded(lambda: app(["best", "fake", "--workspace", str(tmp_path)], standalone_mode=False)) == 2
+    assert "no val/dice to order its cells by (downstream.validation: none)" in capsys.readouterr().err

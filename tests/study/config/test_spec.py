@@ -1,5 +1,7 @@
 import pytest
+from whole_studies import TINY
 
+from study.config.definition import load_study
 from study.config.plain import plain
 from study.config.problems import SpecError
 from study.config.ranges import Choice, Int, LogUniform, Range, Uniform, condition_holds, dependency_order
@@ -146,3 +148,33 @@ def test_an_impossible_search_is_refused_with_the_reason(settings, message):
 def test_a_pretext_pruner_needs_a_probe_and_something_to_compare(search, pretext, message):
     with pytest.raises(SpecError, match=message):
         parse(StudySpec, {**SMALL, "search": search, "pretext": {"method": "simclr", **pretext}})
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["downstream.validation=none"], "a search chooses by validation. Fix: remove search.space"),
+        (
+            [
+                "downstream.validation=cross_validation",
+                "downstream.folds=2",
+                "search.objectives=[val/dice, val/smoothness]",
+                "search.sampler=nsga2",
+                "search.pruner=none",
+            ],
+            "val/smoothness, which segments sequences of the validation split",
+        ),
+        (
+            [
+                "downstream.validation=same",
+                "pretext.probe={}",
+                "search.pretext_pruner={name: asha}",
+                "search.space.pretext.fit.optimizer.lr={loguniform: [1e-4, 1e-2]}",
+            ],
+            "a probe that reads all validation labels",
+        ),
+    ],
+)
+def test_what_needs_other_validation_subjects_is_refused(sets, message):
+    with pytest.raises(SpecError, match=message):
+        load_study(str(TINY), sets=sets)

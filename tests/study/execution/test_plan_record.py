@@ -3,10 +3,15 @@ from pathlib import Path
 import pytest
 
 from study.config.definition import load_study
-from study.execution.plan_record import MAX_DIFFERENCES, refuse_changes
+from study.execution.plan_record import MAX_DIFFERENCES, describe, refuse_changes
+from study.planning.datasets import Dataset
+from study.planning.plan import Plan
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import UserError
 from trainables.common.files import write_json
+from trainables.data.settings import DataSettings
+from trainables.data.store.prepare import prepare
+from trainables.phantom import PhantomSettings, write_echonet
 
 TINY = str(Path(__file__).parents[1] / "tiny.yaml")
 
@@ -52,3 +57,14 @@ def test_a_change_of_results_is_refused_with_its_place(started, sets, place):
     assert place in str(error.value)
     assert "--name" in str(error.value)
     assert len(str(error.value).splitlines()) <= MAX_DIFFERENCES + 2
+
+
+def test_the_record_has_the_labels_of_each_cell(tmp_path):
+    write_echonet(tmp_path / "data", PhantomSettings(subjects=10, frames=8, size=32, fractions=(0.4, 0.4, 0.2)))
+    store = prepare(DataSettings(path=str(tmp_path / "data"), image_size=32), None, tmp_path / "s", b"key")
+    sets = ["factors.pretext.method=[random]", "downstream.validation=same", "data.image_size=32"]
+    record = describe(Plan(load_study(TINY, sets=sets), lambda settings: Dataset(str(store.folder), "x")))
+    assert [cell["labels"] for cell in record["cells"]] == [
+        {"training": 2, "validation": 2},
+        {"training": 4, "validation": 4},
+    ]

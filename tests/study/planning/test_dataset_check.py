@@ -4,7 +4,7 @@ import pytest
 from whole_studies import TINY
 
 from study.config.definition import load_study
-from study.planning.dataset_check import check_datasets, labels_of_store, require_labels
+from study.planning.dataset_check import check_datasets, labels_of_store, planned_labels, require_labels
 from study.planning.dataset_sizes import dataset_sizes, outline_dataset
 from study.planning.full_check import full_check
 from study.planning.plan import datasets_of, finetuning_datasets
@@ -115,3 +115,19 @@ def test_color_operations_are_refused_for_a_dataset_without_colors(tmp_path):
         ):
             check_datasets(study)
         assert full_check(settings, root, None, study, place).refusal.startswith(f"{where}.augment.color: ")
+
+
+def test_labels_of_each_cell_are_counted_from_the_listing():
+    study = load_study(str(TINY), sets=["factors.pretext.method=[random]", "downstream.validation=same"])
+    counts = planned_labels(study)
+    assert [str(each) for each in counts.values()] == [
+        "6 training + 2 validation subjects",
+        "12 training + 4 validation subjects",
+    ]
+    assert planned_labels(load_study(str(TINY), sets=["data.phantom=null"])) == {}
+
+
+def test_more_validation_subjects_than_there_are_name_the_cell():
+    study = load_study(str(TINY), sets=["downstream.validation=9"])
+    with pytest.raises(DataError, match=r"downstream.validation is 9, the validation split has 4 .*\(cell method"):
+        check_datasets(study)

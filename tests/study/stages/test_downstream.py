@@ -21,6 +21,7 @@ from study.stages.stage import StageContext, StageResult
 from study.storage.artifacts import ArtifactStore
 from study.storage.workspace import JobFolder
 from trainables.common.errors import UserError
+from trainables.common.label_counts import LabelCounts
 from trainables.common.seeds import derive
 from trainables.downstream.segmentation import Predictions
 from trainables.downstream.segmentation_trainer import FinetuneResult
@@ -52,7 +53,7 @@ def predictions() -> Predictions:
 @pytest.fixture
 def finetune(monkeypatch: pytest.MonkeyPatch):
     fake = create_autospec(downstream.finetune)
-    fake.return_value = FinetuneResult(STATE, FITTED, 5, None)
+    fake.return_value = FinetuneResult(STATE, FITTED, LabelCounts(5, 2), None)
     monkeypatch.setattr(downstream, "finetune", fake)
     return fake
 
@@ -84,14 +85,14 @@ def test_pseudo_labels_are_an_input_only_where_they_are_the_targets():
 
 def test_a_trial_has_no_artifact_and_trains_from_the_pretrained_weights(tmp_path, finetune):
     result = run(job("trial"), tmp_path, {"backbone.weight": torch.ones(2)})
-    assert result == StageResult({"val/dice": 0.5, "labelled_subjects": 5.0}, 2)
+    assert result == StageResult({"val/dice": 0.5, "labelled_subjects": 5.0, "validation_subjects": 2.0}, 2)
     assert torch.equal(finetune.call_args.args[2]["backbone.weight"], torch.ones(2))
     assert finetune.call_args.kwargs["test"] is False
     assert finetune.call_args.kwargs["dense"] is None
 
 
 def test_a_replicate_writes_test_results_and_keeps_the_validation_metrics_with_its_weights(tmp_path, finetune):
-    finetune.return_value = FinetuneResult(STATE, FITTED, 5, predictions())
+    finetune.return_value = FinetuneResult(STATE, FITTED, LabelCounts(5, 2), predictions())
     result = run(job("replicate", "pretext.method=random"), tmp_path)
     assert finetune.call_args.args[2] is None
     assert result.metrics["test/dice"] == 1.0

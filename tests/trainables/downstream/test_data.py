@@ -37,7 +37,7 @@ def test_without_folds_the_splits_of_the_dataset_are_used():
     (fold,) = data.folds
     assert fold.train.tolist() == subjects_of("train")
     assert fold.val.tolist() == subjects_of("val")
-    assert data.subjects == 4
+    assert data.labels.training == 4
     assert data.train_store is data.eval_store is STORE
 
 
@@ -58,7 +58,7 @@ def test_folds_are_split_once_and_of_the_chosen_subjects_only(monkeypatch):
     monkeypatch.setattr(data_module, "split_folds", split)
     data = resolved(folds=2, labels=1)
     split.assert_called_once()
-    assert data.subjects == 1
+    assert data.labels.training == 1
     assert len(data.folds[0].train) + len(data.folds[0].val) == 1 + 4
 
 

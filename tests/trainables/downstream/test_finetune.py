@@ -9,8 +9,8 @@ from trainables.augment.color import Color
 from trainables.augment.policy import Policy
 from trainables.common.errors import DataError, UserError
 from trainables.data.store.frames import FrameStore
-from trainables.downstream.data import labelled_subjects
 from trainables.downstream.finetune import finetune
+from trainables.downstream.labels import labelled_subjects
 from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime

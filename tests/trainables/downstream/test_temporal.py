@@ -128,7 +128,7 @@ def test_pseudo_labels_of_a_subject_without_labels_are_not_learned_from():
     fit = FitSettings(1, 4, Adam(lr=1e-2), precision="float32")
     settings = DownstreamSettings(targets="propagated", labels=2, fit=fit, augment=PLAIN)
     one = finetune(settings, UNet(ENCODER), None, store, LocalRuntime(), seed=0, dense=wrong)
-    from trainables.downstream.data import labelled_subjects
+    from trainables.downstream.labels import labelled_subjects
 
     chosen = labelled_subjects(settings, store, 0)
     others = ~np.isin(store.index["subject"][between], chosen)

@@ -7,6 +7,7 @@ import pytest
 from toys import toy_store
 
 from trainables.common.errors import UserError
+from trainables.common.label_counts import LabelCounts
 from trainables.downstream.data import DownstreamData
 from trainables.downstream.finetune import finetune
 from trainables.downstream.segmentation_trainer import FinetuneResult
@@ -20,7 +21,7 @@ from trainables.external.nnunet.trainer import NnUNetTrainer
 from trainables.networks import DeepLabV3, UNet, UNet3D
 from trainables.networks.network import NetworkSettings
 
-SETTINGS, RESULT = DownstreamSettings(), FinetuneResult({}, FitResult({}, 0, []), 4, None)
+SETTINGS, RESULT = DownstreamSettings(), FinetuneResult({}, FitResult({}, 0, []), LabelCounts(4, 2), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ def test_the_network_names_its_trainer(monkeypatch, network: NetworkSettings, tr
     chosen, data, _, seed = train.call_args.args
     assert type(chosen) is trainer
     assert isinstance(data, DownstreamData)
-    assert data.subjects == 4
+    assert data.labels.training == 4
     assert seed == 3
 
 

@@ -11,7 +11,7 @@ from trainables.data.layouts.manifest import Manifest
 from trainables.data.sampling.batches import Batches
 from trainables.data.settings import DataSettings
 from trainables.data.store.prepare import prepare
-from trainables.downstream.data import labelled_subjects
+from trainables.downstream.labels import labelled_subjects
 from trainables.downstream.losses import Dice, DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 from trainables.downstream.settings import DownstreamSettings

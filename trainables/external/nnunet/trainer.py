@@ -91,7 +91,7 @@ class NnUNetTrainer:
         metrics = {**last, **{f"val/{name}": value for name, value in scores.items()}}
         fitted = FitResult(metrics, len(result.history), result.history)
         test = _predictions(eval_store, result, data.test_rows) if data.test_rows is not None else None
-        return FinetuneResult(dict(result.weights), fitted, data.subjects, test)
+        return FinetuneResult(dict(result.weights), fitted, data.labels, test)
 
 
 def ignored_settings(settings: DownstreamSettings) -> list[str]:
