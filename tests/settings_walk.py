@@ -38,6 +38,7 @@ CHANGES: dict[Setting, Any] = {
     ("Decathlon", "channels"): ("T2",),
     ("Decathlon", "slice_axis"): 0,
     ("DeepLabV3", "rates"): (1, 2),
+    ("DownstreamSettings", "validation"): "none",
     ("DLIR", "grid_spacing"): 8,
     ("DLIR", "kernel_size"): 5,
     ("Lars", "weight_decay"): 0.1,

@@ -236,8 +236,7 @@ class StudySpec:
         replicates: trainings of each cell's chosen configuration.
         budget: limits at which the study ends.
         resources: cluster resources of each stage.
-        storage: URI (`s3://bucket/prefix`, a path) of the store for inputs and outputs of jobs; None if every node can
-            access the workspace.
+        storage: URI (`s3://bucket/prefix`, a path) of the store that nodes share; None if all can access the workspace.
         tracking: URI of the MLflow server or store; None for a store in the workspace.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import astuple, fields, replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def of_stage(settings: Any, store: FrameStore) -> Any:
         dense = DenseLabels(rows, np.zeros((len(rows), 16, 16), np.uint8))
         start = PRETRAINED if settings.transfer.load == "network" else None
         tuned = finetune(settings, NETWORK, start, store, LocalRuntime(), 0, test=True, dense=dense)
-        return signature([tuned.state, tuned.fitted.history, tuned.subjects])
+        return signature([tuned.state, tuned.fitted.history, astuple(tuned.labels)])
     except UserError as error:
         return str(error)
 

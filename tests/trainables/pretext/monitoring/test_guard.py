@@ -150,7 +150,7 @@ MILD = Policy(crop=Crop(area=(0.6, 1.0)), jitter=Jitter(0.3, 0.3, 0.8), blur=Non
 
 @pytest.mark.parametrize("method", HEALTHY, ids=lambda m: type(m).__name__)
 def test_methods_that_learn_a_phantom_are_let_be(method, phantom):
-    fit = FitSettings(30, 32, Adam(lr=3e-3), precision="float32", evaluate_every=5)
+    fit = FitSettings(40, 32, Adam(lr=3e-3), precision="float32", evaluate_every=5)
     settings = PretextSettings(method, fit, MILD, frames="all")
     found = pretrain(settings, TinyResNet(width=8), phantom, LocalRuntime(), seed=0)
     assert found.learning.verdict == "learned", found.learning.text
