@@ -6,9 +6,10 @@ READY := $(VENV)/.ready
 NNUNET := $(VENV)/.nnunet
 DOCS := $(VENV)/.docs
 PEERS := .venv-peers
-# Processes among which a group of tests is divided: as many as CI has cores.
+# Processes among which the fast tests are divided: as many as CI has cores. Slow tests and drills start whole studies,
+# which use all cores themselves.
 TESTERS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: demo test test-slow test-drills bench docs lint clean
 
@@ -17,7 +18,7 @@ demo: $(READY)
 	$(BIN)/study report quickstart
 
 test: lint
-	$(PYTEST) -m "not slow and not drill"
+	$(PYTEST) -n $(TESTERS) --dist worksteal -m "not slow and not drill"
 
 test-slow: $(READY) $(NNUNET)
 	$(PYTEST) -m slow

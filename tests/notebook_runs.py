@@ -20,7 +20,7 @@ def run_notebook(name: str, folder: StudyFolder, **environment: str) -> Notebook
     variables = {"STUDY_HOME": str(folder.root.parent.parent), "STUDY": folder.name, **environment}
     root = str(NOTEBOOKS.parent.parent)
     with mock.patch.dict(os.environ, {**variables, "PYTHONPATH": root, "IPYTHONDIR": str(folder.root / "ipython")}):
-        NotebookClient(book, timeout=120, kernel_name="python3").execute()
+        NotebookClient(book, timeout=300, kernel_name="python3").execute()
     return book
 
 

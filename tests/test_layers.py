@@ -52,4 +52,4 @@ import importlib
 for name in {modules}:
     importlib.import_module(name)
 """
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, timeout=120)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, timeout=300)
