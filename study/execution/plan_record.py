@@ -54,13 +54,17 @@ def describe(plan: Plan) -> dict[str, Any]:
 def _labels(plan: Plan) -> dict[str, LabelCounts]:
     """Return the numbers of labelled subjects that a cell's jobs use, by the cell's key."""
     stores: dict[str, FrameStore] = {}
+    counts: dict[tuple[Any, ...], LabelCounts] = {}
     found = {}
     for cell in plan.cells:
         spec = plan.resolve(cell.key, {})
-        folder = plan.dataset(spec.data).folder
+        folder, use = plan.dataset(spec.data).folder, spec.downstream
         if folder not in stores:
             stores[folder] = FrameStore.open(Path(folder))
-        found[cell.key] = count_labels(spec.downstream, stores[folder])
+        alike = (folder, use.targets, use.views, use.labels, use.label_fraction, use.validation)
+        if alike not in counts:
+            counts[alike] = count_labels(use, stores[folder])
+        found[cell.key] = counts[alike]
     return found
 
 

@@ -1,4 +1,4 @@
-"""What is known of a configuration before anything runs: its networks, starts, workers and memory."""
+"""Problems of a configuration that are known before anything runs: its networks, starts, workers and memory."""
 
 import pytest
 from whole_studies import TINY
