@@ -93,8 +93,10 @@ Root = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
+        envvar="RAY_ADDRESS",
+        show_envvar=False,
         help="Ray cluster to join: HOST:PORT, or 'auto' on one of its nodes "
-        "(default: $RAY_ADDRESS; without it, start Ray on this machine)."
+        "(default: $RAY_ADDRESS; without it, start Ray on this machine).",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -19,9 +19,11 @@ from study.planning.dataset_check import check_datasets, planned_labels
 from study.planning.datasets import prepared_in
 from study.planning.estimate import CostEstimate, estimate
 from study.planning.finished import finished_work
+from study.planning.machine import free_gigabytes
 from study.planning.plan import Plan
 from study.storage.workspace import Workspace
 from study.word_table import WordTable
+from trainables.common.errors import DataError, UserError
 from trainables.common.label_counts import LabelCounts
 
 PRINTED_CELLS = 40
@@ -43,7 +45,17 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
     """
     plan = Plan(study, prepared_in(place))
     without_folder = check_datasets(study)
-    cost = estimate(plan, rates, finished_work(study.spec.name, place)) if not without_folder else None
+    cost, unknown = None, ""
+    if without_folder:
+        options = " ".join(f"--data {layout}=PATH" for layout in without_folder)
+        unknown = f"unknown without the data. Fix: {options}"
+    else:
+        try:
+            cost = estimate(plan, rates, finished_work(study.spec.name, place), free=free_gigabytes())
+        except DataError:
+            raise
+        except UserError as error:
+            unknown = f"unknown: {error}"
     labels = planned_labels(study)
     if as_json:
         out.print_json(json.dumps(_as_json(plan, cost, labels)))
@@ -60,8 +72,7 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
             soft_wrap=True,
         )
     if cost is None:
-        options = " ".join(f"--data {layout}=PATH" for layout in without_folder)
-        out.print(f"hours: unknown without the data. Fix: {options}", markup=False, soft_wrap=True)
+        out.print(f"hours: {unknown}", markup=False, soft_wrap=True)
         return
     print_hours(cost, out)
 

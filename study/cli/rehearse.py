@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -69,9 +68,7 @@ def rehearse_study(study: Study, place: Workspace, address: str | None) -> int:
     from study.rehearsal.rehearse import rehearse as run_rehearsal
 
     with Progress(err) as progress:
-        result = run_rehearsal(
-            study, place, progress, address or os.environ.get("RAY_ADDRESS"), draw_job, _write_report
-        )
+        result = run_rehearsal(study, place, progress, address, draw_job, _write_report)
     _print(study.spec.name, result)
     if result.passed:
         record_pass(study, place)
@@ -81,7 +78,7 @@ def rehearse_study(study: Study, place: Workspace, address: str | None) -> int:
     return Exit.SUCCESS if result.passed else Exit.USAGE
 
 
-def rehearsal_due(study: Study, place: Workspace) -> bool:
+def rehearsal_due(study: Study, place: Workspace, address: str | None) -> bool:
     """Return True for a study that has not begun, was not rehearsed yet, and takes more than an hour.
 
     The hours are measured roughly. A study whose cost cannot be measured is rehearsed, which finds out why.
@@ -90,6 +87,7 @@ def rehearsal_due(study: Study, place: Workspace) -> bool:
     from study.planning.datasets import prepared_in
     from study.planning.estimate import estimate
     from study.planning.finished import finished_work
+    from study.planning.machine import free_gigabytes, this_machine
     from study.planning.plan import Plan
     from study.rehearsal.record import passed_before
 
@@ -97,9 +95,10 @@ def rehearsal_due(study: Study, place: Workspace) -> bool:
     if place.study(name).ledger.exists() or passed_before(study, place):
         return False
     plan, rates = Plan(study, prepared_in(place)), Calibration(place.calibration)
-    plan.check()
+    plan.check(this_machine() if address is None else None)
     try:
-        return estimate(plan, rates, finished_work(name, place), rough=True).total > REHEARSED_HOURS
+        cost = estimate(plan, rates, finished_work(name, place), rough=True, free=free_gigabytes())
+        return cost.total > REHEARSED_HOURS
     except UserError:
         return True
 

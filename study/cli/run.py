@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,7 +50,7 @@ def run(
     After an interruption, run the same command again: it continues from the last checkpoints.
     """
     study, place = load(source, profile, overrides, data, run_as), workspace(root)
-    if rehearsal and rehearsal_due(study, place):
+    if rehearsal and rehearsal_due(study, place, address):
         code = rehearse_study(study, place, address)
         if code != Exit.SUCCESS:
             err.print("not started. Fix: correct the problems above, or run with --no-rehearse", soft_wrap=True)
@@ -65,7 +64,7 @@ def run_study(study: Study, place: Workspace, address: str | None) -> int:
     Args:
         study: the resolved study file.
         place: workspace of the study.
-        address: address of a Ray cluster; None uses $RAY_ADDRESS, or starts Ray on this machine.
+        address: address of a Ray cluster; None starts Ray on this machine.
     """
     from analysis.figures.job_overlay import draw_job
     from study.execution.launch import run as launch
@@ -73,7 +72,7 @@ def run_study(study: Study, place: Workspace, address: str | None) -> int:
 
     try:
         with Progress(err) as progress:
-            result = launch(study, place, progress, address or os.environ.get("RAY_ADDRESS"), draw_job)
+            result = launch(study, place, progress, address, draw_job)
     except SystemExit:
         if not reader_gone():
             raise

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from study.config.spec import StudySpec
 from study.planning.calibration import Calibration, device_name
 from study.planning.finished import FinishedWork
 from study.planning.jobs import Job
+from study.planning.network_check import NetworkCheck
 from study.planning.plan import Plan
 from study.stages import STAGES
+from trainables.common.errors import UserError
+
+MEASURED_SHARE = 0.4
+"""Share of the free memory that the lower bound of a step may take for the step to be measured in this process.
+
+The bound leaves out the optimizer, whose state is as large as weights and gradients together, and the images.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,12 @@ class CostEstimate:
 
 
 def estimate(
-    plan: Plan, rates: Calibration, finished: FinishedWork | None = None, *, rough: bool = False
+    plan: Plan,
+    rates: Calibration,
+    finished: FinishedWork | None = None,
+    *,
+    rough: bool = False,
+    free: float = math.inf,
 ) -> CostEstimate:
     """Return the hours of a study; early stopping and pruning, which reduce them, are ignored.
 
@@ -46,11 +59,13 @@ def estimate(
         rates: measured rates; what is missing is measured by a few training steps.
         finished: work that is not counted; None counts all.
         rough: measure what is missing by steps of two images, which takes a moment for large images, too.
+        free: memory in GB that is free.
 
     Raises:
         DataError: a dataset is not at the configured path, so that its size is unknown.
+        UserError: a step that is not measured yet could fill the free memory.
     """
-    done = finished or FinishedWork()
+    done, networks = finished or FinishedWork(), NetworkCheck()
     hours, ended, gpu_hours = dict.fromkeys(plan.planned(), 0.0), Counter[str](), 0.0
     shared: set[str] = set()
     for cell in plan.cells:
@@ -66,13 +81,23 @@ def estimate(
             ended[kind] += over
             left.append((kind, replicate, count - over))
         for kind, job, count in left:
-            each = _hours(spec, job, rates, rough=rough) if count else 0.0
+            if not count:
+                continue
+            workload = STAGES[job.stage].workload(spec, job)
+            if workload is None:
+                continue  # a stage whose cost is not known
+            if not workload.measured(rates, rough=rough):
+                _require_memory(plan.spec.name, networks.largest_step(spec), free)
+            each = workload.hours(rates, rough=rough)
             hours[kind] += count * each
             gpu_hours += count * each * job.resources.gpus
     return CostEstimate(hours, gpu_hours, device_name(), {kind: count for kind, count in ended.items() if count})
 
 
-def _hours(spec: StudySpec, job: Job, rates: Calibration, *, rough: bool) -> float:
-    """Return the hours of one job; 0 for a stage whose cost is not known."""
-    workload = STAGES[job.stage].workload(spec, job)
-    return workload.hours(rates, rough=rough) if workload is not None else 0.0
+def _require_memory(study: str, need: float, free: float) -> None:
+    """Refuse to measure a step that could fill the memory, as the operating system would end this process."""
+    if need > MEASURED_SHARE * free:
+        raise UserError(
+            f"a training step that takes at least {need:.3g} GB is not measured here ({free:.3g} GB of memory are "
+            f"free). Fix: study rehearse {study}, whose workers may run out of memory"
+        )

@@ -31,6 +31,11 @@ class Machine:
     gpu_gigabytes: float = 0.0
 
 
+def free_gigabytes() -> float:
+    """Return the memory in GB that is free on this machine."""
+    return float(psutil.virtual_memory().available) / GIGABYTE
+
+
 def this_machine() -> Machine:
     """Return the sizes of this machine."""
     count = torch.cuda.device_count()

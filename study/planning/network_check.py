@@ -69,6 +69,15 @@ class NetworkCheck:
             elif found is not None and self._machine is not None:
                 yield from self._memory_problems(step, images, found, self._machine)
 
+    def largest_step(self, spec: StudySpec) -> float:
+        """Return the memory in GB that the largest step of a configuration takes at least; 0 if it is not known."""
+        needs = [
+            found.weights + _kept(step, found)
+            for step in _steps(spec)
+            if isinstance(found := self._footprint(step, FEW_IMAGES), Footprint)
+        ]
+        return max(needs, default=0.0) / GIGABYTE
+
     def _footprint(self, step: _Step, images: int) -> Footprint | str | None:
         """Return the memory of a step, or why it cannot be taken."""
         shape = (images, len(GREY), *([step.frames] if step.frames > 1 else []), step.size, step.size)
@@ -85,14 +94,20 @@ class NetworkCheck:
         limit = machine.gpu_gigabytes if on_gpu else machine.gigabytes
         if not limit:
             return
-        kept = 0.0 if step.fit.recompute else found.activations * (1.0 if step.fit.precision == "float32" else 0.5)
-        need = (kept + found.weights) / GIGABYTE
+        need = (_kept(step, found) + found.weights) / GIGABYTE
         if need > limit:
             place = "a GPU" if on_gpu else "this machine"
             yield (
                 f"{step.path}: a step on {images} image(s) of {step.size} pixels takes at least {need:.3g} GB "
                 f"(found {limit:.3g} GB on {place}). Fix: lower data.image_size, or choose a smaller network"
             )
+
+
+def _kept(step: _Step, found: Footprint) -> float:
+    """Return the bytes that a forward pass keeps at least for the gradient."""
+    if step.fit.recompute:
+        return 0.0
+    return found.activations * (1.0 if step.fit.precision == "float32" else 0.5)
 
 
 def _steps(spec: StudySpec) -> Iterator[_Step]:

@@ -47,6 +47,20 @@ class Workload:
         """Key of the rate in the calibration."""
         return canonical(list(self.rate_key))
 
+    @property
+    def _rough_key(self) -> str:
+        return f"roughly {self.key}"
+
+    def measured(self, rates: Calibration, *, rough: bool = False) -> bool:
+        """Return True if `hours` needs no measurement.
+
+        Args:
+            rates: measured rates.
+            rough: a rough rate will do.
+        """
+        exact = rates.known(self.key) is not None
+        return exact or (rough and rates.known(self._rough_key) is not None)
+
     def hours(self, rates: Calibration, *, rough: bool = False) -> float:
         """Return the hours that one worker needs, measuring the rate if it is not known.
 
@@ -55,7 +69,7 @@ class Workload:
             rough: measure roughly.
         """
         if rough and self.measure_roughly is not None and rates.known(self.key) is None:
-            return self.samples / rates.rate(f"roughly {self.key}", self.measure_roughly) / 3600
+            return self.samples / rates.rate(self._rough_key, self.measure_roughly) / 3600
         return self.samples / rates.rate(self.key, self.measure) / 3600
 
 

@@ -198,7 +198,7 @@ def test_a_long_study_is_rehearsed_first_and_not_started_if_it_fails(
 ):
     taken = []
     code = Exit.SUCCESS if passes else Exit.USAGE
-    monkeypatch.setattr(run_module, "rehearsal_due", lambda study, place: due)
+    monkeypatch.setattr(run_module, "rehearsal_due", lambda study, place, address: due)
     monkeypatch.setattr(run_module, "rehearse_study", lambda *given: taken.append("rehearse") or code)
     monkeypatch.setattr(run_module, "run_study", lambda *given: taken.append("run") or Exit.SUCCESS)
     study = str(Path(__file__).parent.parent / "tiny.yaml")

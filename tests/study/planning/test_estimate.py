@@ -9,6 +9,7 @@ from study.planning.calibration import Calibration
 from study.planning.dataset_sizes import dataset_sizes
 from study.planning.estimate import estimate
 from study.planning.plan import Plan
+from trainables.common.errors import UserError
 
 
 def test_it_covers_every_job_and_grows_with_them(tmp_path):
@@ -48,6 +49,15 @@ def test_settings_that_slow_a_step_have_a_rate_of_their_own(tmp_path):
         (known,) = json.loads(path.read_text()).values()
         counts.append(len(known))
     assert counts[1] == counts[0] + 1
+
+
+def test_a_step_that_could_fill_the_memory_is_not_measured_but_one_measured_before_counts(tmp_path):
+    plan, rates = Plan(load_study(str(TINY))), Calibration(tmp_path / "calibration.json")
+    with pytest.raises(UserError, match=r"takes at least .* GB is not measured here \(0.001 GB of memory are free\)"):
+        estimate(plan, rates, rough=True, free=1e-3)
+    assert not (tmp_path / "calibration.json").exists()
+    estimate(plan, rates)
+    assert estimate(plan, rates, free=1e-3).total > 0
 
 
 def test_a_study_of_ten_thousand_trials_is_planned_at_once(tmp_path):

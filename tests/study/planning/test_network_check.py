@@ -1,7 +1,7 @@
 """Problems of a configuration that are known before anything runs: its networks, starts, workers and memory."""
 
 import pytest
-from whole_studies import TINY
+from whole_studies import TINY, call
 
 from study.config.definition import load_study
 from study.planning.machine import Machine, this_machine
@@ -52,6 +52,14 @@ def test_images_beyond_the_memory_are_refused_on_a_known_machine_only():
     assert "a step on 2 image(s) of 4096 pixels takes at least" in first
     assert "found" in first
     assert problems(*huge, machine=None) == []
+
+
+def test_a_run_refuses_a_network_beyond_the_memory_before_it_measures_anything(tmp_path, capsys):
+    huge = "factors.network.backbone.width=[8, 4096]"
+    code, said = call(capsys, "run", str(TINY), "--set", huge, "--workspace", str(tmp_path))
+    assert code == 2, said
+    assert "a step on 2 image(s) of 32 pixels takes at least 79.7 GB" in said
+    assert not (tmp_path / "calibration.json").exists()
 
 
 def test_memory_is_that_of_the_device_that_trains():

@@ -106,14 +106,14 @@ def test_a_plan_uses_the_measured_rates(rehearsed):
 def test_a_study_is_rehearsed_before_it_runs_until_it_has_passed(rehearsed):
     workspace = rehearsed.workspace
     long = load_study(str(PLANTED), sets=["only=[{arm: [good, half]}]", "downstream.fit.epochs=1000000"])
-    assert rehearsal_due(long, workspace)
+    assert rehearsal_due(long, workspace, None)
     record_pass(long, workspace)
     assert passed_before(long, workspace)
-    assert not rehearsal_due(long, workspace)
+    assert not rehearsal_due(long, workspace, None)
     changed = load_study(str(PLANTED), sets=["only=[{arm: good}]", "downstream.fit.epochs=1000000", "seed=3"])
-    assert rehearsal_due(changed, workspace)
+    assert rehearsal_due(changed, workspace, None)
     short = load_study(str(PLANTED), sets=["only=[{arm: good}]", "downstream.fit.epochs=1", "pretext.fit.epochs=1"])
-    assert not rehearsal_due(short, workspace)
+    assert not rehearsal_due(short, workspace, None)
 
 
 def test_an_interrupted_rehearsal_has_not_passed(tmp_path, monkeypatch):
