@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from trainables.common.errors import DataError
+from trainables.data.proposal.file_names import FileName
 from trainables.data.proposal.folder_files import find_files
 from trainables.data.proposal.labelling import Labelling, propose_labelling
 from trainables.data.proposal.legend_file import read_legend_file
@@ -15,7 +17,7 @@ from trainables.data.proposal.pairing import PairedImage, pair_masks
 from trainables.data.proposal.rows import ManifestRow, manifest_rows
 from trainables.data.proposal.subjects import Subjects, propose_subjects, subjects_by_pattern
 from trainables.data.readers.limits import MAX_GIGABYTES
-from trainables.data.readers.pictures import FILE_TYPES
+from trainables.data.readers.pictures import FILE_TYPES, is_dicom
 from trainables.data.records import Progress
 
 
@@ -78,7 +80,8 @@ def propose_manifest(
     paired, unpaired = pair_masks(images, masks)
     left_out += [(mask.path, f"mask without an image: {reason}") for mask, reason in unpaired]
     if masks and len(unpaired) == len(masks):
-        raise DataError(f"{root}: no mask has an image of its name (found {masks[0].path}: {unpaired[0][1]})")
+        found = f"found {masks[0].path}: {unpaired[0][1]}"
+        raise DataError(f"{root}: no mask has an image of its name ({found}){_series_hint(images)}")
     contents, problems = _contents(reader, paired, progress)
     if problems and not contents:
         fix = "Fix: correct the files, then run the command again"
@@ -134,3 +137,16 @@ def _size_problem(found: tuple[int, int] | None, expected: tuple[int, int] | Non
         return ""
     sizes = (f"{rows} x {columns}" for rows, columns in (found, expected))
     return "mask and image differ in size (found {}, expected {})".format(*sizes)
+
+
+def _series_hint(images: Sequence[FileName]) -> str:
+    """Return what to do about volumes of one DICOM file for each slice; "" where no folder holds several."""
+    folders = Counter(PurePosixPath(image.path).parent for image in images if is_dicom(image.path))
+    folder, files = max(folders.items(), key=lambda item: item[1], default=(PurePosixPath(), 0))
+    if files < 2:
+        return ""
+    volume = f"{folder}.nii.gz" if folder.name else "one"
+    return (
+        f". A manifest cannot list a volume of several DICOM files ({files} in {folder}). "
+        f"Fix: convert each series to one file, such as {volume}, for instance with dcm2niix"
+    )

@@ -202,6 +202,16 @@ def test_masks_of_which_none_has_an_image_are_refused(write, tmp_path):
         propose_manifest(tmp_path)
 
 
+def test_a_series_of_dicom_files_beside_a_mask_volume_is_refused_with_what_to_do(write, tmp_path):
+    write("p01/liver_mask.png", disc())
+    (tmp_path / "p01" / "ct").mkdir()
+    for number in range(3):  # refused by their names; nothing is read
+        (tmp_path / "p01" / "ct" / f"{number}.dcm").write_bytes(b"")
+    expected = r"\(3 in p01/ct\)\. Fix: convert each series to one file, such as p01/ct\.nii\.gz"
+    with pytest.raises(DataError, match=expected):
+        propose_manifest(tmp_path)
+
+
 def test_too_many_label_numbers_name_the_file(write, tmp_path):
     for number in range(2):
         write(f"images/{number}.png", grey(number))
