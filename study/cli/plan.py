@@ -27,7 +27,7 @@ from trainables.common.errors import DataError, UserError
 from trainables.common.label_counts import LabelCounts
 
 PRINTED_CELLS = 40
-"""Number of cells that the table prints; the JSON output has all of them."""
+"""Number of cells that the table prints on a terminal; in a pipe and in JSON there are all of them."""
 
 
 def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, *, as_json: bool) -> None:
@@ -102,11 +102,12 @@ def _searched_settings_of_shared_jobs(plan: Plan) -> list[str]:
 
 def _cell_table(plan: Plan, out: Console) -> WordTable:
     table = WordTable(("cell", "shared jobs", "trials", "replicates"))
-    for cell in plan.cells[:PRINTED_CELLS]:
+    printed = plan.cells[:PRINTED_CELLS] if out.is_terminal else plan.cells
+    for cell in printed:
         counts = str(plan.trials(cell.key)), str(plan.spec.replicates.runs)
         table.add_row(foldable(cell.key, out), _sources(plan, cell.key), *counts)
-    if len(plan.cells) > PRINTED_CELLS:
-        table.add_row(f"... and {len(plan.cells) - PRINTED_CELLS} more", "", "", "")
+    if len(plan.cells) > len(printed):
+        table.add_row(f"... and {len(plan.cells) - len(printed)} more", "", "", "")
     return table
 
 

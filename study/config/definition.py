@@ -131,10 +131,12 @@ def _design(document: Document) -> Design:
 
 
 def _without_null_ranges(document: Document) -> Document:
-    """Return the document without null ranges, so that a profile can drop a range."""
+    """Return the document without null ranges, so that a profile can drop a range, or all of them."""
     search = document.values.get("search")
-    space = search.get("space") if isinstance(search, Mapping) else None
-    if not isinstance(search, Mapping) or not isinstance(space, Mapping) or None not in space.values():
+    if not isinstance(search, Mapping) or "space" not in search:
+        return document
+    space = {} if search["space"] is None else search["space"]
+    if not isinstance(space, Mapping):
         return document
     kept = {path: choice for path, choice in space.items() if choice is not None}
     return Document({**document.values, "search": {**search, "space": kept}}, document.sources)

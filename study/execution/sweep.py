@@ -20,7 +20,7 @@ from study.execution.errors import ClusterLost, StorageFull
 from study.execution.job_driver import JobDriver
 from study.execution.node_watch import NO_NODE, NodeWatch
 from study.execution.trial import run_trial, trial_resources
-from study.execution.tune_adapters import ClusterHealthCallback, JobSearcher, ReportScheduler
+from study.execution.tune_adapters import ClusterHealthCallback, JobSearcher, NoTrialLines, ReportScheduler
 from study.planning.jobs import ResourceRequest
 from study.scheduling.budget import BudgetSpent, BudgetTracker
 
@@ -88,7 +88,7 @@ class Sweep:
             ),
             run_config=tune.RunConfig(
                 name="sweep",
-                callbacks=[ClusterHealthCallback(driver, searcher, self._budget, self._nodes)],
+                callbacks=[ClusterHealthCallback(driver, searcher, self._budget, self._nodes), NoTrialLines()],
                 **driver.paths.scratch(self._scratch),
                 verbose=0,
             ),

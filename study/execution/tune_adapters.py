@@ -8,6 +8,7 @@ from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -85,6 +86,13 @@ class ReportScheduler(FIFOScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Pass a crash to the driver."""
         self._driver.crashed(trial.config["id"], trial.get_pickled_error())
+
+
+class NoTrialLines(TrialProgressCallback):
+    """Tune's printer of trials, which prints nothing: Tune adds its own, loud at any verbosity, where it finds none."""
+
+    def _print(self, msg: str) -> None:
+        pass
 
 
 class ClusterHealthCallback(tune.Callback):

@@ -63,7 +63,7 @@ def estimate(
 
     Raises:
         DataError: a dataset is not at the configured path, so that its size is unknown.
-        UserError: a step that is not measured yet could fill the free memory.
+        UserError: a step that is not measured yet is impossible, or could fill the free memory.
     """
     done, networks = finished or FinishedWork(), NetworkCheck()
     hours, ended, gpu_hours = dict.fromkeys(plan.planned(), 0.0), Counter[str](), 0.0
@@ -87,17 +87,22 @@ def estimate(
             if workload is None:
                 continue  # a stage whose cost is not known
             if not workload.measured(rates, rough=rough):
-                _require_memory(plan.spec.name, networks.largest_step(spec), free)
+                _require_measurable(plan, cell.key, networks, free)
             each = workload.hours(rates, rough=rough)
             hours[kind] += count * each
             gpu_hours += count * each * job.resources.gpus
     return CostEstimate(hours, gpu_hours, device_name(), {kind: count for kind, count in ended.items() if count})
 
 
-def _require_memory(study: str, need: float, free: float) -> None:
-    """Refuse to measure a step that could fill the memory, as the operating system would end this process."""
+def _require_measurable(plan: Plan, cell: str, networks: NetworkCheck, free: float) -> None:
+    """Refuse to measure a step that would fail, or could fill the memory: the system would end this process."""
+    spec = plan.resolve(cell, {})
+    problem = next(networks.problems(spec), None)
+    if problem is not None:
+        raise UserError(f"cell {cell}: {problem}")
+    need = networks.largest_step(spec)
     if need > MEASURED_SHARE * free:
         raise UserError(
             f"a training step that takes at least {need:.3g} GB is not measured here ({free:.3g} GB of memory are "
-            f"free). Fix: study rehearse {study}, whose workers may run out of memory"
+            f"free). Fix: study rehearse {plan.spec.name}, whose workers may run out of memory"
         )

@@ -66,6 +66,23 @@ def test_cells_are_whole_in_a_pipe_and_fold_at_a_comma_on_a_terminal(capsys, tmp
     assert {"method=simclr,", "label_fraction=0.5"} <= set(text.getvalue().split())
 
 
+def test_many_cells_are_cut_on_a_terminal_and_whole_in_a_pipe(capsys, tmp_path):
+    study = load_study("quickstart", sets=["factors.downstream.fit.batch_size=[2,3,4,5,6,7,8,9]", "search.space=null"])
+    rates = Calibration(tmp_path / "calibration.json")
+    for terminal, cells in ((True, 40), (False, 48)):
+        console = Console(force_terminal=terminal, width=200, color_system=None)
+        show_plan(study, Workspace(tmp_path), rates, console, as_json=False)
+        said = capsys.readouterr().out
+        assert sum("batch_size=" in line for line in said.splitlines()) == cells
+        assert ("... and 8 more" in said) is terminal
+
+
+def test_a_step_that_no_network_can_take_leaves_the_hours_unknown_and_says_why(capsys, tmp_path):
+    code, out, said = run(capsys, tmp_path, "--set", "downstream.fit.batch_size=1")
+    assert (code, said) == (0, "")
+    assert "hours: unknown: cell method=random,label_fraction=0.5: downstream: the network cannot be trained on" in out
+
+
 def test_labelled_subjects_are_counted_by_plan_and_validate(capsys, tmp_path, root):
     sets = ("--set", "data.phantom=null", "--data", f"echonet={root}", "--set", "downstream.validation=1")
     line = "labels: 2 training + 1 validation subjects (2 cells); 3 training + 1 validation subjects (2 cells)"

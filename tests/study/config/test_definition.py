@@ -60,6 +60,12 @@ def problems(path: Path, *, text: str | None = None, **options) -> list[str]:
     return [str(problem).replace(f"{path.parent}/", "") for problem in raised.value.problems]
 
 
+@pytest.mark.parametrize("dropped", ["search.space.downstream.fit.optimizer.lr=null", "search.space=null"])
+def test_null_drops_one_range_or_all(path, dropped):
+    assert "downstream.fit.optimizer.lr" in load_study(str(path)).spec.search.space
+    assert load_study(str(path), sets=[dropped]).spec.search.space == {}
+
+
 def test_a_study_is_its_cells_and_their_settings(path):
     study = load_study(str(path))
     assert study.spec.name == "tested"

@@ -8,15 +8,17 @@ from unittest.mock import create_autospec
 import pytest
 from job_fakes import FREE, make_driver, make_job
 from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.utils.callback import _create_default_callbacks
 
 from study.execution import tune_adapters
 from study.execution.errors import ClusterLost
 from study.execution.job_driver import JobDriver
 from study.execution.node_watch import NodeWatch
 from study.execution.trial import TRIAL_MEMORY, parse_config, trial_resources
-from study.execution.tune_adapters import ClusterHealthCallback, JobSearcher, ReportScheduler
+from study.execution.tune_adapters import ClusterHealthCallback, JobSearcher, NoTrialLines, ReportScheduler
 from study.planning.jobs import ResourceRequest
 from study.scheduling.budget import BudgetSpent, BudgetTracker
 
@@ -115,6 +117,17 @@ def test_the_actor_of_a_started_trial_is_registered():
     health.on_trial_start(1, [], trial("a", actor=actor))
     health.on_trial_start(1, [], trial("b"))
     driver.register_actor.assert_called_once_with("abc", "a")
+
+
+def test_tune_prints_no_line_of_a_trial_whatever_its_last_result(capsys):
+    ended = create_autospec(Trial, instance=True, last_result={"done": True, "epoch": 1})
+    silent = NoTrialLines()
+    printers = (each for each in _create_default_callbacks([silent]) if isinstance(each, TrialProgressCallback))
+    assert list(printers) == [silent]
+    for loud, said in ((TrialProgressCallback(), True), (silent, False)):
+        loud._last_result_str[ended] = loud._print_result(ended.last_result)
+        loud.on_trial_complete(0, [], ended)
+        assert bool(capsys.readouterr().out) is said
 
 
 def test_tune_may_pickle_the_callback():
