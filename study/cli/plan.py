@@ -21,6 +21,7 @@ from study.planning.estimate import CostEstimate, estimate
 from study.planning.finished import finished_work
 from study.planning.machine import free_gigabytes
 from study.planning.plan import Plan
+from study.planning.searched_jobs import searched_paths
 from study.storage.workspace import Workspace
 from study.word_table import WordTable
 from trainables.common.errors import DataError, UserError
@@ -65,10 +66,11 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
     if labels:
         out.print(label_line(labels.values()), soft_wrap=True)
     out.print("jobs: " + ", ".join(f"{kind} {count}" for kind, count in plan.planned().items()), soft_wrap=True)
-    searched = _searched_settings_of_shared_jobs(plan)
+    searched = searched_paths(plan)
     if searched:
         out.print(
-            f"and one more shared job for each further value that the search tries of {', '.join(searched)}",
+            f"and one more shared job for each further value that the search tries of {', '.join(searched)}; "
+            "the hours count as many as it can need",
             soft_wrap=True,
         )
     if cost is None:
@@ -91,13 +93,6 @@ def print_hours(cost: CostEstimate, out: Console) -> None:
     if cost.finished:
         counts = ", ".join(f"{kind} {count}" for kind, count in cost.finished.items())
         out.print(f"finished already and not counted: {counts}", soft_wrap=True)
-
-
-def _searched_settings_of_shared_jobs(plan: Plan) -> list[str]:
-    """Return the searched settings that are not downstream's, so that each value may need shared jobs of its own."""
-    return [path for path in plan.spec.search.space if not path.startswith(("downstream.", "network."))] + [
-        path for path in plan.spec.search.space if path.startswith("network.backbone")
-    ]
 
 
 def _cell_table(plan: Plan, out: Console) -> WordTable:

@@ -130,7 +130,8 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any], keys: Keys = ())
     """Return `base` with `override` merged into it; both stay unchanged, and untouched parts are shared with `base`.
 
     Mappings merge key by key. Other values are replaced, as are single factors and search ranges. A named component
-    (`{name: simclr, ...}`, or `simclr` for short) merges with one of its own name and is replaced by any other.
+    (`{name: simclr, ...}`, or `simclr` for short) merges with one of its own name and is replaced by any other. A
+    mapping of places from 0 (`{"0": 0.2}`) replaces elements of a list.
 
     Args:
         base: values to merge into.
@@ -184,6 +185,9 @@ def split_path(path: str, values: Mapping[str, Any]) -> Keys:
 def _merge_value(base: Any, value: Any, keys: Keys) -> Any:
     if isinstance(base, str) and isinstance(value, Mapping) and value.get("name", base) == base:
         return {"name": base, **value}
+    if isinstance(base, list) and isinstance(value, Mapping):
+        places = {str(place) for place in range(len(base))}
+        return [value.get(str(place), old) for place, old in enumerate(base)] if places >= set(value) else value
     if not isinstance(base, Mapping):
         return value
     name = base.get("name")

@@ -14,10 +14,15 @@ ABSENT: Any = object()
 
 
 def get_setting(spec: StudySpec, path: str) -> Any:
-    """Return the plain value of the setting at a dotted path, or `ABSENT`."""
+    """Return the plain value of the setting at a dotted path, or `ABSENT`; a place from 0 is an element of a list."""
     value: Any = spec
     for key in path.split("."):
-        value = value.get(key, ABSENT) if isinstance(value, Mapping) else getattr(value, key, ABSENT)
+        if isinstance(value, Mapping):
+            value = value.get(key, ABSENT)
+        elif isinstance(value, tuple):
+            value = value[int(key)] if key.isdecimal() and int(key) < len(value) else ABSENT
+        else:
+            value = getattr(value, key, ABSENT)
         if value is ABSENT:
             return ABSENT
     return plain(value)

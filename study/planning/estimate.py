@@ -12,6 +12,7 @@ from study.planning.finished import FinishedWork
 from study.planning.jobs import Job
 from study.planning.network_check import NetworkCheck
 from study.planning.plan import Plan
+from study.planning.searched_jobs import searched_jobs
 from study.stages import STAGES
 from trainables.common.errors import UserError
 
@@ -54,6 +55,8 @@ def estimate(
 ) -> CostEstimate:
     """Return the hours of a study; early stopping and pruning, which reduce them, are ignored.
 
+    A search of settings that shared jobs have counts as many versions of these jobs as it can need.
+
     Args:
         plan: plan of the study.
         rates: measured rates; what is missing is measured by a few training steps.
@@ -76,6 +79,9 @@ def estimate(
                 shared.add(job.digest)
                 ended[job.kind] += done.has_artifact(job.digest)
                 left.append((job.kind, job, 1 - done.has_artifact(job.digest)))
+        for job, versions in searched_jobs(plan, cell.key):
+            tried = done.jobs.get((cell.key, "trial"), 0)
+            left.append((job.kind, job, max(0, versions - 1 - tried)))
         for kind, count in (("trial", plan.trials(cell.key)), ("replicate", plan.spec.replicates.runs)):
             over = min(count, done.jobs.get((cell.key, kind), 0))
             ended[kind] += over

@@ -60,6 +60,16 @@ def problems(path: Path, *, text: str | None = None, **options) -> list[str]:
     return [str(problem).replace(f"{path.parent}/", "") for problem in raised.value.problems]
 
 
+def test_an_element_of_a_list_may_be_searched(path):
+    area = "pretext.augment={crop: {area: [0.3, 1.0]}}"
+    searched = "search.space.pretext.augment.crop.area.0={uniform: [0.1, 0.9]}"
+    study = load_study(str(path), sets=[area, searched])
+    spec = study.resolve({"pretext.method": "simclr", "pretext.augment.crop.area.0": 0.5})
+    assert spec.pretext.augment.crop.area == (0.5, 1.0)
+    beyond = problems(path, sets=[area, searched.replace("area.0", "area.2")])
+    assert any("search.space.pretext.augment.crop.area.2" in problem for problem in beyond)
+
+
 @pytest.mark.parametrize("dropped", ["search.space.downstream.fit.optimizer.lr=null", "search.space=null"])
 def test_null_drops_one_range_or_all(path, dropped):
     assert "downstream.fit.optimizer.lr" in load_study(str(path)).spec.search.space

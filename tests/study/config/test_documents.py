@@ -92,6 +92,17 @@ def test_sets_are_yaml_and_go_over_everything():
     assert document.values == {"a": {"b": 1, "keep": 2}}
 
 
+def test_a_place_from_0_replaces_an_element_of_a_list():
+    values = {"crop": {"area": [0.3, 1.0]}, "rates": [1, 2, 3]}
+    assert override_paths(values, {"crop.area.0": 0.5, "rates.2": 9}) == {
+        "crop": {"area": [0.5, 1.0]},
+        "rates": [1, 2, 9],
+    }
+    assert values["crop"]["area"] == [0.3, 1.0]
+    assert override_paths(values, {"rates.3": 9})["rates"] == {"3": 9}  # no element: refused where it is parsed
+    assert override_paths(values, {"rates": [5]})["rates"] == [5]
+
+
 @pytest.mark.parametrize("text", ["a.b", "=1", "a..b=1"])
 def test_a_set_of_another_form_is_refused(text):
     with pytest.raises(SpecError, match=r"expected dotted\.path=value"):
