@@ -200,7 +200,9 @@ class JobDriver:
         for digest in set(job.inputs.values()) - self._inputs_seen:
             self._inputs_seen.add(digest)
             state = self.scheduler.state
-            if digest in state.reused or any(end.digest == digest for end in state.outcomes.values()):
+            own = {end.digest for end in state.outcomes.values()}
+            own |= {started.job.digest for started in self.started.values()}  # complete before its process has ended
+            if digest in state.reused or digest in own:
                 continue
             about = self._artifacts.about(digest) if self._artifacts.has(digest) else {}
             if about.get("learning") is not None:

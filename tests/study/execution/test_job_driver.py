@@ -68,6 +68,18 @@ def test_the_verdict_on_a_pretraining_of_an_earlier_study_is_recorded_and_printe
     assert scheduler.state.reused[made].learning.verdict == "weak"
 
 
+def test_a_pretraining_of_this_study_whose_process_has_not_ended_yet_is_not_reused(tmp_path):
+    pretraining = make_job(0)
+    reader = make_job(1, inputs={"pretext": pretraining.digest})
+    driver, scheduler = make_driver(tmp_path, pretraining, reader)
+    learning = {"verdict": "learned", "reason": "", "advice": "", "skill": 1.0}
+    start(driver)
+    driver._artifacts.put(pretraining.digest, {"job": pretraining.id, "learning": learning})
+    assert start(driver) == reader
+    driver.progress.message.assert_not_called()
+    assert not scheduler.state.reused
+
+
 def test_a_pruned_job_ends_as_stopped_with_its_last_validation_metrics(tmp_path):
     job = make_job()
     driver, scheduler = make_driver(tmp_path, job, stop_at={job.id: 2})
