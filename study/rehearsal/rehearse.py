@@ -27,6 +27,7 @@ from study.rehearsal.outcomes import RehearsalOutcomes
 from study.rehearsal.result import Failure, Rehearsal, together
 from study.rehearsal.samples import explain
 from study.stages.downstream import DownstreamStage
+from study.storage.lock import driver_lock, holder
 from study.storage.remote import Storage
 from study.storage.workspace import StudyFolder, Workspace
 from study.tracking.job_upload import DrawJob
@@ -103,17 +104,28 @@ def errors_file(workspace: Workspace, study: str) -> Path:
 
 @contextlib.contextmanager
 def _private_workspace(study: Study, workspace: Workspace) -> Iterator[StudyFolder]:
-    """Yield the folder of the rehearsal in a workspace that only its owner may read, and remove that workspace."""
+    """Yield the rehearsal's locked folder in a workspace that only its owner may read; remove that workspace after."""
     workspace.rehearsals.mkdir(exist_ok=True)
+    _remove_killed(workspace)
     errors_file(workspace, study.spec.name).unlink(missing_ok=True)
     root = Path(tempfile.mkdtemp(dir=workspace.rehearsals, prefix=f"{study.spec.name}-"))
+    folder = Workspace(root).study(root.name)
     try:
-        yield Workspace(root).study(root.name)
+        with driver_lock(folder.lock):
+            yield folder
     finally:
-        tracebacks = _tracebacks(Workspace(root).study(root.name))
+        tracebacks = _tracebacks(folder)
         if tracebacks:
             write_text(errors_file(workspace, study.spec.name), tracebacks)
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _remove_killed(workspace: Workspace) -> None:
+    """Remove the private workspaces of rehearsals whose process was killed: nobody holds their locks."""
+    for root in workspace.rehearsals.iterdir():
+        lock = Workspace(root).study(root.name).lock
+        if lock.exists() and holder(lock) is None:
+            shutil.rmtree(root, ignore_errors=True)
 
 
 def _tracebacks(folder: StudyFolder) -> str:

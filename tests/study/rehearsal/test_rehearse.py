@@ -15,8 +15,9 @@ from study.planning.calibration import Calibration
 from study.progress import Progress
 from study.rehearsal import rehearse as module
 from study.rehearsal.record import passed_before, record_pass
-from study.rehearsal.rehearse import rehearse
+from study.rehearsal.rehearse import _private_workspace, rehearse
 from study.rehearsal.result import Rehearsal
+from study.storage.lock import driver_lock, holder
 from study.storage.workspace import Workspace
 
 pytestmark = pytest.mark.ray
@@ -123,3 +124,16 @@ def test_an_interrupted_rehearsal_has_not_passed(tmp_path, monkeypatch):
     study = load_study(str(PLANTED), sets=["only=[{arm: good}]"])
     with Progress(Console(quiet=True)) as progress, pytest.raises(KeyboardInterrupt):
         rehearse(study, Workspace(tmp_path / "runs"), progress)
+
+
+def test_workspaces_of_killed_rehearsals_are_removed_and_those_of_running_ones_kept(tmp_path):
+    workspace, study = Workspace(tmp_path).create(), load_study(str(PLANTED))
+    killed, running = (Workspace(workspace.rehearsals / f"planted-{name}") for name in ("killed", "running"))
+    for each in (killed, running):
+        with driver_lock(each.study(each.root.name).lock):
+            pass
+    with driver_lock(running.study(running.root.name).lock), _private_workspace(study, workspace) as folder:
+        kept = {path.name for path in workspace.rehearsals.iterdir()}
+        assert kept == {"planted-running", folder.name}
+        assert holder(folder.lock) is not None
+    assert [path.name for path in workspace.rehearsals.iterdir()] == ["planted-running"]
