@@ -2,9 +2,13 @@
 
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import pytest
+
+from study.config.definition import load_study
+from study.planning.plan import Plan
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("study", "trainables", "analysis")
@@ -21,3 +25,12 @@ def test_the_examples_of_a_module_run(name):
     ran = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
     assert ran.attempted
     assert not ran.failed
+
+
+def test_the_readmes_study_can_be_trained(tmp_path):
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    file = tmp_path / "my_study.yaml"
+    file.write_text(example)
+    plan = Plan(load_study(str(file)))
+    plan.check()
+    assert len(plan.cells) == 12
