@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from study.config.definition import Study
-from study.config.spec import Start
+from study.config.spec import Start, StudySpec
 from study.planning.dataset_sizes import ANY_VIEW, outline_dataset
 from study.planning.plan import datasets_of, finetuning_datasets
 from trainables.common.errors import DataError
@@ -66,8 +66,8 @@ def require_labels(
         root: the dataset's folder, for the message; None for that of the settings.
 
     Raises:
-        DataError: train, val or test has no labelled subject, in the views that a cell uses, or a cell asks for more
-            labelled subjects or more folds than there are.
+        DataError: a split in which a cell needs labels has no labelled subject, in the views that it uses, or a cell
+            asks for more labelled subjects or more folds than there are.
     """
     first: dict[str, str] = {}
     for cell, problem in label_problems(study, settings, labelled, root):
@@ -88,17 +88,17 @@ def label_problems(
         root: the dataset's folder, for the message; None for that of the settings.
 
     Raises:
-        DataError: train, val or test has no labelled subject, whatever the cell.
+        DataError: a split in which some cell needs labels has no labelled subject.
     """
     place = root or settings.path or settings.layout.title
     counts = {split: sum(part == split for part, _, _ in labelled) for split in SPLITS}
-    problem = missing_labels(place, counts)
+    problem = missing_labels(place, counts, splits_with_labels(study, settings))
     if problem:
         raise DataError(problem)
     found: list[tuple[str, str]] = []
     for cell in study.cells():
         spec = study.resolve(cell.overrides)
-        problem = _shortage(spec.downstream, labelled) if spec.data == settings else ""
+        problem = _shortage(spec, labelled) if spec.data == settings else ""
         if problem:
             found.append((cell.key, f"{place}: {problem}"))
     return found
@@ -152,10 +152,24 @@ def planned_labels(study: Study) -> dict[str, LabelCounts]:
     return found
 
 
-def _shortage(settings: DownstreamSettings, labelled: Collection[LabelledSubject]) -> str:
+def splits_with_labels(study: Study, settings: DataSettings) -> tuple[Split, ...]:
+    """Return the splits of a dataset in which a cell of the study needs labels; empty if none fine-tunes on it."""
+    specs = (study.resolve(cell.overrides) for cell in study.cells())
+    found = {split for spec in specs if spec.data == settings for split in _needed(spec)}
+    return tuple(split for split in SPLITS if split in found)
+
+
+def _needed(spec: StudySpec) -> tuple[Split, ...]:
+    """Return the splits in which a configuration needs labels; the probe of a pretraining reads those of validation."""
+    probed = any(step.probe is not None for step in spec.pretext.chain) and spec.pretext_data is None
+    return SPLITS if spec.downstream.uses_validation_split or probed else ("train", "test")
+
+
+def _shortage(spec: StudySpec, labelled: Collection[LabelledSubject]) -> str:
     """Return why there are too few labelled subjects for a downstream run, or ""."""
+    settings = spec.downstream
     subjects = _by_split(settings, labelled)
-    empty = [split for split in SPLITS if not subjects[split]]
+    empty = [split for split in _needed(spec) if not subjects[split]]
     if empty:
         return f"no labelled subject in {', '.join(empty)} of the views {', '.join(settings.views or ())}"
     train, val = len(subjects["train"]), len(subjects["val"])

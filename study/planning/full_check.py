@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from study.config.definition import Study
-from study.planning.dataset_check import require_channels, require_labels
-from study.planning.plan import finetuning_datasets
+from study.planning.dataset_check import require_channels, require_labels, splits_with_labels
 from study.storage.workspace import Workspace
 from trainables.common.errors import DataError
 from trainables.data.records import Progress
@@ -32,12 +31,12 @@ def full_check(
     Raises:
         DataError: `root` does not exist, does not hold the layout, or has links or special files that are refused.
     """
-    finetune = study is not None and settings in finetuning_datasets(study)
-    report = check(settings, root, progress, finetune=finetune)
+    needed = splits_with_labels(study, settings) if study is not None else ()
+    report = check(settings, root, progress, needed=needed)
     if report.refusal:
         return report
     try:
-        if study is not None and finetune:
+        if study is not None and needed:
             require_labels(study, settings, report.labelled, root)
         if study is not None:
             require_channels(study, settings, report.channels)

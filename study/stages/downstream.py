@@ -26,7 +26,7 @@ from trainables.data.sampling.targets import DenseLabels
 from trainables.data.store.synthetic_store import synthetic_store
 from trainables.downstream.build import PretrainedWeights
 from trainables.downstream.finetune import finetune
-from trainables.downstream.selection import labelled_rows
+from trainables.downstream.selection import of_views
 from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
@@ -135,7 +135,8 @@ class DownstreamStage(Stage):
     def evaluated_rows(self, job: Job, context: StageContext) -> Mapping[Split, np.ndarray]:
         """Return the labelled rows in the job's views; with pseudo-labels those that have one, in train and val."""
         views = parse(DownstreamSettings, job.config[self.name]).views
-        rows = {split: labelled_rows(context.store, split, views) for split in EVALUATED_SPLITS}
+        store = context.store
+        rows = {split: of_views(store, store.rows(split, labelled=True), views) for split in EVALUATED_SPLITS}
         if LABELS not in job.inputs:
             return rows
         dense = context.artifacts.array(job.inputs[LABELS], "rows")

@@ -61,7 +61,7 @@ def check(
     root: Path,
     progress: Progress | None = None,
     *,
-    finetune: bool = False,
+    needed: Sequence[Split] = (),
     workers: int | None = None,
 ) -> DatasetReport:
     """List every issue of a dataset by decoding all its files, as `prepare` does.
@@ -70,8 +70,8 @@ def check(
         settings: the dataset's settings, including its tolerance.
         root: the dataset's folder.
         progress: callback after each sequence; None for none.
-        finetune: True to refuse a dataset without labels in one of its splits, which fine-tuning needs; False only
-            warns, as the dataset can be used for pretraining.
+        needed: splits in which a fine-tuning needs labels: a dataset without labels in one of them is refused. Empty
+            for pretraining alone: a split without labels is a warning.
         workers: number of processes; None chooses by the amount of work.
 
     Raises:
@@ -98,7 +98,7 @@ def check(
         tally.add(record, found, splits.get(record.subject))
         if progress is not None:
             progress("reading files", done, len(records))
-    return replace(tally.report(refusal, finetune=finetune), channels=scan.channels, records=scan.records)
+    return replace(tally.report(refusal, needed), channels=scan.channels, records=scan.records)
 
 
 def _selected_views(scan: DatasetListing, settings: DataSettings) -> Sequence[SequenceRecord]:
@@ -157,7 +157,7 @@ class _Tally:
         if found.masks:
             self.labelled.add((split, record.view, record.subject))
 
-    def report(self, refusal: str, *, finetune: bool) -> DatasetReport:
+    def report(self, refusal: str, needed: Sequence[Split]) -> DatasetReport:
         """Return the report; `refusal` is the first reason that is known already, or ""."""
         every = {split: {name for part, name in self.subjects if part == split} for split in SPLITS}
         masked = {split: {name for part, _, name in self.labelled if part == split} for split in SPLITS}
@@ -168,10 +168,11 @@ class _Tally:
             enforce_tolerance(self.root, self.issues, self.losses, tolerance)
             if not refusal:
                 require_frames(self.root, self.frames)
-            warning = "" if refusal else missing_labels(self.root, {split: counts[split][1] for split in SPLITS})
+            masks = {split: counts[split][1] for split in SPLITS}
+            warning = "" if refusal else missing_labels(self.root, masks, needed or SPLITS)
         except DataError as error:
             refusal = refusal or str(error)
-        if warning and (finetune or not counts["train"][0]):
+        if warning and (needed or not counts["train"][0]):
             refusal, warning = warning, ""
         listed, issues = self.losses.listed[SEQUENCE], (*self.issues, *_color_notes(self.colored))
         axes, labelled = count_slice_axes(self.kept), frozenset(self.labelled)

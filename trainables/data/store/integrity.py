@@ -96,18 +96,19 @@ def require_folder(root: Path, title: str) -> None:
         raise DataError(f"{root}: {problem} (expected {title}). Fix: correct the dataset's path")
 
 
-def missing_labels(place: Path | str, labelled: Mapping[Split, float]) -> str:
+def missing_labels(place: Path | str, labelled: Mapping[Split, float], needed: Sequence[Split] = SPLITS) -> str:
     """Return why no network can be fine-tuned and tested on a dataset: a split without labels; "" if each has some.
 
     Args:
         place: the dataset's folder or name, for the message.
         labelled: number of labelled subjects or frames in each split.
+        needed: splits that need labels.
     """
-    empty = [split for split in SPLITS if not labelled[split]]
+    empty = [split for split in needed if not labelled[split]]
     if not empty:
         return ""
     return (
-        f"{place}: no labelled subject in {', '.join(empty)} (expected at least one in each of {', '.join(SPLITS)}). "
+        f"{place}: no labelled subject in {', '.join(empty)} (expected at least one in each of {', '.join(needed)}). "
         "Fix: add labelled subjects, or change `split` or `fractions`"
     )
 

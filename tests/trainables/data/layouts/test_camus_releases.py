@@ -7,6 +7,7 @@ import pytest
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.camus import Camus
+from trainables.data.records import SPLITS
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 from trainables.data.store.prepare import prepare
@@ -104,7 +105,7 @@ def test_patients_outside_a_partition_are_no_losses_but_unlisted_ones_are(older,
     root = tmp_path / "camus"
     shutil.copytree(older, root)
     settings = DataSettings(layout=Camus("saeed2022"), image_size=16)
-    report = check(settings, root, workers=1, finetune=True)
+    report = check(settings, root, workers=1, needed=SPLITS)
     assert (report.refusal, {issue.severity for issue in report.issues}) == ("", {"note"})
     listed = {split: len((root / "listSubGroups" / f"subGroup5_{split}.txt").read_text().split()) for split in LISTS}
     assert sum(count for count, _ in report.subjects.values()) == listed["training"]

@@ -154,7 +154,7 @@ def test_images_without_a_structure_are_kept_as_true_negatives(root, tmp_path):
     rows = [f"p{n},{split},i{n}.png,{mask}.png" for n, (split, mask) in enumerate(zip(SPLITS, MASKS, strict=True))]
     table(root, "subject,split,image,mask", *rows, classes="value,name\n1,lesion\n")
     settings = DataSettings(layout=Manifest(), image_size=10)
-    report = check(settings, root, workers=1, finetune=True)
+    report = check(settings, root, workers=1, needed=("train", "val", "test"))
     assert report.subjects == {"train": (2, 2), "val": (2, 2), "test": (2, 2)}
     assert (report.refusal, [issue.severity for issue in report.issues if issue.kind == "background only"]) == (
         "",

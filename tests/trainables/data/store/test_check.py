@@ -8,7 +8,7 @@ import pytest
 from trainables.common.errors import DataError
 from trainables.data.layouts.echonet import EchoNetDynamic
 from trainables.data.layouts.manifest import Manifest
-from trainables.data.records import DatasetListing
+from trainables.data.records import SPLITS, DatasetListing
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 from trainables.data.store.prepare import prepare
@@ -69,7 +69,7 @@ def test_what_every_study_would_refuse_is_refused(echonet_root, settings, reason
 
 def test_splits_without_labels_are_a_warning_or_refuse_a_dataset_to_finetune_on(echonet_root):
     settings = DataSettings(split="fractions", fractions=(1, 0, 0))
-    pretraining, finetuning = (check(settings, echonet_root, finetune=finetune) for finetune in (False, True))
+    pretraining, finetuning = (check(settings, echonet_root, needed=needed) for needed in ((), SPLITS))
     assert pretraining.subjects["val"] == pretraining.subjects["test"] == (0, 0)
     assert (pretraining.refusal, finetuning.warning) == ("", "")
     assert pretraining.warning == finetuning.refusal
@@ -95,7 +95,7 @@ def test_counts_are_those_after_the_faults_and_what_prepare_refuses_is_refused(e
     shutil.copytree(echonet_root, root)
     break_videos(root, subjects_of(root, lost) if lost else [path.stem for path in (root / "Videos").iterdir()])
     settings = DataSettings(on_error="skip", tolerance=1.0)
-    report = check(settings, root, finetune=True)
+    report = check(settings, root, needed=SPLITS)
     assert reason in report.refusal
     assert report.subjects["val"] == ((0, 0) if lost in ("VAL", "") else (2, 2))
     assert report.sequences == sum(every for every, _ in report.subjects.values()) < report.listed
@@ -120,7 +120,7 @@ def test_masks_that_cannot_be_read_are_not_counted_as_labels(tmp_path):
     report = check(settings, tmp_path)
     assert report.subjects == {"train": (1, 0), "val": (1, 0), "test": (1, 0)}
     assert "no labelled subject in train, val, test" in report.warning
-    assert check(settings, tmp_path, finetune=True).refusal == report.warning
+    assert check(settings, tmp_path, needed=SPLITS).refusal == report.warning
 
 
 def test_a_dataset_without_spacing_is_refused_where_it_is_needed(echonet_root):
