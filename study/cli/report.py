@@ -36,6 +36,7 @@ def report(
     All of them are also in one HTML page. A running study is reported with its results so far.
     """
     from analysis.report.report import ReportOptions, write_report
+    from study.tracking.local_store import move_files
     from study.tracking.views import view_path
 
     place = workspace(root)
@@ -45,6 +46,7 @@ def report(
     write_report(folder, out, ReportOptions(tuple(rows) if rows else None, columns, margin))
     path = view_path(place, name)
     if path is not None:
+        move_files(place.tracking_uri, place.root / "mlflow")  # the workspace may have moved since it ran
         out.print(f"MLflow: mlflow ui --backend-store-uri {place.tracking_uri}", markup=False, soft_wrap=True)
         out.print(f"  then open http://127.0.0.1:5000{path}", soft_wrap=True, markup=False)
 

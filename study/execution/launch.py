@@ -205,7 +205,7 @@ def _tracking(tracker: Tracker, scheduler: JobScheduler, folder: StudyFolder) ->
     try:
         yield
     finally:
-        tracker.close("FINISHED" if scheduler.done else "KILLED")
+        tracker.close("FINISHED" if scheduler.done else "KILLED", scheduler.outcomes.values())
 
 
 def _job_on_disk(folder: JobFolder) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ BATCH = 200
 
 def mlflow_client(uri: str) -> MlflowClient:
     """Return MLflow's client of a server or store, with MLflow's own log messages switched off."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before MLflow is imported, which reads it
     import mlflow
     from mlflow.tracking import MlflowClient
 
@@ -54,6 +56,11 @@ class MlflowRuns:
         self._client: MlflowClient
         self._experiment = ""
         self._parent = ""
+
+    @property
+    def study_run(self) -> str:
+        """MLflow's identifier of the study's run; "" before it is known."""
+        return self._parent
 
     @property
     def connected(self) -> bool:
@@ -100,8 +107,9 @@ class MlflowRuns:
         """Set the final status of a run: FINISHED, FAILED or KILLED."""
         self._client.set_terminated(run_id, status)
 
-    def end_study(self, status: str) -> None:
-        """Set the final status of the study's run."""
+    def end_study(self, status: str, metrics: Sequence[MetricRow]) -> None:
+        """Log metrics of the study's run, and set its final status."""
+        self.log_metrics(self._parent, metrics)
         self.end(self._parent, status)
 
     def set_tag(self, run_id: str, name: str, value: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from study.storage.workspace import StudyFolder
 
@@ -17,6 +17,8 @@ class RunRecord:
     Attributes:
         run_id: MLflow's identifier (32 hexadecimal digits).
         digest: digest of the configuration that the run belongs to.
+        server: address of the store or server that has the run, without a user's name.
+        study_run: MLflow's identifier of the study's run there; another one means that the store was lost.
         sent: bytes of the job's metrics file that have been sent.
         epoch: last epoch sent; a restarted job repeats epochs, which are not sent twice.
         closed: true once the job has ended and everything has been sent.
@@ -24,9 +26,15 @@ class RunRecord:
 
     run_id: str
     digest: str
+    server: str = ""
+    study_run: str = ""
     sent: int = 0
     epoch: int = 0
     closed: bool = False
+
+    def at(self, server: str, study_run: str) -> RunRecord:
+        """Return the record with the place of its run."""
+        return replace(self, server=server, study_run=study_run)
 
 
 class RecordFile:

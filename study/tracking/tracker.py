@@ -12,8 +12,10 @@ import contextlib
 import logging
 import os
 import queue
+import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,8 +23,11 @@ from study.planning.jobs import Job
 from study.storage.artifacts import ArtifactStore
 from study.storage.events import JobFinished
 from study.storage.workspace import StudyFolder, Workspace
+from study.tracking.cell_means import cell_means
 from study.tracking.job_run import JobRun, RunState
 from study.tracking.job_upload import DrawJob, JobUpload
+from study.tracking.local_store import move_files, store_holds
+from study.tracking.metrics_file import MetricRow
 from study.tracking.mlflow_runs import MlflowRuns, mlflow_client
 from study.tracking.polling_thread import PollingThread
 from study.tracking.record import RecordFile, RunRecord
@@ -71,6 +76,8 @@ class Tracker:
         poll: float = POLL,
     ) -> None:
         self.uri = uri or workspace.tracking_uri
+        self._server = without_user(self.uri)
+        move_files(self.uri, workspace.root / "mlflow")
         self._folder, self._file = folder, RecordFile(folder)
         self._commit = _commit_tag()
         self._tags = {"study": folder.name, "title": title, **self._commit}
@@ -89,7 +96,6 @@ class Tracker:
         """
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-        self._earlier = self._file.read()
         with self.log_and_continue():
             self._connect()
         self._thread.start()
@@ -107,26 +113,32 @@ class Tracker:
         """
         self._notices.put(_Notice(job, ended))
 
-    def close(self, status: str, timeout: float = 60.0) -> None:
-        """Send what is left, and set the final status of the study's run.
+    def close(self, status: str, ended: Iterable[JobFinished] = (), timeout: float = 60.0) -> None:
+        """Send what is left, log the means of the cells, and set the final status of the study's run.
 
         Args:
             status: FINISHED, or KILLED if something planned has not been run.
+            ended: ledger events of all jobs' ends.
             timeout: seconds after which to return with a warning; the next launch sends the rest.
         """
-        in_time = self._thread.stop(lambda: self._end_study(status), timeout)
-        if not in_time or any(run.waiting for run in self._runs.values()):
+        means = cell_means(ended)
+        in_time = self._thread.stop(lambda: self._end_study(status, means), timeout)
+        if not in_time or not self._notices.empty() or any(run.waiting for run in self._runs.values()):
             log.warning(
                 "MLflow at %s: not everything was sent. Fix: run the same command again when it answers", self.uri
             )
 
     def behind(self, ended: Mapping[str, JobFinished]) -> bool:
-        """Return true if `tracking.jsonl` lacks a complete record of one of these ended jobs.
+        """Return true if the store or server lacks a complete record of one of these ended jobs.
+
+        `tracking.jsonl` tells, and for a store in a file whether it still has the study's run; a server is not asked.
 
         Args:
             ended: ledger events of the jobs' ends, by job id.
         """
-        closed = {(job, record.digest) for job, record in self._file.read().items() if record.closed}
+        records = {job: record for job, record in self._file.read().items() if record.server == self._server}
+        held = {run for run in {record.study_run for record in records.values()} if store_holds(self.uri, run)}
+        closed = {(job, record.digest) for job, record in records.items() if record.closed and record.study_run in held}
         return not {(job, event.digest) for job, event in ended.items()} <= closed
 
     def untracked(self, ended: Mapping[str, JobFinished]) -> str:
@@ -135,11 +147,11 @@ class Tracker:
 
     def sync(self) -> None:
         """Bring every run up to date with its job; the background thread calls this at every poll."""
-        self._read_notices()
         with self.log_and_continue():
             self._connect()
         if not self._mlflow.connected:
             return
+        self._read_notices()
         for run in self._runs.values():
             with self.log_and_continue():
                 self._update(run)
@@ -168,6 +180,8 @@ class Tracker:
     def _connect(self) -> None:
         if not self._mlflow.connected:
             self._mlflow.connect(view_tags(self._folder), self._tags)
+            records = self._file.read().items()
+            self._earlier = {job: record for job, record in records if record.study_run == self._mlflow.study_run}
 
     def _update(self, run: JobRun) -> None:
         """Take a run through all transitions that are due; an error leaves it at the last state reached."""
@@ -185,26 +199,40 @@ class Tracker:
             run.advance(new.position, new.epoch)
         if run.state is RunState.CLOSING and run.record is not None and run.ended is not None:
             self._upload.close(run.job, run.record.run_id, run.ended)
-            self._file.append(run.job.id, run.close())
+            self._append(run.job.id, run.close())
 
     def _run_ids(self) -> dict[str, str]:
         """Return the id of each known run by the digest of its job's configuration."""
         records = [*self._earlier.values(), *(run.record for run in self._runs.values() if run.record is not None)]
         return {record.digest: record.run_id for record in records}
 
-    def _end_study(self, status: str) -> None:
+    def _append(self, job_id: str, record: RunRecord) -> None:
+        self._file.append(job_id, record.at(self._server, self._mlflow.study_run))
+
+    def _end_study(self, status: str, means: Mapping[str, float]) -> None:
         with self.log_and_continue():
             self._connect()
             for job_id, record in self._orphans().items():
                 self._mlflow.end(record.run_id, "KILLED")
-                self._file.append(job_id, record)
-            self._mlflow.end_study(status)
+                self._append(job_id, record)
+            now = int(time.time() * 1000)
+            self._mlflow.end_study(status, [MetricRow(name, value, now, 0) for name, value in means.items()])
 
     def _orphans(self) -> dict[str, RunRecord]:
         """Return the open runs whose jobs' ends are unknown: the study was interrupted while they ran."""
         earlier = {job_id: record for job_id, record in self._earlier.items() if not record.closed}
         runs = {job_id: run.record for job_id, run in self._runs.items() if run.orphaned and run.record is not None}
         return {**earlier, **runs}
+
+
+def without_user(uri: str) -> str:
+    """Return the address of a store or server without the user and password that it may hold.
+
+    Example:
+        >>> without_user("https://me:secret@host:5000/path")
+        'https://host:5000/path'
+    """
+    return re.sub(r"^(\w+://)[^/@]*@", r"\1", uri)
 
 
 def _commit_tag() -> dict[str, str]:

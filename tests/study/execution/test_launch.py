@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock, create_autospec
+from unittest.mock import ANY, Mock, create_autospec
 
 import pytest
 from toys import toy_store
@@ -128,7 +128,7 @@ def test_a_launch_runs_all_jobs_and_tracks_its_end(launcher):
     assert launcher.sessions == [None]
     assert launcher.folder.plan.exists()
     launcher.tracker.start.assert_called_once_with()
-    launcher.tracker.close.assert_called_once_with("FINISHED")
+    launcher.tracker.close.assert_called_once_with("FINISHED", ANY)
     assert holder(launcher.folder.lock) is None
 
 
@@ -147,13 +147,13 @@ def test_a_finished_study_that_mlflow_lacks_is_sent_without_ray(launcher):
     assert launcher.launch().complete
     assert len(launcher.sessions) == 1
     assert launcher.tracked() == sorted((job.id, job.digest) for job in launcher.jobs)
-    launcher.tracker.close.assert_called_once_with("FINISHED")
+    launcher.tracker.close.assert_called_once_with("FINISHED", ANY)
 
 
 def test_a_spent_budget_ends_the_launch_and_the_next_one_runs_the_rest(launcher):
     launcher.stops = [(5, BudgetSpent("budget.hours (1) is spent"))]
     assert launcher.launch() == StudyResult(False, {"completed": 5}, "budget.hours (1) is spent")
-    launcher.tracker.close.assert_called_once_with("KILLED")
+    launcher.tracker.close.assert_called_once_with("KILLED", ANY)
     assert launcher.launch() == StudyResult(True, {"completed": ALL})
     assert launcher.tracked() == sorted((job.id, job.digest) for job in launcher.jobs)
     assert len({job.id for job in launcher.jobs}) == len(launcher.jobs) == ALL
@@ -171,7 +171,7 @@ def test_an_error_of_the_sweep_is_raised_with_the_study_tracked_as_killed(launch
     launcher.stops = [(5, ClusterLost("no node left"))]
     with pytest.raises(ClusterLost, match="no node left"):
         launcher.launch()
-    launcher.tracker.close.assert_called_once_with("KILLED")
+    launcher.tracker.close.assert_called_once_with("KILLED", ANY)
     assert holder(launcher.folder.lock) is None
 
 

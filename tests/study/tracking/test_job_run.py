@@ -31,7 +31,7 @@ def test_a_job_passes_through_all_states():
     run.advance(10, 2)
     run.finish(END)
     assert (run.state, run.waiting) == (RunState.CLOSING, True)
-    assert run.close() == RunRecord("r", JOB.digest, 10, 2, closed=True)
+    assert run.close() == RunRecord("r", JOB.digest, sent=10, epoch=2, closed=True)
     assert (run.state, run.waiting) == (RunState.CLOSED, False)
 
 

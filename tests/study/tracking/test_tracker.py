@@ -2,12 +2,15 @@
 
 import inspect
 import logging
+import re
+from dataclasses import replace
 
 import pytest
 import torch
 from fake_mlflow import FakeClient, ended, new_folder, new_job, started, write_epochs
 
 from study.storage.artifacts import ArtifactStore
+from study.tracking import tracker as tracker_module
 from study.tracking.record import RecordFile
 from study.tracking.tracker import Tracker
 
@@ -20,12 +23,13 @@ def client():
 
 
 @pytest.fixture
-def launch(tmp_path, client):
+def launch(tmp_path, client, monkeypatch):
     """Return a function that makes a tracker of the same study, as a new launch does."""
     workspace, folder = new_folder(tmp_path)
+    monkeypatch.setattr(tracker_module, "store_holds", lambda uri, run: run in client.runs)
 
-    def make(draw=None):
-        return Tracker(workspace, folder, None, "Title", draw, lambda uri: client, poll=3600)
+    def make(draw=None, uri=None):
+        return Tracker(workspace, folder, uri, "Title", draw, lambda uri: client, poll=3600)
 
     make.folder, make.workspace = folder, workspace
     return make
@@ -262,3 +266,55 @@ def test_a_name_that_mlflow_refuses_is_told_as_its_reason(launch, client, monkey
     ends = {job.id: ended(job)}
     assert "Invalid value 'a (b)'" in tracker.untracked(ends)
     assert tracker.untracked({}) == ""
+
+
+def test_a_lost_store_is_filled_again(launch, client):
+    done, other = new_job("done"), new_job("other")
+    write_epochs(launch.folder, done, 1, 3)
+    with started(launch()) as tracker:
+        tracker.job_finished(done, ended(done))
+    sent = client.run_of("done").metrics
+    client.runs.clear()
+    client.experiments.clear()
+    again = launch()
+    assert again.behind({"done": ended(done)})
+    with started(again):
+        for job in (done, other):
+            again.job_finished(job, ended(job))
+    assert client.run_of("done").status == client.run_of("other").status == "FINISHED"
+    assert client.run_of("done").metrics == sent
+    assert not launch().behind({"done": ended(done)})
+
+
+def test_another_server_receives_the_runs_of_earlier_launches_and_the_first_keeps_its_own(launch, client):
+    job = new_job()
+    with started(launch()) as tracker:
+        tracker.job_finished(job, ended(job))
+    first = dict(client.runs)
+    client.runs, client.experiments = {}, {}  # what the other server has
+    moved = launch(uri="https://me:secret@elsewhere:5000")
+    assert moved.behind({job.id: ended(job)})
+    with started(moved):
+        moved.job_finished(job, ended(job))
+    assert client.run_of(job.id).status == "FINISHED"
+    assert "secret" not in (launch.folder.root / "tracking.jsonl").read_text()
+    client.runs = {**client.runs, **first}
+    assert not launch(uri="https://elsewhere:5000").behind({job.id: ended(job)})
+    assert launch().behind({job.id: ended(job)})  # the last record is elsewhere: it finds its run again
+
+
+def test_the_studys_run_has_the_mean_of_each_cell(launch, client):
+    cells = {"method=simclr,labels=3": (0.7, 0.8), "method=b (y),labels=3": (0.6,)}
+    ends = []
+    for cell, scores in cells.items():
+        for index, score in enumerate(scores):
+            job = new_job(f"{cell}-{index}", kind="replicate", cell=cell, index=index)
+            end = ended(job)
+            ends.append(replace(end, outcome=replace(end.outcome, metrics={"test/dice": score})))
+    tracker = launch()
+    tracker.start()
+    tracker.close("FINISHED", [*ends, ended(new_job())], timeout=10)
+    means = {name: value for name, value, *_ in client.run_of("study").metrics}
+    assert means == {"test_dice/simclr 3": pytest.approx(0.75), "test_dice/b _y_ 3": pytest.approx(0.6)}
+    for name in means:
+        assert re.fullmatch(r"[/\w.\- :]*", name)  # mlflow.utils.validation

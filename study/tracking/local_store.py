@@ -1,0 +1,60 @@
+"""The MLflow store of a workspace, one SQLite file: whether it holds a run, and what it says of moved files."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+SQLITE = "sqlite:///"
+"""Beginning of the address of a store in a file."""
+
+
+def store_holds(uri: str, run_id: str) -> bool:
+    """Return True if a store has this run; True for a tracking server, which is not asked.
+
+    Args:
+        uri: address of the store or server.
+        run_id: MLflow's identifier of a run.
+    """
+    if not uri.startswith(SQLITE):
+        return True
+    with _opened(Path(uri.removeprefix(SQLITE))) as store:
+        found = store.execute("select 1 from runs where run_uuid = ?", (run_id,)).fetchone() if store else None
+    return found is not None
+
+
+def move_files(uri: str, files: Path) -> None:
+    """Let the experiments of a moved workspace find their files, whose absolute addresses the store holds.
+
+    Args:
+        uri: address of the workspace's store; nothing happens for another one.
+        files: folder that holds a folder of files for each experiment, by its name.
+    """
+    if not uri.startswith(SQLITE):
+        return
+    with _opened(Path(uri.removeprefix(SQLITE))) as store:
+        if store is None:
+            return
+        for experiment, name, old in store.execute("select experiment_id, name, artifact_location from experiments"):
+            new = (files / name).as_uri()
+            if old == new or not str(old).endswith(f"/{files.name}/{name}"):
+                continue
+            store.execute("update experiments set artifact_location = ? where experiment_id = ?", (new, experiment))
+            store.execute(
+                "update runs set artifact_uri = ? || substr(artifact_uri, ?) "
+                "where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
+                (new, len(old) + 1, experiment, len(old) + 1, f"{old}/"),
+            )
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection | None]:
+    """Yield a connection that is committed at the end; None where there is no store, or one without tables yet."""
+    if not file.exists():
+        yield None
+        return
+    with contextlib.closing(sqlite3.connect(file, timeout=10)) as store, store:
+        tables = {name for (name,) in store.execute("select name from sqlite_master where type = 'table'")}
+        yield store if {"runs", "experiments"} <= tables else None
