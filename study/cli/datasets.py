@@ -131,14 +131,16 @@ def views(
     sets: Overrides = None,
     paths: DataPaths = None,
     root: Root = None,
-    output: Annotated[Path, typer.Option("--out", help="PNG file to write; a PDF gets the same name.")] = Path(
-        "views.png"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option("--out", help="PNG file to write; a PDF gets the same name (default: NAME-views.png)."),
+    ] = None,
     count: Annotated[int, typer.Option(help="Largest number of frames, one row each.", min=1, max=50)] = 6,
     per_frame: Annotated[int, typer.Option("--views", help="Number of views of each frame.", min=1, max=12)] = 5,
 ) -> None:
     """Draw the views that pretraining sees, with the operations that made each and what they keep of the image."""
-    _check_output(output)
+    if output is not None:
+        _check_output(output)
     from analysis.figures.style import save
     from analysis.figures.views import view_sheet
     from study.config.definition import load_study
@@ -154,8 +156,9 @@ def views(
     stores = _prepared([task.data for task in tasks], root)
     for settings, store in stores:
         require_channels(study, settings, store.channel_names)
+    first = output or Path(f"{study.spec.name}-views.png")
     for number, task in enumerate(tasks):
-        file = output if number == 0 else output.with_stem(f"{output.stem}-{number + 1}")
+        file = first if number == 0 else first.with_stem(f"{first.stem}-{number + 1}")
         seed = derive(study.spec.seed, "views")
         store = next(store for settings, store in stores if settings == task.data)
         if task.augment.strength == "auto":

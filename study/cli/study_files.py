@@ -71,9 +71,26 @@ def validate(
         out.print_json(json.dumps({"name": study.spec.name, "cells": [cell.key for cell in study.cells()]}))
         return
     out.print(f"{study.spec.name}: valid, {len(study.cells())} cells", markup=False)
+    for note in [] if data else _unread(study, source):
+        out.print(f"note: {note}", markup=False, soft_wrap=True)
     labels = _labels(study, listed=bool(data))
     if labels:
         out.print(label_line(labels.values()), markup=False, soft_wrap=True)
+
+
+def _unread(study: Study, source: str) -> list[str]:
+    """Return what was not checked of the study's datasets, whose files only `study data check` reads."""
+    from study.planning.plan import datasets_of
+
+    notes = []
+    for settings in datasets_of(study):
+        if settings.path is None:
+            continue
+        if Path(settings.path).expanduser().exists():
+            notes.append(f"{settings.path}: no image was read. To read all files: study data check {source}")
+        else:
+            notes.append(f"{settings.path}: not on this machine, not checked")
+    return notes
 
 
 def _labels(study: Study, *, listed: bool) -> dict[str, LabelCounts]:

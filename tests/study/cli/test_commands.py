@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 from whole_studies import call
 
+import search_spaces
 from study.cli import run as run_module
 from study.cli.app import EXIT_CODES, Exit, app
 from study.cli.main import guarded
@@ -23,6 +24,7 @@ from study.execution.errors import ClusterLost, StorageFull
 from study.execution.launch import StudyResult
 from study.storage.lock import StudyLocked
 from trainables.common.errors import UserError
+from trainables.phantom import PhantomSettings, write_echonet
 
 RUNNER = CliRunner()
 
@@ -103,6 +105,17 @@ def test_a_valid_study_file_has_its_cells_counted():
     found = json.loads(invoke("validate", "quickstart", "--json").output)
     assert found["name"] == "quickstart"
     assert found["cells"]
+
+
+def test_what_was_not_checked_of_a_dataset_is_said(tmp_path):
+    images = tmp_path / "images"
+    write_echonet(images, PhantomSettings(subjects=30, frames=8, size=32))
+    study = tmp_path / "mine.yaml"
+    base = f"include: [{search_spaces.FOLDER / 'quickstart.yaml'}]\ntitle: Mine\nfactors: {{labels: null}}\n"
+    notes = {str(images): "no image was read. To read all files: study data check", "/none": "not on this machine"}
+    for path, note in notes.items():
+        study.write_text(f"{base}data: {{phantom: null, path: {path}}}\n")
+        assert f"note: {path}: {note}" in invoke("validate", str(study)).output
 
 
 def test_a_study_file_is_checked_with_the_options_of_a_run(tmp_path):

@@ -34,7 +34,7 @@ def to_classes(
         used: of another size than its image, with an unknown label number, or background only where that is a fault.
     """
     if labels.shape != shape:
-        text = f"mask and image differ in size (found {_by(labels.shape)}, expected {_by(shape)})"
+        text = _size_problem(labels.shape, shape)
         return None, DatasetIssue(file, place, "mask size differs from the image", text, "loss", "mask")
     found = np.unique(labels)
     known = {0: 0, **meaning}
@@ -48,6 +48,17 @@ def to_classes(
     for label in found.tolist():
         table[label - int(found[0])] = known[label]
     return table[labels - int(found[0])], None
+
+
+def _size_problem(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Return how the shapes of a mask and its images differ; one frame is no dimension."""
+    if len(found) == len(expected) == 3 and found[1:] == expected[1:]:
+        counts = f"found {found[0]} frame(s), expected {expected[0]}"
+        fix = "Fix: name the frame of the mask in the column `frame` of a manifest" if found[0] == 1 else ""
+        return f"mask and image have different numbers of frames ({counts}). {fix}".rstrip(". ")
+    if found[:1] == expected[:1] == (1,):
+        found, expected = found[1:], expected[1:]
+    return f"mask and image differ in size (found {_by(found)}, expected {_by(expected)})"
 
 
 def negative(file: str, place: str = "") -> DatasetIssue:

@@ -65,8 +65,9 @@ def read_classes(root: Path, ignore: Collection[str] = ()) -> ManifestClasses:
         )
         level = parse_count(value)
         taken = name in names.values() or (name == "background" and level != 0)
-        if level is None or not name or level in names or taken:
-            raise DataError(f"{path}, row {line}: '{value},{name}', expected a number and a name of their own")
+        problem = _problem(level, name, level in names, taken)
+        if level is None or problem:
+            raise DataError(f"{path}, row {line}: '{value},{name}', {problem}")
         names[level] = name
         if color:
             shade = parse_color(path, line, color)
@@ -76,6 +77,17 @@ def read_classes(root: Path, ignore: Collection[str] = ()) -> ManifestClasses:
     if len(names) > _MOST:
         raise DataError(f"{path}: {len(names)} classes, expected at most {_MOST}")
     return ManifestClasses(dict(sorted(names.items())), colors)
+
+
+def _problem(level: int | None, name: str, repeated: bool, taken: bool) -> str:
+    """Return what is wrong with a row's value and name, or ""."""
+    if level is None:
+        return "expected a whole number from 0 up as the value"
+    if not name:
+        return "expected a name"
+    if repeated:
+        return "the value is listed twice, expected once"
+    return "the name is that of another value, expected one of its own" if taken else ""
 
 
 def parse_color(path: Path, line: int, text: str) -> RGB:

@@ -116,7 +116,8 @@ def read_manifest(
     if not rows and not issues:
         raise DataError(f"{path}: no rows, expected one for each image")
     if any(0 in row.masks for row in rows) and not classes.names:
-        raise DataError(f"{root / CLASSES_FILE}: no such file, expected the masks' values and names")
+        found = "no structure is listed" if (root / CLASSES_FILE).is_file() else "no such file"
+        raise DataError(f"{root / CLASSES_FILE}: {found}, expected the masks' values above 0 and their names")
     return ManifestContent(tuple(rows), ("background", *names))
 
 
@@ -152,7 +153,7 @@ class _RowReader:
     def row(self, line: int, cells: Mapping[str, str], surplus: int) -> Row | None:
         """Return a row, or None with an issue; `surplus` is the number of cells beyond the last column."""
         place = f"row {line}"
-        masks = {column: _files(cells[column]) for column in self.mask_columns if cells[column]}
+        masks = {column: self._mask_files(cells[column]) for column in self.mask_columns if cells[column]}
         listed = {"image": _files(cells["image"], between=None), **masks}
         paths = {text: dataset_file(self.root, text) for texts in listed.values() for text in texts}
         for column, texts in listed.items():
@@ -174,6 +175,11 @@ class _RowReader:
         for file in absent:
             self._issue(place, "missing mask", f"{file} is listed but does not exist", "mask")
         return _valid_row(line, cells, image, {} if absent else found)
+
+    def _mask_files(self, cell: str) -> list[str]:
+        """Return the files that a cell lists; a file may have the separator in its name."""
+        whole = dataset_file(self.root, cell)
+        return _files(cell, between=None if whole is not None and exists(self.root, whole) else BETWEEN_FILES)
 
     def _issue(self, place: str, kind: str, text: str, skipped: str, *, damage: bool = False) -> None:
         self.issues.append(DatasetIssue(self.name, place, kind, text, "damage" if damage else "loss", skipped))

@@ -86,6 +86,15 @@ def _by_pattern(files: Sequence[FileName], pattern: str) -> RoleFinding:
     )
 
 
+def is_text(name: str) -> bool:
+    """Return True for a file name that can be written to a table; the bytes of others are no UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _listed(root: Path, tables: Sequence[str], *, channels: bool) -> tuple[list[FileName], list[tuple[str, str]]]:
     """Return the folder's files of a readable type in order, and the others, each with the reason.
 
@@ -103,6 +112,9 @@ def _listed(root: Path, tables: Sequence[str], *, channels: bool) -> tuple[list[
             continue
         if file_type(path.name) is None:
             others[path.suffix] += 1
+            continue
+        if not is_text(relative.as_posix()):
+            left_out.append((ascii(relative.as_posix())[1:-1], "its name is not UTF-8. Fix: rename it"))
             continue
         try:
             files += array_members(root, parse_path(relative.as_posix(), channels=channels))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.common.errors import UserError
+from trainables.data.proposal.soft_edges import soft_edges
 from trainables.data.readers.flat_pictures import FLAT, read_flat, read_flat_labels_or_colors
 from trainables.data.readers.legend import RGB
 from trainables.data.readers.picture_header import open_picture
@@ -17,6 +18,7 @@ from trainables.data.store.guard import guarded
 
 MOST_LABELS = 64
 """Largest number of label numbers or colors of a mask; a file with more is no mask."""
+_SHOWN = 8  # numbers that a message names
 _FEW_LABELS = 16  # of a file that is taken for a mask without a name that says so
 _NEAR, _MOST, _SOME = 10, 0.95, 0.002  # gray levels about black and white; shares of the pixels at both and at each
 
@@ -97,6 +99,14 @@ def read_mask_content(root: Path, file: str, max_gigabytes: float) -> MaskConten
     colors = _count_colors(marks) if flat and marks.ndim == 3 else {}
     numbers = frozenset[int]() if colors else frozenset(np.unique(marks).tolist()) - {0}
     count = max(len(numbers), len(colors))
+    if numbers and min(numbers) < 0:
+        below = ", ".join(map(str, sorted(number for number in numbers if number < 0)[:_SHOWN]))
+        return MaskContent(shape=shape, problem=f"negative label numbers (found {below}, expected 0 or more)")
+    smoothed = soft_edges(marks) if flat and numbers else 0
+    if smoothed:
+        found = f"found {smoothed} numbers between 0 and {max(numbers)}, all at edges"
+        fix = "Fix: save it without smoothing: resize by nearest neighbour, or set each pixel to 0 or to the largest"
+        return MaskContent(shape=shape, problem=f"smoothed edges ({found}). {fix}")
     if count > MOST_LABELS:
         kind = "colors" if colors else "label numbers"
         found = f"found {count} {kind}, expected at most {MOST_LABELS}"

@@ -14,6 +14,7 @@ from trainables.data.proposal.file_names import FileName, compile_pattern
 _FEW = 5  # fewer folders than this are sites or classes rather than patients
 _FRAME = "frame|slice|img|image|im|time|t|z|f|view"
 _TAIL = re.compile(rf"^(?P<head>.*?)[_\-\s.]+(?:(?:{_FRAME})[_\-\s]*)?\d+$", re.IGNORECASE)
+_COUNTED = re.compile(r"(?P<word>frame|slice|time|t|z|f)[_\-\s.]*\d+", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[_\-\s.]+")
 _WORDS = (
     "od|os|ed|es|[2-5]ch|a[2-5]c|plax|psax|sax|lax|left|right|sagittal|coronal|axial|transverse|longitudinal|long|trans"
@@ -107,10 +108,19 @@ def _recurring(files: Sequence[FileName]) -> tuple[str, ...]:
             repeated[place][folder, part] = count
     found = max(repeated.values(), key=len, default={})
     if len(found) < 3 or sum(found.values()) * 2 <= len(names):
-        return ()
+        return _counted(files)
     (_, part), count = max(found.items(), key=lambda item: item[1])
     text = f"'{part}' is part of {count} names, and others recur like it"
     return (f"{text}. Fix: if such parts are patients, set --subject-pattern",)
+
+
+def _counted(files: Sequence[FileName]) -> tuple[str, ...]:
+    """Return a doubt where all names are one word of a part of a recording and a number: one patient's frames?"""
+    words = {found["word"].lower() for file in files if (found := _COUNTED.fullmatch(file.stem))}
+    if len(words) != 1 or not all(_COUNTED.fullmatch(file.stem) for file in files) or len(files) < 2:
+        return ()
+    (word,) = words
+    return (f"all names are '{word}' and a number. Fix: if they are of one patient or few, set --subject-pattern",)
 
 
 def _shared_depth(files: Sequence[FileName]) -> int:

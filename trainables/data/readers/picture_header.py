@@ -83,6 +83,8 @@ def open_picture(path: Path) -> PictureFile:
     """
     try:
         content = path.read_bytes()
+        if not content:
+            raise DataError(f"{path}: an empty file, expected a picture")
         if is_webp(content):
             found = _webp(path, content)
         else:

@@ -37,7 +37,8 @@ class DatasetFiles:
         if not self.outside:
             return []
         name, target = next(iter(self.outside.items()))
-        text = f"a link that leads out of the dataset's folder, to {target}; it is followed"
+        found = "it is followed" if os.path.exists(target) else "there is no such file"  # noqa: PTH110
+        text = f"a link that leads out of the dataset's folder, to {target}; {found}"
         if len(self.outside) > 1:
             text += f" (found {len(self.outside)} such links)"
         return [DatasetIssue(name, "", "link out of the dataset", text)]

@@ -223,6 +223,19 @@ def test_masks_without_classes_and_an_empty_manifest(root):
     table(root, ("p", "", "a.png", "m.png", "", ""))
     with pytest.raises(DataError, match=r"classes\.csv: no such file, expected the masks' values"):
         Manifest().scan(root)
+    (root / "classes.csv").write_text("value,name\n0,background\n")
+    with pytest.raises(DataError, match=r"classes\.csv: no structure is listed, expected the masks' values above 0"):
+        Manifest().scan(root)
+    for row, problem in {
+        "-1,lv": "expected a whole number from 0 up as the value",
+        "2,lv": "the name is that of another value",
+        "1,la": "the value is listed twice",
+        "3,": "expected a name",
+    }.items():
+        (root / "classes.csv").write_text(f"value,name\n1,lv\n{row}\n")
+        with pytest.raises(DataError, match=rf"classes\.csv, row 3: '{row}', {problem}"):
+            Manifest().scan(root)
+    (root / "classes.csv").unlink()
     table(root)
     with pytest.raises(DataError, match="no rows"):
         Manifest().scan(root)

@@ -95,7 +95,7 @@ def test_a_mask_that_lacks_one_of_its_files_is_left_out_as_a_whole(root):
     assert masks(root) == [{}, {}]
     assert [text for _, _, text in issues(root)] == [
         "no.png is listed but does not exist",
-        "mask and image differ in size (found 1 x 12 x 9, expected 1 x 12 x 10)",
+        "mask and image differ in size (found 12 x 9, expected 12 x 10)",
     ]
 
 

@@ -1,5 +1,8 @@
 import json
+import os
 
+import cv2
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -200,6 +203,57 @@ def test_masks_of_which_none_has_an_image_are_refused(write, tmp_path):
     write("masks/b.png", disc())
     with pytest.raises(DataError, match=r"no mask has an image of its name \(found masks/b.png: no image"):
         propose_manifest(tmp_path)
+
+
+def test_a_mask_with_smoothed_edges_is_refused_and_one_of_many_structures_is_not(write, tmp_path):
+    sharp = np.zeros((40, 40), np.uint8)
+    sharp[8:30, 10:32] = 255
+    many = np.zeros((40, 40), np.uint8)
+    for number in range(1, 8):
+        many[4 * number : 4 * number + 3, 5:35] = number
+    for folder, mask in (("soft", cv2.GaussianBlur(sharp, (7, 7), 1.2)), ("sharp", sharp), ("many", many)):
+        write(f"{folder}/images/a.png", np.random.default_rng(0).integers(0, 256, (40, 40)).astype(np.uint8))
+        write(f"{folder}/masks/a.png", mask)
+    with pytest.raises(DataError, match=r"smoothed edges \(found \d+ numbers between 0 and 255, all at edges\)"):
+        propose_manifest(tmp_path / "soft")
+    assert [value for value, *_ in classes(propose_manifest(tmp_path / "sharp"))] == [0, 255]
+    assert [value for value, *_ in classes(propose_manifest(tmp_path / "many"))] == list(range(8))
+
+
+def test_negative_label_numbers_name_the_mask(tmp_path):
+    labels = np.zeros((16, 16, 3), np.int16)
+    labels[2:5, 2:5], labels[8:12, 8:12] = -1, -2
+    for folder, name, values in (("images", "v", np.ones_like(labels)), ("masks", "v", labels)):
+        (tmp_path / folder).mkdir()
+        nib.save(nib.Nifti1Image(values, np.diag([1.0, 1.0, 5.0, 1.0])), tmp_path / folder / f"{name}.nii.gz")
+    with pytest.raises(DataError, match=r"masks/v\.nii\.gz: negative label numbers \(found -2, -1, expected 0 or more"):
+        propose_manifest(tmp_path)
+
+
+def test_a_name_that_is_no_text_is_left_out_and_shown_in_letters(write, tmp_path):
+    for name in ("a", "b"):
+        write(f"images/{name}.png", grey())
+        write(f"masks/{name}.png", disc())
+    for folder in ("images", "masks"):
+        (tmp_path / folder / "b.png").rename(tmp_path / folder / os.fsdecode(b"b\xff.png"))
+    proposal = propose_manifest(tmp_path)
+    assert [row.image for row in proposal.rows] == ["images/a.png"]
+    assert ("images/b\\udcff.png", "its name is not UTF-8. Fix: rename it") in proposal.left_out
+
+
+def test_a_separator_in_a_files_name_separates_nothing(write, tmp_path):
+    write("images/a|b.png", grey())
+    write("masks/a|b.png", disc())
+    assert decoded(tmp_path, propose_manifest(tmp_path))["a|b"].any()
+
+
+@pytest.mark.parametrize(("word", "doubt"), [("frame_", True), ("slice", True), ("case", False)])
+def test_names_that_only_count_frames_are_a_doubt_about_patients(write, tmp_path, word, doubt):
+    for number in range(6):
+        write(f"images/{word}{number:03d}.png", grey(number))
+        write(f"masks/{word}{number:03d}.png", disc())
+    notes = propose_manifest(tmp_path).notes
+    assert any("Fix: if they are of one patient or few, set --subject-pattern" in note for note in notes) is doubt
 
 
 def test_a_series_of_dicom_files_beside_a_mask_volume_is_refused_with_what_to_do(write, tmp_path):

@@ -76,7 +76,10 @@ def test_links_out_of_the_folder_are_noted_or_refused_by_name(root, tmp_path):
     assert report.refusal == ""
     (note,) = [issue for issue in report.issues if issue.kind == "link out of the dataset"]
     assert (note.file, note.severity) == ("pics", "note")
-    assert str(tmp_path / "elsewhere") in note.message
+    assert note.message.endswith(f"to {tmp_path / 'elsewhere'}; it is followed")
+    (root / "a_broken.png").symlink_to(tmp_path / "nowhere.png")
+    (note,) = [issue for issue in check(settings(), root).issues if issue.kind == "link out of the dataset"]
+    assert note.message.split(" (")[0].endswith(f"to {tmp_path / 'nowhere.png'}; there is no such file")
     for refuse in (check, lambda *given: prepare(*given, tmp_path / "s", b"key")):
         with pytest.raises(DataError, match=r"a link leads out .*pics -> .*elsewhere.* set `links: follow`"):
             refuse(settings(links="inside"), root)
