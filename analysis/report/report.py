@@ -28,6 +28,7 @@ from analysis.report.section import Section
 from analysis.report.training_length import length_sentences
 from analysis.stats.ablation import ablation_sentences
 from analysis.stats.comparisons import Comparison, compare
+from analysis.stats.early_signal import early_signal
 from analysis.stats.label_equivalence import efficiency_table, label_equivalence
 from analysis.stats.minimal_labels import MARGIN, minimal_labels
 from analysis.stats.pairs import best_probabilities, best_sentences, compare_pairs
@@ -169,7 +170,8 @@ def _search(results: StudyResults, grid: Grid) -> Section:
         "parallel_coordinates": parallel_coordinates(results, grid),
         "pareto": pareto(results, grid, signs),
     }
-    return Section(title, (), tables, _available(figures))
+    signal = early_signal(results)
+    return Section(title, (signal.sentence,) if signal is not None else (), tables, _available(figures))
 
 
 def _images(results: StudyResults, grid: Grid, store: FrameStore | None, remarks: list[str]) -> Section:
