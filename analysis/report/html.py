@@ -32,17 +32,32 @@ class EmbeddedImage:
     width: int | None
 
 
-def render_page(title: str, status: Sequence[str], sections: Sequence[Section], images: Mapping[str, Path]) -> str:
+@dataclass(frozen=True)
+class Opening:
+    """First screen of the page.
+
+    Attributes:
+        answers: sentences that answer the study's question.
+        design: terms and texts of the box of data and design.
+        status: sentences on the study's state and remarks.
+    """
+
+    answers: Sequence[str]
+    design: Sequence[tuple[str, str]]
+    status: Sequence[str]
+
+
+def render_page(title: str, opening: Opening, sections: Sequence[Section], images: Mapping[str, Path]) -> str:
     """Return the page's HTML.
 
     Args:
         title: heading of the page, the study's title.
-        status: paragraphs above all sections.
+        opening: first screen.
         sections: parts of the report, in order.
         images: file of each figure, by the figure's name.
     """
     embedded = {name: _embed(name, path) for name, path in images.items()}
-    return render("report.html.j2", title=title, status=status, sections=sections, images=embedded)
+    return render("report.html.j2", title=title, opening=opening, sections=sections, images=embedded)
 
 
 def _embed(name: str, path: Path) -> EmbeddedImage:

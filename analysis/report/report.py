@@ -22,7 +22,9 @@ from analysis.figures.style import save
 from analysis.figures.worst import worst_cases
 from analysis.io.load import StudyResults, load
 from analysis.papers.published import paper_table
-from analysis.report.html import render_page
+from analysis.report.answer import answer
+from analysis.report.design import GENERATED, design, is_generated
+from analysis.report.html import Opening, render_page
 from analysis.report.learning import learning_section, learning_sentences
 from analysis.report.section import Section
 from analysis.report.training_length import length_sentences
@@ -79,21 +81,24 @@ def write_report(folder: StudyFolder, console: Console, options: ReportOptions |
     results = load(folder)
     grid = arrange(results.plan, options.rows, options.columns)
     remarks: list[str] = []
-    sections = [section for section in _sections(results, grid, options, remarks) if not section.empty]
+    store = _frames(results, remarks)
+    sections = [section for section in _sections(results, grid, store, options, remarks) if not section.empty]
     run = [*results.plan.notes, *length_sentences(results.plan)]
+    answers = answer(results, grid, compare(results, grid), minimal_labels(results, grid, options.margin))
     state = [state_sentence(results), *run, *learning_sentences(results), *failure_sentences(results), *remarks]
+    title = f"{results.plan.title} (on {GENERATED.lower()})" if is_generated(results) else results.plan.title
     pictures = _write_figures(folder.report, sections)
     files = [*_write_tables(folder.report, sections), *(path for paths in pictures.values() for path in paths)]
     shown = {name: paths[0] for name, paths in pictures.items()}
     texts = {
-        SUMMARY: _summary(results.plan.title, state, sections, shown),
-        PAGE: render_page(results.plan.title, state, sections, shown),
+        SUMMARY: _summary(title, [*answers, *state], sections, shown),
+        PAGE: render_page(title, Opening(answers, design(results, store), state), sections, shown),
     }
     for name, text in texts.items():
         write_text(folder.report / name, text)
         files.append(folder.report / name)
     _remove_outdated(folder.report, files)
-    _print(console, [results.plan.title, *state], sections, files)
+    _print(console, [title, *answers, *state], sections, files)
     return folder.report
 
 
@@ -101,6 +106,10 @@ def state_sentence(results: StudyResults) -> str:
     """Return a sentence that says whether the study is finished, and which jobs are missing."""
     if not results.missing:
         return "The study is finished."
+    failed = int((results.jobs["status"] == "failed").sum())
+    if failed and results.ended:
+        jobs = "1 job has" if failed == 1 else f"{failed} jobs have"
+        return f"The study is finished; {jobs} failed, and what they would have shown is missing below."
     planned = results.plan.planned
     lacking = ", ".join(f"{count} of {planned[kind]} {_plural(kind)}" for kind, count in results.missing.items())
     return f"The study is not finished: {lacking} are missing. This report covers the finished jobs."
@@ -112,8 +121,9 @@ def failure_sentences(results: StudyResults) -> list[str]:
     return [f"{job} failed: {reason}." for job, reason in zip(failed["id"], failed["reason"], strict=True)]
 
 
-def _sections(results: StudyResults, grid: Grid, options: ReportOptions, remarks: list[str]) -> list[Section]:
-    store = _frames(results, remarks)
+def _sections(
+    results: StudyResults, grid: Grid, store: FrameStore | None, options: ReportOptions, remarks: list[str]
+) -> list[Section]:
     over_time = temporal_section(results, store)
     return [
         _scores(results, grid, options, compares_otherwise=bool(over_time.sentences)),

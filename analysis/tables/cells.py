@@ -125,7 +125,8 @@ def _given(estimate: Estimate) -> str:
 def chosen_table(results: StudyResults) -> Table:
     """Return the hyperparameters that each cell's search chose, with their validation score."""
     score = f"val/{results.plan.metric}"
-    rows = [_chosen_row(results, cell, index) for cell, index in results.chosen.items() if index is not None]
+    chosen = ((cell, results.chosen.get(cell)) for cell in results.plan.cells)  # in the plan's order
+    rows = [_chosen_row(results, cell, index) for cell, index in chosen if index is not None]
     named = [name for row in rows for name in row if name.startswith("param/")]
     columns = [*results.plan.factors, "trial", *dict.fromkeys(named), score]
     data = pd.DataFrame(rows, columns=columns)
@@ -137,12 +138,22 @@ def chosen_table(results: StudyResults) -> Table:
     return Table("Chosen hyperparameters", header, body, (note,), data)
 
 
+def chosen_settings(results: StudyResults, cell: str) -> str:
+    """Return the settings that a cell's search chose, as "lr 0.0181, strength 1"; "" without a search."""
+    index = results.chosen.get(cell)
+    if index is None:
+        return ""
+    row = _chosen_row(results, cell, index)
+    values = {name.removeprefix("param/"): value for name, value in row.items() if name.startswith("param/")}
+    return ", ".join(f"{short} {_plain(values[path])}" for path, short in short_names(list(values)).items())
+
+
 def short_names(paths: list[str]) -> dict[str, str]:
-    """Return the shortest unambiguous suffix of each dotted path.
+    """Return the shortest clear suffix of each dotted path: no other's, and not the place in a list alone.
 
     Example:
-        >>> short_names(["fit.optimizer.lr", "augment.strength"])
-        {'fit.optimizer.lr': 'lr', 'augment.strength': 'strength'}
+        >>> short_names(["fit.optimizer.lr", "augment.strength", "crop.area.0"])
+        {'fit.optimizer.lr': 'lr', 'augment.strength': 'strength', 'crop.area.0': 'area.0'}
     """
 
     def end(path: str, parts: int) -> str:
@@ -151,7 +162,8 @@ def short_names(paths: list[str]) -> dict[str, str]:
     def parts(path: str) -> int:
         depth = path.count(".") + 1
         others = [other for other in paths if other != path]
-        return next((n for n in range(1, depth) if end(path, n) not in {end(other, n) for other in others}), depth)
+        clear = (n for n in range(1, depth) if not end(path, n)[0].isdecimal())
+        return next((n for n in clear if end(path, n) not in {end(other, n) for other in others}), depth)
 
     return {path: end(path, parts(path)) for path in paths}
 

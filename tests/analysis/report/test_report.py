@@ -138,7 +138,7 @@ def test_a_failed_job_is_named_with_its_reason(make_study: Callable[..., StudyFo
     ledger.close()
     printed = report(folder)
     assert "byol-1-replicate-2 failed: the loss is nan." in printed
-    assert "1 of 9 replicates are missing" in printed
+    assert "The study is finished; 1 job has failed, and what they would have shown is missing below." in printed
 
 
 def test_a_study_without_a_reference_says_so(make_study: Callable[..., StudyFolder]) -> None:
