@@ -16,6 +16,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from study.execution.device import hide_gpus
 from study.execution.execute import execute
 from study.execution.metrics_log import MetricsLog
 from study.planning.jobs import Job
@@ -103,6 +104,8 @@ def execute_with_workers(job: Job, paths: JobPaths, scratch: Path) -> None:
 def _run_worker(config: dict[str, Any]) -> None:
     job, paths = Job.from_plain(config["job"]), JobPaths(**config["paths"])
     use_threads(int(job.resources.cpus))
+    if not job.resources.gpus:
+        hide_gpus()
     io = paths.job_io(job, node_cache())
     worker = TrainWorker(io)
     execute(io.job, io.folder, io.artifacts, worker)

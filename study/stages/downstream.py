@@ -28,7 +28,7 @@ from trainables.downstream.build import PretrainedWeights
 from trainables.downstream.finetune import finetune
 from trainables.downstream.selection import labelled_rows
 from trainables.downstream.settings import DownstreamSettings
-from trainables.engine.runtime import LocalRuntime
+from trainables.engine.runtime import Runtime
 from trainables.engine.settings import FitSettings
 from trainables.networks.imagenet import ImageNetWeights
 from trainables.networks.network import NetworkSettings
@@ -160,17 +160,17 @@ class DownstreamStage(Stage):
         if spec.network.trainer != OWN_TRAINER:
             return None
 
-        def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
+        def measure(short: FitSettings, batch: int, runtime: Runtime) -> Sequence[dict[str, float]]:
             whole = replace(settings, label_fraction=1.0, labels=None, validation="all", folds=None)
             brief = replace(whole, fit=short, targets="labelled")
             channels = settings.augment.channels or GREY
             store = synthetic_store(2 * batch, spec.data.image_size, spec.network.frames, channels)
-            return finetune(brief, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history
+            return finetune(brief, spec.network, None, store, runtime, spec.seed).fitted.history
 
         return training_workload(
             _samples(spec),
             settings.fit,
-            self.resources(spec).cpus,
+            job.resources,
             measure,
             stage=self.name,
             network=plain(spec.network),

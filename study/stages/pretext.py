@@ -93,7 +93,7 @@ class PretextStage(SharedStage):
 
     def workload(self, spec: StudySpec, job: Job) -> Workload:
         """Return the images of all epochs and evaluations of one step."""
-        return pretraining_workload(spec, step_of(job), self.resources(spec).cpus)
+        return pretraining_workload(spec, step_of(job), job.resources)
 
 
 def step_of(job: Job) -> PretextSettings:

@@ -71,4 +71,4 @@ class PropagationStage(SharedStage):
     def workload(self, spec: StudySpec, job: Job) -> Workload:
         """Return the pairs of frames of both directions, which the registration network only evaluates."""
         pairs = 2 * sum(dataset_sizes(spec.data).frames.values())
-        return registration_workload(spec, EVALUATION_COST * pairs)
+        return registration_workload(spec, job.resources, EVALUATION_COST * pairs)

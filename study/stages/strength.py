@@ -71,4 +71,4 @@ class StrengthStage(SharedStage):
     def workload(self, spec: StudySpec, job: Job) -> Workload:
         """Return the images of all short pretrainings."""
         settings = parse(PretextSettings, job.config[self.name])
-        return pretraining_workload(spec, short(settings, 1.0), self.resources(spec).cpus, len(STRENGTHS))
+        return pretraining_workload(spec, short(settings, 1.0), job.resources, len(STRENGTHS))
