@@ -14,6 +14,7 @@ import traceback
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from study.execution.device import release_memory
 from study.execution.device_errors import first_line, gpu_failure, gpu_out_of_memory, out_of_memory
 from study.execution.errors import GpuFailed, SharedGpuFull
 from study.planning.jobs import Job, Outcome
@@ -40,6 +41,8 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime) -> Outcome:
     """Run a job and return its outcome, which is on disk by then; a job that has an outcome is not run again.
 
+    The memory of the job is released, so that the next job of the process finds all of it.
+
     A run that cannot succeed (it diverged, its input is invalid) and an internal error both end with a failed outcome
     and its reason. The job has no outcome, and is run again later, only if its process dies, the disk is full, the GPU
     fails, or the job runs out of memory on a GPU that it shares.
@@ -57,9 +60,13 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
         RuntimeError: the job failed in one of several workers. The others wait in a collective call, so the whole
             group must be stopped.
     """
-    done = read_outcome(folder)
-    if done is not None:
-        return done
+    try:
+        return read_outcome(folder) or _execute(job, folder, artifacts, runtime)
+    finally:
+        release_memory(runtime.device)
+
+
+def _execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime) -> Outcome:
     started = time.monotonic()
     write_json(folder.config, job.plain())
     try:

@@ -69,8 +69,9 @@ def test_a_gpu_that_torch_does_not_find_is_an_error(monkeypatch):
 
 
 def test_memory_is_released_after_the_garbage_is_collected(monkeypatch, cuda):
-    monkeypatch.setattr(gc, "collect", lambda: cuda.append(("collect",)))
+    for name in ("collect", "freeze"):
+        monkeypatch.setattr(gc, name, lambda name=name: cuda.append((name,)))
     release_memory(GPU)
-    assert cuda == [("collect",), ("empty_cache",), ("reset_peak_memory_stats", GPU)]
+    assert cuda == [("collect",), ("freeze",), ("empty_cache",), ("reset_peak_memory_stats", GPU)]
     release_memory(torch.device("cpu"))
-    assert cuda[3:] == [("collect",)]
+    assert cuda[4:] == [("collect",), ("freeze",)]

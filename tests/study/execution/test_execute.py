@@ -1,5 +1,6 @@
 """Execution of jobs in this process: outcomes on disk, artifacts, and how failures end."""
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -13,6 +14,7 @@ from toys import toy_store
 from whole_studies import TINY
 
 from study.config.definition import load_study
+from study.execution import execute as execution
 from study.execution.errors import GpuFailed, SharedGpuFull
 from study.execution.execute import clear_stale_job, execute, read_outcome
 from study.planning.datasets import Dataset
@@ -136,6 +138,16 @@ def test_a_pretraining_that_stops_itself_fails_with_its_verdict_and_is_not_tried
     assert outcome.reason == "collapsed: effective rank 1. Fix: lower the learning rate"
     assert run(tmp_path) == outcome
     assert stage.run.call_count == 1
+
+
+@pytest.mark.parametrize("error", [None, TrainingFailed("it diverged"), torch.AcceleratorError("CUDA error: lost")])
+def test_memory_is_released_however_a_job_ends(tmp_path, stage, monkeypatch, error):
+    released = []
+    monkeypatch.setattr(execution, "release_memory", released.append)
+    stage.run.side_effect = error
+    with contextlib.suppress(GpuFailed):
+        run(tmp_path)
+    assert released == [LocalRuntime().device]
 
 
 def test_a_job_that_has_an_outcome_is_not_run_again(tmp_path, stage):
