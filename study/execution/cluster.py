@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from study.config.spec import Capacity
+from study.config.resources import Capacity
 from study.execution.errors import ClusterLost
 from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from study.config.plain import plain
+from study.config.resources import StageResources
 from study.config.settings import parse
-from study.config.spec import ImageNetStart, StageResources, Start, StudySpec
+from study.config.spec import ImageNetStart, Start, StudySpec
 from study.planning.dataset_sizes import dataset_sizes
 from study.planning.jobs import Job
 from study.planning.network_check import OWN_TRAINER

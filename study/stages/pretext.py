@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from study.config.plain import component_name, plain
+from study.config.resources import StageResources
 from study.config.settings import parse
-from study.config.spec import StageResources, Start, StudySpec
+from study.config.spec import Start, StudySpec
 from study.planning.jobs import Job
 from study.stages.configuration import Configuration
 from study.stages.pretraining import network_of, pretraining_workload, trained_part

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from study.config.plain import plain
+from study.config.resources import StageResources
 from study.config.settings import parse
-from study.config.spec import StageResources, StudySpec
+from study.config.spec import StudySpec
 from study.planning.dataset_sizes import dataset_sizes
 from study.planning.jobs import Job
 from study.stages.configuration import Configuration

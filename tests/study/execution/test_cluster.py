@@ -5,7 +5,7 @@ from unittest.mock import create_autospec
 import pytest
 import ray
 
-from study.config.spec import Capacity
+from study.config.resources import Capacity
 from study.execution.cluster import _start_here, capacity, preflight, ray_session, unused_gpus
 from study.execution.errors import ClusterLost
 from study.planning.jobs import ResourceRequest
