@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from study.execution.device import hide_gpus
-from study.execution.execute import execute
+from study.execution.execute import execute, read_outcome
 from study.execution.metrics_log import MetricsLog
 from study.planning.jobs import Job
 from study.storage.remote import JobPaths, LocalIO, node_cache
+from study.storage.workspace import JobFolder
+from trainables.common.files import write_json
 from trainables.engine.checkpoint import PeriodicCheckpoint
 from trainables.engine.runtime import to_device, use_threads
 from trainables.networks.batchnorm import synchronise
@@ -108,6 +110,25 @@ def _run_worker(config: dict[str, Any]) -> None:
         hide_gpus()
     io = paths.job_io(job, node_cache())
     worker = TrainWorker(io)
-    execute(io.job, io.folder, io.artifacts, worker)
+    share_outcome(io.folder)
+    try:
+        execute(io.job, io.folder, io.artifacts, worker)
+    except Exception:
+        io.on_failure()
+        raise
     if worker.rank == 0:
         io.on_end()
+
+
+def share_outcome(folder: JobFolder) -> None:
+    """Write an outcome that any worker has in its folder into the folders of all.
+
+    Nodes without a shared workspace may have different files of a job that runs again. A worker with an outcome returns
+    at once, and the others would wait for it in their first collective call, for as long as that may take.
+    """
+    own = read_outcome(folder)
+    found: list[dict[str, Any] | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, None if own is None else asdict(own))
+    outcome = next((each for each in found if each is not None), None)
+    if own is None and outcome is not None:
+        write_json(folder.result, outcome)

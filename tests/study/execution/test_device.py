@@ -49,6 +49,7 @@ def test_a_trial_sees_the_gpus_that_its_job_asked_for(monkeypatch, tmp_path, cud
 @pytest.mark.parametrize(("gpus", "visible"), [(0, ""), (1, "0,1")])
 def test_a_worker_of_a_group_without_gpus_sees_none(monkeypatch, tmp_path, cuda, gpus, visible):
     monkeypatch.setattr(workers, "execute", create_autospec(execute))
+    monkeypatch.setattr(workers, "share_outcome", create_autospec(workers.share_outcome))
     monkeypatch.setattr(workers, "TrainWorker", lambda io: SimpleNamespace(rank=1))
     paths = JobPaths("study", str(tmp_path / "jobs"), str(tmp_path / "artifacts"), None)
     config = {"job": job_with(gpus, 2).plain(), "paths": vars(paths)}
