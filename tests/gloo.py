@@ -39,3 +39,8 @@ class GroupRuntime(LocalRuntime):
         """Return the mean over the workers."""
         dist.all_reduce(values)
         return values / self.world_size
+
+    def broadcast(self, values: Tensor) -> Tensor:
+        """Return the values of rank 0."""
+        dist.broadcast(values, 0)
+        return values

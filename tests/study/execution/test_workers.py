@@ -70,6 +70,13 @@ def test_a_mean_is_over_the_workers(worker, monkeypatch):
     assert runtime.mean(torch.tensor([3.0])).item() == 3.0
 
 
+def test_values_of_rank_0_are_broadcast(worker, monkeypatch):
+    runtime, *_ = worker
+    sent = create_autospec(dist.broadcast, side_effect=lambda values, source: values.fill_(7.0 + source))
+    monkeypatch.setattr(dist, "broadcast", sent)
+    assert runtime.broadcast(torch.tensor([3.0])).item() == 7.0
+
+
 @pytest.mark.parametrize(("gpus", "backend"), [(0, "gloo"), (1, "nccl")])
 def test_a_group_has_the_jobs_workers_and_backend(monkeypatch, tmp_path, gpus, backend):
     trainer = create_autospec(workers.TorchTrainer)
