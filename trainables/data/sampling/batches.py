@@ -86,8 +86,8 @@ class Batches:
         keep_tail: True to yield the last, smaller batch, as `drop_last=False` of PyTorch's DataLoader does; a single
             left-over row joins the batch before it, as batch normalization cannot be trained on one image; for the same
             reason a set of one row is a batch of this row twice if it is shuffled. False suits contrastive losses,
-            which need full batches; a set smaller than one batch is one batch in either case. Several workers leave
-            out the rows of a batch that they cannot share equally, as each of them waits for the others' samples.
+            which need full batches; a set smaller than one batch is one batch in either case, but for the rows that several
+            workers cannot share equally.
     """
 
     def __init__(
@@ -148,7 +148,8 @@ class Batches:
         for index in range(start, count):
             last = index == count - 1 and self._keep_tail
             logical = rows[index * self.batch_size : None if last else (index + 1) * self.batch_size]
-            logical = logical[: equal_parts(len(logical), world_size)]
+            if not self._keep_tail:
+                logical = logical[: equal_parts(len(logical), world_size)]
             first, end = (len(logical) * rank) // world_size, (len(logical) * (rank + 1)) // world_size
             seed = derive(self.seed, "augment", number, index)
             draw = BatchRNG(seed, len(logical), first, end - first, device)
