@@ -86,8 +86,8 @@ class Batches:
         keep_tail: True to yield the last, smaller batch, as `drop_last=False` of PyTorch's DataLoader does; a single
             left-over row joins the batch before it, as batch normalization cannot be trained on one image; for the same
             reason a set of one row is a batch of this row twice if it is shuffled. False suits contrastive losses,
-            which need full batches; a set smaller than one batch is one batch in either case, but for the rows that several
-            workers cannot share equally.
+            which need full batches; a set smaller than one batch is one batch in either case, less rows that workers
+            cannot share equally.
     """
 
     def __init__(
