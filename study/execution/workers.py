@@ -24,7 +24,7 @@ from study.storage.remote import JobPaths, LocalIO, node_cache
 from study.storage.workspace import JobFolder
 from trainables.common.files import write_json
 from trainables.engine.checkpoint import PeriodicCheckpoint
-from trainables.engine.runtime import disable_tf32, to_device, use_threads
+from trainables.engine.runtime import set_gpu_flags, to_device, use_threads
 from trainables.networks.batchnorm import synchronise
 
 
@@ -36,7 +36,7 @@ class TrainWorker:
     """
 
     def __init__(self, io: LocalIO) -> None:
-        disable_tf32()
+        set_gpu_flags()
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()

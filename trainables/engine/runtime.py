@@ -125,7 +125,7 @@ class LocalRuntime:
         on_save: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        disable_tf32()
+        set_gpu_flags()
         self.device = device or best_device()
         self._checkpoint = PeriodicCheckpoint(directory, save_every, on_save, clock)
         self._on_report = on_report
@@ -173,8 +173,12 @@ def of_rank_0(metrics: Mapping[str, float], runtime: Runtime) -> dict[str, float
     return dict(zip(metrics, runtime.broadcast(values).tolist(), strict=True))
 
 
-def disable_tf32() -> None:
-    """Compute float32 on GPUs without TF32, which has 10 bits of mantissa and which torch uses for convolutions."""
+def set_gpu_flags() -> None:
+    """Compute float32 on GPUs without TF32, which has 10 bits of mantissa, and let cuDNN measure which kernel is fast.
+
+    Torch uses TF32 for convolutions by default.
+    """
+    torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
 

@@ -24,8 +24,9 @@ def test_a_narrow_strided_pointwise_convolution_keeps_the_default_layout_and_tra
     assert torch.isfinite(network[1].weight.grad).all()
 
 
-def test_float32_is_computed_without_tf32():
+def test_a_runtime_sets_the_flags_of_gpus():
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     LocalRuntime(device=CPU)
+    assert torch.backends.cudnn.benchmark
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
