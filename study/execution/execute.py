@@ -77,6 +77,7 @@ def _execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Run
     except PretrainingFailed as error:
         outcome = replace(_failed(str(error), started), learning=error.learning)
     except (TrainingFailed, UserError) as error:
+        _refuse_to_record(error, job)
         outcome = _failed(str(error), started)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:

@@ -229,6 +229,8 @@ class Trainer:
         try:
             self.task.load_state_dict(state["task"])
             self.optimizer.load_state_dict(state["optimizer"])
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            raise  # not the checkpoint's fault
         except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint to resume from does not fit this run: {error}") from error
         self.precision.load_state_dict(state["scaler"])

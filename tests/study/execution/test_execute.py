@@ -188,7 +188,7 @@ ASSERT = "CUDA error: device-side assert triggered\nCUDA kernel errors might be 
 
 def hidden(error: Exception) -> Exception:
     """Another error, raised while the first one was handled."""
-    later = ValueError("nothing to join")
+    later = UserError("nothing to join")
     later.__context__ = error
     return later
 
