@@ -68,7 +68,7 @@ def uneven() -> list[dict[str, float]]:
     """Train three epochs on a plateau schedule, and return the history with the number and weight of the best epoch."""
     store, task = toy_store(48), Uneven()
     train, val = (Batches(store, store.rows(split), 8) for split in ("train", "val"))
-    settings = FitSettings(3, 8, Adam(lr=0.1), Plateau(patience=0, decay=0.1), precision="float32")
+    settings = FitSettings(3, 8, Adam(lr=0.1), Plateau(patience=0, decay=0.1))
     result = fit(task, train, val, settings, GroupRuntime(), 0)
     return [
         *({name: row[name] for name in ("loss", "val/error", "learning_rate")} for row in result.history),
