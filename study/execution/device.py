@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 
@@ -48,5 +49,6 @@ def release_memory(device: torch.device) -> None:
     gc.collect()
     gc.freeze()  # the next collection passes over what is left, such as modules; else it takes as long as a short trial
     if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+        with contextlib.suppress(torch.AcceleratorError):  # a GPU that has failed, which ends the process
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)

@@ -76,3 +76,12 @@ def test_memory_is_released_after_the_garbage_is_collected(monkeypatch, cuda):
     assert cuda == [("collect",), ("freeze",), ("empty_cache",), ("reset_peak_memory_stats", GPU)]
     release_memory(torch.device("cpu"))
     assert cuda[4:] == [("collect",), ("freeze",)]
+
+
+def test_a_gpu_that_has_failed_keeps_its_own_error(monkeypatch, cuda):
+    def fail():
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
+    release_memory(GPU)
+    assert cuda == []
