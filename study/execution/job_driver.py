@@ -174,11 +174,12 @@ class JobDriver:
         if started is None or started.state is JobState.RESTARTING:
             return
         self._fetch(started.job)
-        if error and read_outcome(self._folder.job(job_id)) is None and started.restarts.should_restart:
+        crashed = error and read_outcome(self._folder.job(job_id)) is None  # a group that has failed left an outcome
+        if crashed and started.restarts.should_restart:
             self._restart(started)
             return
         outcome = self._outcome(started, last or {}, error=error)
-        if error and self._broken_cluster(started) and not started.restarts.out_of_memory:
+        if crashed and self._broken_cluster(started) and not started.restarts.out_of_memory:
             self.stop_reason = ClusterLost(
                 f"worker processes crash at start-up ({started.job.label}: {outcome.reason})"
             )

@@ -137,6 +137,17 @@ def test_processes_that_crash_before_any_report_stop_the_sweep(tmp_path):
     assert not scheduler.outcomes
 
 
+def test_a_worker_group_that_fails_before_any_report_is_a_failed_job(tmp_path):
+    job = make_job(resources=ResourceRequest(workers=2))
+    driver, scheduler = make_driver(tmp_path, job)
+    start(driver)
+    outcome = write_outcome(tmp_path, job, "failed")
+    driver.crashed(job.id, RuntimeError("Training failed due to worker errors: diverged"))
+    driver.ended(job.id, None, error=True)
+    assert driver.stop_reason is None
+    assert scheduler.outcomes == {job.id: outcome}
+
+
 def test_a_full_disk_stops_the_sweep_and_names_the_fix(tmp_path):
     job = make_job()
     driver, _ = make_driver(tmp_path, job)
