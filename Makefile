@@ -11,7 +11,7 @@ PEERS := .venv-peers
 TESTERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow test-drills bench docs lint clean
+.PHONY: demo test test-slow test-drills test-cuda bench docs lint clean
 
 demo: $(READY)
 	$(BIN)/study run quickstart
@@ -25,6 +25,10 @@ test-slow: $(READY) $(NNUNET)
 
 test-drills: $(READY)
 	$(PYTEST) -m drill
+
+# Needs a GPU, which all other tests hide.
+test-cuda: $(READY)
+	$(PYTEST) -m cuda
 
 bench: $(PEERS)/.ready
 	for part in augmentation nt_xent step memory checkpoint evaluation metrics loading coverage overhead scaling; do \

@@ -1,5 +1,6 @@
 """Settings and fixtures that all tests share."""
 
+import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,12 @@ from whole_studies import TINY, study
 
 settings.register_profile("shared machine", deadline=None)  # a slow moment of the machine is no failure
 settings.load_profile("shared machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide all GPUs from tests outside the group `cuda`: equality to the bit is claimed for CPUs only."""
+    if config.option.markexpr != "cuda":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""How well the probe of a pretraining predicts what fine-tuning makes of it: the early signal of a search."""
+"""Agreement of the probe of a pretraining with its fine-tuning: the early signal of a search."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class EarlySignal:
 
     @property
     def sentence(self) -> str:
-        """One-sentence conclusion."""
+        """Conclusion in one sentence, with what it rests on."""
         text = (
             f"The probe's early signal: Kendall's tau of probe Dice and final validation metric is {self.tau:+.2f} "
             f"(p = {self.p_value:.2f}) over {self.trials} completed trials; {self.stopped} were stopped early"

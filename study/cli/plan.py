@@ -14,6 +14,7 @@ from study.cli.console import foldable
 from study.cli.label_text import label_line
 from study.config.definition import Study
 from study.config.plain import component_name
+from study.execution.cluster import local_resources, unused_gpus
 from study.planning.calibration import Calibration
 from study.planning.dataset_check import check_datasets, planned_labels
 from study.planning.datasets import prepared_in
@@ -65,6 +66,8 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
     out.print(_cell_table(plan, out))
     if labels:
         out.print(label_line(labels.values()), soft_wrap=True)
+    if warning := unused_gpus(plan.resource_requests(), local_resources()):
+        out.print(warning, markup=False, soft_wrap=True)
     out.print("jobs: " + ", ".join(f"{kind} {count}" for kind, count in plan.planned().items()), soft_wrap=True)
     searched = searched_paths(plan)
     if searched:

@@ -10,7 +10,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from study.config.documents import split_path
 from study.config.plain import component_name
 from study.config.problems import Keys
-from study.config.spec import COMPONENTS, Components, Design, Resources, StudySpec
+from study.config.resources import Resources
+from study.config.spec import COMPONENTS, Components, Design, StudySpec
 from trainables.data.layouts.acdc import Acdc
 from trainables.data.layouts.mnms import Mnms, Mnms2
 from trainables.data.layouts.ukbb import UkBiobank

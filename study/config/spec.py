@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from study.config.ranges import RANGES, Range
+from study.config.resources import Resources
 from study.config.search import PRUNERS, NoPruner, Pruner, SearchSpec
 from study.config.stage_settings import STAGE_SETTINGS, StageSettings
 from study.config.validation_use import check_validation
@@ -63,62 +64,6 @@ class ImageNetStart(Start):
 
 
 STARTS: Registry[type[Start]] = Registry("start", {"random": RandomStart, "imagenet": ImageNetStart})
-
-
-@dataclass(frozen=True)
-class StageResources:
-    """Cluster resources of each job of a stage.
-
-    Attributes:
-        workers: number of data-parallel worker processes, at least 1.
-        cpus: CPUs for each worker, above 0.
-        gpus: GPUs for each worker: 0, a fraction (0.5) or a whole number.
-    """
-
-    workers: int = 1
-    cpus: float = 1.0
-    gpus: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ValueError(f"workers is {self.workers}, expected a whole number from 1 up")
-        if self.cpus <= 0:
-            raise ValueError(f"cpus is {self.cpus:g}, expected more than 0")
-        if self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):
-            raise ValueError(f"gpus is {self.gpus:g}, expected a fraction below 1 or a whole number")
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """Size of a cluster.
-
-    Attributes:
-        cpus: total number of CPUs, at least 0.
-        gpus: total number of GPUs, at least 0.
-    """
-
-    cpus: float = 0.0
-    gpus: float = 0.0
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Cluster resources of each stage.
-
-    Attributes:
-        pretext: resources of a pretraining job.
-        registration: resources of a registration job; a propagation job uses one such worker.
-        downstream: resources of a trial or replicate.
-        max: largest size of an autoscaling cluster; jobs are submitted for this size, so that the cluster grows. None
-            for the current size.
-        stages: resources of each plug-in's stage by name; one CPU for a stage without an entry.
-    """
-
-    pretext: StageResources = field(default_factory=StageResources)
-    registration: StageResources = field(default_factory=StageResources)
-    downstream: StageResources = field(default_factory=StageResources)
-    max: Capacity | None = None
-    stages: Mapping[str, StageResources] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from study.config.spec import Capacity
+from study.config.resources import Capacity
 from study.execution.errors import ClusterLost
 from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
@@ -141,3 +141,19 @@ def preflight(needs: Sequence[tuple[str, ResourceRequest]], resources: Mapping[s
                     f"resources.{stage}: {need.workers} worker(s) with {asked:g} {name} each need "
                     f"{need.workers * asked:g} {name}, and the cluster has {total:g}"
                 )
+
+
+def unused_gpus(needs: Sequence[tuple[str, ResourceRequest]], resources: Mapping[str, float]) -> str:
+    """Return a warning if the cluster has GPUs and no stage asks for one, else "".
+
+    Args:
+        needs: (name of the stage, what one of its jobs asks).
+        resources: resources of the cluster by Ray's names.
+    """
+    total = resources.get("GPU", 0.0)
+    if not total or any(need.gpus for _, need in needs):
+        return ""
+    return (
+        f"warning: all jobs train on CPUs, as no stage asks for a GPU (found {total:g}). Fix: set gpus under "
+        "resources, such as resources.downstream.gpus=1, or a fraction so that several jobs share a GPU"
+    )

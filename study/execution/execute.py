@@ -14,6 +14,9 @@ import traceback
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from study.execution.device import release_memory
+from study.execution.device_errors import first_line, gpu_failure, gpu_out_of_memory, out_of_memory
+from study.execution.errors import GpuFailed, SharedGpuFull
 from study.planning.jobs import Job, Outcome
 from study.plugins import load_plugins
 from study.rehearsal.job import rehearse_job
@@ -34,15 +37,15 @@ log = logging.getLogger(__name__)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk and of an exhausted quota."""
 
-NO_MEMORY = ("can't allocate memory", "out of memory")
-"""Parts of torch's messages about memory that cannot be had, on CPUs and GPUs."""
-
 
 def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime) -> Outcome:
     """Run a job and return its outcome, which is on disk by then; a job that has an outcome is not run again.
 
+    The memory of the job is released, so that the next job of the process finds all of it.
+
     A run that cannot succeed (it diverged, its input is invalid) and an internal error both end with a failed outcome
-    and its reason. The job has no outcome, and is run again later, only if its process dies or the disk is full.
+    and its reason. The job has no outcome, and is run again later, only if its process dies, the disk is full, the GPU
+    fails, or the job runs out of memory on a GPU that it shares.
 
     Args:
         job: job to run.
@@ -52,12 +55,18 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
 
     Raises:
         OSError: the disk is full.
+        GpuFailed: an error of the GPU other than lack of memory, after which the process must end.
+        SharedGpuFull: the job shares a GPU whose memory is full.
         RuntimeError: the job failed in one of several workers. The others wait in a collective call, so the whole
             group must be stopped.
     """
-    done = read_outcome(folder)
-    if done is not None:
-        return done
+    try:
+        return read_outcome(folder) or _execute(job, folder, artifacts, runtime)
+    finally:
+        release_memory(runtime.device)
+
+
+def _execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime) -> Outcome:
     started = time.monotonic()
     write_json(folder.config, job.plain())
     try:
@@ -68,10 +77,12 @@ def execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runt
     except PretrainingFailed as error:
         outcome = replace(_failed(str(error), started), learning=error.learning)
     except (TrainingFailed, UserError) as error:
+        _refuse_to_record(error, job)
         outcome = _failed(str(error), started)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
+        _refuse_to_record(error, job)
         outcome = _failed(_out_of_memory(error) or _internal_error(error, folder), started)
     if runtime.rank == 0 or outcome.status == "failed":
         write_json(folder.result, asdict(outcome))
@@ -126,12 +137,20 @@ def _failed(reason: str, started: float) -> Outcome:
     return Outcome("failed", {}, 0, time.monotonic() - started, reason)
 
 
+def _refuse_to_record(error: Exception, job: Job) -> None:
+    """Raise an error that ends the process where the job may succeed in another one."""
+    failure = gpu_failure(error)
+    if failure:
+        raise GpuFailed(f"the GPU failed: {failure[:200]}") from error
+    if 0 < job.resources.gpus < 1 and gpu_out_of_memory(error):
+        raise SharedGpuFull(f"out of memory on a shared GPU: {first_line(error)[:200]}") from error
+
+
 def _out_of_memory(error: Exception) -> str:
     """Return the reason of a failure for lack of memory, or "" for any other error."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    if not isinstance(error, MemoryError) and not any(text in lines[0] for text in NO_MEMORY):
+    if not out_of_memory(error):
         return ""
-    return f"out of memory ({lines[0][:200]}). Fix: set fit.micro_batch, or a smaller batch, image or network"
+    return f"out of memory ({first_line(error)[:200]}). Fix: set fit.micro_batch, or a smaller batch, image or network"
 
 
 def _internal_error(error: Exception, folder: JobFolder) -> str:

@@ -11,11 +11,12 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
-from study.execution.errors import ClusterLost, StorageFull
+from study.execution.device_errors import gpu_failure_in
+from study.execution.errors import ClusterLost, SharedGpuFull, StorageFull
 from study.execution.execute import clear_stale_job, read_outcome
 from study.execution.restart_policy import MemoryKill, RestartPolicy
 from study.planning.jobs import Job, Outcome, ResourceRequest
@@ -154,7 +155,10 @@ class JobDriver:
         # Processes of a worker group are not registered here: the job answers for them.
         own = kill is not None and self._actors.get(kill.largest or "", job_id) == job_id
         if job_id in self.started:
-            self.started[job_id].restarts.record_crash(out_of_memory=own)
+            started = self.started[job_id]
+            started.restarts.record_crash(out_of_memory=own, cause=gpu_failure_in(cause))
+            if SharedGpuFull.__name__ in str(cause):
+                self._enlarge(started)
 
     def ended(self, job_id: str, last: Mapping[str, Any] | None, *, error: bool) -> None:
         """Record how a job's process ended; a crashed job is restarted from its checkpoint or fails.
@@ -170,11 +174,12 @@ class JobDriver:
         if started is None or started.state is JobState.RESTARTING:
             return
         self._fetch(started.job)
-        if error and read_outcome(self._folder.job(job_id)) is None and started.restarts.should_restart:
+        crashed = error and read_outcome(self._folder.job(job_id)) is None  # a group that has failed left an outcome
+        if crashed and started.restarts.should_restart:
             self._restart(started)
             return
         outcome = self._outcome(started, last or {}, error=error)
-        if error and self._broken_cluster(started) and not started.restarts.out_of_memory:
+        if crashed and self._broken_cluster(started) and not started.restarts.out_of_memory:
             self.stop_reason = ClusterLost(
                 f"worker processes crash at start-up ({started.job.label}: {outcome.reason})"
             )
@@ -212,7 +217,13 @@ class JobDriver:
 
     def _broken_cluster(self, started: StartedJob) -> bool:
         """Return True if a crash is due to the cluster rather than to the job: no job has reported anything yet."""
-        return not self._any_report
+        return not self._any_report and not started.restarts.cause
+
+    def _enlarge(self, started: StartedJob) -> None:
+        """Give the next process of a job, which ran out of memory on its share of a GPU, the whole GPU."""
+        started.job = replace(started.job, resources=replace(started.job.resources, gpus=1))
+        self.scheduler.running[started.job.id] = started.job  # counted with what its next process takes
+        self.progress.message(f"{started.job.label}: out of memory on a shared GPU, runs again on one of its own")
 
     def _restart(self, started: StartedJob) -> None:
         started.state = JobState.RESTARTING

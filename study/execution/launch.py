@@ -12,7 +12,7 @@ from pathlib import Path
 
 from study.config.definition import Study
 from study.config.plain import canonical, plain
-from study.execution.cluster import capacity, local_resources, preflight, ray_session
+from study.execution.cluster import capacity, local_resources, preflight, ray_session, unused_gpus
 from study.execution.job_driver import JobDriver
 from study.execution.plan_record import describe, refuse_changes
 from study.execution.sweep import Sweep
@@ -191,8 +191,11 @@ def _sweep(driver: JobDriver, folder: StudyFolder, address: str | None) -> None:
     again = True
     while again:
         with ray_session(address) as resources:
-            preflight(plan.resource_requests(), capacity(resources, plan.spec.resources.max))
+            needs, total = plan.resource_requests(), capacity(resources, plan.spec.resources.max)
+            preflight(needs, total)
             progress.message(f"Ray: {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")
+            if warning := unused_gpus(needs, total):
+                progress.message(warning)
             again = Sweep(driver, folder.root / "ray").run()
 
 

@@ -17,22 +17,29 @@ class RestartPolicy:
         epoch: last reported epoch, from 0.
         crashes: consecutive crashes without a new epoch.
         out_of_memory: True if Ray killed the process for its own memory use; a restart would end alike.
+        cause: message of the last crash; "" if its process said nothing.
     """
 
     epoch: int = 0
     crashes: int = 0
     out_of_memory: bool = False
+    cause: str = ""
     _crashed_at: int = -1
 
     def record_epoch(self, epoch: int) -> None:
         """Record a reported epoch; an epoch repeated after a restart does not count as new."""
         self.epoch = max(epoch, self.epoch)
 
-    def record_crash(self, *, out_of_memory: bool) -> None:
-        """Record a crash; `out_of_memory` if the process was killed for its own memory use."""
+    def record_crash(self, *, out_of_memory: bool, cause: str = "") -> None:
+        """Record a crash.
+
+        Args:
+            out_of_memory: True if the process was killed for its own memory use.
+            cause: message of the process; "" for none.
+        """
         self.crashes = self.crashes + 1 if self.epoch <= self._crashed_at else 1
         self._crashed_at = self.epoch
-        self.out_of_memory = out_of_memory
+        self.out_of_memory, self.cause = out_of_memory, cause
 
     @property
     def should_restart(self) -> bool:
@@ -42,7 +49,9 @@ class RestartPolicy:
     @property
     def reason(self) -> str:
         """Reason why the job is not started again."""
-        return "out of memory on its node" if self.out_of_memory else f"its process crashed {self.crashes} times"
+        if self.out_of_memory:
+            return "out of memory on its node"
+        return f"its process crashed {self.crashes} times" + (f" ({self.cause})" if self.cause else "")
 
 
 @dataclass(frozen=True)

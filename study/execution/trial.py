@@ -12,6 +12,7 @@ from ray import tune
 from ray.tune import PlacementGroupFactory
 from ray.tune.execution.placement_groups import PlacementGroupFactory as Placement
 
+from study.execution.device import claim_device
 from study.execution.execute import execute
 from study.execution.metrics_log import MetricsLog
 from study.planning.jobs import Job
@@ -53,6 +54,7 @@ def run_trial(config: dict[str, Any]) -> None:
         execute_with_workers(job, paths, Path(paths.jobs).parent / "ray")
         return
     use_threads(int(job.resources.cpus))
+    device = claim_device(job.resources.gpus)
     io = paths.job_io(job, node_cache())
 
     def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
@@ -60,7 +62,7 @@ def run_trial(config: dict[str, Any]) -> None:
         tune.report({"epoch": epoch, **{name: metrics[name] for name in REPORTED_METRICS if name in metrics}})
 
     runtime = LocalRuntime(
-        io.folder.root, MetricsLog(io.folder, on_epoch), save_every=io.save_every, on_save=io.on_checkpoint
+        io.folder.root, MetricsLog(io.folder, on_epoch), device, save_every=io.save_every, on_save=io.on_checkpoint
     )
     execute(io.job, io.folder, io.artifacts, runtime)
     io.on_end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -85,7 +86,18 @@ class ReportScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Pass a crash to the driver."""
-        self._driver.crashed(trial.config["id"], trial.get_pickled_error())
+        self._driver.crashed(trial.config["id"], error_of(trial))
+
+
+def error_of(trial: Trial) -> Exception | None:
+    """Return the text of the error that has ended a trial, as an exception; None if Tune has none.
+
+    Tune's own methods read the error from the storage path, to which Tune copies it later.
+    """
+    try:
+        return RuntimeError(Path(trial.error_file or "").read_text(errors="replace"))
+    except OSError:
+        return None
 
 
 class NoTrialLines(TrialProgressCallback):

@@ -16,12 +16,15 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from study.execution.execute import execute
+from study.execution.device import hide_gpus
+from study.execution.execute import execute, read_outcome
 from study.execution.metrics_log import MetricsLog
 from study.planning.jobs import Job
 from study.storage.remote import JobPaths, LocalIO, node_cache
+from study.storage.workspace import JobFolder
+from trainables.common.files import write_json
 from trainables.engine.checkpoint import PeriodicCheckpoint
-from trainables.engine.runtime import to_device, use_threads
+from trainables.engine.runtime import set_gpu_flags, to_device, use_threads
 from trainables.networks.batchnorm import synchronise
 
 
@@ -33,6 +36,7 @@ class TrainWorker:
     """
 
     def __init__(self, io: LocalIO) -> None:
+        set_gpu_flags()
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
@@ -51,6 +55,11 @@ class TrainWorker:
         dist.all_reduce(values)
         mean: Tensor = values / self.world_size
         return mean
+
+    def broadcast(self, values: Tensor) -> Tensor:
+        """Return the values of rank 0."""
+        dist.broadcast(values, 0)
+        return values
 
     def load(self) -> dict[str, Any] | None:
         """Return the last complete checkpoint, which all workers read; None for a new run."""
@@ -103,8 +112,29 @@ def execute_with_workers(job: Job, paths: JobPaths, scratch: Path) -> None:
 def _run_worker(config: dict[str, Any]) -> None:
     job, paths = Job.from_plain(config["job"]), JobPaths(**config["paths"])
     use_threads(int(job.resources.cpus))
+    if not job.resources.gpus:
+        hide_gpus()
     io = paths.job_io(job, node_cache())
     worker = TrainWorker(io)
-    execute(io.job, io.folder, io.artifacts, worker)
+    share_outcome(io.folder)
+    try:
+        execute(io.job, io.folder, io.artifacts, worker)
+    except Exception:
+        io.on_failure()
+        raise
     if worker.rank == 0:
         io.on_end()
+
+
+def share_outcome(folder: JobFolder) -> None:
+    """Write an outcome that any worker has in its folder into the folders of all.
+
+    Nodes without a shared workspace may have different files of a job that runs again. A worker with an outcome returns
+    at once, and the others would wait for it in their first collective call, for as long as that may take.
+    """
+    own = read_outcome(folder)
+    found: list[dict[str, Any] | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, None if own is None else asdict(own))
+    outcome = next((each for each in found if each is not None), None)
+    if own is None and outcome is not None:
+        write_json(folder.result, outcome)

@@ -11,6 +11,7 @@ import torch
 
 from study.storage.workspace import create_root
 from trainables.common.files import write_text
+from trainables.engine.runtime import best_device
 
 
 class Calibration:
@@ -53,9 +54,9 @@ class Calibration:
 
 def machine_name() -> str:
     """Return the name of this machine with its device and version of torch."""
-    return f"{platform.node()}, {device_name()}, torch {torch.__version__}"
+    return f"{platform.node()}, {device_name(best_device())}, torch {torch.__version__}"
 
 
-def device_name() -> str:
-    """Return the name of the device that one worker trains on."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "one CPU core"
+def device_name(device: torch.device) -> str:
+    """Return the name of a device that one worker trains on."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "one CPU core"

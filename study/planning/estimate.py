@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from study.planning.calibration import Calibration, device_name
 from study.planning.finished import FinishedWork
 from study.planning.jobs import Job
+from study.planning.machine import free_on, measuring_device
 from study.planning.network_check import NetworkCheck
 from study.planning.plan import Plan
 from study.planning.searched_jobs import searched_jobs
@@ -30,7 +31,7 @@ class CostEstimate:
     Attributes:
         hours: hours that all jobs of a kind take on one worker, by kind.
         gpu_hours: GPU-hours of all jobs.
-        device: name of the device that was measured.
+        device: names of the devices that were measured, joined by "and".
         finished: number of jobs by kind that have ended and are not counted.
     """
 
@@ -71,6 +72,7 @@ def estimate(
     done, networks = finished or FinishedWork(), NetworkCheck()
     hours, ended, gpu_hours = dict.fromkeys(plan.planned(), 0.0), Counter[str](), 0.0
     shared: set[str] = set()
+    devices: dict[str, None] = {}
     for cell in plan.cells:
         spec, replicate = plan.resolve(cell.key, {}), plan.replicate(cell.key, 0, {})
         left: list[tuple[str, Job, int]] = []
@@ -92,12 +94,15 @@ def estimate(
             workload = STAGES[job.stage].workload(spec, job)
             if workload is None:
                 continue  # a stage whose cost is not known
+            device = measuring_device(job.resources.gpus)
+            devices[device_name(device)] = None
             if not workload.measured(rates, rough=rough):
-                _require_measurable(plan, cell.key, networks, free)
+                _require_measurable(plan, cell.key, networks, free_on(device, free))
             each = workload.hours(rates, rough=rough)
             hours[kind] += count * each
             gpu_hours += count * each * job.resources.gpus
-    return CostEstimate(hours, gpu_hours, device_name(), {kind: count for kind, count in ended.items() if count})
+    names = " and ".join(devices or [device_name(measuring_device(0))])
+    return CostEstimate(hours, gpu_hours, names, {kind: count for kind, count in ended.items() if count})
 
 
 def _require_measurable(plan: Plan, cell: str, networks: NetworkCheck, free: float) -> None:

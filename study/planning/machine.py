@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from trainables.engine.runtime import best_device
+
 GIGABYTE = 10**9
 """Bytes in a gigabyte."""
 
@@ -34,6 +36,20 @@ class Machine:
 def free_gigabytes() -> float:
     """Return the memory in GB that is free on this machine."""
     return float(psutil.virtual_memory().available) / GIGABYTE
+
+
+def measuring_device(gpus: float) -> torch.device:
+    """Return the device that stands for a worker's: this machine's first GPU, or the CPU without one or a request.
+
+    Args:
+        gpus: GPUs that a worker asks for.
+    """
+    return best_device() if gpus else torch.device("cpu")
+
+
+def free_on(device: torch.device, gigabytes: float) -> float:
+    """Return the free memory in GB of a device; `gigabytes` is that of the machine, which a CPU uses."""
+    return torch.cuda.mem_get_info(device)[0] / GIGABYTE if device.type == "cuda" else gigabytes
 
 
 def this_machine() -> Machine:

@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from study.config.plain import canonical, plain
-from study.config.spec import StageResources, Start, StudySpec
+from study.config.resources import StageResources
+from study.config.spec import Start, StudySpec
 from study.planning.machine import GIGABYTE, Machine
 from trainables.data.records import GREY
 from trainables.engine.settings import FitSettings

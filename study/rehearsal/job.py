@@ -45,6 +45,10 @@ class StoppingRuntime:
         """Return the mean over the workers."""
         return self._runtime.mean(values)
 
+    def broadcast(self, values: Tensor) -> Tensor:
+        """Return the values of rank 0."""
+        return self._runtime.broadcast(values)
+
     def load(self) -> dict[str, Any] | None:
         """Return the last checkpoint."""
         return self._runtime.load()

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from study.config.plain import plain
+from study.config.resources import StageResources
 from study.config.settings import parse
-from study.config.spec import ImageNetStart, StageResources, Start, StudySpec
+from study.config.spec import ImageNetStart, Start, StudySpec
 from study.planning.dataset_sizes import dataset_sizes
 from study.planning.jobs import Job
 from study.planning.network_check import OWN_TRAINER
@@ -28,7 +29,7 @@ from trainables.downstream.build import PretrainedWeights
 from trainables.downstream.finetune import finetune
 from trainables.downstream.selection import of_views
 from trainables.downstream.settings import DownstreamSettings
-from trainables.engine.runtime import LocalRuntime
+from trainables.engine.runtime import Runtime
 from trainables.engine.settings import FitSettings
 from trainables.networks.imagenet import ImageNetWeights
 from trainables.networks.network import NetworkSettings
@@ -161,17 +162,17 @@ class DownstreamStage(Stage):
         if spec.network.trainer != OWN_TRAINER:
             return None
 
-        def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
+        def measure(short: FitSettings, batch: int, runtime: Runtime) -> Sequence[dict[str, float]]:
             whole = replace(settings, label_fraction=1.0, labels=None, validation="all", folds=None)
             brief = replace(whole, fit=short, targets="labelled")
             channels = settings.augment.channels or GREY
             store = synthetic_store(2 * batch, spec.data.image_size, spec.network.frames, channels)
-            return finetune(brief, spec.network, None, store, LocalRuntime(), spec.seed).fitted.history
+            return finetune(brief, spec.network, None, store, runtime, spec.seed).fitted.history
 
         return training_workload(
             _samples(spec),
             settings.fit,
-            self.resources(spec).cpus,
+            job.resources,
             measure,
             stage=self.name,
             network=plain(spec.network),

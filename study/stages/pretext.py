@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from study.config.plain import component_name, plain
+from study.config.resources import StageResources
 from study.config.settings import parse
-from study.config.spec import StageResources, Start, StudySpec
+from study.config.spec import Start, StudySpec
 from study.planning.jobs import Job
 from study.stages.configuration import Configuration
 from study.stages.pretraining import network_of, pretraining_workload, trained_part
@@ -93,7 +94,7 @@ class PretextStage(SharedStage):
 
     def workload(self, spec: StudySpec, job: Job) -> Workload:
         """Return the images of all epochs and evaluations of one step."""
-        return pretraining_workload(spec, step_of(job), self.resources(spec).cpus)
+        return pretraining_workload(spec, step_of(job), job.resources)
 
 
 def step_of(job: Job) -> PretextSettings:

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from study.config.plain import plain
+from study.config.resources import StageResources
 from study.config.settings import parse
-from study.config.spec import StageResources, StudySpec
+from study.config.spec import StudySpec
 from study.planning.dataset_sizes import dataset_sizes
 from study.planning.jobs import Job
 from study.stages.configuration import Configuration
@@ -71,4 +72,4 @@ class PropagationStage(SharedStage):
     def workload(self, spec: StudySpec, job: Job) -> Workload:
         """Return the pairs of frames of both directions, which the registration network only evaluates."""
         pairs = 2 * sum(dataset_sizes(spec.data).frames.values())
-        return registration_workload(spec, EVALUATION_COST * pairs)
+        return registration_workload(spec, job.resources, EVALUATION_COST * pairs)

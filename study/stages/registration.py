@@ -8,16 +8,17 @@ from dataclasses import replace
 import numpy as np
 
 from study.config.plain import plain
+from study.config.resources import StageResources
 from study.config.settings import parse
-from study.config.spec import StageResources, StudySpec
+from study.config.spec import StudySpec
 from study.planning.dataset_sizes import dataset_sizes
-from study.planning.jobs import Job
+from study.planning.jobs import Job, ResourceRequest
 from study.stages.configuration import Configuration
 from study.stages.stage import Artifact, SharedStage, StageContext, StageResult
 from study.stages.workload import Workload, samples_of, training_workload
 from trainables.data.records import Split
 from trainables.data.store.synthetic_store import synthetic_store
-from trainables.engine.runtime import LocalRuntime
+from trainables.engine.runtime import Runtime
 from trainables.engine.settings import FitSettings
 from trainables.registration.pairs import labelled_ends
 from trainables.registration.training import RegistrationSettings, train_registration
@@ -62,21 +63,21 @@ class RegistrationStage(SharedStage):
         pairs = sizes.sequences["train"]
         if settings.pairs == "all":
             pairs *= (sizes.frames["train"] / max(1.0, pairs)) ** 2
-        return registration_workload(spec, samples_of(settings.fit, pairs))
+        return registration_workload(spec, job.resources, samples_of(settings.fit, pairs))
 
 
-def registration_workload(spec: StudySpec, pairs: float) -> Workload:
+def registration_workload(spec: StudySpec, resources: ResourceRequest, pairs: float) -> Workload:
     """Return the workload of aligning this many pairs of frames, in units of training pairs."""
     settings, size = spec.registration, spec.data.image_size
 
-    def measure(short: FitSettings, batch: int) -> Sequence[dict[str, float]]:
+    def measure(short: FitSettings, batch: int, runtime: Runtime) -> Sequence[dict[str, float]]:
         brief = replace(settings, fit=short, pairs="one_per_sequence")
-        return train_registration(brief, synthetic_store(2 * batch, size, 2), LocalRuntime(), spec.seed).fitted.history
+        return train_registration(brief, synthetic_store(2 * batch, size, 2), runtime, spec.seed).fitted.history
 
     return training_workload(
         pairs,
         settings.fit,
-        spec.resources.registration.cpus,
+        resources,
         measure,
         stage=RegistrationStage.name,
         network=plain(spec.network),

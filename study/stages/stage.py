@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from study.config.spec import StageResources, StudySpec
+from study.config.resources import StageResources
+from study.config.spec import StudySpec
 from study.config.stage_settings import StageSettings
 from study.planning.datasets import Dataset
 from study.planning.jobs import Job, ResourceRequest

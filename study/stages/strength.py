@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from study.config.plain import component_name, plain
+from study.config.resources import StageResources
 from study.config.settings import parse
-from study.config.spec import StageResources, Start, StudySpec
+from study.config.spec import Start, StudySpec
 from study.planning.jobs import Job
 from study.stages.configuration import Configuration
 from study.stages.pretraining import network_of, pretraining_workload, trained_part
@@ -71,4 +72,4 @@ class StrengthStage(SharedStage):
     def workload(self, spec: StudySpec, job: Job) -> Workload:
         """Return the images of all short pretrainings."""
         settings = parse(PretextSettings, job.config[self.name])
-        return pretraining_workload(spec, short(settings, 1.0), self.resources(spec).cpus, len(STRENGTHS))
+        return pretraining_workload(spec, short(settings, 1.0), job.resources, len(STRENGTHS))

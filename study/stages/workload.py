@@ -9,7 +9,9 @@ from typing import Any
 
 from study.config.plain import canonical
 from study.planning.calibration import Calibration
-from trainables.engine.runtime import use_threads
+from study.planning.jobs import ResourceRequest
+from study.planning.machine import measuring_device
+from trainables.engine.runtime import LocalRuntime, Runtime, use_threads
 from trainables.engine.settings import FitSettings
 
 EVALUATION_COST = 1 / 3
@@ -21,8 +23,8 @@ MEASURED_BATCH = 64
 ROUGH_BATCH = 2
 """Batch of a rough measurement."""
 
-Measure = Callable[[FitSettings, int], Sequence[dict[str, float]]]
-"""Function from (short training settings, batch size) to the history of a short training run."""
+Measure = Callable[[FitSettings, int, Runtime], Sequence[dict[str, float]]]
+"""Function from (short training settings, batch size, runtime) to the history of a short training run."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Workload:
 def training_workload(
     samples: float,
     fit: FitSettings,
-    cpus: float,
+    resources: ResourceRequest,
     measure: Measure,
     *,
     stage: str,
@@ -89,7 +91,7 @@ def training_workload(
     Args:
         samples: number of training samples of the full run.
         fit: settings of the full run.
-        cpus: CPU cores per worker.
+        resources: request of a job; its rate is measured with one worker, on a GPU if it asks for one.
         measure: function that trains briefly and returns the history of epochs.
         stage: name of the stage whose rate it is.
         network: plain settings of the network.
@@ -99,10 +101,12 @@ def training_workload(
     batch = min(fit.batch_size, MEASURED_BATCH)
 
     def rate(batch: int = batch) -> float:
-        use_threads(int(cpus))
-        return max(epoch["images_per_second"] for epoch in measure(_short(fit, batch), batch))
+        use_threads(int(resources.cpus))
+        runtime = LocalRuntime(device=measuring_device(resources.gpus))
+        return max(epoch["images_per_second"] for epoch in measure(_short(fit, batch), batch, runtime))
 
-    key = [stage, network, method, image_size, batch, fit.precision, fit.micro_batch, fit.recompute, int(cpus)]
+    key = [stage, network, method, image_size, batch, fit.precision, fit.micro_batch, fit.recompute]
+    key += [int(resources.cpus), *(["gpu"] if resources.gpus else [])]
     return Workload(samples, key, rate, lambda: rate(min(batch, ROUGH_BATCH)))
 
 

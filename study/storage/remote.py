@@ -126,6 +126,9 @@ class LocalIO:
     def on_end(self) -> None:
         """Handle the end of the job."""
 
+    def on_failure(self) -> None:
+        """Handle an error that stops a worker group, whose other workers have no outcome."""
+
 
 class RemoteIO(LocalIO):
     """Input and output of a job in a cache on this node, exchanged with a remote store.
@@ -162,6 +165,10 @@ class RemoteIO(LocalIO):
         """Put the metrics of a job that may be pruned at this epoch."""
         if self.job.kind != "replicate":
             self._upload(self.folder.metrics)
+
+    def on_failure(self) -> None:
+        """Put the reason into the store, from which the driver reads it."""
+        self._upload(self.folder.root / "error.txt", self.folder.result)
 
     def _upload(self, *paths: Path) -> None:
         """Put files into the store; a failure is logged and training continues."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -127,3 +128,8 @@ def to_device_async(values: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
         values = values.pin_memory()
     return values.to(device, non_blocking=True)
+
+
+def constant(values: Sequence[float], like: Tensor) -> Tensor:
+    """Return numbers as a tensor of the type and device of `like`, without synchronizing a GPU."""
+    return to_device_async(torch.tensor(values, dtype=like.dtype), like.device)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from trainables.augment.batch_rng import BatchRNG
+from trainables.augment.batch_rng import BatchRNG, constant
 from trainables.augment.intensity import check_probability, factors_about_one, on_chosen
 from trainables.augment.operation import IntensityOperation
 from trainables.data.readers.colors import LUMA
@@ -58,7 +58,7 @@ class Color(IntensityOperation):
 
 def luma(images: Tensor) -> Tensor:
     """Return the gray values `(B, 1, H, W)` of red, green and blue `(B, 3, H, W)`."""
-    weights = torch.tensor(LUMA, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
+    weights = constant(LUMA, images).view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainables.augment.batch_rng import BatchRNG
+from trainables.augment.batch_rng import BatchRNG, constant
 from trainables.augment.operation import AffineOperation, DisplacementOperation
 
 
@@ -42,7 +42,7 @@ class Crop(AffineOperation):
         area = rng.uniform(low, high, 10) * (size[0] * size[1])
         ratio = torch.exp(rng.uniform(math.log(self.aspect[0]), math.log(self.aspect[1]), 10))
         sides = torch.stack([torch.sqrt(area * ratio), torch.sqrt(area / ratio)], 2).round()
-        limits = torch.tensor(size[::-1], dtype=sides.dtype, device=sides.device)
+        limits = constant(size[::-1], sides)
         fits = ((sides >= 1) & (sides <= limits)).all(2)
         first = fits.float().argmax(1).view(-1, 1, 1).expand(-1, 1, 2)
         sides = torch.where(fits.any(1, keepdim=True), sides.gather(1, first).squeeze(1), limits)
@@ -54,7 +54,7 @@ class Crop(AffineOperation):
     ) -> tuple[Tensor, Tensor]:
         """Return the maps restricted to the boxes."""
         corner, sides = self.boxes(rng, strength, size).split(2, 1)
-        limits = torch.tensor(size[::-1], dtype=sides.dtype, device=sides.device)
+        limits = constant(size[::-1], sides)
         center = ((2 * corner + sides) / limits - 1).view(-1, 1, 2)
         return matrix * (sides / limits).view(-1, 1, 2), offset + (matrix * center).sum(2)
 

@@ -73,6 +73,10 @@ class FoldRuntime:
         """Return the mean over all workers."""
         return self._runtime.mean(values)
 
+    def broadcast(self, values: Tensor) -> Tensor:
+        """Return the values of rank 0."""
+        return self._runtime.broadcast(values)
+
     def load(self) -> dict[str, Any] | None:
         """Return the fold's last saved state, or None if it has not begun."""
         kept = self._runtime.load()

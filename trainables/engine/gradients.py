@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from trainables.common.errors import UserError
@@ -101,7 +102,14 @@ class MicroBatchGradients:
         with getattr(self._model, "no_sync", contextlib.nullcontext)():
             losses = self._add(parts)
         if self._runtime.world_size > 1:
-            for parameter in self._model.parameters():
-                if parameter.grad is not None:
-                    parameter.grad.copy_(self._runtime.mean(parameter.grad))
+            average([each.grad for each in self._model.parameters() if each.grad is not None], self._runtime)
         return losses
+
+
+def average(gradients: Sequence[Tensor], runtime: Runtime) -> None:
+    """Replace gradients by their means over the workers, in one exchange for each type of numbers."""
+    for dtype in dict.fromkeys(gradient.dtype for gradient in gradients):  # in equal order on all workers
+        alike = [gradient for gradient in gradients if gradient.dtype is dtype]
+        means = runtime.mean(torch.cat([gradient.reshape(-1) for gradient in alike]))
+        for gradient, mean in zip(alike, means.split([gradient.numel() for gradient in alike]), strict=True):
+            gradient.copy_(mean.view_as(gradient))

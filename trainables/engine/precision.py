@@ -7,8 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from trainables.engine.runtime import Runtime
+
 Precision = Literal["auto", "float32", "bf16", "fp16"]
-"""Name of a forward pass's precision; `auto` is bf16 where the device computes it natively, else float32."""
+"""Name of a forward pass's precision; `auto` is bf16 where the device computes it natively, else float32.
+
+float32 is computed without TF32.
+"""
 
 
 class MixedPrecision:
@@ -60,9 +65,25 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
         torch.bfloat16
     """
     if precision == "auto":
-        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bf16()
+        native = gpu_has_bf16(device) if device.type == "cuda" else cpu_has_bf16()
         return torch.bfloat16 if native else torch.float32
     return {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def group_precision(precision: Precision, runtime: Runtime) -> Precision:
+    """Return the precision of all workers of a group: `auto` is bf16 where every device computes it natively.
+
+    Workers exchange embeddings, which must be of one type.
+    """
+    if precision != "auto" or runtime.world_size == 1:
+        return precision
+    own = autocast_dtype(precision, runtime.device) is torch.bfloat16
+    return "bf16" if runtime.mean(torch.tensor(float(own), device=runtime.device)).item() == 1.0 else "float32"
+
+
+def gpu_has_bf16(device: torch.device) -> bool:
+    """Return True if a GPU multiplies bf16 natively (NVIDIA: Ampere and newer); torch emulates it on others, slowly."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def cpu_has_bf16() -> bool:

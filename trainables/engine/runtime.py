@@ -38,6 +38,10 @@ class Runtime(Protocol):
         """Return the mean of `values` over the workers, equal on each of them."""
         ...
 
+    def broadcast(self, values: Tensor) -> Tensor:
+        """Return the values of rank 0, equal on each worker."""
+        ...
+
     def load(self) -> dict[str, Any] | None:
         """Return the last complete checkpoint, or None for a new run."""
         ...
@@ -121,6 +125,7 @@ class LocalRuntime:
         on_save: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        set_gpu_flags()
         self.device = device or best_device()
         self._checkpoint = PeriodicCheckpoint(directory, save_every, on_save, clock)
         self._on_report = on_report
@@ -130,6 +135,10 @@ class LocalRuntime:
         return to_device(module, self.device)
 
     def mean(self, values: Tensor) -> Tensor:
+        """Return `values` unchanged, as there is one worker."""
+        return values
+
+    def broadcast(self, values: Tensor) -> Tensor:
         """Return `values` unchanged, as there is one worker."""
         return values
 
@@ -149,6 +158,29 @@ class LocalRuntime:
         """Pass the epoch and its metrics to `on_report`."""
         if self._on_report is not None:
             self._on_report(epoch, metrics)
+
+
+def of_rank_0(metrics: Mapping[str, float], runtime: Runtime) -> dict[str, float]:
+    """Return rank 0's metrics, so that all workers decide alike: GPUs of different models round differently.
+
+    Args:
+        metrics: metrics of this worker; all workers have the same names in the same order.
+        runtime: worker group.
+    """
+    if runtime.world_size == 1 or not metrics:
+        return dict(metrics)
+    values = torch.tensor(list(metrics.values()), dtype=torch.float64, device=runtime.device)
+    return dict(zip(metrics, runtime.broadcast(values).tolist(), strict=True))
+
+
+def set_gpu_flags() -> None:
+    """Compute float32 on GPUs without TF32, which has 10 bits of mantissa, and let cuDNN measure which kernel is fast.
+
+    Torch uses TF32 for convolutions by default.
+    """
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def use_threads(count: int) -> None:

@@ -22,7 +22,7 @@ class FitSettings:
         optimizer: optimizer and its settings; Adam by default.
         schedule: learning-rate schedule, evaluated at every step; constant by default.
         precision: floating-point type of the forward pass; `auto` is bf16 where the device computes it natively, else
-            float32.
+            float32, without TF32.
         clip_norm: largest L2 norm of the gradients, which are scaled down to it; None does not clip.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
         overlap_evaluation: evaluate a copy of the networks in a background thread while the next epoch trains. Metrics

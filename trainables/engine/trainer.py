@@ -16,8 +16,8 @@ from trainables.common.seeds import derive
 from trainables.data.sampling.batches import Batch, Batches
 from trainables.engine.best_checkpoint import BestCheckpoint
 from trainables.engine.gradients import gradient_strategy
-from trainables.engine.precision import MixedPrecision
-from trainables.engine.runtime import Runtime
+from trainables.engine.precision import MixedPrecision, group_precision
+from trainables.engine.runtime import Runtime, of_rank_0
 from trainables.engine.settings import FitResult, FitSettings
 from trainables.engine.task import Task
 from trainables.engine.validator import Evaluation, ProbeCallback, Validator
@@ -99,7 +99,7 @@ class Trainer:
     ) -> None:
         self.task, self.train, self.settings = task, train, settings
         self.runtime, self.seed, self.on_epoch = runtime, seed, on_epoch
-        self.precision = MixedPrecision(settings.precision, runtime.device)
+        self.precision = MixedPrecision(group_precision(settings.precision, runtime), runtime.device)
         task.micro_batch = settings.micro_batch
         if settings.recompute:
             recompute(task)
@@ -151,7 +151,7 @@ class Trainer:
 
     def _record(self, evaluation: Evaluation | None) -> None:
         if evaluation is not None:
-            self.history[-1] |= evaluation.metrics
+            self.history[-1] |= of_rank_0(evaluation.metrics, self.runtime)
             self.best.update(evaluation.task, self.epoch, self.history)
 
     def _report(self) -> None:
@@ -229,6 +229,8 @@ class Trainer:
         try:
             self.task.load_state_dict(state["task"])
             self.optimizer.load_state_dict(state["optimizer"])
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            raise  # not the checkpoint's fault
         except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint to resume from does not fit this run: {error}") from error
         self.precision.load_state_dict(state["scaler"])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from functools import partial
+import functools
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +11,9 @@ from torch.utils.checkpoint import checkpoint
 
 from trainables.common.errors import UserError
 from trainables.networks.running_statistics import freeze_bn_stats
+
+CHECKPOINTED = "checkpoints_activations"
+"""Name of the attribute of blocks whose activations are checkpointed."""
 
 
 def recompute(module: nn.Module) -> None:
@@ -27,9 +29,9 @@ def recompute(module: nn.Module) -> None:
     if not blocks:
         raise UserError(f"fit.recompute: {type(module).__name__} has no blocks of convolutions. Fix: remove recompute")
     for block in blocks:
-        if isinstance(block.forward, partial):
-            continue
-        block.forward = partial(_checkpointed, block, block.forward)
+        if not hasattr(block, CHECKPOINTED):
+            # A method of the instance would keep it alive in a reference cycle.
+            block.__class__ = _checkpointed(type(block))  # type: ignore[arg-type]  # classes are hashable
 
 
 def _is_block(module: nn.Module) -> bool:
@@ -37,12 +39,17 @@ def _is_block(module: nn.Module) -> bool:
     return convolutions >= 2 and not isinstance(module, nn.ModuleList)
 
 
-def _checkpointed(block: nn.Module, forward: Callable[..., Tensor], *inputs: Any) -> Tensor:
-    """Run `forward` without storing its activations; running statistics are not updated when it is run again."""
-    out: Tensor = checkpoint(
-        forward,
-        *inputs,
-        use_reentrant=False,
-        context_fn=lambda: (contextlib.nullcontext(), freeze_bn_stats(block.modules())),
-    )
-    return out
+@functools.cache
+def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
+    """Return a subclass that does not store its activations; running statistics are not updated when it runs again."""
+
+    def forward(self: nn.Module, *inputs: Any) -> Tensor:
+        out: Tensor = checkpoint(
+            functools.partial(kind.forward, self),
+            *inputs,
+            use_reentrant=False,
+            context_fn=lambda: (contextlib.nullcontext(), freeze_bn_stats(self.modules())),
+        )
+        return out
+
+    return type(kind.__name__, (kind,), {"forward": forward, CHECKPOINTED: True})

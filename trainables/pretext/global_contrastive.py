@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainables.augment.batch_rng import to_device_async
 from trainables.augment.policy import Policy
 from trainables.common.errors import DataError
 from trainables.data.store.frames import FrameStore
@@ -78,14 +79,14 @@ class GlobalTask(EmbeddingTask):
         if self.settings.partitions == 1:
             loss, accuracy = nt_xent(one, two, self.settings.temperature, local_only=local_only)
             return {"loss": loss, "contrastive_accuracy": accuracy}
-        parts = self._parts[rows.cpu()].to(one.device)
+        parts = to_device_async(self._parts[rows.cpu()], one.device)
         return {"loss": partition_contrast(one, two, parts, self.settings.temperature, local_only=local_only)}
 
     def diagnostics(self, embeddings: Tensor, rows: Tensor) -> dict[str, Tensor]:
         """Return how well views find their partition; nothing without partitions, where views find their image."""
         if self.settings.partitions == 1:
             return {}
-        accuracy, chance = partition_accuracy(embeddings, self._parts[rows.cpu()].to(embeddings.device))
+        accuracy, chance = partition_accuracy(embeddings, to_device_async(self._parts[rows.cpu()], embeddings.device))
         return {"partition_accuracy": accuracy, "partition_chance": chance}
 
 

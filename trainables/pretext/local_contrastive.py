@@ -145,7 +145,8 @@ def corresponding_points(
         return torch.stack([first, first]), torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
     with torch.autocast(first.device.type, enabled=False):  # half precision would shift a point by part of a pixel
         source = first @ one[:, :, :2].transpose(1, 2) + one[:, None, :, 2]
-        second = (source - two[:, None, :, 2]) @ torch.linalg.inv(two[:, :, :2]).transpose(1, 2)
+        inverse = torch.linalg.inv_ex(two[:, :, :2]).inverse  # without a check, which would wait for the GPU
+        second = (source - two[:, None, :, 2]) @ inverse.transpose(1, 2)
     inside = (source.abs() <= 0.98).all(2) & (second.abs() <= 0.98).all(2)
     return torch.stack([first, second]), inside
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainables.augment.batch_rng import to_device_async
 from trainables.augment.policy import Policy
 from trainables.common.added import ADDED
 from trainables.common.errors import DataError
@@ -142,7 +143,8 @@ class PositionTask(Task):
     def boxes(self, batch: Batch) -> Tensor:
         """Return the batch's box maps, uint8 `(B, S, S)`: 0 background, 1 to 9 the positions."""
         rows = batch.rows.cpu()
-        return box_maps(self._centres[rows], self.settings.sides(self._spacing[rows]), self.size).to(batch.device)
+        boxes = box_maps(self._centres[rows], self.settings.sides(self._spacing[rows]), self.size)
+        return to_device_async(boxes, batch.device)
 
 
 def box_maps(centres: Tensor, sides: Tensor, size: int) -> Tensor:

@@ -18,7 +18,7 @@ from trainables.common.seeds import derive
 from trainables.data.records import SPLITS, Split
 from trainables.data.sampling.batches import Batches, RowChooser
 from trainables.data.store.frames import FrameStore
-from trainables.engine.runtime import Runtime
+from trainables.engine.runtime import Runtime, of_rank_0
 from trainables.engine.settings import FitResult, FitSettings
 from trainables.engine.task import Task
 from trainables.engine.trainer import fit
@@ -166,7 +166,7 @@ def _train(
     sign, val = settings.method.sign, batches[1]
     images = min(len(val.rows()), len(val) * val.batch_size) if val is not None else 0
     try:
-        untrained = evaluate_now(task, val, settings.fit, runtime.device, probe)
+        untrained = of_rank_0(evaluate_now(task, val, settings.fit, runtime.device, probe), runtime)
         guard = LearningGuard(sign, settings.fit.epochs, len(batches[0]), untrained, images)
         on_epoch = guard if settings.guard == "stop" else None
         fitted = fit(task, *batches, settings.fit, runtime, seed, on_epoch, probe)

@@ -62,10 +62,16 @@ def test_an_unreadable_video(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"), [("cpus=4096", "4096 cpus"), ("gpus=64", "64 gpus"), ("workers=5000", "5000 worker")]
+    ("asked", "told"),
+    [
+        (".cpus=4096", "4096 cpus"),
+        (".gpus=64", "gpus is 64, expected at most 1"),
+        ("={workers: 2, gpus: 1}", "need 2 gpus"),
+        (".workers=5000", "5000 worker"),
+    ],
 )
 def test_impossible_resources_are_refused(capsys, tmp_path, asked, told):
-    assert told in refused(capsys, tmp_path, "--set", f"resources.downstream.{asked}")
+    assert told in refused(capsys, tmp_path, "--set", f"resources.downstream{asked}")
 
 
 def test_imagenet_weights_that_are_not_there(capsys, tmp_path):

@@ -5,9 +5,10 @@ from study.config.definition import load_study
 from study.config.plain import plain
 from study.config.problems import SpecError
 from study.config.ranges import Choice, Int, LogUniform, Range, Uniform, condition_holds, dependency_order
+from study.config.resources import StageResources
 from study.config.search import ASHA, NoPruner, SearchSpec
 from study.config.settings import parse
-from study.config.spec import ImageNetStart, RandomStart, StageResources, StudySpec
+from study.config.spec import ImageNetStart, RandomStart, StudySpec
 from trainables.pretext.method import Method
 
 SMALL = {"name": "small", "data": {}, "network": "unet", "pretext": {"method": "simclr"}}
@@ -73,7 +74,16 @@ def test_pruners_go_by_name():
         ({"search": {"sampler": "tpr"}}, "search.sampler: unknown choice 'tpr'; did you mean 'tpe'"),
         ({"search": {"pruner": {"name": "asha", "reduction": 1}}}, "search.pruner: reduction is 1"),
         ({"resources": {"pretext": {"workers": 0}}}, "resources.pretext: workers is 0"),
-        ({"resources": {"downstream": {"gpus": 1.5}}}, "resources.downstream: gpus is 1.5"),
+        (
+            {"resources": {"downstream": {"workers": 2, "gpus": 2}}},
+            r"resources\.downstream: gpus is 2, expected at most 1, .* Fix: set workers to 4 and gpus to 1",
+        ),
+        ({"resources": {"downstream": {"gpus": 1.5}}}, r"gpus is 1\.5, .* Fix: set workers to 2 and gpus to 1"),
+        ({"resources": {"downstream": {"gpus": -1}}}, "gpus is -1, expected 0, 1 or a fraction"),
+        (
+            {"resources": {"pretext": {"workers": 2, "gpus": 0.5}}},
+            r"resources\.pretext: gpus is 0\.5 for 2 workers, expected 0 or 1, .* Fix: set gpus to 1, or workers to 1",
+        ),
         ({"resources": {"downstream": {"cpus": 0}}}, "resources.downstream: cpus is 0"),
         ({"network": {"name": "deeplabv3", "backbone": "unet_encoder"}}, "network: deeplabv3 requires a residual"),
         (

@@ -5,8 +5,8 @@ from unittest.mock import create_autospec
 import pytest
 import ray
 
-from study.config.spec import Capacity
-from study.execution.cluster import _start_here, capacity, preflight, ray_session
+from study.config.resources import Capacity
+from study.execution.cluster import _start_here, capacity, preflight, ray_session, unused_gpus
 from study.execution.errors import ClusterLost
 from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
@@ -40,6 +40,17 @@ def test_an_autoscaling_cluster_counts_as_what_it_may_grow_to():
     assert capacity(now, None) == {"CPU": 4.0, "GPU": 0.0}
     assert capacity(now, Capacity(cpus=2, gpus=8)) == {"CPU": 4.0, "GPU": 8.0}
     preflight([("downstream", ResourceRequest(gpus=0.5))], capacity(now, Capacity(gpus=8)))
+
+
+def test_gpus_that_no_stage_asks_for_are_worth_a_warning():
+    none, half = (
+        [("pretext", ResourceRequest())],
+        [("pretext", ResourceRequest()), ("downstream", ResourceRequest(gpus=0.5))],
+    )
+    warning = unused_gpus(none, {"CPU": 8.0, "GPU": 8.0})
+    assert warning.startswith("warning: all jobs train on CPUs")
+    assert "(found 8). Fix: set gpus under resources" in warning
+    assert unused_gpus(half, {"CPU": 8.0, "GPU": 8.0}) == unused_gpus(none, {"CPU": 8.0, "GPU": 0.0}) == ""
 
 
 @pytest.mark.parametrize("failures", [0, 1, 2])

@@ -1,5 +1,6 @@
 """Execution of jobs in this process: outcomes on disk, artifacts, and how failures end."""
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -13,6 +14,8 @@ from toys import toy_store
 from whole_studies import TINY
 
 from study.config.definition import load_study
+from study.execution import execute as execution
+from study.execution.errors import GpuFailed, SharedGpuFull
 from study.execution.execute import clear_stale_job, execute, read_outcome
 from study.planning.datasets import Dataset
 from study.planning.jobs import Job, Outcome, ResourceRequest
@@ -137,6 +140,16 @@ def test_a_pretraining_that_stops_itself_fails_with_its_verdict_and_is_not_tried
     assert stage.run.call_count == 1
 
 
+@pytest.mark.parametrize("error", [None, TrainingFailed("it diverged"), torch.AcceleratorError("CUDA error: lost")])
+def test_memory_is_released_however_a_job_ends(tmp_path, stage, monkeypatch, error):
+    released = []
+    monkeypatch.setattr(execution, "release_memory", released.append)
+    stage.run.side_effect = error
+    with contextlib.suppress(GpuFailed):
+        run(tmp_path)
+    assert released == [LocalRuntime().device]
+
+
 def test_a_job_that_has_an_outcome_is_not_run_again(tmp_path, stage):
     first = run(tmp_path)
     assert run(tmp_path) == first
@@ -168,6 +181,59 @@ def test_a_full_disk_ends_the_process_without_an_outcome(tmp_path, stage, number
     with pytest.raises(OSError, match="no space"):
         run(tmp_path)
     assert read_outcome(JobFolder(tmp_path / "job")) is None
+
+
+ASSERT = "CUDA error: device-side assert triggered\nCUDA kernel errors might be reported later"
+
+
+def hidden(error: Exception) -> Exception:
+    """Another error, raised while the first one was handled."""
+    later = UserError("nothing to join")
+    later.__context__ = error
+    return later
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError(ASSERT),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
+        hidden(torch.AcceleratorError(ASSERT)),
+    ],
+    ids=["accelerator", "cublas", "cudnn", "hidden"],
+)
+def test_a_gpu_that_fails_ends_the_process_without_an_outcome(tmp_path, stage, error):
+    stage.run.side_effect = error
+    with pytest.raises(GpuFailed, match=r"^the GPU failed: (CUDA|cuDNN) error: [^\n]*$"):
+        run(tmp_path)
+    assert read_outcome(JobFolder(tmp_path / "job")) is None
+
+
+GPU_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has"),
+    torch.AcceleratorError("CUDA error: out of memory\nmore"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
+
+
+@pytest.mark.parametrize("error", GPU_MEMORY, ids=["torch", "cuda", "cublas"])
+def test_a_job_that_fills_a_shared_gpu_has_no_outcome_and_alone_it_fails(tmp_path, stage, error):
+    stage.run.side_effect = error
+    with pytest.raises(SharedGpuFull, match="out of memory on a shared GPU"):
+        run(tmp_path, dataclasses.replace(JOB, resources=ResourceRequest(gpus=0.5)))
+    assert read_outcome(JobFolder(tmp_path / "job")) is None
+    outcome = run(tmp_path, dataclasses.replace(JOB, resources=ResourceRequest(gpus=1)))
+    assert outcome.status == "failed"
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("out of memory (CUDA")
+
+
+def test_memory_of_the_node_is_no_reason_for_another_gpu(tmp_path, stage):
+    stage.run.side_effect = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 99 bytes")
+    outcome = run(tmp_path, dataclasses.replace(JOB, resources=ResourceRequest(gpus=0.5)))
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("out of memory ([enforce fail]")
 
 
 def test_only_the_first_worker_stores_the_artifact_and_the_outcome(tmp_path, stage):

@@ -3,14 +3,14 @@
 import errno
 import os
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from job_fakes import FREE, make_driver, make_job
 
-from study.execution.errors import ClusterLost, StorageFull
+from study.execution.errors import ClusterLost, GpuFailed, SharedGpuFull, StorageFull
 from study.execution.job_driver import JobState
 from study.execution.restart_policy import MAX_CRASHES
-from study.planning.jobs import Outcome
+from study.planning.jobs import Outcome, ResourceRequest
 from study.storage.workspace import StudyFolder
 from trainables.common.files import write_json
 
@@ -149,6 +149,17 @@ def test_processes_that_crash_before_any_report_stop_the_sweep(tmp_path):
     assert not scheduler.outcomes
 
 
+def test_a_worker_group_that_fails_before_any_report_is_a_failed_job(tmp_path):
+    job = make_job(resources=ResourceRequest(workers=2))
+    driver, scheduler = make_driver(tmp_path, job)
+    start(driver)
+    outcome = write_outcome(tmp_path, job, "failed")
+    driver.crashed(job.id, RuntimeError("Training failed due to worker errors: diverged"))
+    driver.ended(job.id, None, error=True)
+    assert driver.stop_reason is None
+    assert scheduler.outcomes == {job.id: outcome}
+
+
 def test_a_full_disk_stops_the_sweep_and_names_the_fix(tmp_path):
     job = make_job()
     driver, _ = make_driver(tmp_path, job)
@@ -157,6 +168,37 @@ def test_a_full_disk_stops_the_sweep_and_names_the_fix(tmp_path):
     assert isinstance(driver.stop_reason, StorageFull)
     assert str(driver.stop_reason).endswith("Fix: free space, then run the same command again.")
     assert job.id in str(driver.stop_reason)
+
+
+def crash_with(driver, job, error):
+    """Let a job's process end with an error as Ray passes it on: as text."""
+    text = f"ray::ImplicitFunc.train() (pid=1)\n  File ...\nstudy.execution.errors.{type(error).__name__}: {error}"
+    driver.crashed(job.id, RuntimeError(text))
+    driver.ended(job.id, None, error=True)
+
+
+def test_a_gpu_that_fails_restarts_the_job_and_is_the_reason_in_the_end(tmp_path):
+    job = make_job(resources=ResourceRequest(gpus=1))
+    driver, scheduler = make_driver(tmp_path, job)
+    for _ in range(MAX_CRASHES):
+        assert start(driver) == job
+        crash_with(driver, job, GpuFailed("the GPU failed: CUDA error: an illegal memory access was encountered"))
+    assert driver.stop_reason is None  # not the cluster's fault, although no job has reported
+    reason = "its process crashed 3 times (the GPU failed: CUDA error: an illegal memory access was encountered); see"
+    assert scheduler.outcomes[job.id].reason.startswith(reason)
+
+
+def test_a_job_that_runs_out_of_memory_on_a_shared_gpu_runs_again_alone(tmp_path):
+    job = make_job(resources=ResourceRequest(gpus=0.25))
+    driver, scheduler = make_driver(tmp_path, job)
+    start(driver)
+    crash_with(driver, job, SharedGpuFull("out of memory on a shared GPU: CUDA out of memory."))
+    again = start(driver)
+    assert again == replace(job, resources=ResourceRequest(gpus=1))
+    assert scheduler.running == {job.id: again}
+    outcome = write_outcome(tmp_path, job, "failed")
+    driver.ended(job.id, None, error=False)
+    assert scheduler.outcomes == {job.id: outcome}
 
 
 def test_of_killed_processes_the_largest_fails_and_all_others_restart(tmp_path):

@@ -45,18 +45,22 @@ class Launcher:
             one that asks for a new session.
         behind: True if MLflow lacks a job.
         remote: store into which jobs put their artifacts; None for the workspace alone.
+        gpus: GPUs of the cluster.
         jobs: jobs that sweeps have run, in order.
         sessions: address of each Ray session.
         tracker: tracker of the last launch.
+        messages: messages of all launches.
     """
 
     workspace: Workspace
     stops: list[tuple[int, Exception | None]] = field(default_factory=list)
     behind: bool = False
     remote: Storage | None = None
+    gpus: float = 0.0
     jobs: list[Job] = field(default_factory=list)
     sessions: list[str | None] = field(default_factory=list)
     tracker: Mock = field(default_factory=Mock)
+    messages: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> StudyFolder:
@@ -64,13 +68,14 @@ class Launcher:
 
     def launch(self, *sets: str, address: str | None = None) -> StudyResult:
         progress = create_autospec(Progress, instance=True)
+        progress.message.side_effect = self.messages.append
         return launch.run(load_study(str(TINY), sets=sets), self.workspace, progress, address)
 
     @contextlib.contextmanager
     def session(self, address: str | None) -> Iterator[dict[str, float]]:
         assert holder(self.folder.lock) is not None
         self.sessions.append(address)
-        yield {"CPU": 2.0}
+        yield {"CPU": 2.0, "GPU": self.gpus}
 
     def sweep(self, driver: JobDriver, scratch: Path) -> Mock:
         made: Mock = create_autospec(Sweep, instance=True)
@@ -190,6 +195,13 @@ def test_a_request_that_never_fits_is_refused(launcher):
     with pytest.raises(UserError, match="the cluster has 2"):
         launcher.launch(too_many, address="head:6379")
     assert launcher.jobs == []
+
+
+@pytest.mark.parametrize("gpus", [0.0, 8.0])
+def test_a_launch_warns_of_gpus_that_no_stage_asks_for(launcher, gpus):
+    launcher.gpus = gpus
+    launcher.launch()
+    assert any("no stage asks for a GPU (found 8)" in message for message in launcher.messages) == bool(gpus)
 
 
 def test_a_changed_study_is_refused_before_its_frames_are_prepared(launcher):

@@ -2,11 +2,14 @@
 
 import json
 import pickle
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import create_autospec
 
 import pytest
 from job_fakes import FREE, make_driver, make_job
+from ray.train._internal import storage
+from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import TrialScheduler
@@ -18,7 +21,7 @@ from study.execution.errors import ClusterLost
 from study.execution.job_driver import JobDriver
 from study.execution.node_watch import NodeWatch
 from study.execution.trial import TRIAL_MEMORY, parse_config, trial_resources
-from study.execution.tune_adapters import ClusterHealthCallback, JobSearcher, NoTrialLines, ReportScheduler
+from study.execution.tune_adapters import ClusterHealthCallback, JobSearcher, NoTrialLines, ReportScheduler, error_of
 from study.planning.jobs import ResourceRequest
 from study.scheduling.budget import BudgetSpent, BudgetTracker
 
@@ -29,7 +32,7 @@ def trial(job_id, status="RUNNING", actor=None, error=None):
         config={"id": job_id},
         status=status,
         temporary_state=SimpleNamespace(ray_actor=actor),
-        get_pickled_error=lambda: error,
+        error_file=error,
     )
 
 
@@ -72,17 +75,30 @@ def test_the_end_of_a_trial_reaches_the_driver_once():
 
 
 @pytest.mark.parametrize("stop", [True, False])
-def test_reports_and_crashes_are_passed_on(stop):
+def test_reports_and_crashes_are_passed_on(tmp_path, stop):
     driver = create_autospec(JobDriver, instance=True)
     driver.report.return_value = stop
-    scheduler, error = ReportScheduler(driver), RuntimeError("died")
+    scheduler, error = ReportScheduler(driver), tmp_path / "error.txt"
+    error.write_text("Failure # 1\ndied")
     decision = scheduler.on_trial_result(
         None, trial("a"), {"epoch": 2, "val/dice": 0.5, "trial_id": "x", "done": False}
     )
     assert decision == (TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
     driver.report.assert_called_once_with("a", 2, {"val/dice": 0.5})
-    scheduler.on_trial_error(None, trial("a", error=error))
-    driver.crashed.assert_called_once_with("a", error)
+    scheduler.on_trial_error(None, trial("a", error=str(error)))
+    (job, cause) = driver.crashed.call_args.args
+    assert (job, str(cause)) == ("a", "Failure # 1\ndied")
+    scheduler.on_trial_error(None, trial("a"))
+    driver.crashed.assert_called_with("a", None)
+
+
+def test_the_error_of_a_trial_is_known_before_tune_copies_it_to_its_storage(monkeypatch, tmp_path):
+    monkeypatch.setattr(storage, "_get_ray_train_session_dir", lambda: str(tmp_path / "session"))
+    context = storage.StorageContext(str(tmp_path), "experiment", trial_dir_name="one")
+    ended = Trial("__fake", storage=context, stub=True)
+    Path(ended.local_path).mkdir(parents=True)
+    ended.handle_error(TuneError("the GPU failed"))
+    assert "the GPU failed" in str(error_of(ended))
 
 
 def callback(driver, nodes=None):

@@ -1,5 +1,7 @@
 """One worker of a group, with a fake Ray Train context and no process group."""
 
+from dataclasses import asdict
+from types import SimpleNamespace
 from unittest.mock import create_autospec
 
 import pytest
@@ -9,8 +11,9 @@ import torch.distributed as dist
 from job_fakes import make_job
 
 from study.execution import workers
+from study.execution.execute import read_outcome
 from study.execution.workers import TrainWorker, execute_with_workers
-from study.planning.jobs import ResourceRequest
+from study.planning.jobs import Outcome, ResourceRequest
 from study.storage.artifacts import ArtifactStore
 from study.storage.remote import JobPaths, LocalIO
 from study.storage.workspace import JobFolder
@@ -67,6 +70,13 @@ def test_a_mean_is_over_the_workers(worker, monkeypatch):
     assert runtime.mean(torch.tensor([3.0])).item() == 3.0
 
 
+def test_values_of_rank_0_are_broadcast(worker, monkeypatch):
+    runtime, *_ = worker
+    sent = create_autospec(dist.broadcast, side_effect=lambda values, source: values.fill_(7.0 + source))
+    monkeypatch.setattr(dist, "broadcast", sent)
+    assert runtime.broadcast(torch.tensor([3.0])).item() == 7.0
+
+
 @pytest.mark.parametrize(("gpus", "backend"), [(0, "gloo"), (1, "nccl")])
 def test_a_group_has_the_jobs_workers_and_backend(monkeypatch, tmp_path, gpus, backend):
     trainer = create_autospec(workers.TorchTrainer)
@@ -82,3 +92,42 @@ def test_a_group_has_the_jobs_workers_and_backend(monkeypatch, tmp_path, gpus, b
     assert options["torch_config"].backend == backend
     assert options["run_config"].name == job.id
     trainer.return_value.fit.assert_called_once_with()
+
+
+@pytest.fixture
+def group(monkeypatch, tmp_path):
+    """A worker of a group whose other worker, on a node of its own, finds `other` in its folder."""
+    other = []
+    job = make_job(resources=ResourceRequest(workers=2))
+    io = create_autospec(LocalIO, instance=True, job=job, folder=JobFolder(tmp_path / "job"), artifacts=None)
+    monkeypatch.setattr(JobPaths, "job_io", create_autospec(JobPaths.job_io, return_value=io))
+    monkeypatch.setattr(workers, "TrainWorker", lambda io: SimpleNamespace(rank=0))
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+
+    def gather(found, own):
+        found[:] = [own, *(other or [None])]
+
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    paths = JobPaths("study", str(tmp_path), str(tmp_path), "s3://bucket")
+    return SimpleNamespace(io=io, other=other, config={"job": job.plain(), "paths": asdict(paths)})
+
+
+def test_a_worker_group_that_fails_leaves_its_reason_in_the_store(group, monkeypatch):
+    failing = create_autospec(workers.execute, side_effect=RuntimeError("it diverged"))
+    monkeypatch.setattr(workers, "execute", failing)
+    with pytest.raises(RuntimeError, match="it diverged"):
+        workers._run_worker(group.config)
+    group.io.on_failure.assert_called_once_with()
+    group.io.on_end.assert_not_called()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_workers_agree_on_whether_the_job_has_ended(group, monkeypatch, known):
+    outcome = Outcome("failed", {}, 0, 1.0, "it diverged")
+    if known:
+        group.other.append(asdict(outcome))
+    found = []
+    monkeypatch.setattr(workers, "execute", lambda job, folder, *_: found.append(read_outcome(folder)))
+    workers._run_worker(group.config)
+    assert found == [outcome if known else None]
+    group.io.on_end.assert_called_once_with()

@@ -67,12 +67,12 @@ def test_weights_that_need_no_pretraining_have_no_job(start):
 
 
 def test_a_pretraining_is_named_after_its_method_and_its_digest():
-    (job,) = PretextStage().jobs(configuration("resources.pretext={workers: 2, gpus: 0.5}"))
+    (job,) = PretextStage().jobs(configuration("resources.pretext={workers: 2, gpus: 1}"))
     assert job.id == f"pretext-simclr-{job.digest[:12]}"
     assert (job.kind, job.stage, job.cell, job.levels) == ("pretext", "pretext", None, {"method": "simclr"})
     assert (job.inputs, job.epochs) == ({}, 2)
     assert job.config["seed"] == derive(0, "pretext")
-    assert job.resources == ResourceRequest(workers=2, gpus=0.5)
+    assert job.resources == ResourceRequest(workers=2, gpus=1)
 
 
 def test_what_determines_a_pretraining_is_in_its_digest():

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from study.planning.calibration import Calibration
+from study.planning.jobs import ResourceRequest
 from study.stages.workload import Workload, samples_of, training_workload
+from trainables.engine.runtime import Runtime
 from trainables.engine.trainer import FitSettings
 
 
@@ -30,13 +33,25 @@ def test_hours_are_samples_by_the_measured_rate(tmp_path):
     assert Workload(3600.0, ["a"], lambda: pytest.fail("measured twice")).hours(rates) == 0.5
 
 
-def workload(fit: FitSettings, measured: list[tuple[FitSettings, int]], **changes: object) -> Workload:
-    def measure(short: FitSettings, batch: int) -> list[dict[str, float]]:
+ONE_CPU = ResourceRequest()
+
+
+def workload(
+    fit: FitSettings,
+    measured: list[tuple[FitSettings, int]],
+    resources: ResourceRequest = ONE_CPU,
+    used: list[torch.device] | None = None,
+    **changes: object,
+) -> Workload:
+    used = [] if used is None else used
+
+    def measure(short: FitSettings, batch: int, runtime: Runtime) -> list[dict[str, float]]:
         measured.append((short, batch))
+        used.append(runtime.device)
         return [{"images_per_second": 1.0}, {"images_per_second": 3.0}]
 
     named: dict[str, object] = {"stage": "pretext", "network": "unet", "method": "simclr", "image_size": 64}
-    return training_workload(100.0, fit, 1.0, measure, **{**named, **changes})  # type: ignore[arg-type]
+    return training_workload(100.0, fit, resources, measure, **{**named, **changes})  # type: ignore[arg-type]
 
 
 def test_the_rate_is_that_of_the_fastest_epoch_of_a_short_run():
@@ -47,6 +62,16 @@ def test_the_rate_is_that_of_the_fastest_epoch_of_a_short_run():
     assert (short.epochs, short.batch_size, short.steps_per_epoch, batch) == (2, 64, None, 64)
     assert short.micro_batch is None
     assert not short.overlap_evaluation
+
+
+def test_a_rate_is_measured_on_the_device_that_the_job_asks_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    used: list[torch.device] = []
+    on_cpu, on_gpu = (workload(FitSettings(), [], ResourceRequest(gpus=gpus), used) for gpus in (0, 0.5))
+    on_cpu.measure()
+    on_gpu.measure()
+    assert used == [torch.device("cpu"), torch.device("cuda", 0)]
+    assert on_cpu.rate_key != on_gpu.rate_key
 
 
 def test_micro_batches_are_measured_as_such():

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from job_fakes import make_job
 from whole_studies import TINY, check_complete, final_metrics, finished, study
 
 from study.planning.jobs import Job, ResourceRequest
 from study.storage.artifacts import ArtifactStore
-from study.storage.remote import ARTIFACT, RemoteIO, Storage
+from study.storage.remote import ARTIFACT, RESULT, RemoteIO, Storage, job_key
 from study.storage.workspace import Workspace
 from trainables.common.errors import UserError
 from trainables.common.files import write_json
@@ -91,6 +92,24 @@ def test_a_node_resumes_from_the_checkpoint_of_another(uri, tmp_path):
     assert third.folder.result.exists()
     assert not (third.folder.root / "checkpoint.pt").exists()
     assert storage.has(f"artifacts/{job.digest}", ARTIFACT)
+
+
+def test_a_worker_that_fails_leaves_its_reason_for_the_driver(tmp_path):
+    storage, job = Storage(str(tmp_path / "store")), make_job(config={"data": "frames1"})
+    storage.put_folder(_folder_with(tmp_path / "frames", "meta.json"), "data/frames1", "meta.json")
+    io = RemoteIO(job, storage, "study", tmp_path / "node")
+    io.folder.root.mkdir(parents=True)
+    (io.folder.root / "error.txt").write_text("Traceback")
+    write_json(io.folder.result, {"status": "failed"})
+    io.on_failure()
+    storage.get_folder(job_key("study", job), tmp_path / "driver", RESULT)
+    assert sorted(path.name for path in (tmp_path / "driver").iterdir()) == ["error.txt", RESULT]
+
+
+def _folder_with(folder: Path, name: str) -> Path:
+    folder.mkdir()
+    write_json(folder / name, {})
+    return folder
 
 
 @pytest.mark.drill

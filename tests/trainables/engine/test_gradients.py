@@ -10,7 +10,7 @@ from toys import toy_store
 
 from trainables.common.errors import UserError
 from trainables.data.sampling.batches import Batch, Batches
-from trainables.engine.gradients import MicroBatchGradients, PlainGradients, gradient_strategy
+from trainables.engine.gradients import MicroBatchGradients, PlainGradients, average, gradient_strategy
 from trainables.engine.precision import MixedPrecision
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.task import Task
@@ -63,6 +63,22 @@ def test_a_loss_that_needs_all_images_at_once_is_refused():
     task.division = "none"
     with pytest.raises(UserError, match=r"the loss of Mean does not support micro-batching\. Fix: remove micro_batch"):
         gradient_strategy(task, task, RUNTIME, FLOAT32, 4)
+
+
+def test_gradients_are_averaged_in_one_exchange_for_each_type():
+    exchanged = []
+
+    def mean(values: Tensor) -> Tensor:
+        exchanged.append((values.dtype, len(values)))
+        return values / 2
+
+    layout = torch.channels_last
+    found = [torch.rand(3), torch.rand(2, 3, 4, 4).to(memory_format=layout), torch.rand(2).double(), torch.rand(())]
+    expected = [each / 2 for each in found]
+    average(found, SimpleNamespace(mean=mean))  # type: ignore[arg-type]
+    assert exchanged == [(torch.float32, 3 + 96 + 1), (torch.float64, 2)]
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert found[1].is_contiguous(memory_format=layout)
 
 
 def test_workers_average_their_gradients_once_after_the_last_micro_batch():

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from trainables.engine.runtime import to_device
+from trainables.engine.runtime import LocalRuntime, to_device
 
 CPU = torch.device("cpu")
 
@@ -22,3 +22,11 @@ def test_a_narrow_strided_pointwise_convolution_keeps_the_default_layout_and_tra
     for _ in range(5):
         network(torch.randn(16, 1, 18, 18)).sum().backward()
     assert torch.isfinite(network[1].weight.grad).all()
+
+
+def test_a_runtime_sets_the_flags_of_gpus():
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    LocalRuntime(device=CPU)
+    assert torch.backends.cudnn.benchmark
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Iterable
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -255,6 +256,14 @@ def test_shards_make_up_the_logical_batch_and_its_randomness(workers):
         assert torch.equal(whole.images, torch.cat([part.images for part in parts]))
         assert torch.equal(whole.masks, torch.cat([part.masks for part in parts]))
         assert torch.equal(whole.draw.uniform(0, 1, 2), torch.cat([part.draw.uniform(0, 1, 2) for part in parts]))
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), torch.AcceleratorError("CUDA error")])
+def test_a_gpu_that_fails_while_a_run_is_resumed_is_not_the_checkpoints_fault(tmp_path, monkeypatch, error):
+    run(2, LocalRuntime(tmp_path, save_every=0))
+    monkeypatch.setattr(Brightness, "load_state_dict", Mock(side_effect=error))
+    with pytest.raises(type(error)):
+        run(4, LocalRuntime(tmp_path))
 
 
 def test_every_row_comes_once_an_epoch_in_an_order_of_its_own():

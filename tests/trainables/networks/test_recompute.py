@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
@@ -136,6 +138,23 @@ def test_a_copy_computes_with_its_own_weights():
         for parameter in network.parameters():
             parameter.zero_()
     torch.testing.assert_close(copied(images), before)
+
+
+@pytest.mark.parametrize("recomputed", [False, True])
+def test_a_network_ends_with_its_last_reference(recomputed):
+    """A network in a reference cycle lives on, with its memory, until garbage is collected."""
+    trained("UNet")  # imports what optimizers need, whose errors keep the frames of the first run
+    gc.collect()
+    gc.disable()
+    try:
+        task = TASKS["UNet"]()
+        blocks = [weakref.ref(module) for module in task.modules()]
+        batches = Batches(STORE, STORE.rows("train"), 8, masks=True)
+        fit(task, batches, None, FitSettings(1, 8, recompute=recomputed), LocalRuntime(), 0)
+        del task
+        assert not any(block() for block in blocks)
+    finally:
+        gc.enable()
 
 
 def test_a_network_without_blocks_is_refused():

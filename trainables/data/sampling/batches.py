@@ -48,13 +48,20 @@ def shared_batch(rows: int, batch_size: int, workers: int) -> int:
     Raises:
         UserError: there are fewer rows than workers.
     """
-    if rows >= batch_size:
-        return batch_size
+    return batch_size if rows >= batch_size else equal_parts(rows, workers)
+
+
+def equal_parts(rows: int, workers: int) -> int:
+    """Return the largest number of rows, at most `rows`, that workers can share equally.
+
+    Raises:
+        UserError: there are fewer rows than workers.
+    """
     if rows < workers:
         raise UserError(
             f"too few training images (found {rows} for {workers} workers). Fix: use at most {rows} workers"
         )
-    return rows if workers == 1 else rows - rows % workers
+    return rows - rows % workers
 
 
 class Batches:
@@ -79,7 +86,8 @@ class Batches:
         keep_tail: True to yield the last, smaller batch, as `drop_last=False` of PyTorch's DataLoader does; a single
             left-over row joins the batch before it, as batch normalization cannot be trained on one image; for the same
             reason a set of one row is a batch of this row twice if it is shuffled. False suits contrastive losses,
-            which need full batches; a set smaller than one batch is one batch in either case.
+            which need full batches; a set smaller than one batch is one batch in either case, less rows that workers
+            cannot share equally.
     """
 
     def __init__(
@@ -140,6 +148,8 @@ class Batches:
         for index in range(start, count):
             last = index == count - 1 and self._keep_tail
             logical = rows[index * self.batch_size : None if last else (index + 1) * self.batch_size]
+            if not self._keep_tail:
+                logical = logical[: equal_parts(len(logical), world_size)]
             first, end = (len(logical) * rank) // world_size, (len(logical) * (rank + 1)) // world_size
             seed = derive(self.seed, "augment", number, index)
             draw = BatchRNG(seed, len(logical), first, end - first, device)

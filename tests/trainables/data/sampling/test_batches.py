@@ -38,6 +38,20 @@ def test_workers_have_equal_shares_of_a_set_smaller_than_one_batch():
         shared_batch(2, 16, 3)
 
 
+def test_workers_have_equal_shares_of_every_batch_without_a_tail():
+    shards = [[], [], []]
+    for rank, rows in enumerate(shards):
+        batches = Batches(STORE, np.arange(20), 8, keep_tail=False)
+        rows += [batch.rows.tolist() for batch in batches.epoch(0, rank, 3)]
+    assert [len(rows) for rows in shards[0]] == [2, 2]
+    for parts in zip(*shards, strict=True):
+        assert len({len(part) for part in parts}) == 1
+        assert len({row for part in parts for row in part}) == 3 * len(parts[0])
+    few = Batches(STORE, np.arange(2), 8, keep_tail=False)
+    with pytest.raises(UserError, match=r"too few training images \(found 2 for 3 workers\)"):
+        next(few.epoch(0, 0, 3))
+
+
 def test_one_training_image_is_a_batch_of_two_for_batch_norm():
     store = toy_store(1)
     batches = Batches(store, np.array([0]), batch_size=8, steps=3)

@@ -1,0 +1,71 @@
+"""Cluster resources of each stage, as a study file gives them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class StageResources:
+    """Cluster resources of each job of a stage.
+
+    Attributes:
+        workers: number of data-parallel worker processes, at least 1.
+        cpus: CPUs for each worker, above 0.
+        gpus: GPUs for each worker: 0, 1, or for a single worker a fraction, which others share (0.5).
+    """
+
+    workers: int = 1
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers is {self.workers}, expected a whole number from 1 up")
+        if self.cpus <= 0:
+            raise ValueError(f"cpus is {self.cpus:g}, expected more than 0")
+        if self.gpus < 0:
+            raise ValueError(f"gpus is {self.gpus:g}, expected 0, 1 or a fraction below 1")
+        if self.gpus > 1:
+            fix = f"set workers to {math.ceil(self.workers * self.gpus)} and gpus to 1"
+            raise ValueError(f"gpus is {self.gpus:g}, expected at most 1, as a worker uses one GPU. Fix: {fix}")
+        if self.workers > 1 and 0 < self.gpus < 1:
+            raise ValueError(
+                f"gpus is {self.gpus:g} for {self.workers} workers, expected 0 or 1, as workers of one job cannot "
+                "share a GPU. Fix: set gpus to 1, or workers to 1"
+            )
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Size of a cluster.
+
+    Attributes:
+        cpus: total number of CPUs, at least 0.
+        gpus: total number of GPUs, at least 0.
+    """
+
+    cpus: float = 0.0
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Cluster resources of each stage.
+
+    Attributes:
+        pretext: resources of a pretraining job.
+        registration: resources of a registration job; a propagation job uses one such worker.
+        downstream: resources of a trial or replicate.
+        max: largest size of an autoscaling cluster; jobs are submitted for this size, so that the cluster grows. None
+            for the current size.
+        stages: resources of each plug-in's stage by name; one CPU for a stage without an entry.
+    """
+
+    pretext: StageResources = field(default_factory=StageResources)
+    registration: StageResources = field(default_factory=StageResources)
+    downstream: StageResources = field(default_factory=StageResources)
+    max: Capacity | None = None
+    stages: Mapping[str, StageResources] = field(default_factory=dict)
