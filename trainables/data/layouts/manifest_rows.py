@@ -110,6 +110,9 @@ def read_manifest(
     for line, values in table.rows:
         cells = {column: values[place] if place < len(values) else "" for column, place in places.items()}
         surplus = len(values) - len(table.header) if any(values[len(table.header) :]) else 0
+        if len(values) < len(table.header):
+            text = f"{len(values)} cells for {len(table.header)} columns; the others count as empty"
+            issues.append(DatasetIssue(name, f"row {line}", "short row", text))
         row = reader.row(line, cells, surplus)
         if row is not None:
             rows.append(row)

@@ -241,6 +241,14 @@ def test_masks_without_classes_and_an_empty_manifest(root):
         Manifest().scan(root)
 
 
+def test_a_row_with_fewer_cells_than_columns_is_noted(root):
+    (root / "manifest.csv").write_text("subject,image,mask\np,a.png,m.png\nq,a.png\n")
+    listing = Manifest().scan(root)
+    (note,) = [issue for issue in listing.issues if issue.kind == "short row"]
+    assert (note.place, note.severity) == ("row 3", "note")
+    assert note.message == "2 cells for 3 columns; the others count as empty"
+
+
 LIKELY = ["a.png", "m.png", "p", "train", "0", "1e9", "ED", "..", "", "\0", "\\"]
 CELL = st.one_of(st.sampled_from(LIKELY), st.text(max_size=5))
 FUZZ = settings(
