@@ -11,7 +11,10 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from analysis.io.load import load
 from analysis.report.report import write_report
+from analysis.report.state import state_sentence
+from study.cli.status import status_of
 from study.planning.jobs import Outcome
 from study.storage.events import JobFinished
 from study.storage.ledger import Ledger
@@ -138,7 +141,20 @@ def test_a_failed_job_is_named_with_its_reason(make_study: Callable[..., StudyFo
     ledger.close()
     printed = report(folder)
     assert "byol-1-replicate-2 failed: the loss is nan." in printed
-    assert "1 of 9 replicates are missing" in printed
+    assert "The study is finished; 1 job failed and is missing in the tables (see `study status fake`)." in printed
+    assert status_of(folder)["state"] == "finished"
+
+
+def test_a_running_study_tells_missing_and_failed_jobs_apart(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=2, fractions=("1",), finished=7)
+    ledger = Ledger(folder.ledger, lambda: 0.0)
+    outcome = Outcome("failed", {}, 3, 1.0, "the loss is nan")
+    ledger.append(JobFinished("byol-1-replicate-2", "replicate", "method=byol,label_fraction=1", 2, {}, "d", outcome))
+    ledger.close()
+    state = state_sentence(load(folder))
+    assert state.startswith("The study is not finished: 2 of 9 replicates are missing.")
+    assert state.endswith("1 job failed (see `study status fake`).")
+    assert status_of(folder)["state"] == "unfinished"
 
 
 def test_a_study_without_a_reference_says_so(make_study: Callable[..., StudyFolder]) -> None:
