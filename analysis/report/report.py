@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from rich.console import Console
 
 from analysis.figures.style import save
-from analysis.io.load import load
-from analysis.report.html import render_page
+from analysis.io.load import StudyResults, load
+from analysis.report.answer import answer_sentences
+from analysis.report.captions import caption
+from analysis.report.design import design_facts, shown_title
+from analysis.report.html import FirstScreen, render_page
 from analysis.report.learning import learning_sentences
 from analysis.report.section import Section
 from analysis.report.sections import ReportOptions, open_frames, report_sections
@@ -20,6 +24,7 @@ from analysis.report.training_length import length_sentences
 from analysis.tables.grid import arrange
 from study.storage.workspace import StudyFolder
 from trainables.common.files import write_text
+from trainables.data.store.frames import FrameStore
 
 __all__ = ["ReportOptions", "write_report"]
 
@@ -36,32 +41,43 @@ def write_report(folder: StudyFolder, console: Console, options: ReportOptions |
 
     Returns:
         The report folder, with report.html (everything), summary.md, each table as .csv, .md, .tex and .html, and each
-        figure as .png and .pdf. Files that only an earlier report had are removed.
+        figure as .png and .pdf. Files that only an earlier report had are removed. A report with other rows or columns
+        than the usual ones has a folder of its own.
 
     Raises:
         UserError: the study does not exist, one of its files is damaged, or it has no such factor.
     """
     options = options or ReportOptions()
     results = load(folder)
-    grid = arrange(results.plan, options.rows, options.columns)
+    grid, target = arrange(results.plan, options.rows, options.columns), folder.root / options.folder_name
     remarks: list[str] = []
     store = open_frames(results, remarks)
     sections = report_sections(results, grid, options, store, remarks)
-    run = [*results.plan.notes, *length_sentences(results.plan)]
-    state = [state_sentence(results), *run, *learning_sentences(results), *failure_sentences(results), *remarks]
-    pictures = _write_figures(folder.report, sections)
-    files = [*_write_tables(folder.report, sections), *(path for paths in pictures.values() for path in paths)]
+    first = _first_screen(results, options, store, remarks)
+    pictures = _write_figures(target, sections)
+    files = [*_write_tables(target, sections), *(path for paths in pictures.values() for path in paths)]
     shown = {name: paths[0] for name, paths in pictures.items()}
-    texts = {
-        SUMMARY: _summary(results.plan.title, state, sections, shown),
-        PAGE: render_page(results.plan.title, state, sections, shown),
-    }
+    texts = {SUMMARY: _summary(first, sections, shown), PAGE: render_page(first, sections, shown)}
     for name, text in texts.items():
-        write_text(folder.report / name, text)
-        files.append(folder.report / name)
-    _remove_outdated(folder.report, files)
-    _print(console, [results.plan.title, *state], sections, files)
-    return folder.report
+        write_text(target / name, text)
+        files.append(target / name)
+    _remove_outdated(target, files)
+    _print(console, first, sections, files)
+    return target
+
+
+def _first_screen(
+    results: StudyResults, options: ReportOptions, store: FrameStore | None, remarks: Sequence[str]
+) -> FirstScreen:
+    usual = arrange(results.plan)
+    notes = [*results.plan.notes, *length_sentences(results.plan)]
+    return FirstScreen(
+        shown_title(results.plan),
+        state_sentence(results),
+        answer_sentences(results, usual, options.margin),
+        design_facts(results, usual, store),
+        [*notes, *learning_sentences(results), *failure_sentences(results), *remarks],
+    )
 
 
 def _write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
@@ -82,7 +98,17 @@ def _write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
 def _write_figures(folder: Path, sections: Sequence[Section]) -> dict[str, list[Path]]:
     """Write every figure; return its files by name, first the one that the page shows."""
     figures = [item for section in sections for item in section.figures.items()]
-    return {name: save(it, folder / f"{name}.png") if isinstance(it, Figure) else [it] for name, it in figures}
+    return {
+        name: save(it, folder / f"{name}.png") if isinstance(it, Figure) else [_in_folder(folder, it)]
+        for name, it in figures
+    }
+
+
+def _in_folder(folder: Path, picture: Path) -> Path:
+    """Return the path of a picture in the report's folder, where it is copied if it lies elsewhere."""
+    if picture.parent != folder:
+        shutil.copyfile(picture, folder / picture.name)
+    return folder / picture.name
 
 
 def _remove_outdated(folder: Path, files: Sequence[Path]) -> None:
@@ -94,20 +120,24 @@ def _remove_outdated(folder: Path, files: Sequence[Path]) -> None:
     write_text(record, json.dumps(sorted(names)))
 
 
-def _summary(title: str, state: Sequence[str], sections: Sequence[Section], shown: Mapping[str, Path]) -> str:
-    parts = [f"# {title}", "\n\n".join(state)]
+def _summary(first: FirstScreen, sections: Sequence[Section], shown: Mapping[str, Path]) -> str:
+    parts = [f"# {first.title}", first.state, _list(first.answer)]
+    parts += [_list(f"{fact.term}: {fact.text}" for fact in first.facts), *first.remarks]
     for section in sections:
         parts.append(f"## {section.title}")
-        parts += ["\n".join(f"- {line}" for line in section.sentences)] if section.sentences else []
+        parts += [_list(section.sentences)] if section.sentences else []
         parts += [table.to_markdown().replace("## ", "### ", 1).rstrip() for table in section.tables.values()]
-        parts += [f"![{name.replace('_', ' ')}]({shown[name].name})" for name in section.figures]
+        parts += [f"![{caption(name)}]({shown[name].name})" for name in section.figures]
     return "\n\n".join(parts) + "\n"
 
 
-def _print(console: Console, lines: Sequence[str], sections: Sequence[Section], files: Sequence[Path]) -> None:
-    title, *state = lines
-    console.print(title, style="bold", markup=False, highlight=False)
-    for line in state:
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _print(console: Console, first: FirstScreen, sections: Sequence[Section], files: Sequence[Path]) -> None:
+    console.print(first.title, style="bold", markup=False, highlight=False)
+    for line in (first.state, *first.answer, *first.remarks):
         console.print(line, markup=False, highlight=False, soft_wrap=True)  # paths and commands stay whole
     for section in sections:
         for table in section.tables.values():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
+from analysis.charts.learning import learning_chart
+from analysis.charts.search import history_chart, slice_chart
 from analysis.figures.curves import learning_curves
 from analysis.figures.differences import differences
 from analysis.figures.embedding import embedding_map
@@ -27,12 +31,14 @@ from analysis.stats.label_equivalence import efficiency_table, label_equivalence
 from analysis.stats.minimal_labels import MARGIN, minimal_labels
 from analysis.stats.pairs import best_probabilities, best_sentences, compare_pairs
 from analysis.tables.cells import cell_table, chosen_table, difference_table, trial_table
-from analysis.tables.grid import Grid
+from analysis.tables.grid import Grid, arrange
 from analysis.tables.pairs import best_table, pair_table
 from analysis.temporal.section import temporal_section
 from study.config.search import OBJECTIVES
 from trainables.common.errors import DataError
 from trainables.data.store.frames import FrameStore
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,13 @@ class ReportOptions:
     rows: tuple[str, ...] | None = None
     columns: str | None = None
     margin: float = MARGIN
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the report's folder: "report", or one of its own for an arrangement that was asked for."""
+        rows = ["rows", "+".join(self.rows)] if self.rows else []
+        columns = ["columns", self.columns] if self.columns else []
+        return re.sub(r"[^\w.+-]", "_", "-".join(["report", *rows, *columns]))
 
 
 def open_frames(results: StudyResults, remarks: list[str]) -> FrameStore | None:
@@ -71,39 +84,42 @@ def report_sections(
 
     Args:
         results: results of the study.
-        grid: arrangement of the cells.
+        grid: arrangement of the cells in the table and in figures; conclusions are those of the usual arrangement.
         options: rows, columns and margin.
         store: frame store of the study; None draws no images.
         remarks: gets a sentence for each figure that cannot be drawn.
     """
+    usual = arrange(results.plan)
     over_time = temporal_section(results, store)
     sections = [
-        _scores(results, grid, options, compares_otherwise=bool(over_time.sentences)),
+        _scores(results, grid, usual, options, compares_otherwise=bool(over_time.sentences)),
         learning_section(results, store),
-        _labels(results, grid, options.margin),
+        _labels(results, usual, options.margin),
         _search(results, grid),
-        Section("Learning curves", figures={"learning_curves": learning_curves(results, grid)}),
+        _learning_curves(results, grid),
         _images(results, grid, store, remarks),
         over_time,
     ]
     return [section for section in sections if not section.empty]
 
 
-def _scores(results: StudyResults, grid: Grid, options: ReportOptions, *, compares_otherwise: bool) -> Section:
-    comparisons = compare(results, grid)
-    sentences = _conclusions(comparisons, grid) if comparisons or not compares_otherwise else []
+def _scores(
+    results: StudyResults, grid: Grid, usual: Grid, options: ReportOptions, *, compares_otherwise: bool
+) -> Section:
+    comparisons = compare(results, usual)
+    sentences = _conclusions(comparisons, usual) if comparisons or not compares_otherwise else []
     if results.plan.base:
         sentences = [*ablation_sentences(comparisons), *sentences]
     tables = {"table": cell_table(results, options.rows, options.columns)}
     paper = paper_table(results)
     tables |= {"published_dice": paper} if paper is not None else {}
     tables |= {"differences": difference_table(comparisons)} if comparisons else {}
-    pairs = compare_pairs(results, grid) if not results.plan.base else []
+    pairs = compare_pairs(results, usual) if not results.plan.base else []
     tables |= {"pairs": pair_table(pairs, options.margin)} if pairs else {}
-    probabilities = best_probabilities(results, grid)
-    best = best_table(grid, probabilities)
+    probabilities = best_probabilities(results, usual)
+    best = best_table(usual, probabilities)
     tables |= {"best": best} if best is not None else {}
-    sentences += best_sentences(results, grid, probabilities)
+    sentences += best_sentences(results, usual, probabilities)
     figures = {
         "dice_vs_labels": dice_vs_labels(results, grid),
         "differences": differences(comparisons),
@@ -133,7 +149,14 @@ def _search(results: StudyResults, grid: Grid) -> Section:
         "parallel_coordinates": parallel_coordinates(results, grid),
         "pareto": pareto(results, grid, signs),
     }
-    return Section(title, (), tables, _available(figures))
+    charts = {"search_history": history_chart(results, grid), "sensitivity": slice_chart(results, grid)}
+    return Section(title, (), tables, _available(figures), _available(charts))
+
+
+def _learning_curves(results: StudyResults, grid: Grid) -> Section:
+    charts = {"learning_curves": learning_chart(results, grid)}
+    figures = {"learning_curves": learning_curves(results, grid)}
+    return Section("Learning curves", (), {}, figures, _available(charts))
 
 
 def _images(results: StudyResults, grid: Grid, store: FrameStore | None, remarks: list[str]) -> Section:
@@ -159,7 +182,7 @@ def _images(results: StudyResults, grid: Grid, store: FrameStore | None, remarks
     return Section("Images", figures=figures)
 
 
-def _available(figures: Mapping[str, Figure | None]) -> dict[str, Figure | Path]:
+def _available(figures: Mapping[str, T | None]) -> dict[str, T]:
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
