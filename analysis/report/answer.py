@@ -30,7 +30,8 @@ def answer_sentences(results: StudyResults, grid: Grid, margin: float = MARGIN) 
     """
     if results.subjects.empty:
         return ["No answer yet: no replicate has finished."]
-    return [start_sentence(results, grid), labels_sentence(results, grid, margin), settings_sentence(results)]
+    so_far = "So far: " if results.missing else ""
+    return [so_far + start_sentence(results, grid), labels_sentence(results, grid, margin), settings_sentence(results)]
 
 
 def start_sentence(results: StudyResults, grid: Grid) -> str:
@@ -61,7 +62,7 @@ def labels_sentence(results: StudyResults, grid: Grid, margin: float = MARGIN) -
     if len(groups) == 1:
         parts = [next(iter(groups))]
     else:
-        parts = [f"{text} for {_listed(rows)}" for text, rows in groups.items()]
+        parts = [f"{text} for {listed(rows)}" for text, rows in groups.items()]
     most = grid.column_title(found[0].most)
     return f"{_capital('; '.join(parts))} (compared with {most}, non-inferiority margin {margin:g} Dice)."
 
@@ -90,7 +91,8 @@ def _compared(known: Sequence[Comparison]) -> str:
         estimates = [each.difference.estimate for each in known]
         low, high = min(each.mean for each in estimates), max(each.mean for each in estimates)
         bounds = f"{min(each.low for each in estimates):+.3f} to {max(each.high for each in estimates):+.3f}"
-        counted = _listed(list(dict.fromkeys(each.reference for each in known)), most=2)
+        references = list(dict.fromkeys(each.reference for each in known))
+        counted = references[0] if len(references) == 1 else "the references"
         return (
             f"No difference from {counted} is shown in {len(known)} comparisons: {low:+.3f} to {high:+.3f} Dice "
             f"(95% CIs from {bounds})."
@@ -139,8 +141,15 @@ def _range(found: Sequence[Any]) -> str:
     return " or ".join(dict.fromkeys(map(str, found)))
 
 
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    shown = list(names[:most]) + ([f"{len(names) - most} others"] if len(names) > most else [])
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Return names as a phrase; those with a comma are quoted.
+
+    Example:
+        >>> listed(["random", "simclr, slow"])
+        'random and "simclr, slow"'
+    """
+    shown = [f'"{name}"' if "," in name else name for name in names[:most]]
+    shown += [f"{len(names) - most} others"] if len(names) > most else []
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 

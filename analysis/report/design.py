@@ -26,7 +26,7 @@ class Fact:
     """One line of the box.
 
     Attributes:
-        term: what the line is about.
+        term: name of the recorded value.
         text: recorded value in words.
         strong: True for a line that a reader must not overlook.
     """
