@@ -110,12 +110,6 @@ class StudyResults:
             return {}
         return {kind: count for kind, count in short.items() if count > 0}
 
-    @property
-    def ended(self) -> bool:
-        """True where every planned trial and replicate has ended, even if by a failure."""
-        ended = self.jobs["kind"].value_counts()
-        return all(int(ended.get(kind, 0)) >= self.plan.planned[kind] for kind in CELL_KINDS)
-
     def of_kind(self, kind: str, cell: str | None = None) -> pd.DataFrame:
         """Return the rows of `jobs` of one kind, in one cell or in all."""
         chosen = self.jobs["kind"] == kind

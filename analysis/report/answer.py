@@ -1,58 +1,159 @@
-"""Answer of a study in up to three sentences: which start, how few labels, which settings."""
+"""Answer of a study in at most three sentences: the start, the labels and the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import pandas as pd
+
+from analysis.charts.search import setting_names
 from analysis.io.load import StudyResults
-from analysis.stats.comparisons import Comparison
-from analysis.stats.minimal_labels import MinimalLabels
-from analysis.tables.cells import chosen_settings
+from analysis.stats.ablation import ablation_sentences
+from analysis.stats.comparisons import Comparison, compare
+from analysis.stats.importance import PREFIX
+from analysis.stats.minimal_labels import MARGIN, MinimalLabels, minimal_labels
+from analysis.stats.pairs import best_probabilities, best_sentences
 from analysis.tables.grid import Grid
 
+MOST_SETTINGS = 4
+"""Largest number of chosen settings that the answer names; the table has all."""
 
-def answer(
-    results: StudyResults, grid: Grid, comparisons: Sequence[Comparison], fewest: Sequence[MinimalLabels]
-) -> list[str]:
-    """Return the answer's sentences; none for a part that the study does not ask or cannot tell yet.
+
+def answer_sentences(results: StudyResults, grid: Grid, margin: float = MARGIN) -> list[str]:
+    """Return which start is better and how sure that is, how few labels are enough, and which settings were chosen.
 
     Args:
         results: results of the study.
-        grid: arrangement of its cells.
-        comparisons: comparisons with the reference.
-        fewest: fewest labels that are enough, by row.
+        grid: arrangement of the cells.
+        margin: non-inferiority margin in Dice, above 0.
     """
-    known = [comparison for comparison in comparisons if comparison.difference.estimate.known]
-    sentences = [_which_start(known)] if known else []
-    best = _best_row(results, grid)
-    sentences += [each.sentence(grid).partition("; ")[0] for each in fewest if each.row == best][:1]
-    settings = chosen_settings(results, grid.cells.get((best, grid.columns[-1]), ""))
-    if settings:
-        title = " ".join(filter(None, (best, grid.column_title(grid.columns[-1]) if grid.column_factor else "")))
-        sentences.append(f"The search chose for {title}: {settings}.")
-    return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in sentences]
+    if results.subjects.empty:
+        return ["No answer yet: no replicate has finished."]
+    so_far = "So far: " if results.missing else ""
+    return [so_far + start_sentence(results, grid), labels_sentence(results, grid, margin), settings_sentence(results)]
 
 
-def _which_start(comparisons: Sequence[Comparison]) -> str:
-    """Return the largest significant difference in words; without one, the largest of all."""
-    shown = [comparison for comparison in comparisons if comparison.significant]
-    top = max(shown or comparisons, key=lambda comparison: abs(comparison.difference.estimate.mean))
-    if not shown:
-        count = "the only comparison" if len(comparisons) == 1 else f"none of {len(comparisons)} comparisons"
-        estimate, where = top.difference.estimate, f" at {top.column_title}" if top.column else ""
-        size = f"{estimate.mean:+.3f} Dice (95% CI {estimate.low:+.3f} to {estimate.high:+.3f})"
-        largest = f"the largest difference is {top.row} - {top.reference}{where}, {size}"
-        return f"No start is shown to differ from its reference ({count}): {largest}"
-    more = f" ({len(shown)} of {len(comparisons)} comparisons show a difference)" if len(comparisons) > 1 else ""
-    return f"{top.sentence}{more}"
+def start_sentence(results: StudyResults, grid: Grid) -> str:
+    """Return the comparisons of the starts in one sentence: by how much they differ, and how sure that is."""
+    comparisons = compare(results, grid)
+    known = [each for each in comparisons if each.difference.estimate.known]
+    if results.plan.base and known:
+        first, _, _ = ablation_sentences(known)[0].partition(". ")
+        return f"{first.removesuffix('.')}."
+    if len(comparisons) == 1:
+        return f"{_capital(_short(comparisons[0]))}."
+    if known:
+        return _compared(known)
+    best = best_sentences(results, grid, best_probabilities(results, grid))
+    if best:
+        return best[0] if len(best) == 1 else " ".join(each.removesuffix(".") + ";" for each in best)[:-1] + "."
+    return "No start can be compared with another yet."
 
 
-def _best_row(results: StudyResults, grid: Grid) -> str:
-    """Return the row with the highest mean Dice in the last column; "" without results."""
-    means = {}
-    for row in grid.rows:
-        cell = grid.cells.get((row, grid.columns[-1]))
-        table = results.dice(cell) if cell is not None else None
-        if table is not None and table.size:
-            means[row] = float(table.to_numpy().mean())
-    return max(means, key=means.__getitem__, default="")
+def labels_sentence(results: StudyResults, grid: Grid, margin: float = MARGIN) -> str:
+    """Return how few labels are enough for which rows, or why that is not known."""
+    found = minimal_labels(results, grid, margin)
+    if not found:
+        return f"How few labels are enough is not known: {_no_amounts(results, grid)}."
+    groups: dict[str, list[str]] = {}
+    for each in found:
+        groups.setdefault(_enough(each, grid), []).append(each.row)
+    if len(groups) == 1:
+        parts = [next(iter(groups))]
+    else:
+        parts = [f"{text} for {listed(rows)}" for text, rows in groups.items()]
+    most = grid.column_title(found[0].most)
+    return f"{_capital('; '.join(parts))} (compared with {most}, non-inferiority margin {margin:g} Dice)."
+
+
+def settings_sentence(results: StudyResults) -> str:
+    """Return the settings that the search chose, with their range over the searched cells."""
+    if not results.plan.planned.get("trial", 0):
+        return "No setting was searched."
+    trials = results.of_kind("trial")
+    choices = [(cell, index) for cell, index in results.chosen.items() if index is not None]
+    found = [trials[(trials["cell"] == cell) & (trials["index"] == index)] for cell, index in choices]
+    chosen = [each.iloc[-1] for each in found if len(each)]
+    names = [name for name in trials.columns if str(name).startswith(PREFIX) and any(pd.notna(t[name]) for t in chosen)]
+    if not names:
+        return "No search has finished."
+    short = setting_names([str(name).removeprefix(PREFIX) for name in names])
+    values = {short[str(name).removeprefix(PREFIX)]: [t[name] for t in chosen if pd.notna(t[name])] for name in names}
+    where = "The" if len(chosen) == 1 else f"In {len(chosen)} cells the"
+    return f"{where} search chose {_settings(values)}."
+
+
+def _compared(known: Sequence[Comparison]) -> str:
+    """Return how many comparisons show a difference, with the largest, or the range of all where none does."""
+    significant = [each for each in known if each.significant]
+    if not significant:
+        estimates = [each.difference.estimate for each in known]
+        low, high = min(each.mean for each in estimates), max(each.mean for each in estimates)
+        bounds = f"{min(each.low for each in estimates):+.3f} to {max(each.high for each in estimates):+.3f}"
+        references = list(dict.fromkeys(each.reference for each in known))
+        counted = references[0] if len(references) == 1 else "the references"
+        return (
+            f"No difference from {counted} is shown in {len(known)} comparisons: {low:+.3f} to {high:+.3f} Dice "
+            f"(95% CIs from {bounds})."
+        )
+    largest = max(significant, key=lambda each: abs(each.difference.estimate.mean))
+    worse = sum(each.difference.estimate.mean < 0 for each in significant)
+    counts = f"{len(significant)} of {len(known)} comparisons show a difference"
+    counts += f" ({worse} of them a worse result)" if worse else ""
+    return f"{counts}; the largest: {_short(largest)}."
+
+
+def _short(comparison: Comparison) -> str:
+    """Return a comparison's sentence without sample sizes, but with its remarks."""
+    head, _, _ = comparison.sentence.partition("; ")
+    estimate = comparison.difference.estimate
+    remarks = (comparison.caution, estimate.caveat, estimate.pretraining_caveat)
+    return head + "".join(f" ({remark})" for remark in dict.fromkeys(remarks) if remark)
+
+
+def _enough(each: MinimalLabels, grid: Grid) -> str:
+    if each.fewest is None:
+        return "no number of labels can be named, as fewer reach more Dice,"
+    if each.fewest == each.most:
+        return "fewer labels are not shown to be enough"
+    counts = f" ({each.labels[each.fewest]})" if each.fewest in each.labels else ""
+    return f"{grid.column_title(each.fewest)}{counts} are enough"
+
+
+def _no_amounts(results: StudyResults, grid: Grid) -> str:
+    if not grid.label_amounts:
+        counts = set(results.plan.labels.values())
+        return f"all cells use {next(iter(counts))}" if len(counts) == 1 else "the amount of labels is no column here"
+    return "the study has one amount of labels" if len(grid.columns) == 1 else "too few replicates have finished"
+
+
+def _settings(values: Mapping[str, Sequence[Any]]) -> str:
+    named = [f"{name} {_range(found)}" for name, found in list(values.items())[:MOST_SETTINGS]]
+    rest = len(values) - len(named)
+    return ", ".join(named) + (f" and {rest} more" if rest else "")
+
+
+def _range(found: Sequence[Any]) -> str:
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
+        low, high = f"{min(found):.3g}", f"{max(found):.3g}"
+        return low if low == high else f"{low} to {high}"
+    return " or ".join(dict.fromkeys(map(str, found)))
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Return names as a phrase; those with a comma are quoted.
+
+    Example:
+        >>> listed(["random", "simclr, slow"])
+        'random and "simclr, slow"'
+    """
+    shown = [f'"{name}"' if "," in name else name for name in names[:most]]
+    shown += [f"{len(names) - most} others"] if len(names) > most else []
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _capital(text: str) -> str:
+    """Return a sentence with a capital first letter; the name of a level keeps its own."""
+    known = ("no ", "fewer ")
+    return text[0].upper() + text[1:] if text.startswith(known) else text

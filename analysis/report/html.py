@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.charts.html import chart_html
 from analysis.figures.style import DPI
+from analysis.report.captions import caption
+from analysis.report.design import Fact
 from analysis.report.section import Section
 from analysis.templates import render
 
@@ -33,38 +36,42 @@ class EmbeddedImage:
 
 
 @dataclass(frozen=True)
-class Opening:
-    """First screen of the page.
+class FirstScreen:
+    """Text at the top of the page.
 
     Attributes:
-        answers: sentences that answer the study's question.
-        design: terms and texts of the box of data and design.
-        status: sentences on the study's state and remarks.
+        title: heading of the page, the study's title.
+        state: sentence on the progress of the study.
+        answer: sentences that answer the study's question.
+        facts: data and design of the study.
+        remarks: notes, warnings and failures, in a box that opens.
     """
 
-    answers: Sequence[str]
-    design: Sequence[tuple[str, str]]
-    status: Sequence[str]
+    title: str
+    state: str = ""
+    answer: Sequence[str] = ()
+    facts: Sequence[Fact] = ()
+    remarks: Sequence[str] = ()
 
 
-def render_page(title: str, opening: Opening, sections: Sequence[Section], images: Mapping[str, Path]) -> str:
+def render_page(first: FirstScreen, sections: Sequence[Section], images: Mapping[str, Path]) -> str:
     """Return the page's HTML.
 
     Args:
-        title: heading of the page, the study's title.
-        opening: first screen.
+        first: text above all sections.
         sections: parts of the report, in order.
         images: file of each figure, by the figure's name.
     """
     embedded = {name: _embed(name, path) for name, path in images.items()}
-    return render("report.html.j2", title=title, opening=opening, sections=sections, images=embedded)
+    charts = {name: chart_html(chart) for section in sections for name, chart in section.charts.items()}
+    return render("report.html.j2", first=first, sections=sections, images=embedded, charts=charts)
 
 
 def _embed(name: str, path: Path) -> EmbeddedImage:
     content = path.read_bytes()
     data = base64.b64encode(content).decode()
     width = _width(content) if path.suffix == ".png" else None
-    return EmbeddedImage(name.replace("_", " "), f"data:{MEDIA_TYPES[path.suffix]};base64,{data}", width)
+    return EmbeddedImage(caption(name), f"data:{MEDIA_TYPES[path.suffix]};base64,{data}", width)
 
 
 def _width(png: bytes) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from analysis.charts.chart import Chart
 from analysis.tables.table import Table
 
 
@@ -20,12 +21,14 @@ class Section:
         sentences: conclusions in words, one list item each.
         tables: tables by file name without suffix.
         figures: figures by file name without suffix; a path where the file exists already.
+        charts: interactive charts of the page; one with a figure's name stands in its place, and the figure below it.
     """
 
     title: str
     sentences: tuple[str, ...] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
     figures: Mapping[str, Figure | Path] = field(default_factory=dict)
+    charts: Mapping[str, Chart] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:

@@ -138,16 +138,6 @@ def chosen_table(results: StudyResults) -> Table:
     return Table("Chosen hyperparameters", header, body, (note,), data)
 
 
-def chosen_settings(results: StudyResults, cell: str) -> str:
-    """Return the settings that a cell's search chose, as "lr 0.0181, strength 1"; "" without a search."""
-    index = results.chosen.get(cell)
-    if index is None:
-        return ""
-    row = _chosen_row(results, cell, index)
-    values = {name.removeprefix("param/"): value for name, value in row.items() if name.startswith("param/")}
-    return ", ".join(f"{short} {_plain(values[path])}" for path, short in short_names(list(values)).items())
-
-
 def short_names(paths: list[str]) -> dict[str, str]:
     """Return the shortest clear suffix of each dotted path: no other's, and not the place in a list alone.
 

@@ -3,6 +3,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -11,11 +12,15 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from analysis.report.report import write_report
+from analysis.io.load import load
+from analysis.report.report import ReportOptions, write_report
+from analysis.report.state import state_sentence
+from study.cli.status import status_of
 from study.planning.jobs import Outcome
 from study.storage.events import JobFinished
 from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder
+from tests.analysis.described import described
 
 TABLES = ("table", "differences", "pairs", "best", "chosen", "trials", "label_efficiency")
 FIGURES = (
@@ -68,7 +73,7 @@ def test_a_finished_study_gets_everything(make_study: Callable[..., StudyFolder]
     assert len(pd.read_csv(folder.report / "table.csv")) == 9
     assert len(pd.read_csv(folder.report / "differences.csv")) == 6
     summary = (folder.report / "summary.md").read_text()
-    assert "![overlays](overlays.png)" in summary
+    assert "](overlays.png)" in summary
     assert "- simclr beats random" in summary
 
 
@@ -138,7 +143,49 @@ def test_a_failed_job_is_named_with_its_reason(make_study: Callable[..., StudyFo
     ledger.close()
     printed = report(folder)
     assert "byol-1-replicate-2 failed: the loss is nan." in printed
-    assert "The study is finished; 1 job has failed, and what they would have shown is missing below." in printed
+    assert "The study is finished; 1 job failed and is missing in the tables (see `study status fake`)." in printed
+    assert status_of(folder)["state"] == "finished"
+
+
+def test_a_running_study_tells_missing_and_failed_jobs_apart(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=2, fractions=("1",), finished=7)
+    ledger = Ledger(folder.ledger, lambda: 0.0)
+    outcome = Outcome("failed", {}, 3, 1.0, "the loss is nan")
+    ledger.append(JobFinished("byol-1-replicate-2", "replicate", "method=byol,label_fraction=1", 2, {}, "d", outcome))
+    ledger.close()
+    state = state_sentence(load(folder))
+    assert state.startswith("The study is not finished: 2 of 9 replicates are missing.")
+    assert state.endswith("1 job failed (see `study status fake`).")
+    assert status_of(folder)["state"] == "unfinished"
+
+
+def test_another_arrangement_keeps_the_conclusions_and_the_usual_report(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=4)
+    report(folder)
+    usual = {path.name: path.read_bytes() for path in folder.report.iterdir() if path.suffix != ".pdf"}
+    text = io.StringIO()
+    options = ReportOptions(rows=("label_fraction",), columns="method")
+    with mock.patch.object(Figure, "savefig", png_only):
+        other = write_report(folder, Console(file=text, width=160), options)
+    assert other == folder.root / "report-rows-label_fraction-columns-method"
+    assert str(other / "report.html") in text.getvalue()
+    assert {path.name: path.read_bytes() for path in folder.report.iterdir() if path.suffix != ".pdf"} == usual
+    assert (other / "table.md").read_text() != usual["table.md"].decode()
+    assert sentences(other) == sentences(folder.report)
+    assert any("simclr and random at 5% labels" in line for line in sentences(other))
+
+
+def sentences(folder: Path) -> list[str]:
+    return [line for line in (folder / "summary.md").read_text().splitlines() if line.startswith("- ")]
+
+
+def test_a_report_of_a_phantom_says_so_in_its_title(make_study: Callable[..., StudyFolder]) -> None:
+    folder = described(make_study(subjects=2, replicates=2), phantom=True, title="SimCLR (Saeed et al. 2022)")
+    assert report(folder).startswith("SimCLR (Saeed et al. 2022), on generated data\n")
+    page = (folder.report / "report.html").read_text()
+    assert "<h1>SimCLR (Saeed et al. 2022), on generated data</h1>" in page
+    assert '<div class="strong"><dt>Dataset</dt><dd>GENERATED PHANTOM' in page
+    assert (folder.report / "summary.md").read_text().startswith("# SimCLR (Saeed et al. 2022), on generated data\n")
 
 
 def test_a_study_without_a_reference_says_so(make_study: Callable[..., StudyFolder]) -> None:
