@@ -30,6 +30,8 @@ def history_chart(results: StudyResults, grid: Grid) -> Chart | None:
     caption = (
         "Search history: validation metric of each trial by its number. Hollow: stopped early, last reported value."
     )
+    absent = len(results.of_kind("trial")) - len(trials)
+    caption += f" Trials without a validation metric, not shown: {absent}." if absent else ""
     return Chart(caption, tuple(panels)) if panels else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -98,10 +99,12 @@ def _write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
 def _write_figures(folder: Path, sections: Sequence[Section]) -> dict[str, list[Path]]:
     """Write every figure; return its files by name, first the one that the page shows."""
     figures = [item for section in sections for item in section.figures.items()]
-    return {
-        name: save(it, folder / f"{name}.png") if isinstance(it, Figure) else [_in_folder(folder, it)]
-        for name, it in figures
-    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")  # a crowded figure is still drawn
+        return {
+            name: save(it, folder / f"{name}.png") if isinstance(it, Figure) else [_in_folder(folder, it)]
+            for name, it in figures
+        }
 
 
 def _in_folder(folder: Path, picture: Path) -> Path:

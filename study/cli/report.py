@@ -33,7 +33,8 @@ def report(
 ) -> None:
     """Write the tables, figures and conclusions of a study.
 
-    All of them are also in one HTML page. A running study is reported with its results so far.
+    All of them are also in one HTML page. A running study is reported with its results so far. A report with --rows or
+    --columns has the same conclusions and a folder of its own, and leaves the usual report as it is.
     """
     from analysis.report.report import ReportOptions, write_report
     from study.tracking.local_store import move_files

@@ -11,6 +11,9 @@ from analysis.charts.search import history_chart, slice_chart
 from analysis.figures.style import line_styles
 from analysis.io.load import load
 from analysis.tables.grid import arrange
+from study.planning.jobs import Outcome
+from study.storage.events import JobFinished
+from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder
 
 
@@ -28,6 +31,18 @@ def test_every_trial_is_a_point_and_stopped_ones_are_hollow(finished_study: Stud
     assert len(points) == 36
     assert {point.x for point in points if point.hollow} == {2.0}
     assert points[1].text == "random, trial 1 (completed): val/dice 0.8100; strength 0.25; lr 0.002"
+
+
+def test_trials_without_a_value_are_counted(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(subjects=2)
+    ledger = Ledger(folder.ledger, lambda: 0.0)
+    outcome = Outcome("stopped", {}, 3, 1.0)
+    ledger.append(JobFinished("t", "trial", "method=byol,label_fraction=1", 4, {}, "d", outcome))
+    ledger.close()
+    results = load(folder)
+    chart = history_chart(results, arrange(results.plan))
+    assert chart is not None
+    assert chart.caption.endswith("Trials without a validation metric, not shown: 1.")
 
 
 def test_every_searched_setting_has_a_slice(finished_study: StudyFolder) -> None:

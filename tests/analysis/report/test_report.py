@@ -175,6 +175,14 @@ def test_another_arrangement_keeps_the_conclusions_and_the_usual_report(make_stu
     assert any("simclr and random at 5% labels" in line for line in sentences(other))
 
 
+def test_a_crowded_figure_prints_no_warning(
+    make_study: Callable[..., StudyFolder], recwarn: pytest.WarningsRecorder
+) -> None:
+    methods = ("random", *(f"a_rather_long_method_name_{number}" for number in range(14)))
+    report(make_study(methods=methods, fractions=("1",), subjects=2, replicates=2))
+    assert [str(each.message) for each in recwarn if issubclass(each.category, UserWarning)] == []
+
+
 def sentences(folder: Path) -> list[str]:
     return [line for line in (folder / "summary.md").read_text().splitlines() if line.startswith("- ")]
 
