@@ -18,6 +18,9 @@ from analysis.stats.intervals import Estimate
 from analysis.stats.label_equivalence import LabelEquivalence
 from analysis.tables.grid import FRACTION, Grid
 
+OFFSET = 0.03
+"""Offset between rows at one column, as a share of the axis; neighbouring points of a figure do not touch."""
+
 
 def dice_vs_labels(results: StudyResults, grid: Grid) -> Figure:
     """Plot mean test Dice with its 95% interval against the column factor, with one point per replicate.
@@ -133,9 +136,14 @@ def _full_intervals(axes: Axes, estimates: Sequence[tuple[float, Estimate, LineS
 
 
 def _dodge(positions: np.ndarray, rows: int) -> float:
-    """Return the horizontal offset between rows at one column, so that their intervals do not overlap."""
-    gap = float(np.diff(np.sort(positions)).min()) if len(positions) > 1 else 1.0
-    return gap * min(0.12, 0.5 / rows)
+    """Return the horizontal offset between rows at one column, so that their intervals do not overlap.
+
+    It is a share of the axis, however many columns there are, and keeps the rows of neighbouring columns apart.
+    """
+    if len(positions) < 2:
+        return min(OFFSET, 0.5 / rows)
+    gap, span = float(np.diff(np.sort(positions)).min()), float(np.ptp(positions))
+    return min(OFFSET * span, 0.5 * gap / rows)
 
 
 def _label_axis(axes: Axes, grid: Grid, positions: np.ndarray) -> None:

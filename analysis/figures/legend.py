@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.style import LineStyle
 
 _LETTERS_PER_INCH = 15  # of the caption's font
+_LINE, _LINES = 0.21, 2  # height of a line in inches; lines that fit below the axes without more height
 
 
 def row_legend(figure: Figure, rows: Sequence[str], style: Mapping[str, LineStyle], caption: str) -> None:
@@ -30,5 +31,7 @@ def row_legend(figure: Figure, rows: Sequence[str], style: Mapping[str, LineStyl
             title_fontsize=8.5,
         )
         if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            lines = -(-len(handles) // columns)
+            figure.set_figheight(figure.get_figheight() + _LINE * max(0, lines - _LINES))  # the axes keep their height
             return
         legend.remove()

@@ -1,7 +1,9 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_results import FakeStudy
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -67,3 +69,30 @@ def test_the_reference_is_grey_wherever_it_stands() -> None:
 def test_pretext_name() -> None:
     assert pretext_name("pretext-global_local-0a1b2c3d4e5f") == "global_local"
     assert pretext_name("other") == "other"
+
+
+@pytest.mark.parametrize("fractions", [("0.05", "1"), ("0.05", "0.1", "0.25", "0.5", "1")])
+def test_rows_stand_close_together_whatever_the_number_of_columns(
+    make_study: Callable[..., StudyFolder], fractions: tuple[str, ...]
+) -> None:
+    (axes,) = draw(dice_vs_labels, make_study(subjects=2, replicates=2, fractions=fractions)).axes
+    places = sorted({float(x) for line in axes.lines for x in line.get_xdata()})
+    width = float(np.ptp(axes.get_xlim()))
+    first = axes.get_xticks()[0]
+    near = [place for place in places if abs(place - first) < width / (2 * len(fractions))]
+    assert 0.01 * width < np.ptp(near) < 0.12 * width
+
+
+def test_a_legend_of_many_rows_is_whole_and_leaves_the_axes_their_height(tmp_path: Path) -> None:
+    heights = []
+    for count in (2, 12):
+        methods = ("random", *(f"a method with a long name, number {number}" for number in range(1, count)))
+        study = FakeStudy(methods=methods, subjects=2, replicates=2, fractions=("1",)).write(tmp_path / str(count))
+        figure = draw(dice_vs_labels, study)
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.width
+        heights.append(figure.axes[0].get_window_extent().height)
+    assert heights[1] > 0.75 * heights[0]
