@@ -75,7 +75,8 @@ def curve_series(name: str, curves: Sequence[pd.Series], style: LineStyle) -> Se
     table = pd.concat(curves, axis="columns", join="inner").sort_index() if curves else pd.DataFrame()
     if table.empty:
         return None
-    table = table.iloc[:: -(-len(table) // MOST_POINTS)]
+    kept = np.linspace(0, len(table) - 1, min(len(table), MOST_POINTS)).round().astype(int)
+    table = table.iloc[kept]
     epochs, values = [int(epoch) for epoch in table.index], table.to_numpy(np.float64)
     points = tuple(_point(name, *each) for each in zip(epochs, values, strict=True))
     lines = values.T.tolist() if values.shape[1] > 1 else []

@@ -30,16 +30,18 @@ def answer_sentences(results: StudyResults, grid: Grid, margin: float = MARGIN) 
     """
     if results.subjects.empty:
         return ["No answer yet: no replicate has finished."]
-    so_far = "So far: " if results.missing else ""
-    return [so_far + start_sentence(results, grid), labels_sentence(results, grid, margin), settings_sentence(results)]
+    start = start_sentence(results, grid)
+    start = f"So far: {start.replace('No ', 'no ', 1)}" if results.missing else start
+    return [start, labels_sentence(results, grid, margin), settings_sentence(results)]
 
 
 def start_sentence(results: StudyResults, grid: Grid) -> str:
     """Return the comparisons of the starts in one sentence: by how much they differ, and how sure that is."""
     comparisons = compare(results, grid)
     known = [each for each in comparisons if each.difference.estimate.known]
-    if results.plan.base and known:
-        first, _, _ = ablation_sentences(known)[0].partition(". ")
+    changes = ablation_sentences(known) if results.plan.base else []
+    if len(changes) == 1:
+        first, _, _ = changes[0].partition(". ")
         return f"{first.removesuffix('.')}."
     if len(comparisons) == 1:
         return f"{_capital(_short(comparisons[0]))}."
@@ -118,7 +120,7 @@ def _enough(each: MinimalLabels, grid: Grid) -> str:
     if each.fewest == each.most:
         return "fewer labels are not shown to be enough"
     counts = f" ({each.labels[each.fewest]})" if each.fewest in each.labels else ""
-    return f"{grid.column_title(each.fewest)}{counts} are enough"
+    return f"{grid.column_title(each.fewest)}{counts} is enough"
 
 
 def _no_amounts(results: StudyResults, grid: Grid) -> str:

@@ -1,14 +1,16 @@
 import re
 from collections.abc import Callable
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.charts.chart import Chart, Panel, Point, Series
 from analysis.charts.drawing import BOTTOM, LEFT, MARKERS, RIGHT, TOP, Drawing, Scale
 from analysis.charts.html import chart_html
-from analysis.charts.learning import MOST_POINTS, learning_chart
+from analysis.charts.learning import MOST_POINTS, curve_series, learning_chart
 from analysis.charts.search import history_chart, slice_chart
-from analysis.figures.style import line_styles
+from analysis.figures.style import LineStyle, line_styles
 from analysis.io.load import load
 from analysis.tables.grid import arrange
 from study.planning.jobs import Outcome
@@ -73,6 +75,15 @@ def test_learning_curves_have_the_mean_and_each_replicate(finished_study: StudyF
     first = series.points[0]
     assert first.y == pytest.approx(sum(line[0][1] for line in series.thin) / 3)
     assert first.text.startswith(f"random, epoch 1: {first.y:.3f} (mean of 3, ")
+
+
+def test_a_long_curve_keeps_its_ends() -> None:
+    curve = pd.Series(np.linspace(1, 0, 200), index=range(1, 201))
+    series = curve_series("simclr", [curve], LineStyle("#000000", "#ffffff", "o", "-"))
+    assert series is not None
+    assert len(series.points) == MOST_POINTS
+    assert (series.points[0].x, series.points[-1].x) == (1, 200)
+    assert series.thin == ()
 
 
 def test_a_chart_is_one_svg_a_panel_with_every_value_in_words() -> None:

@@ -51,7 +51,16 @@ def test_a_study_without_a_reference_names_the_best(make_study: Callable[..., St
 
 def test_an_unfinished_study_answers_so_far(make_study: Callable[..., StudyFolder]) -> None:
     start, *_ = answer(make_study(subjects=4, finished=20))
-    assert start.startswith("So far: ")
+    assert start.startswith("So far: no difference from random is shown")
+
+
+def test_an_ablation_names_its_significant_changes(make_study: Callable[..., StudyFolder]) -> None:
+    folder = make_study(methods=("random", "simclr"), fractions=("1",), replicates=4, subjects=8)
+    plan = json.loads(folder.plan.read_text())
+    folder.plan.write_text(json.dumps({**plan, "design": {"kind": "one_out", "factors": ["method"]}}))
+    start, *_ = answer(folder)
+    assert start.startswith("Compared with base")
+    assert "of 1 changes are significant" in start
 
 
 def test_names_with_commas_are_quoted() -> None:
