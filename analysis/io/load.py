@@ -42,6 +42,7 @@ class PlannedStudy:
         notes: sentences of the study file for readers of the results.
         spec: all settings of the study as plain values; empty in a plan that records none.
         labels: numbers of labelled subjects that a cell uses, by its key; empty for plans of earlier versions.
+        software: version of each package that the study ran with; empty for plans of earlier versions.
     """
 
     name: str
@@ -60,6 +61,7 @@ class PlannedStudy:
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     labels: Mapping[str, LabelCounts] = field(default_factory=dict)
+    software: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ def _read_plan(path: Path) -> PlannedStudy:
             classes=tuple(raw["classes"]),
             notes=tuple(raw.get("notes") or ()),
             spec=spec,
+            software=dict(raw.get("software") or {}),
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a study plan ({type(error).__name__}: {error})") from error

@@ -57,6 +57,7 @@ def design_facts(results: StudyResults, grid: Grid, store: FrameStore | None) ->
         Fact("Date", _date(events)),
         Fact("Duration", _duration(results, events)),
         Fact("Machine", _machines(results)),
+        Fact("Software", ", ".join(f"{name} {number}" for name, number in plan.software.items())),
         Fact("Report", f"written by pretext-study {version('pretext-study')}"),
     ]
     return [fact for fact in facts if fact.text]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from trainables.downstream.labels import count_labels
 
 NOT_COMPARED = ("title", "notes", "budget", "resources", "storage", "tracking")
 """Parts of a study file that may change under a used name, because they change no result; as may `pretext.guard`."""
+
+RECORDED = ("pretext-study", "torch", "ray", "optuna")
+"""Packages whose versions the record has, those of the last launch."""
 
 MAX_DIFFERENCES = 20
 """Largest number of differences in an error message."""
@@ -48,6 +52,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "planned_jobs": plan.planned(),
         "frames": {"data": data.folder},
         "classes": list(FrameStore.open(Path(data.folder)).classes),
+        "software": {name: version(name) for name in RECORDED},
     }
 
 

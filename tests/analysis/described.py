@@ -29,6 +29,7 @@ def described(folder: StudyFolder, *, phantom: bool = False, title: str = "Fake 
         "replicates": {"runs": plan["replicates"], "pretrainings": 2},
         "search": {"sampler": "tpe", "trials": 4, "space": {"downstream.fit.optimizer.lr": {"name": "loguniform"}}},
     }
+    plan["software"] = {"pretext-study": "9.9", "torch": "2.13.0"}
     for cell in plan["cells"]:
         training = round(20 * float(cell["levels"]["label_fraction"]))
         cell["labels"] = {"training": training, "validation": 3}

@@ -39,6 +39,7 @@ def test_the_box_has_what_is_recorded(make_study: Callable[..., StudyFolder]) ->
     assert texts["Date"].endswith("2026-03-04 (UTC)")
     assert texts["Duration"].startswith("1.50 h of running, ")
     assert texts["Machine"] == "node7, one CPU core, torch 2.13.0 (measured in this workspace)"
+    assert texts["Software"] == "pretext-study 9.9, torch 2.13.0"
 
 
 def test_the_box_leaves_out_what_is_unknown(make_study: Callable[..., StudyFolder]) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from study.config.definition import load_study
 from study.execution.plan_record import MAX_DIFFERENCES, describe, refuse_changes
@@ -68,3 +69,5 @@ def test_the_record_has_the_labels_of_each_cell(tmp_path):
         {"training": 2, "validation": 2},
         {"training": 4, "validation": 4},
     ]
+    assert torch.__version__.startswith(record["software"]["torch"])
+    assert set(record["software"]) == {"pretext-study", "torch", "ray", "optuna"}
