@@ -121,7 +121,8 @@ def test_the_report_is_written(uninterrupted):
     assert {"report.html", "table.md", "table.tex", "dice_vs_labels.png", "overlays.png", "embedding_map.png"} <= there
     turned = study(uninterrupted, "report", "tiny", "--columns", "method", "--rows", "label_fraction")
     assert turned.returncode == 0, turned.stderr
-    assert "method random" in (report / "table.md").read_text()
+    assert "method random" in (report.with_name("report-rows-label_fraction-columns-method") / "table.md").read_text()
+    assert "method random" not in (report / "table.md").read_text()
     wrong = study(uninterrupted, "report", "tiny", "--columns", "methd")
     assert wrong.returncode == 2
     assert "did you mean 'method'?" in wrong.stderr
