@@ -16,11 +16,16 @@ NOTEBOOKS = Path(analysis.__file__).parent / "notebooks"
 
 def run_notebook(name: str, folder: StudyFolder, **environment: str) -> NotebookNode:
     """The notebook with its outputs; a cell that fails fails the test."""
-    book = jupytext.read(NOTEBOOKS / f"{name}.py")
     variables = {"STUDY_HOME": str(folder.root.parent.parent), "STUDY": folder.name, **environment}
-    root = str(NOTEBOOKS.parent.parent)
-    with mock.patch.dict(os.environ, {**variables, "PYTHONPATH": root, "IPYTHONDIR": str(folder.root / "ipython")}):
-        NotebookClient(book, timeout=300, kernel_name="python3").execute()
+    return run_in(folder.root, name, **variables)
+
+
+def run_in(start: Path, name: str, **environment: str) -> NotebookNode:
+    """The notebook with its outputs, started in a folder."""
+    book = jupytext.read(NOTEBOOKS / f"{name}.py")
+    ours = {"PYTHONPATH": str(NOTEBOOKS.parent.parent), "IPYTHONDIR": str(start / "ipython")}
+    with mock.patch.dict(os.environ, {**environment, **ours}):
+        NotebookClient(book, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(start)}}).execute()
     return book
 
 

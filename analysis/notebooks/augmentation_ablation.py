@@ -2,7 +2,8 @@
 # # Which augmentation helps?
 #
 # For studies with `design: {kind: one_out}` or `one_in`, such as `augmentation_ablation`: each operation against the base,
-# paired by seed and labelled subset. Set `STUDY_HOME` and `STUDY` before starting, or edit the next cell.
+# paired by seed and labelled subset. Reads the last such study that ran in the nearest folder `runs`; `STUDY_HOME` and `STUDY`
+# name another workspace and study.
 
 # %%
 # %matplotlib inline
@@ -13,17 +14,16 @@ import pandas as pd
 
 from analysis.figures.differences import differences
 from analysis.figures.search import importance, sensitivity
+from analysis.io.choose import choose_study
 from analysis.io.load import load
 from analysis.stats.comparisons import compare
 from analysis.tables.cells import difference_table
 from analysis.tables.grid import arrange
-from study.storage.workspace import Workspace
 
-STUDY = os.environ.get("STUDY", "augmentation_ablation")
-workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())
-results = load(workspace.existing_study(STUDY))
+study = choose_study(os.environ, Path.cwd(), prefer="augmentation_ablation")
+results = load(study)
 grid = arrange(results.plan)
-results.plan.title, results.missing or "finished"
+study.name, results.plan.title, results.missing or "finished"
 
 # %%
 comparisons = compare(results, grid)

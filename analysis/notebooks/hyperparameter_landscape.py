@@ -1,8 +1,8 @@
 # %% [markdown]
 # # What did the search see?
 #
-# Set `STUDY_HOME` and `STUDY` before starting, or edit the next cell; with `MLFLOW_TRACKING_URI` the trials are read from a
-# tracking store, of a study that may still run.
+# Reads the last study that ran in the nearest folder `runs`; `STUDY_HOME` and `STUDY` name another workspace and study. With
+# `MLFLOW_TRACKING_URI` the trials are read from a tracking store, of a study that may still run.
 
 # %%
 # %matplotlib inline
@@ -11,22 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.figures.search import importance, parallel_coordinates, pareto, sensitivity
+from analysis.io.choose import choose_study
 from analysis.io.load import load
 from analysis.stats.importance import searched
 from analysis.tables.cells import chosen_table, trial_table
 from analysis.tables.grid import arrange
-from study.storage.workspace import Workspace
 from study.tracking.reader import jobs_from_mlflow
 
-STUDY = os.environ.get("STUDY", "quickstart")
-workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())
-results = load(workspace.existing_study(STUDY))
+study = choose_study(os.environ, Path.cwd())
+results = load(study)
 uri = os.environ.get("MLFLOW_TRACKING_URI")
 if uri:
-    results = replace(results, jobs=jobs_from_mlflow(uri, STUDY))
+    results = replace(results, jobs=jobs_from_mlflow(uri, study.name))
 grid = arrange(results.plan)
 trials = results.of_kind("trial")
-results.plan.title, trials["status"].value_counts().to_dict()
+study.name, results.plan.title, trials["status"].value_counts().to_dict()
 
 # %% [markdown]
 # Trials that were stopped early are censored: they are drawn hollow, where they were when they were stopped, and count in

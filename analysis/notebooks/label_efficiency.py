@@ -1,8 +1,8 @@
 # %% [markdown]
 # # How few labels are enough?
 #
-# Non-inferiority to all labels by a margin that you name, and what a pretraining is worth in labels. Set `STUDY_HOME` and
-# `STUDY` before starting, or edit the next cell.
+# Non-inferiority to all labels by a margin that you name, and what a pretraining is worth in labels. Reads the last study
+# that ran in the nearest folder `runs`; `STUDY_HOME` and `STUDY` name another workspace and study.
 
 # %%
 # %matplotlib inline
@@ -12,18 +12,17 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.figures.labels import dice_vs_labels, label_equivalence_plot
+from analysis.io.choose import choose_study
 from analysis.io.load import load
 from analysis.stats.label_equivalence import efficiency_table, label_equivalence
 from analysis.stats.minimal_labels import minimal_labels
 from analysis.tables.grid import arrange
-from study.storage.workspace import Workspace
 
 MARGIN = 0.02  # of Dice
-STUDY = os.environ.get("STUDY", "quickstart")
-workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())
-results = load(workspace.existing_study(STUDY))
+study = choose_study(os.environ, Path.cwd())
+results = load(study)
 grid = arrange(results.plan)
-results.plan.title, results.missing or "finished"
+study.name, results.plan.title, results.missing or "finished"
 
 # %%
 dice_vs_labels(results, grid)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # SimCLR or BYOL?
 #
-# Reads a finished (or running) study from its workspace. Set `STUDY_HOME` and `STUDY` before starting, or edit the next
-# cell; with `MLFLOW_TRACKING_URI` the last cells read the same study from a tracking store.
+# Reads the last study that ran in the nearest folder `runs`, finished or not; `STUDY_HOME` and `STUDY` name another workspace
+# and study. With `MLFLOW_TRACKING_URI` the last cells read the same study from a tracking store.
 
 # %%
 # %matplotlib inline
@@ -14,18 +14,17 @@ import pandas as pd
 from analysis.figures.curves import learning_curves
 from analysis.figures.labels import dice_vs_labels
 from analysis.figures.paired import paired_subjects
+from analysis.io.choose import choose_study
 from analysis.io.load import load
 from analysis.stats.comparisons import compare, difference_of
 from analysis.tables.cells import cell_table
 from analysis.tables.grid import arrange
-from study.storage.workspace import Workspace
 from study.tracking.reader import jobs_from_mlflow
 
-STUDY = os.environ.get("STUDY", "quickstart")
-workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())
-results = load(workspace.existing_study(STUDY))
+study = choose_study(os.environ, Path.cwd())
+results = load(study)
 grid = arrange(results.plan)
-results.plan.title, results.missing or "finished"
+study.name, results.plan.title, results.missing or "finished"
 
 # %% [markdown]
 # Mean test Dice with its 95% interval over subjects and replicates.
@@ -74,6 +73,6 @@ learning_curves(results, grid)
 
 # %%
 uri = os.environ.get("MLFLOW_TRACKING_URI")
-jobs = jobs_from_mlflow(uri, STUDY) if uri else results.jobs
+jobs = jobs_from_mlflow(uri, study.name) if uri else results.jobs
 done = jobs[(jobs["kind"] == "replicate") & (jobs["status"] == "completed")]
 done.groupby(list(results.plan.factors))["test/dice"].agg(["mean", "std", "count"]) if len(done) else done

@@ -1,27 +1,26 @@
 # %% [markdown]
 # # Are the segmentations consistent over time?
 #
-# For studies that segment whole sequences, such as `temporal_camus`. Set `STUDY_HOME` and `STUDY` before starting, or edit
-# the next cell.
+# For studies that segment whole sequences, such as `temporal_camus`. Reads the last such study that ran
+# in the nearest folder `runs`; `STUDY_HOME` and `STUDY` name another workspace and study.
 
 # %%
 # %matplotlib inline
 import os
 from pathlib import Path
 
+from analysis.io.choose import choose_study
 from analysis.io.load import load
 from analysis.temporal.claims import overlap_claims, pseudo_label_claims, smoothness_claims
 from analysis.temporal.figures import area_curves, bland_altman, quality_by_position, smoothness_boxes
 from analysis.temporal.read import read_temporal
 from analysis.temporal.tables import phase_table, quality_table, smoothness_table, volume_table
-from study.storage.workspace import Workspace
 from trainables.data.store.frames import FrameStore
 
-STUDY = os.environ.get("STUDY", "temporal_camus")
-workspace = Workspace(Path(os.environ.get("STUDY_HOME", "runs")).absolute())
-results = load(workspace.existing_study(STUDY))
+study = choose_study(os.environ, Path.cwd(), prefer="temporal")
+results = load(study)
 temporal = read_temporal(results)
-results.plan.title, results.missing or "finished"
+study.name, results.plan.title, results.missing or "finished"
 
 # %% [markdown]
 # Pseudo-labels against the truth, where there is one, by the way they were carried.

@@ -1,7 +1,7 @@
 import jupytext
 import nbformat
 import pytest
-from notebook_runs import NOTEBOOKS, pictures, run_notebook
+from notebook_runs import NOTEBOOKS, pictures, run_in, run_notebook
 
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
 
@@ -22,3 +22,16 @@ def test_the_notebook_is_its_source_without_outputs(name):
 def test_it_runs_on_a_finished_study(make_study, name, drawn):
     folder = make_study(subjects=6, trials=6)
     assert pictures(run_notebook(name, folder)) == drawn
+
+
+def test_it_runs_in_its_folder_without_a_variable(make_study, tmp_path, monkeypatch):
+    """As `jupyter lab analysis/notebooks` starts it in a clone."""
+    folder = make_study(subjects=6, trials=6)
+    clone = tmp_path / "clone"
+    notebooks = clone / "analysis" / "notebooks"
+    notebooks.mkdir(parents=True)
+    (clone / "runs").symlink_to(folder.workspace.root)
+    for name in ("STUDY", "STUDY_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    book = run_in(notebooks, "label_efficiency")
+    assert f"'{folder.name}'" in book.cells[1].outputs[-1]["data"]["text/plain"]
