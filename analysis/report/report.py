@@ -11,6 +11,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from analysis.checklists.answers import checklist_answers
+from analysis.checklists.checklist import checklist_table, claim_items
 from analysis.figures.style import save
 from analysis.io.load import StudyResults, load
 from analysis.report.answer import answer_sentences
@@ -29,7 +31,7 @@ from trainables.data.store.frames import FrameStore
 
 __all__ = ["ReportOptions", "write_report"]
 
-PAGE, SUMMARY, WRITTEN = "report.html", "summary.md", "files.json"
+PAGE, SUMMARY, WRITTEN, CHECKLIST = "report.html", "summary.md", "files.json", "checklist_claim"
 
 
 def write_report(folder: StudyFolder, console: Console, options: ReportOptions | None = None) -> Path:
@@ -57,6 +59,8 @@ def write_report(folder: StudyFolder, console: Console, options: ReportOptions |
     first = _first_screen(results, options, store, remarks)
     pictures = _write_figures(target, sections)
     files = [*_write_tables(target, sections), *(path for paths in pictures.values() for path in paths)]
+    if options.checklist:
+        _write_checklist(target, results, store, first)
     shown = {name: paths[0] for name, paths in pictures.items()}
     texts = {SUMMARY: _summary(first, sections, shown), PAGE: render_page(first, sections, shown)}
     for name, text in texts.items():
@@ -79,6 +83,15 @@ def _first_screen(
         design_facts(results, usual, store),
         [*notes, *learning_sentences(results), *failure_sentences(results), *remarks],
     )
+
+
+def _write_checklist(folder: Path, results: StudyResults, store: FrameStore | None, first: FirstScreen) -> None:
+    """Write the checklist, which a later report without it does not remove: its authors may have gone on with it."""
+    answers = checklist_answers(
+        results, arrange(results.plan), store, first.title, first.facts, first.answer, first.remarks
+    )
+    section = Section("Checklist", tables={CHECKLIST: checklist_table(claim_items(), answers)})
+    _write_tables(folder, [section])
 
 
 def _write_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:

@@ -50,11 +50,13 @@ class ReportOptions:
         rows: factors of the rows; None for all but the column factor.
         columns: factor of the columns; None for the amount of labels, else the last factor.
         margin: non-inferiority margin in Dice, above 0.
+        checklist: True to write the CLAIM checklist, too.
     """
 
     rows: tuple[str, ...] | None = None
     columns: str | None = None
     margin: float = MARGIN
+    checklist: bool = False
 
     @property
     def folder_name(self) -> str:

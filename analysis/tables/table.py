@@ -35,6 +35,7 @@ class Table:
         rows: entries of each row, one per column.
         notes: lines below the table.
         data: unrounded values in long form, one row per value, for CSV.
+        prose: True where the entries are sentences: aligned left, and wrapped in LaTeX.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Table:
     rows: tuple[tuple[Entry, ...], ...]
     notes: tuple[str, ...]
     data: pd.DataFrame
+    prose: bool = False
 
     def to_rich(self) -> Group:
         """Return a terminal table; title and notes may be wider than the columns."""
@@ -54,16 +56,18 @@ class Table:
         """Return a heading, a pipe table and the notes."""
         lines = [f"## {self.title}", ""]
         lines.append(_pipe([_escape(title) for title in self.header]))
-        lines.append(_pipe([":--", *["--:"] * (len(self.header) - 1)]))
+        lines.append(_pipe([":--", *[":--" if self.prose else "--:"] * (len(self.header) - 1)]))
         lines += [_pipe([_emphasized(entry) for entry in row]) for row in self.rows]
         for note in self.notes:
             lines += ["", note]
         return "\n".join(lines) + "\n"
 
     def to_latex(self) -> str:
-        """Return a table environment with booktabs rules; columns after the first are right-aligned."""
+        """Return a table environment with booktabs rules; columns after the first are right-aligned, or wrapped."""
+        others = len(self.header) - 1
+        columns = rf"*{{{others}}}{{p{{{0.9 / others:.2f}\textwidth}}}}" if self.prose else "r" * others
         lines = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(self.title)}}}"]
-        lines += [rf"\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}", r"\toprule"]
+        lines += [rf"\begin{{tabular}}{{l{columns}}}", r"\toprule"]
         lines += [" & ".join(map(_tex, self.header)) + r" \\", r"\midrule"]
         for row in self.rows:
             texts = [rf"\textbf{{{_tex(entry.text)}}}" if entry.strong else _tex(entry.text) for entry in row]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +14,12 @@ from trainables.common.errors import UserError
 
 if TYPE_CHECKING:
     from study.storage.workspace import StudyFolder, Workspace
+
+
+class Checklist(StrEnum):
+    """Reporting checklists that a study's records can fill in."""
+
+    claim = "claim"
 
 
 @app.command()
@@ -25,6 +33,10 @@ def report(
         str | None, typer.Option(help="Factor of the columns (default: the label fraction, else the last factor).")
     ] = None,
     margin: Annotated[float, typer.Option(help="Non-inferiority margin in Dice.", min=0.0)] = 0.02,
+    checklist: Annotated[
+        Checklist | None,
+        typer.Option(help="Write a reporting checklist, too, filled in from the study's records."),
+    ] = None,
     prepare: Annotated[
         bool,
         typer.Option("--prepare", help="Decode the dataset again if its frame store is missing or of another format."),
@@ -36,7 +48,7 @@ def report(
     All of them are also in one HTML page. A running study is reported with its results so far. A report with --rows or
     --columns has the same conclusions and a folder of its own, and leaves the usual report as it is.
     """
-    from analysis.report.report import ReportOptions, write_report
+    from analysis.report.report import CHECKLIST, ReportOptions, write_report
     from study.tracking.local_store import move_files
     from study.tracking.views import view_path
 
@@ -44,12 +56,28 @@ def report(
     folder = place.existing_study(name)
     if prepare:
         prepare_frames(folder, place)
-    write_report(folder, out, ReportOptions(tuple(rows) if rows else None, columns, margin))
+    options = ReportOptions(tuple(rows) if rows else None, columns, margin, checklist is not None)
+    target = write_report(folder, out, options)
+    if options.checklist:
+        out.print(f"Checklist: {target / CHECKLIST}.md (also .csv, .tex and .html)", markup=False, soft_wrap=True)
+    _print_notebooks(place, name)
     path = view_path(place, name)
     if path is not None:
         move_files(place.tracking_uri, place.root / "mlflow")  # the workspace may have moved since it ran
         out.print(f"MLflow: mlflow ui --backend-store-uri {place.tracking_uri}", markup=False, soft_wrap=True)
         out.print(f"  then open http://127.0.0.1:5000{path}", soft_wrap=True, markup=False)
+
+
+def _print_notebooks(place: Workspace, name: str) -> None:
+    import analysis.notebooks
+
+    folder = next(iter(analysis.notebooks.__path__))
+    out.print(
+        f"Notebooks: STUDY_HOME={shlex.quote(str(place.root))} STUDY={name} jupyter lab {shlex.quote(folder)}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def prepare_frames(folder: StudyFolder, place: Workspace) -> None:

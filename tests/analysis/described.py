@@ -8,6 +8,7 @@ from typing import Any
 from study.storage.workspace import StudyFolder
 
 PHANTOM = {"subjects": 20, "frames": 24}
+ADAM = {"name": "adam", "lr": 1e-3}
 
 
 def described(folder: StudyFolder, *, phantom: bool = False, title: str = "Fake study on ellipses") -> StudyFolder:
@@ -25,7 +26,7 @@ def described(folder: StudyFolder, *, phantom: bool = False, title: str = "Fake 
             },
             {"name": "label_fraction", "levels": {level: {} for level in plan["factors"]["label_fraction"]}},
         ],
-        "downstream": {"fit": {"epochs": 12, "steps_per_epoch": None}},
+        "downstream": {"fit": {"epochs": 12, "steps_per_epoch": None, "batch_size": 8, "optimizer": ADAM}},
         "replicates": {"runs": plan["replicates"], "pretrainings": 2},
         "search": {"sampler": "tpe", "trials": 4, "space": {"downstream.fit.optimizer.lr": {"name": "loguniform"}}},
     }

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 
 from analysis.tables.table import Entry, Table
@@ -29,3 +31,10 @@ def test_html_is_a_table_of_one_row():
     found = TABLE.to_html()
     assert "<caption>Dice &amp; more</caption>" in found
     assert '<tr><th scope="row">a_b</th><td><strong>0.9</strong></td></tr>' in found
+
+
+def test_sentences_are_aligned_left_and_wrapped():
+    prose = replace(TABLE, prose=True)
+    assert "| :-- | :-- |" in prose.to_markdown()
+    assert r"\begin{tabular}{l*{1}{p{0.90\textwidth}}}" in prose.to_latex()
+    assert '<table class="prose">' in prose.to_html()
