@@ -35,7 +35,7 @@ class FakePlan:
     """
 
     keys: tuple[str, ...] = ("plain",)
-    search_spec: SearchSpec = field(default_factory=lambda: SearchSpec(SPACE, trials=3, sampler="random"))
+    search_spec: SearchSpec = field(default_factory=lambda: SearchSpec(SPACE, trials=3, sampler="random", parallel=1))
     replicates: int = 2
     epochs: int = 3
     pretext_epochs: int = 4

@@ -23,6 +23,7 @@ from study.planning.finished import finished_work
 from study.planning.machine import free_gigabytes
 from study.planning.plan import Plan
 from study.planning.searched_jobs import searched_paths
+from study.scheduling.occupancy import occupancies
 from study.storage.workspace import Workspace
 from study.word_table import WordTable
 from trainables.common.errors import DataError, UserError
@@ -80,6 +81,20 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
         out.print(f"hours: {unknown}", markup=False, soft_wrap=True)
         return
     print_hours(cost, out)
+    print_occupancy(plan, cost, out)
+
+
+def print_occupancy(plan: Plan, cost: CostEstimate, out: Console) -> None:
+    """Print how long the whole study takes on more slots, and how many of them are busy over time."""
+    found = [] if cost.finished else occupancies(plan, cost.hours_each)
+    if not found:
+        return
+    table = WordTable(("slots", "time", "used", "busy slots in each tenth of the time"))
+    for each in found:
+        busy = " ".join(f"{count:.3g}" for count in each.busy)
+        table.add_row(str(each.slots), _duration(each.hours).strip(), f"{each.share:.0%}", busy)
+    out.print("the whole study without pruning, by the jobs that run at the same time:", soft_wrap=True)
+    out.print(table)
 
 
 def print_hours(cost: CostEstimate, out: Console) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from study.config.ranges import Choice, Int, Range, dependency_order
+from trainables.common.added import ADDED
 from trainables.common.errors import did_you_mean
 from trainables.common.registry import Registry
 
@@ -102,6 +103,10 @@ MAX_TRIALS = 100_000
 """Largest number of trials of a cell."""
 
 
+MAX_PARALLEL = 10_000
+"""Largest number of trials of a cell that are under way at the same time."""
+
+
 @dataclass(frozen=True)
 class SearchSpec:
     """Hyperparameter search of each cell.
@@ -116,6 +121,9 @@ class SearchSpec:
             whole numbers, in random order) do not.
         startup_trials: number of random trials before the sampler uses earlier results, at least 0; for "nsga2" the
             population size, at least 2.
+        parallel: trials of a cell that are under way at the same time on the search's virtual clock
+            (`study.scheduling.virtual_clock`), from 1 up; null is the number of random trials. Decisions depend on this
+            number and not on the cluster. 1 tries one configuration after the other.
         pruner: early stopping rule for trials; `none` runs every trial to its end.
         pretext_pruner: early stopping rule for pretrainings by their probe score; requires `pretext.probe` and a
             searched setting of pretraining.
@@ -126,6 +134,7 @@ class SearchSpec:
     objectives: tuple[str, ...] = ("val/dice",)
     sampler: Literal["tpe", "gp", "cmaes", "nsga2", "random", "quasirandom", "grid"] = "tpe"
     startup_trials: int = 5
+    parallel: int | None = field(default=None, metadata=ADDED)
     pruner: Pruner = field(default_factory=NoPruner)
     pretext_pruner: Pruner = field(default_factory=NoPruner)
 
@@ -136,9 +145,18 @@ class SearchSpec:
             raise ValueError(f"trials is {self.trials:,}, expected at most {MAX_TRIALS:,} in each cell")
         if self.startup_trials < 0:
             raise ValueError(f"startup_trials is {self.startup_trials}, expected a whole number from 0 up")
+        if self.parallel is not None and not 1 <= self.parallel <= MAX_PARALLEL:
+            raise ValueError(
+                f"parallel is {self.parallel}, expected a whole number from 1 to {MAX_PARALLEL:,}, or null"
+            )
         dependency_order(self.space)
         self._check_objectives()
         self._check_sampler()
+
+    @property
+    def workers(self) -> int:
+        """Trials of a cell that are under way at the same time on the virtual clock."""
+        return self.parallel if self.parallel is not None else max(1, self.startup_trials)
 
     def _check_objectives(self) -> None:
         for objective in self.objectives:

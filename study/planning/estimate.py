@@ -33,17 +33,24 @@ class CostEstimate:
         gpu_hours: GPU-hours of all jobs.
         device: names of the devices that were measured, joined by "and".
         finished: number of jobs by kind that have ended and are not counted.
+        counted: number of jobs by kind that the hours are of.
     """
 
     hours: Mapping[str, float]
     gpu_hours: float
     device: str
     finished: Mapping[str, int] = field(default_factory=dict)
+    counted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> float:
         """Hours of all jobs together."""
         return sum(self.hours.values())
+
+    @property
+    def hours_each(self) -> dict[str, float]:
+        """Mean hours of one job, by kind."""
+        return {kind: hours / max(1, self.counted.get(kind, 0)) for kind, hours in self.hours.items()}
 
 
 def estimate(
@@ -71,6 +78,7 @@ def estimate(
     """
     done, networks = finished or FinishedWork(), NetworkCheck()
     hours, ended, gpu_hours = dict.fromkeys(plan.planned(), 0.0), Counter[str](), 0.0
+    counted = Counter[str]()
     shared: set[str] = set()
     devices: dict[str, None] = {}
     for cell in plan.cells:
@@ -100,9 +108,10 @@ def estimate(
                 _require_measurable(plan, cell.key, networks, free_on(device, free))
             each = workload.hours(rates, rough=rough)
             hours[kind] += count * each
+            counted[kind] += count
             gpu_hours += count * each * job.resources.gpus
     names = " and ".join(devices or [device_name(measuring_device(0))])
-    return CostEstimate(hours, gpu_hours, names, {kind: count for kind, count in ended.items() if count})
+    return CostEstimate(hours, gpu_hours, names, {kind: count for kind, count in ended.items() if count}, counted)
 
 
 def _require_measurable(plan: Plan, cell: str, networks: NetworkCheck, free: float) -> None:

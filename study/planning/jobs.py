@@ -71,6 +71,12 @@ class Job:
         return self.cell is None
 
     @property
+    def report_every(self) -> int:
+        """Epochs from one report to the next, 1 where the settings do not say; the last epoch is reported, too."""
+        fit = (self.config.get(self.stage) or {}).get("fit") or {}
+        return int(fit.get("evaluate_every", 1))
+
+    @property
     def label(self) -> str:
         """Display name, such as "simclr 0.05 · trial 3" or "pretext simclr 1a2b3c"."""
         if self.shared:

@@ -61,11 +61,10 @@ class CellSearch:
         """Propose the configuration of the next trial and add the trial to the history."""
         number = len(self._trials)
         self._study.sampler = build_sampler(self._spec, derive(self._seed, "ask", number))
+        self._store_parents(number)
         point = fixed_point(self._spec, self._seed, number)
         if point is not None:
             self._study.enqueue_trial(point)
-        if isinstance(self._study.sampler, NSGAIISampler):
-            store_parents(self._study, self._study.sampler, self._spec.startup_trials)
         trial = self._study.ask()
         for path in self._space:
             if condition_holds(inner_condition(self._spec.space, path), trial.params.get):
@@ -76,6 +75,7 @@ class CellSearch:
     def replay(self, index: int, proposal: Proposal) -> None:
         """Add trial `index` to the history with its earlier proposal; nothing if `ask` has just added it."""
         if index == len(self._trials):
+            self._store_parents(index)
             self._trials.append(self._add_trial(proposal))
 
     def retry(self, index: int, proposal: Proposal) -> None:
@@ -116,6 +116,12 @@ class CellSearch:
                 trial.suggest_int(path, low, high)
             case CategoricalDistribution(choices=choices):
                 trial.suggest_categorical(path, choices)
+
+    def _store_parents(self, number: int) -> None:
+        """Select the parents of complete generations as NSGA-II does when it proposes trial `number`."""
+        sampler = build_sampler(self._spec, derive(self._seed, "ask", number))
+        if isinstance(sampler, NSGAIISampler):
+            store_parents(self._study, sampler, self._spec.startup_trials)
 
     def _add_trial(self, proposal: Proposal) -> Trial:
         """Add a running trial with given parameters to the Optuna study."""

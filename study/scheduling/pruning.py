@@ -10,9 +10,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import Trial, TrialState
 
 from study.config.search import ASHA, Hyperband, Median, Pruner
-from study.planning.jobs import Job, Outcome
-from study.scheduling.objectives import OBJECTIVE, PROBE
-from study.scheduling.state import TrialHistory
+from study.planning.jobs import Job
 
 
 def build_pruner(settings: Pruner) -> BasePruner:
@@ -25,6 +23,28 @@ def build_pruner(settings: Pruner) -> BasePruner:
         case Hyperband(min_epochs=first, max_epochs=last, reduction=reduction):
             return HyperbandPruner(min_resource=first, max_resource=last, reduction_factor=reduction)
     return NopPruner()
+
+
+def next_decision(settings: Pruner, epoch: int) -> int | None:
+    """Return the first epoch after a trial's last report at which a pruner may stop the trial; None if it never may.
+
+    Args:
+        settings: The pruner and its settings.
+        epoch: Epoch of the last report, 0 before the first one.
+
+    Example:
+        >>> next_decision(ASHA(min_epochs=2, reduction=3), 6)
+        18
+    """
+    match settings:
+        case ASHA(min_epochs=first, reduction=reduction) | Hyperband(min_epochs=first, reduction=reduction):
+            rung = first
+            while rung <= epoch:
+                rung *= reduction
+            return rung
+        case Median(min_epochs=first):
+            return max(epoch + 1, first)
+    return None
 
 
 class PruningDecisions:
@@ -94,27 +114,6 @@ class ProbePruner:
     def retry(self, index: int) -> None:
         """Forget the decision on a trial that runs again."""
         self._decisions.reset(index)
-
-
-def early_stop(job: Job, trial: TrialHistory, *, prune_trial: bool, prune_pretext: bool) -> Outcome | None:
-    """Return the outcome of a trial that need not run, because a pruner stopped it or its pretraining.
-
-    Args:
-        job: The trial's job.
-        trial: Reports of the trial so far.
-        prune_trial: Decision of the pruner of trials.
-        prune_pretext: Decision of the pruner of pretrainings.
-
-    Returns:
-        The outcome; None if the trial should run. A trial that has reported its last epoch runs, to end as completed.
-    """
-    if prune_trial and trial.last_epoch < job.epochs:
-        return Outcome("stopped", {OBJECTIVE: trial.reports[trial.last_epoch]}, trial.last_epoch, 0.0)
-    if prune_pretext:
-        epoch = trial.last_probe_epoch
-        reason = f"its pretraining was pruned at epoch {epoch}"
-        return Outcome("stopped", {PROBE: trial.probe_reports[epoch]}, 0, 0.0, reason)
-    return None
 
 
 def chained_epoch(sources: Sequence[Job], pretext: Job, epoch: int) -> int:

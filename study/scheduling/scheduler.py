@@ -1,6 +1,6 @@
 """The scheduler of a study: which job runs next, from the study's plan and its state.
 
-Each cell searches (one trial after another, so that a study is repeatable whatever the timing), then chooses the
+Each cell searches (on a virtual clock, so that a study is repeatable whatever the timing), then chooses the
 configuration with the best validation metric, then trains the replicates. Cells run at the same time. A job whose
 input is missing (a pretraining, pseudo-labels) waits without holding resources while one shared job makes that input.
 There is no Ray and no clock in here, and no state but the fold of the ledger's events.
@@ -8,15 +8,18 @@ There is no Ray and no clock in here, and no state but the fold of the ledger's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
+from study.config.search import NoPruner, SearchSpec
 from study.planning.jobs import DEPENDENCY_FAILED, Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.scheduling.cell_search import CellSearch, Proposal
 from study.scheduling.objectives import OBJECTIVE, PROBE, objective_values
-from study.scheduling.pruning import ProbePruner, chained_epoch, early_stop
+from study.scheduling.pruning import ProbePruner, chained_epoch
 from study.scheduling.state import CellState, StudyState
+from study.scheduling.virtual_clock import Stop, Timing, VirtualClock
 from study.storage.events import (
     CellReopened,
     ConfigurationChosen,
@@ -27,6 +30,7 @@ from study.storage.events import (
     JobRetried,
     PretrainingReused,
     ProbeReported,
+    SearchPlanned,
     TimeSpent,
     TrialAsked,
 )
@@ -59,22 +63,36 @@ class JobScheduler:
         plan: Plan of the study, which builds its jobs.
         state: Fold of all events so far; only the scheduler applies events to it.
         running: Jobs that were started and have not ended, by identifier.
+        corrected: Outcomes that replaced recorded ones since the caller last emptied the list: a trial had ended before
+            the search decided to stop it at an earlier epoch.
     """
 
     def __init__(self, plan: Plan, ledger: EventLog, has_artifact: Callable[[str], bool]) -> None:
         self.plan, self._ledger, self._has_artifact = plan, ledger, has_artifact
         self.state = StudyState()
         self.running: dict[str, Job] = {}
+        self.corrected: list[JobFinished] = []
         seed = derive(plan.spec.seed, "sampler")
         self._trials = {cell.key: plan.trials(cell.key) for cell in plan.cells}
         specs = {cell.key: plan.search(cell.key) for cell in plan.cells}
         self._searches = {key: CellSearch(spec, seed) for key, spec in specs.items()}
         self._probes = {key: ProbePruner(spec.pretext_pruner) for key, spec in specs.items()}
+        self._workers = {key: _workers(key, spec, ledger.events) for key, spec in specs.items()}
+        self._clocks = {
+            key: VirtualClock(spec, self._searches[key], self._probes[key], self._workers[key])
+            for key, spec in specs.items()
+        }
         self._open_jobs: dict[str, list[Job]] = {}
+        self._trial_jobs: dict[tuple[str, int], Job] = {}
+        for key, trials in self._trials.items():
+            if self._workers[key] == 1:
+                self._clocks[key].plan(trials)
         for event in list(ledger.events):
             self._apply(event)
         for key, trials in self._trials.items():
             cell = self.state.cell(key)
+            if trials and self._workers[key] > 1 and cell.planned != trials:
+                self._record(SearchPlanned(key, trials, self._workers[key]))
             if cell.choice is not None and len(cell.ended) < trials:
                 self._record(CellReopened(key))
 
@@ -113,13 +131,18 @@ class JobScheduler:
         if job is None or job.cell is None or job.kind != "trial" or OBJECTIVE not in metrics:
             return False
         trial = self.state.cell(job.cell).trials[job.index]
-        if epoch > trial.last_epoch:
+        if epoch > trial.last_epoch and self._stop(job) is None:
             self._record(EpochReported(job_id, job.cell, job.index, epoch, metrics[OBJECTIVE]))
-        return trial.last_epoch < job.epochs and self._searches[job.cell].should_prune(job.index)
+        return self._stop(job) is not None
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
-        """Record the outcome of a running job."""
+        """Record the outcome of a running job; that of a stopped trial is counted to the epoch of the decision."""
         job = self.running.pop(job_id)
+        stop = self._stop(job)
+        if stop is not None and outcome.status == "stopped":
+            decided = _stopped(stop)
+            if stop.probe or outcome.epochs != decided.epochs:  # it trained on until the decision could be taken
+                outcome = replace(decided, seconds=outcome.seconds)
         self._record(JobFinished(job.id, job.kind, job.cell, job.index, dict(job.params), job.digest, outcome))
 
     def reuse(self, pretraining: PretrainingReused) -> None:
@@ -152,10 +175,10 @@ class JobScheduler:
                 if job.kind == "replicate":
                     return False
                 step = chained_epoch(sources, pretext, epoch)
-                trial, probe = self.state.cell(cell).trials[job.index], self._probes[cell]
-                if step > trial.last_probe_epoch and not probe.should_prune(job.index):
+                trial = self.state.cell(cell).trials[job.index]
+                if step > trial.last_probe_epoch and self._stop(job) is None:
                     self._record(ProbeReported(cell, job.index, step, value))
-                decisions.append(probe.should_prune(job.index))
+                decisions.append(self._stop(job) is not None)
         return bool(decisions) and all(decisions)
 
     def _ready(self) -> Iterator[Job]:
@@ -190,28 +213,76 @@ class JobScheduler:
         return self._open_jobs[key]
 
     def _next_jobs(self, key: str, cell: CellState) -> list[Job]:
-        """Return the trial that a searching cell runs next, or the replicates that are left after its choice."""
-        if cell.choice is None and len(cell.ended) < self._trials[key]:
-            return [self._next_trial(key, cell)]
+        """Return the open trials of a searching cell, or the replicates that are left after its choice."""
+        if cell.choice is None and self._trials[key]:
+            while self._clocks[key].wants_trial:
+                self._ask(key, cell)
+            self._correct(key, cell)
+            open_trials = [index for index in range(len(cell.trials)) if index not in cell.ended]
+            if open_trials or not self._clocks[key].finished:
+                return [self._trial(key, index) for index in open_trials]
         choice = cell.choice or self._choose(key, cell)
         if choice is None:
             return []
         replicates = (self.plan.replicate(key, index, choice.params) for index in range(self.plan.spec.replicates.runs))
         return [job for job in replicates if job.id not in self.outcomes]
 
-    def _next_trial(self, key: str, cell: CellState) -> Job:
-        """Return the job of the first open trial, asking for a new configuration if all have ended."""
-        if len(cell.trials) == len(cell.ended):
-            proposal = self._searches[key].ask()
-            self._record(TrialAsked(key, len(cell.trials), proposal.params, proposal.system_attrs))
-        index = cell.open_trial
-        assert index is not None
-        return self.plan.trial(key, index, cell.trials[index].params)
+    def _ask(self, key: str, cell: CellState) -> None:
+        """Ask for the configuration of a cell's next trial; it learns what is known of its pretraining's probe."""
+        index, proposal = len(cell.trials), self._searches[key].ask()
+        job = self._trial_jobs[key, index] = self.plan.trial(key, index, proposal.params)
+        timing = self._timing(key, job)
+        self._record(TrialAsked(key, index, proposal.params, proposal.system_attrs, asdict(timing)))
+        if timing.before and self._workers[key] > 1:
+            for epoch, value in self._known_probes(job).items():
+                self._record(ProbeReported(key, index, epoch, value))
+
+    def _trial(self, key: str, index: int) -> Job:
+        """Return the job of a trial that has not ended, which is built once."""
+        if (key, index) not in self._trial_jobs:
+            self._trial_jobs[key, index] = self.plan.trial(key, index, self.state.cell(key).trials[index].params)
+        return self._trial_jobs[key, index]
+
+    def _timing(self, key: str, job: Job) -> Timing:
+        """Return the length of a trial on the clock; pretraining counts where it may be pruned."""
+        compared = not isinstance(self.plan.search(key).pretext_pruner, NoPruner)
+        before = sum(source.epochs for source in self.plan.sources_of(job) if source.stage == "pretext")
+        return Timing(job.epochs, job.report_every, before if compared else 0)
+
+    def _known_probes(self, job: Job) -> Mapping[int, float]:
+        """Return the probe reports of a trial's pretraining that other trials with the same pretraining have."""
+        digest = self._pretraining_of(job)
+        for key, cell in self.state.cells.items():
+            for index, trial in enumerate(cell.trials):
+                other = self.plan.trial(key, index, trial.params)
+                if other.id != job.id and trial.probe_reports and self._pretraining_of(other) == digest:
+                    return trial.probe_reports
+        return {}
+
+    def _pretraining_of(self, job: Job) -> str | None:
+        """Return the digest of the last pretraining that a job starts from; None for a job without one."""
+        return next(
+            (source.digest for source in reversed(self.plan.sources_of(job)) if source.stage == "pretext"), None
+        )
+
+    def _correct(self, key: str, cell: CellState) -> None:
+        """Record that trials were stopped which had ended before the decision that stops them could be taken."""
+        for index, outcome in list(cell.ended.items()):
+            stop = self._clocks[key].stop(index)
+            if stop is not None and outcome.status != "stopped":
+                job = self.plan.trial(key, index, cell.trials[index].params)
+                self.running[job.id] = job
+                self.finish(job.id, replace(_stopped(stop), seconds=outcome.seconds))
+                self.corrected.append(self.outcomes[job.id])
+
+    def _stop(self, job: Job) -> Stop | None:
+        """Return the decision to stop a trial; None for other jobs."""
+        return self._clocks[job.cell].stop(job.index) if job.kind == "trial" and job.cell is not None else None
 
     def _choose(self, key: str, cell: CellState) -> ConfigurationChosen | None:
         """Record the choice of the best trial; None if no trial completed."""
         values = {index: self._values(outcome) for index, outcome in cell.ended.items()}
-        completed = {index: each[0] for index, each in values.items() if each is not None}
+        completed = {index: each[0] for index, each in sorted(values.items()) if each is not None}
         if self._trials[key] and not completed:
             return None
         best = max(completed, key=completed.__getitem__, default=None)
@@ -225,14 +296,8 @@ class JobScheduler:
         failed = next((failures[source.digest] for source in sources if source.digest in failures), None)
         if failed is not None:
             return Outcome("failed", {}, 0, 0.0, f"{DEPENDENCY_FAILED}{failed}")
-        if job.kind != "trial" or job.cell is None:
-            return None
-        return early_stop(
-            job,
-            self.state.cell(job.cell).trials[job.index],
-            prune_trial=self._searches[job.cell].should_prune(job.index),
-            prune_pretext=self._probes[job.cell].should_prune(job.index),
-        )
+        stop = self._stop(job)
+        return None if stop is None else _stopped(stop)
 
     def _record(self, event: E) -> E:
         """Append an event to the ledger, then apply it."""
@@ -244,20 +309,33 @@ class JobScheduler:
         """Change state, searches and pruners by one event, alike for a new event and for one of an earlier launch."""
         self.state.apply(event)
         match event:
+            case SearchPlanned():
+                self._clocks[event.cell].plan(event.trials)
             case TrialAsked():
                 self._searches[event.cell].replay(event.index, Proposal(event.params, event.system_attrs))
+                self._clocks[event.cell].asked(event.index, self._recorded_timing(event))
             case EpochReported():
-                self._searches[event.cell].report(event.index, event.epoch, event.value)
+                self._clocks[event.cell].reported(event.index, event.epoch, event.value)
+                self._refresh(event.cell)
             case ProbeReported():
-                self._probes[event.cell].report(event.index, event.epoch, event.value)
-                if self._probes[event.cell].should_prune(event.index):
-                    self._open_jobs.pop(event.cell, None)
+                self._clocks[event.cell].probe_reported(event.index, event.epoch, event.value)
+                self._refresh(event.cell)
             case CellReopened():
                 self._open_jobs.pop(event.cell, None)
             case JobFinished():
                 self._apply_finished(event)
             case JobRetried():
                 self._apply_retried(event)
+
+    def _refresh(self, key: str) -> None:
+        """Compute a cell's open jobs anew where its clock asks for a trial or has stopped one of them."""
+        if self._clocks[key].wants_trial or any(self._stop(job) is not None for job in self._open_jobs.get(key, ())):
+            self._open_jobs.pop(key, None)
+
+    def _recorded_timing(self, event: TrialAsked) -> Timing:
+        if event.timing:
+            return Timing(**event.timing)
+        return Timing(self.plan.trial(event.cell, event.index, event.params).epochs)
 
     def _apply_finished(self, event: JobFinished) -> None:
         if event.cell is None:
@@ -266,21 +344,44 @@ class JobScheduler:
             return
         self._open_jobs.pop(event.cell, None)
         if event.kind == "trial":
-            stopped = event.outcome.status == "stopped"
-            self._searches[event.cell].tell(event.index, self._values(event.outcome), stopped=stopped)
-            self._probes[event.cell].finish(event.index)
+            self._trial_jobs.pop((event.cell, event.index), None)
+        if event.kind == "trial" and event.outcome.status == "stopped":
+            self._clocks[event.cell].stopped(event.index)
+        elif event.kind == "trial":
+            self._clocks[event.cell].ended(event.index, self._values(event.outcome))
 
     def _apply_retried(self, event: JobRetried) -> None:
         self._open_jobs.clear()
         if event.kind == "trial" and event.cell is not None:
             trial = self.state.cell(event.cell).trials[event.index]
-            self._searches[event.cell].retry(event.index, Proposal(trial.params, trial.system_attrs))
-            self._probes[event.cell].retry(event.index)
+            timing = self._timing(event.cell, self.plan.trial(event.cell, event.index, trial.params))
+            if self._clocks[event.cell].retry(event.index, timing):
+                self._searches[event.cell].retry(event.index, Proposal(trial.params, trial.system_attrs))
+                self._probes[event.cell].retry(event.index)
 
     def _values(self, outcome: Outcome) -> list[float] | None:
         """Return the value of each objective that a trial reached, None if it lacks one."""
         resources = self.plan.spec.resources.downstream
         return objective_values(outcome, self.plan.spec.search.objectives, resources.gpus * resources.workers)
+
+
+def _workers(key: str, spec: SearchSpec, events: Sequence[Event]) -> int:
+    """Return the workers of a cell's virtual clock: 1 for a search that an earlier version began."""
+    started = next((e for e in events if isinstance(e, SearchPlanned | TrialAsked) and e.cell == key), None)
+    match started:
+        case SearchPlanned():
+            return started.workers
+        case TrialAsked():
+            return 1
+    return spec.workers
+
+
+def _stopped(stop: Stop) -> Outcome:
+    """Return the outcome of a trial that is stopped."""
+    if stop.probe:
+        reason = f"its pretraining was pruned at epoch {stop.epoch}"
+        return Outcome("stopped", {PROBE: stop.value}, 0, 0.0, reason)
+    return Outcome("stopped", {OBJECTIVE: stop.value}, stop.epoch, 0.0)
 
 
 def fits(request: ResourceRequest, free: ResourceRequest) -> bool:

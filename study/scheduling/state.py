@@ -20,6 +20,7 @@ from study.storage.events import (
     JobRetried,
     PretrainingReused,
     ProbeReported,
+    SearchPlanned,
     TimeSpent,
     TrialAsked,
 )
@@ -60,16 +61,13 @@ class CellState:
         trials: Trials asked for so far, by index.
         ended: Outcome by trial index, in the order in which the trials ended.
         choice: Configuration that the replicates train with; None while the cell searches.
+        planned: Number of trials of a search on a virtual clock with several workers; None before it is recorded.
     """
 
     trials: list[TrialHistory] = field(default_factory=list)
     ended: dict[int, Outcome] = field(default_factory=dict)
     choice: ConfigurationChosen | None = None
-
-    @property
-    def open_trial(self) -> int | None:
-        """The index of the first trial that has not ended, None if all have."""
-        return next((index for index in range(len(self.trials)) if index not in self.ended), None)
+    planned: int | None = None
 
 
 @dataclass
@@ -86,8 +84,8 @@ class StudyState:
 
     Example:
         >>> state = StudyState.replay([TrialAsked("cell", 0, {"lr": 0.1}, {}), TimeSpent(2.0, 1.0)])
-        >>> state.cells["cell"].open_trial, state.seconds
-        (0, 2.0)
+        >>> len(state.cells["cell"].trials), state.seconds
+        (1, 2.0)
     """
 
     cells: dict[str, CellState] = field(default_factory=dict)
@@ -112,6 +110,8 @@ class StudyState:
     def apply(self, event: Event) -> None:
         """Change the state by one event."""
         match event:
+            case SearchPlanned():
+                self.cell(event.cell).planned = event.trials
             case TrialAsked():
                 self.cell(event.cell).trials.append(TrialHistory(event.params, event.system_attrs))
             case EpochReported():

@@ -30,12 +30,30 @@ class TrialAsked(Event):
         index: Number of the trial in its cell, from 0.
         params: Value of each searched setting, by dotted path.
         system_attrs: Optuna's system attributes of the trial, which its sampler reads again on replay.
+        timing: Length of the trial on the search's virtual clock (`study.scheduling.virtual_clock.Timing`); empty in
+            ledgers of earlier versions.
     """
 
     cell: str
     index: int
     params: Mapping[str, Any]
     system_attrs: Mapping[str, Any]
+    timing: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SearchPlanned(Event):
+    """The number of trials of a cell's search, at its beginning and after each extension.
+
+    Attributes:
+        cell: Key of the cell.
+        trials: Number of trials.
+        workers: Workers of the virtual clock on which the search decides.
+    """
+
+    cell: str
+    trials: int
+    workers: int
 
 
 @dataclass(frozen=True)
@@ -183,6 +201,7 @@ class TimeSpent(Event):
 E = TypeVar("E", bound=Event)
 
 EVENTS: Mapping[str, type[Event]] = {
+    "search_planned": SearchPlanned,
     "trial_asked": TrialAsked,
     "epoch_reported": EpochReported,
     "probe_reported": ProbeReported,
@@ -195,7 +214,7 @@ EVENTS: Mapping[str, type[Event]] = {
 }
 """Event class by the name that the ledger writes."""
 
-OPTIONAL: Mapping[type, frozenset[str]] = {Outcome: frozenset({"learning"})}
+OPTIONAL: Mapping[type, frozenset[str]] = {Outcome: frozenset({"learning"}), TrialAsked: frozenset({"timing"})}
 """Fields that the record of a class may lack: ledgers from before they existed stay readable."""
 
 _NAMES = {kind: name for name, kind in EVENTS.items()}

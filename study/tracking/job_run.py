@@ -32,8 +32,8 @@ class RunState(Enum):
 class JobRun:
     """A job and the state of its MLflow run.
 
-    Transitions: SUPERSEDED -> PENDING -> OPEN -> CLOSING -> CLOSED. A job that ends before its run is open goes from
-    PENDING straight to CLOSING.
+    Transitions: SUPERSEDED -> PENDING -> OPEN -> CLOSING -> CLOSED, and back to CLOSING for a corrected end. A job that
+    ends before its run is open goes from PENDING straight to CLOSING.
 
     Attributes:
         job: the job in its present configuration.
@@ -66,9 +66,9 @@ class JobRun:
         return self.ended is None and self.record is not None and not self.record.closed
 
     def finish(self, ended: JobFinished) -> None:
-        """Note the job's end."""
+        """Note the job's end, or another end that replaces one that has been sent."""
         self.ended = ended
-        if self.state is RunState.OPEN:
+        if self.state in (RunState.OPEN, RunState.CLOSED):
             self.state = RunState.CLOSING
 
     def drop_superseded(self) -> None:

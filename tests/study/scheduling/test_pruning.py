@@ -5,10 +5,7 @@ import pytest
 from fake_study import FakePlan
 
 from study.config.search import ASHA, Hyperband, Median, NoPruner
-from study.planning.jobs import Outcome
-from study.scheduling.objectives import OBJECTIVE, PROBE
-from study.scheduling.pruning import ProbePruner, PruningDecisions, build_pruner, chained_epoch, early_stop
-from study.scheduling.state import TrialHistory
+from study.scheduling.pruning import ProbePruner, PruningDecisions, build_pruner, chained_epoch, next_decision
 
 JOB = FakePlan().trial("plain", 0, {})
 
@@ -62,23 +59,35 @@ def test_a_retried_trial_starts_without_a_decision_on_its_pretraining():
     assert not pruner.should_prune(1)
 
 
-def test_a_pruned_trial_ends_with_its_last_report():
-    trial = TrialHistory({}, {}, reports={1: 0.3, 2: 0.2})
-    expected = Outcome("stopped", {OBJECTIVE: 0.2}, 2, 0.0)
-    assert early_stop(JOB, trial, prune_trial=True, prune_pretext=False) == expected
-    assert early_stop(JOB, trial, prune_trial=False, prune_pretext=False) is None
+@pytest.mark.parametrize(
+    ("pruner", "epoch", "expected"),
+    [
+        (NoPruner(), 3, None),
+        (ASHA(min_epochs=2, reduction=3), 0, 2),
+        (ASHA(min_epochs=2, reduction=3), 2, 6),
+        (Hyperband(max_epochs=27, min_epochs=1, reduction=3), 5, 9),
+        (Median(min_epochs=4, startup_trials=1), 1, 4),
+        (Median(min_epochs=4, startup_trials=1), 4, 5),
+    ],
+)
+def test_a_pruner_decides_next_at_its_next_rung(pruner, epoch, expected):
+    assert next_decision(pruner, epoch) == expected
 
 
-def test_a_trial_with_its_last_epoch_is_not_stopped():
-    trial = TrialHistory({}, {}, reports={JOB.epochs: 0.3})
-    assert early_stop(JOB, trial, prune_trial=True, prune_pretext=False) is None
-
-
-def test_a_trial_whose_pretraining_was_pruned_ends_with_the_probe():
-    trial = TrialHistory({}, {}, probe_reports={2: 0.4, 4: 0.1})
-    reason = "its pretraining was pruned at epoch 4"
-    expected = Outcome("stopped", {PROBE: 0.1}, 0, 0.0, reason)
-    assert early_stop(JOB, trial, prune_trial=False, prune_pretext=True) == expected
+@pytest.mark.parametrize("pruner", [ASHA(2, 3), Hyperband(27, 1, 3), Median(3, 1)], ids=["asha", "hyperband", "median"])
+def test_no_pruner_stops_a_trial_before_its_next_decision(pruner):
+    """A poor trial after good ones is stopped as early as the pruner can, and never between two decisions."""
+    study = optuna.create_study(study_name="cell", direction="maximize", pruner=build_pruner(pruner))
+    for number in range(12):
+        trial, due = study.ask(), next_decision(pruner, 0)
+        for epoch in range(1, 28):
+            trial.report(-float(number), epoch)
+            if trial.should_prune():
+                assert epoch >= due
+                break
+            if epoch >= due:
+                due = next_decision(pruner, epoch)
+        study.tell(trial, -float(number))
 
 
 def test_epochs_of_a_chain_add_up_over_the_jobs_of_its_stage():

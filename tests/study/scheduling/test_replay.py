@@ -8,20 +8,48 @@ import random
 import pytest
 from fake_study import SPACE, FakePlan, MemoryLedger
 
-from study.config.search import ASHA, Median, SearchSpec
+from study.config.ranges import Choice, Int
+from study.config.search import ASHA, Hyperband, Median, SearchSpec
 from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.scheduling.objectives import OBJECTIVE, PROBE
 from study.scheduling.scheduler import JobScheduler
 from study.storage.events import Event, JobFinished, JobRetried
 
 PLENTY = ResourceRequest(cpus=100)
+CHOICES = {"norm": Choice(("batch", "group", "none")), "depth": Int(2, 3)}
 PLANS = {
+    "parallel-asha": FakePlan(
+        ("plain", "other", "one-pretrained"),
+        SearchSpec(SPACE, trials=9, startup_trials=3, parallel=4, pruner=ASHA(min_epochs=1, reduction=2)),
+        epochs=5,
+    ),
+    "parallel-median": FakePlan(
+        ("plain", "one-pretrained"),
+        SearchSpec(
+            SPACE,
+            trials=7,
+            startup_trials=2,
+            parallel=3,
+            pruner=Median(min_epochs=1, startup_trials=2),
+            pretext_pruner=Median(min_epochs=0, startup_trials=1),
+        ),
+    ),
+    "parallel-gp": FakePlan(("plain",), SearchSpec(SPACE, trials=6, startup_trials=2, parallel=3, sampler="gp")),
+    "parallel-cmaes": FakePlan(("plain",), SearchSpec(SPACE, trials=9, startup_trials=2, parallel=4, sampler="cmaes")),
+    "parallel-grid": FakePlan(
+        ("plain",), SearchSpec(CHOICES, trials=6, parallel=3, sampler="grid", pruner=Hyperband(max_epochs=3))
+    ),
+    "parallel-nsga2": FakePlan(
+        ("plain",),
+        SearchSpec(SPACE, trials=9, startup_trials=2, parallel=4, sampler="nsga2", objectives=("val/dice", "seconds")),
+    ),
     "asha": FakePlan(
         ("plain", "other", "one-pretrained"),
         SearchSpec(
             SPACE,
             trials=6,
             sampler="random",
+            parallel=1,
             pruner=ASHA(min_epochs=1, reduction=2),
             pretext_pruner=Median(min_epochs=0, startup_trials=1),
         ),
@@ -29,11 +57,11 @@ PLANS = {
     ),
     "tpe": FakePlan(
         ("plain", "one-pretrained"),
-        SearchSpec(SPACE, trials=6, startup_trials=2, pruner=Median(min_epochs=1, startup_trials=2)),
+        SearchSpec(SPACE, trials=6, startup_trials=2, parallel=1, pruner=Median(min_epochs=1, startup_trials=2)),
     ),
     "nsga2": FakePlan(
         ("plain",),
-        SearchSpec(SPACE, trials=6, startup_trials=2, sampler="nsga2", objectives=("val/dice", "seconds")),
+        SearchSpec(SPACE, trials=6, startup_trials=2, parallel=1, sampler="nsga2", objectives=("val/dice", "seconds")),
     ),
 }
 
@@ -135,8 +163,18 @@ def test_killed_after_any_event_a_study_computes_what_an_uninterrupted_one_does(
         assert resumed.results() == uninterrupted.results()
 
 
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_the_order_in_which_jobs_report_changes_nothing(plan):
+    first, *others = (Driver(plan, [], seed) for seed in range(10))
+    first.drain()
+    for other in others:
+        other.drain()
+        assert other.results() == first.results()
+
+
 def test_the_plans_prune_trials_and_pretrainings():
-    driver = Driver(PLANS["asha"], [], 0)
-    driver.drain()
-    stopped = [end for end in driver.scheduler.outcomes.values() if end.outcome.status == "stopped"]
-    assert {end.kind for end in stopped} == {"trial", "pretext"}
+    for name in ("asha", "parallel-median"):
+        driver = Driver(PLANS[name], [], 0)
+        driver.drain()
+        stopped = [end for end in driver.scheduler.outcomes.values() if end.outcome.status == "stopped"]
+        assert {end.kind for end in stopped} == {"trial", "pretext"}

@@ -196,7 +196,8 @@ class ProbedBench(Bench):
 
 
 def test_a_pretraining_whose_probe_falls_behind_is_stopped_with_the_trial_that_wanted_it(tmp_path):
-    bench = ProbedBench(tmp_path, *SEARCHED_PRETEXT, "factors.downstream.label_fraction=[1.0]")
+    one_by_one = ("search.parallel=1", "factors.downstream.label_fraction=[1.0]")
+    bench = ProbedBench(tmp_path, *SEARCHED_PRETEXT, *one_by_one)
     bench.drain()
     assert bench.scheduler.done
     events = bench.scheduler.outcomes.values()

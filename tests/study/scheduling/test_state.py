@@ -33,7 +33,6 @@ def test_a_trial_keeps_its_proposal_and_its_reports_by_epoch():
     assert (trial.params, trial.system_attrs) == ({"lr": 0.0}, {"attr": 0})
     assert (trial.reports, trial.last_epoch) == ({1: 0.3, 2: 0.4}, 2)
     assert (trial.probe_reports, trial.last_probe_epoch) == ({5: 0.1}, 5)
-    assert state.cells["a"].open_trial == 0
 
 
 def test_a_new_trial_has_no_reports():
@@ -45,7 +44,6 @@ def test_trials_end_in_the_order_of_their_events():
     state = StudyState.replay([*ASKED, finished("trial", 2), finished("trial", 0, "stopped")])
     assert list(state.cells["a"].ended) == [2, 0]
     assert state.cells["a"].ended[0].status == "stopped"
-    assert state.cells["a"].open_trial == 1
     assert set(state.outcomes) == {"a-trial-0", "a-trial-2"}
 
 
