@@ -11,7 +11,7 @@ from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.progress import Progress
 from study.scheduling.state import StudyState
 from study.storage.artifacts import ArtifactStore
-from study.storage.events import PretrainingReused
+from study.storage.events import JobFinished, PretrainingReused
 from study.storage.workspace import StudyFolder
 from study.tracking.tracker import Tracker
 
@@ -48,6 +48,9 @@ class FakeScheduler:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     asked: list[ResourceRequest] = field(default_factory=list)
     state: StudyState = field(default_factory=StudyState)
+    corrected: list[JobFinished] = field(default_factory=list)
+    known: dict[str, Job] = field(default_factory=dict)
+    """Jobs that can be rebuilt from their end."""
 
     @property
     def done(self) -> bool:
@@ -63,6 +66,9 @@ class FakeScheduler:
 
     def report(self, job_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
         return epoch >= self.stop_at.get(job_id, 99)
+
+    def job_of(self, finished: JobFinished) -> Job | None:
+        return self.known.get(finished.job)
 
     def reuse(self, pretraining: PretrainingReused) -> None:
         self.state.apply(pretraining)

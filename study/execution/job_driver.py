@@ -121,7 +121,7 @@ class JobDriver:
             started.state = JobState.RUNNING
             return started.job
         job = self.scheduler.next_job(free())
-        self._announce_corrected()
+        self.announce_corrected()
         if job is not None:
             clear_stale_job(job, self._folder.job(job.id))
             self.started[job.id] = StartedJob(job)
@@ -187,6 +187,16 @@ class JobDriver:
             return
         self._finish(started.job, outcome)
 
+    def announce_corrected(self) -> None:
+        """Send and print the outcomes that replaced recorded ones."""
+        while self.scheduler.corrected:
+            event = self.scheduler.corrected.pop(0)
+            job = self.scheduler.job_of(event)
+            if job is not None:
+                self._tracker.job_corrected(job, event)
+                reason = event.outcome.reason or f"stopped at epoch {event.outcome.epochs}"
+                self.progress.message(f"stopped   {job.label}: had ended before it could be compared; {reason}")
+
     def processes_killed(self, error: Exception) -> None:
         """Fail or restart the jobs whose processes Ray killed for their memory; restart all others.
 
@@ -215,16 +225,6 @@ class JobDriver:
                 reused = PretrainingReused(about["job"], digest, Learning(**about["learning"]))
                 self.scheduler.reuse(reused)
                 self.progress.message(f"reused    {reused.job}: {reused.learning.summary}")
-
-    def _announce_corrected(self) -> None:
-        """Send and print the outcomes that replaced recorded ones."""
-        while self.scheduler.corrected:
-            event = self.scheduler.corrected.pop(0)
-            job = self.scheduler.job_of(event)
-            if job is not None:
-                self._tracker.job_finished(job, event)
-                epochs = f"{event.outcome.epochs} epochs" if event.outcome.epochs else "its pretraining"
-                self.progress.message(f"stopped   {job.label}: compared after it had ended, and stopped by {epochs}")
 
     def _broken_cluster(self, started: StartedJob) -> bool:
         """Return True if a crash is due to the cluster rather than to the job: no job has reported anything yet."""

@@ -69,6 +69,7 @@ class Sweep:
                 raise ClusterLost(NO_NODE) from error
             raise
         finally:
+            self._driver.announce_corrected()
             self._budget.flush()
             shutil.rmtree(self._scratch, ignore_errors=True)
 

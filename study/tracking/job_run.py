@@ -66,9 +66,15 @@ class JobRun:
         return self.ended is None and self.record is not None and not self.record.closed
 
     def finish(self, ended: JobFinished) -> None:
-        """Note the job's end, or another end that replaces one that has been sent."""
+        """Note the job's end."""
         self.ended = ended
-        if self.state in (RunState.OPEN, RunState.CLOSED):
+        if self.state is RunState.OPEN:
+            self.state = RunState.CLOSING
+
+    def correct(self, ended: JobFinished) -> None:
+        """Note an end that replaces another, which may have been sent already."""
+        self.finish(ended)
+        if self.state is RunState.CLOSED:
             self.state = RunState.CLOSING
 
     def drop_superseded(self) -> None:

@@ -44,10 +44,17 @@ POLL = 1.0
 
 @dataclass(frozen=True)
 class _Notice:
-    """Message to the background thread: a job was started, or has ended if `ended` is set."""
+    """Message to the background thread: a job was started, or has ended if `ended` is set.
+
+    Attributes:
+        job: the job.
+        ended: ledger event of its end; None for a start.
+        corrected: True if the end replaces another.
+    """
 
     job: Job
     ended: JobFinished | None = None
+    corrected: bool = False
 
 
 class Tracker:
@@ -113,6 +120,15 @@ class Tracker:
         """
         self._notices.put(_Notice(job, ended))
 
+    def job_corrected(self, job: Job, ended: JobFinished) -> None:
+        """Send an end that replaces the recorded one of a job.
+
+        Args:
+            job: the job.
+            ended: the ledger's event of the new end.
+        """
+        self._notices.put(_Notice(job, ended, corrected=True))
+
     def close(self, status: str, ended: Iterable[JobFinished] = (), timeout: float = 60.0) -> None:
         """Send what is left, log the means of the cells, and set the final status of the study's run.
 
@@ -175,7 +191,7 @@ class Tracker:
                     record = run.record if run is not None else self._earlier.pop(notice.job.id, None)
                     run = self._runs[notice.job.id] = JobRun.resume(notice.job, record)
                 if notice.ended is not None:
-                    run.finish(notice.ended)
+                    (run.correct if notice.corrected else run.finish)(notice.ended)
 
     def _connect(self) -> None:
         if not self._mlflow.connected:

@@ -11,6 +11,7 @@ from study.execution.errors import ClusterLost, GpuFailed, SharedGpuFull, Storag
 from study.execution.job_driver import JobState
 from study.execution.restart_policy import MAX_CRASHES
 from study.planning.jobs import Outcome, ResourceRequest
+from study.storage.events import JobFinished
 from study.storage.workspace import StudyFolder
 from trainables.common.files import write_json
 
@@ -90,6 +91,20 @@ def test_a_pruned_job_ends_as_stopped_with_its_last_validation_metrics(tmp_path)
     last = {"val/dice": 0.4, "loss": 1.0, "epoch": 2, "time_total_s": 3.0}
     driver.ended(job.id, last, error=False)
     assert scheduler.outcomes[job.id] == Outcome("stopped", {"val/dice": 0.4}, 2, 3.0)
+
+
+def test_a_corrected_end_is_sent_and_printed_once(tmp_path):
+    job, other = make_job(0), make_job(1)
+    driver, scheduler = make_driver(tmp_path, job, other)
+    scheduler.known[job.id] = job
+    end = JobFinished(job.id, "trial", "cell", 0, {}, job.digest, Outcome("stopped", {"val/dice": 0.4}, 2, 3.0))
+    scheduler.corrected.append(end)
+    start(driver)
+    start(driver)
+    driver._tracker.job_corrected.assert_called_once_with(job, end)
+    driver.progress.message.assert_called_once_with(
+        f"stopped   {job.label}: had ended before it could be compared; stopped at epoch 2"
+    )
 
 
 def test_a_crashed_job_is_restarted_before_new_jobs_and_fails_after_too_many_crashes(tmp_path):

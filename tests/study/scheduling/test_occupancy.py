@@ -1,5 +1,6 @@
 """Simulated schedules, beside sums that can be made by hand."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_a_sequential_search_is_as_long_as_its_trials_on_any_number_of_slots():
 def test_more_slots_are_listed_as_long_as_they_help():
     found = occupancies(plan_of(), HOURS)
     assert [each.slots for each in found] == [2**power for power in range(len(found))]
-    assert all(later.hours < earlier.hours for earlier, later in zip(found, found[1:], strict=False))
+    assert all(later.hours < earlier.hours for earlier, later in pairwise(found))
 
 
 def test_a_large_study_is_not_simulated():

@@ -64,6 +64,15 @@ def test_the_end_of_a_closed_run_changes_nothing():
     assert (run.state, run.waiting, run.orphaned) == (RunState.CLOSED, False, False)
 
 
+def test_a_corrected_end_closes_the_run_again():
+    run = JobRun.resume(JOB, RunRecord("r", JOB.digest, closed=True))
+    run.correct(END)
+    assert (run.state, run.ended) == (RunState.CLOSING, END)
+    early = JobRun.resume(JOB, None)
+    early.correct(END)
+    assert early.state is RunState.PENDING
+
+
 def test_only_an_open_run_without_an_end_is_orphaned():
     run = JobRun.resume(JOB, None)
     assert not run.orphaned

@@ -87,6 +87,16 @@ def test_the_status_and_reason_of_an_end(launch, client, status, mlflow):
     assert ("censored" in run.tags) == (status == "stopped")
 
 
+def test_a_corrected_end_replaces_one_that_was_sent(launch, client):
+    job = new_job()
+    with started(launch()) as tracker:
+        tracker.job_finished(job, ended(job))
+    with started(launch()) as tracker:
+        tracker.job_corrected(job, ended(job, "stopped", reason="stopped at epoch 2"))
+    run = client.run_of(job.id)
+    assert (run.status, run.tags["reason"]) == ("KILLED", "stopped at epoch 2")
+
+
 def test_a_replicate_has_its_test_table_model_and_picture(launch, client):
     job = new_job("simclr-replicate-0", kind="replicate")
     about = {"stage": "downstream", "config": {"data": "f00", "seed": 3}, "metrics": {}}
