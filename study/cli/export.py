@@ -1,4 +1,4 @@
-"""`study export`: writes trained weights as files that other software reads."""
+"""`study export`: writes trained weights and trials as files that other software reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from study.storage.events import JobFinished
     from study.storage.workspace import StudyFolder
 
-export = typer.Typer(rich_markup_mode=None, help="Export trained weights as plain files.", no_args_is_help=True)
+export = typer.Typer(
+    rich_markup_mode=None,
+    help="Export trained weights, or the trials of a search, as files that other software reads.",
+    no_args_is_help=True,
+)
 app.add_typer(export, name="export")
 
 
@@ -56,6 +60,32 @@ def backbone(
     write_text(card, model_card(f"Backbone of `{name}`, {job.job}", about, weights, artifacts))
     for path in (output.absolute(), card):
         out.print(str(path), highlight=False, soft_wrap=True)
+
+
+@export.command()
+def optuna(
+    name: RunName,
+    output: Annotated[
+        Path, typer.Option("--out", help="New file: .db for a SQLite database, .log for a journal of Optuna.")
+    ],
+    root: Root = None,
+) -> None:
+    """Export the trials of a search as an Optuna storage, for optuna-dashboard and Optuna's plots.
+
+    Each searched cell becomes one study, with the trials of the ledger: configurations, reports, values and states.
+    """
+    import json
+
+    from study.cli.lifecycle import study_from_plan
+    from study.planning.plan import Plan
+    from study.scheduling.optuna_trials import storage_url, write_optuna
+    from study.storage.ledger import read_ledger
+
+    folder = workspace(root).existing_study(name)
+    plan = Plan(study_from_plan(json.loads(folder.plan.read_text())["spec"]))
+    for study, count in write_optuna(plan, read_ledger(folder.ledger), output).items():
+        out.print(f"{study}: {count} trials", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"optuna-dashboard {storage_url(output)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def to_rgb(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

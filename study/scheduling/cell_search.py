@@ -6,7 +6,6 @@ of earlier trials, so replaying the ledger into a new `CellSearch` continues the
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +21,6 @@ from study.scheduling.fixed_points import fixed_point
 from study.scheduling.pruning import PruningDecisions, build_pruner
 from study.scheduling.samplers import build_distribution, build_sampler, store_parents
 from trainables.common.seeds import derive
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from study.config.ranges import Choice, Int, LogUniform, Range, Uniform
 from study.config.search import SearchSpec
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def build_sampler(spec: SearchSpec, seed: int) -> BaseSampler:
