@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,10 +90,12 @@ def extend(
     again with it.
     """
     from study.config.spec import Replicates
+    from study.storage.plan_file import read_plan
 
     place = workspace(root)
     folder = place.existing_study(name)
-    spec = json.loads(folder.plan.read_text())["spec"]
+    recorded = read_plan(folder.plan)
+    spec = recorded["spec"]
     if replicates is None and trials is None:
         raise UserError("study extend: no option given. Fix: add --replicates or --trials")
     runs = Replicates.expand(spec["replicates"])
@@ -107,20 +109,24 @@ def extend(
         "replicates": {**runs, "runs": replicates or runs["runs"]},
         "search": {**spec["search"], "trials": trials or spec["search"]["trials"]},
     }
-    return run_study(study_from_plan(spec, **changed), place, address)
+    return run_study(study_from_plan(recorded, **changed), place, address)
 
 
-def study_from_plan(spec: dict[str, Any], **changes: Any) -> Study:
+def study_from_plan(plan: Mapping[str, Any], **changes: Any) -> Study:
     """Return the study that a plan describes.
 
     Args:
-        spec: the resolved study file in `plan.json`.
+        plan: content of `plan.json`.
         changes: top-level settings that replace the plan's.
     """
     from study.config.definition import Study
     from study.config.documents import Document
 
-    factors = {factor["name"]: factor["levels"] for factor in spec["factors"]}
+    spec, orders = plan["spec"], plan.get("factors", {})  # earlier versions sorted the levels of `spec`
+    factors = {}
+    for factor in spec["factors"]:
+        levels = factor["levels"]
+        factors[factor["name"]] = {level: levels[level] for level in orders.get(factor["name"], levels)}
     return Study(Document({**spec, "factors": factors, **changes}, {}))
 
 

@@ -27,11 +27,11 @@ from study.scheduling.scheduler import JobScheduler
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import Ledger
 from study.storage.lock import driver_lock
+from study.storage.plan_file import write_plan
 from study.storage.remote import ARTIFACT, FRAMES, Storage
 from study.storage.workspace import JobFolder, StudyFolder, Workspace
 from study.tracking.job_upload import DrawJob
 from study.tracking.tracker import Tracker
-from trainables.common.files import write_json
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
 
@@ -101,7 +101,7 @@ def run_plan(
         draw: function that draws the picture of a job for MLflow; None draws none.
         new_driver: makes the driver of the jobs.
     """
-    write_json(folder.plan, describe(plan))
+    write_plan(folder.plan, describe(plan))
     with contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
         artifacts, storage = ArtifactStore(folder.workspace.artifacts), _remote_storage(plan.spec.storage, datasets)
         scheduler = JobScheduler(plan, ledger, _availability(artifacts, storage))
