@@ -61,13 +61,12 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def _missing(path: Path) -> str:
     return (
-        f"{path}: file is missing, but the ledger lists this replicate as completed. "
-        f"Fix: study repair {_study(path)}, then run the study again"
+        f"{path}: file is missing, but the ledger lists this replicate as completed. Fix: study repair {_study(path)}"
     )
 
 
 def _damaged(path: Path, problem: str) -> str:
-    return f"{path}: {problem}. Fix: remove {path.parent}, then study repair {_study(path)} and run the study again"
+    return f"{path}: {problem}. Fix: remove {path.parent}, then run study repair {_study(path)}"
 
 
 def _study(path: Path) -> str:

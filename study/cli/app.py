@@ -27,6 +27,7 @@ class Exit(IntEnum):
     INFRASTRUCTURE = 4
     BUDGET = 5
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 EXIT_CODES = {
@@ -36,7 +37,8 @@ EXIT_CODES = {
     Exit.FAILED_JOBS: "finished, but some jobs failed",
     Exit.INFRASTRUCTURE: "infrastructure (no cluster, study in use, disk full, error found by `doctor`)",
     Exit.BUDGET: "budget spent",
-    Exit.INTERRUPTED: "interrupted",
+    Exit.INTERRUPTED: "interrupted (Ctrl-C, `study stop`)",
+    Exit.TERMINATED: "ended by SIGTERM (a scheduler, `docker stop`)",
 }
 """Meaning of each exit code."""
 
@@ -53,6 +55,7 @@ COMMANDS = (
     "stop",
     "retry",
     "extend",
+    "repair",
 )
 """Commands in the order of the help; the others follow."""
 

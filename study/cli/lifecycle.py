@@ -1,4 +1,4 @@
-"""`study stop`, `retry` and `extend`: commands for a study that has been run before."""
+"""`study stop`, `retry`, `extend` and `repair`: commands for a study that has been run before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,6 +59,7 @@ def retry(name: RunName, root: Root = None) -> int:
     from study.storage.events import ConfigurationChosen, JobRetried, events_of_type
     from study.storage.ledger import Ledger
     from study.storage.lock import driver_lock
+    from study.tracking.record import RecordFile
 
     folder = workspace(root).existing_study(name)
     with driver_lock(folder.lock), contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
@@ -71,6 +71,7 @@ def retry(name: RunName, root: Root = None) -> int:
         for job in sorted(retried, key=lambda job: job.cell is not None):
             _reset(folder, job)
             ledger.append(JobRetried.of(job))
+        RecordFile(folder).reopen(job.job for job in retried)
     note = f"; {len(kept)} failed trials stay failed, as their cells have chosen without them" if kept else ""
     err.print(f"{len(retried)} jobs will run again at the next study run{note}", highlight=False)
     return Exit.SUCCESS
@@ -112,6 +113,20 @@ def extend(
     return run_study(study_from_plan(recorded, **changed), place, address)
 
 
+@app.command()
+def repair(name: RunName, root: Root = None, address: Address = None) -> int:
+    """Run the jobs again that have finished and whose files are lost, and whatever else is left.
+
+    These are replicates without their results and shared jobs without their artifact. What is needed of a trial is in
+    the ledger.
+    """
+    from study.storage.plan_file import read_plan
+
+    place = workspace(root)
+    recorded = read_plan(place.existing_study(name).plan)
+    return run_study(study_from_plan(recorded), place, address, repair_lost=True)
+
+
 def study_from_plan(plan: Mapping[str, Any], **changes: Any) -> Study:
     """Return the study that a plan describes.
 
@@ -131,13 +146,7 @@ def study_from_plan(plan: Mapping[str, Any], **changes: Any) -> Study:
 
 
 def _reset(folder: StudyFolder, finished: JobFinished) -> None:
-    """Remove the result and error of a failed job, and mark its MLflow record as not closed."""
-    from study.tracking.record import RecordFile
-
+    """Remove the result and error of a failed job."""
     job = folder.job(finished.job)
     job.result.unlink(missing_ok=True)
     (job.root / "error.txt").unlink(missing_ok=True)
-    records = RecordFile(folder)
-    record = records.read().get(finished.job)
-    if record is not None:
-        records.append(finished.job, replace(record, closed=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import signal
 import sys
 from collections.abc import Callable
 
@@ -27,8 +28,11 @@ from study.cli import (  # noqa: F401 - each module registers its commands
 from study.cli.app import Exit, app, err
 from study.cli.console import discard_output, printable, reader_gone
 from study.cli.renamed import renamed_option_message
+from study.cli.termination import interrupted, termination_as_interrupt
 from study.errors import InfrastructureError
 from trainables.common.errors import UserError
+
+INTERRUPTED = "interrupted. Run the same command again to continue"
 
 
 def main() -> None:
@@ -45,7 +49,8 @@ def guarded(command: Callable[[], int | None]) -> int:
         Exception: an internal error, which Python prints with its traceback and exit code 1.
     """
     try:
-        return int(command() or Exit.SUCCESS)
+        with termination_as_interrupt():
+            return int(command() or Exit.SUCCESS)
     except UserError as error:
         return _fail(str(error), Exit.USAGE)
     except InfrastructureError as error:
@@ -53,8 +58,10 @@ def guarded(command: Callable[[], int | None]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except KeyboardInterrupt:
-        return _fail("interrupted. Run the same command again to continue", Exit.INTERRUPTED)
+        return _fail(INTERRUPTED, interrupted())
     except SystemExit as error:
+        if error.code == signal.SIGTERM:  # from Ray's own handler, while Ray starts
+            return _fail(INTERRUPTED, Exit.TERMINATED)
         return _closed_pipe(error)
     except OSError as error:
         if error.errno != errno.ENOSPC:

@@ -7,7 +7,9 @@ import functools
 import gc
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -48,24 +50,32 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
         os.environ.setdefault(name, value)
     if address:
         _check_reachable(address)
+    on_termination = signal.getsignal(signal.SIGTERM)
     import ray  # after the environment is set, as Ray reads it when imported
 
     _keep_credentials_out_of_the_logs()
     init = functools.partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
-    if address:
-        try:
-            init(address)
-        except Exception as error:  # of many kinds: nobody there, another version, no token
-            raise ClusterLost(_unreachable(address, error)) from error
-    else:
-        _start_here(functools.partial(init, "local", include_dashboard=True, dashboard_host="127.0.0.1"))
-    for name in ("ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
+        if address:
+            _join(functools.partial(init, address), address)
+        else:
+            _start_here(functools.partial(init, "local", include_dashboard=True, dashboard_host="127.0.0.1"))
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_termination)  # Ray's own handler aborts the process
+        for name in ("ray.tune", "ray.train", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         yield ray.cluster_resources()
     finally:
         gc.collect()  # a handle of Ray's that is collected after Ray is gone ends the process
         ray.shutdown()
+
+
+def _join(join: Callable[[], Any], address: str) -> None:
+    """Join a cluster, or say why that is impossible."""
+    try:
+        join()
+    except Exception as error:  # of many kinds: nobody there, another version, no token
+        raise ClusterLost(_unreachable(address, error)) from error
 
 
 def _start_here(start: Callable[..., Any]) -> None:

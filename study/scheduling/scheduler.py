@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from study.planning.jobs import DEPENDENCY_FAILED, Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.scheduling.cell_search import CellSearch, Proposal
+from study.scheduling.lost import lost_sources
 from study.scheduling.objectives import OBJECTIVE, PROBE, objective_values
 from study.scheduling.pruning import ProbePruner, chained_epoch, early_stop
 from study.scheduling.state import CellState, StudyState
@@ -24,6 +25,7 @@ from study.storage.events import (
     EpochReported,
     Event,
     JobFinished,
+    JobLost,
     JobRetried,
     PretrainingReused,
     ProbeReported,
@@ -91,7 +93,7 @@ class JobScheduler:
     def next_job(self, free: ResourceRequest) -> Job | None:
         """Return the next job that fits into the free CPUs and GPUs, and count it as running; None if none fits."""
         for job in self._ready():
-            if fits(job.resources, free):
+            if job.resources.fits(free):
                 self.running[job.id] = job
                 return job
         return None
@@ -125,6 +127,10 @@ class JobScheduler:
     def reuse(self, pretraining: PretrainingReused) -> None:
         """Record a pretraining of an earlier study from which a job starts."""
         self._record(pretraining)
+
+    def reopen(self, job: Job) -> None:
+        """Record that the files of a finished job are lost, so that it runs again."""
+        self._record(JobLost(job.id, job.kind, job.cell, job.index, job.digest))
 
     def spend(self, seconds: float, gpu_seconds: float) -> None:
         """Record wall-clock seconds and GPU seconds that count against the budget."""
@@ -161,7 +167,7 @@ class JobScheduler:
     def _ready(self) -> Iterator[Job]:
         """Yield the jobs that could start now: shared ones first, because most others wait for them, then trials."""
         ready: list[Job] = []
-        missing: dict[str, Job] = {}
+        missing = {job.digest: job for job in lost_sources(self.plan, self.state) if self._could_run(job)}
         for cell in self._trials:
             for job in self._open(cell):
                 if job.id in self.running:
@@ -175,8 +181,11 @@ class JobScheduler:
 
     def _next_sources(self, job: Job) -> list[Job]:
         """Return the shared jobs that `job` waits for and that could run now."""
-        missing = (source for source in self.plan.sources_of(job) if not self._has_artifact(source.digest))
-        return [source for source in missing if all(map(self._has_artifact, source.inputs.values()))]
+        return [source for source in self.plan.sources_of(job) if self._could_run(source)]
+
+    def _could_run(self, source: Job) -> bool:
+        """Return True for a shared job whose artifact is missing and whose inputs are not."""
+        return not self._has_artifact(source.digest) and all(map(self._has_artifact, source.inputs.values()))
 
     def _open(self, key: str) -> list[Job]:
         """Return a cell's jobs that wait only for resources or for a shared job, running ones included."""
@@ -281,17 +290,3 @@ class JobScheduler:
         """Return the value of each objective that a trial reached, None if it lacks one."""
         resources = self.plan.spec.resources.downstream
         return objective_values(outcome, self.plan.spec.search.objectives, resources.gpus * resources.workers)
-
-
-def fits(request: ResourceRequest, free: ResourceRequest) -> bool:
-    """Return True if all workers of a request fit into the free CPUs and GPUs.
-
-    Example:
-        >>> fits(ResourceRequest(workers=2, cpus=2), free=ResourceRequest(cpus=4))
-        True
-    """
-    tolerance = 1e-6
-    return (
-        request.workers * request.cpus <= free.cpus + tolerance
-        and request.workers * request.gpus <= free.gpus + tolerance
-    )

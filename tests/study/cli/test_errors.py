@@ -92,7 +92,7 @@ def test_an_unknown_study_and_an_unknown_run(capsys, tmp_path):
 def test_a_ledger_of_an_older_version_has_a_fix_for_every_command(capsys, tmp_path, command):
     folder = Workspace(tmp_path).study("tiny")
     folder.root.mkdir(parents=True)
-    folder.plan.write_text("{}")
+    folder.plan.write_text('{"spec": {}}')
     body = json.dumps({"event": "asked", "cell": "all", "index": 0}).encode()
     folder.ledger.write_bytes(f"{zlib.crc32(body):08x} ".encode() + body + b"\n")
     code, message = run(capsys, *command.split(), "--workspace", str(tmp_path))
