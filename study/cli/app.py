@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from study.cli.console import OutputConsole
+from study.errors import EXIT_CODE
 from study.storage.workspace import Workspace, default_root
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Exit(IntEnum):
     INTERNAL_ERROR = 1
     USAGE = 2
     FAILED_JOBS = 3
-    INFRASTRUCTURE = 4
+    INFRASTRUCTURE = EXIT_CODE
     BUDGET = 5
     INTERRUPTED = 130
     TERMINATED = 143

@@ -15,6 +15,7 @@ from typing import Any
 
 from study.config.resources import Capacity
 from study.execution.errors import ClusterLost
+from study.execution.head_watch import LOCAL_TIMEOUT, LOST, REMOTE_TIMEOUT, end_process, watched_head
 from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
 
@@ -64,10 +65,18 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
             signal.signal(signal.SIGTERM, on_termination)  # Ray's own handler aborts the process
         for name in ("ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        yield ray.cluster_resources()
+        with _watched(ray.get_runtime_context().gcs_address, local=address is None):
+            yield ray.cluster_resources()
     finally:
         gc.collect()  # a handle of Ray's that is collected after Ray is gone ends the process
         ray.shutdown()
+
+
+def _watched(head: str, *, local: bool) -> contextlib.AbstractContextManager[None]:
+    """Watch the head of a session, and end the process with one message if it dies."""
+    fix = "see `study doctor`" if local else "start the cluster's head"
+    timeout = LOCAL_TIMEOUT if local else REMOTE_TIMEOUT
+    return watched_head(head, timeout, lambda address: end_process(LOST.format(address=address, fix=fix)))
 
 
 def _join(join: Callable[[], Any], address: str) -> None:
