@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from analysis.figures.outlines import legend, truth_and_predicted
 from analysis.figures.overlays import choose_cases
 from analysis.figures.style import new_figure, styled
+from analysis.io.job_files import read_predictions, read_test
 from study.storage.workspace import JobFolder
 from trainables.data.store.frames import FrameStore
 
@@ -21,9 +19,7 @@ def draw_job(folder: JobFolder, frames: Path, picture: Path) -> bool:
     if not (folder.test.exists() and folder.predictions.exists()):
         return False
     store = FrameStore.open(frames)
-    table = pd.read_csv(folder.test)
-    with np.load(folder.predictions) as file:
-        masks = dict(zip(file["rows"].tolist(), file["masks"], strict=True))
+    masks, table = read_predictions(folder.predictions), read_test(folder.test)
     dice = table.set_index("row")[["dice"]]
     cases = choose_cases(dice[dice.index.isin(list(masks))])
     if not cases:

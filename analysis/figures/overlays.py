@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 
 from analysis.figures.outlines import legend, truth_and_predicted
 from analysis.figures.style import line_styles, new_figure, styled
+from analysis.io.job_files import read_predictions
 from analysis.io.load import StudyResults
 from analysis.tables.grid import Grid
-from trainables.common.errors import DataError
 from trainables.data.store.frames import FrameStore
 
 CASES = {"Easy": 0.9, "Typical": 0.5, "Hard": 0.1}
@@ -87,12 +87,7 @@ def predictions(results: StudyResults, grid: Grid) -> dict[str, Prediction]:
 
 
 def _prediction(results: StudyResults, images: pd.DataFrame) -> Prediction:
-    path = results.folder.job(str(images["job"].iloc[0])).predictions
-    try:
-        with np.load(path) as file:
-            masks = dict(zip(file["rows"].tolist(), file["masks"], strict=True))
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: not a valid predictions file ({error})") from error
+    masks = read_predictions(results.folder.job(str(images["job"].iloc[0])).predictions)
     dice = dict(zip(images["row"].astype(int), images["dice"], strict=True))
     return Prediction(masks, {row: value for row, value in dice.items() if row in masks})
 

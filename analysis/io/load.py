@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.io.job_files import read_test
 from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings, replicate_starts
 from study.planning.jobs import CELL_KINDS
 from study.scheduling.state import StudyState
 from study.storage.events import ConfigurationChosen, JobFinished, events_of_type
 from study.storage.ledger import read_ledger
+from study.storage.plan_file import RESTORE, read_plan
 from study.storage.workspace import StudyFolder
-from trainables.common.errors import DataError, UserError
+from trainables.common.errors import UserError
 from trainables.common.label_counts import LabelCounts
 from trainables.common.learning import Learning
 
@@ -185,7 +187,7 @@ def _read_plan(path: Path) -> PlannedStudy:
     if not path.exists():
         raise UserError(f"{path}: file not found (expected the plan of a study). Fix: run the study first.")
     try:
-        raw = json.loads(path.read_text())
+        raw = read_plan(path)
         frames = (raw.get("frames") or {}).get("data")
         factors = {factor: tuple(map(str, levels)) for factor, levels in raw["factors"].items()}
         spec, metric = raw.get("spec") or {}, raw["search"]["metric"]
@@ -209,8 +211,8 @@ def _read_plan(path: Path) -> PlannedStudy:
             spec=spec,
             software=dict(raw.get("software") or {}),
         )
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a study plan ({type(error).__name__}: {error})") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged ({type(error).__name__}: {error}). {RESTORE}") from error
 
 
 def _base(factors: Mapping[str, tuple[str, ...]], design: Mapping[str, Any]) -> dict[str, str]:
@@ -255,25 +257,12 @@ def _images(folder: StudyFolder, plan: PlannedStudy, jobs: pd.DataFrame) -> pd.D
     replicates = jobs[(jobs["kind"] == "replicate") & (jobs["status"] == "completed")]
     tables = []
     for job, cell, index in zip(replicates["id"], replicates["cell"], replicates["index"], strict=True):
-        table = _read_test(folder.job(job).test)
+        table = read_test(folder.job(job).test)
         place = {"job": job, "cell": cell, **_levels(plan, cell), "replicate": int(index)}
         tables.append(table.assign(**place)[[*place, *table.columns]])
     if tables:
         return pd.concat(tables, ignore_index=True)
     return pd.DataFrame(columns=["job", "cell", *plan.factors, "replicate", "subject", "row", "phase", "dice"])
-
-
-def _read_test(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype={"subject": str, "phase": str}, keep_default_na=True)
-    except FileNotFoundError:
-        raise DataError(f"{path}: file is missing, but the ledger lists this replicate as completed") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise DataError(f"{path}: not a valid table of test results ({error})") from error
-    absent = [name for name in ("subject", "row", "dice") if name not in table.columns]
-    if absent:
-        raise DataError(f"{path}: column '{absent[0]}' is missing (found {', '.join(table.columns)})")
-    return table
 
 
 def _by_subject(plan: PlannedStudy, images: pd.DataFrame) -> pd.DataFrame:

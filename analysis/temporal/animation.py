@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from analysis.figures.style import line_styles, new_figure, styled
+from analysis.io.job_files import read_predictions
 from analysis.io.load import StudyResults
 from analysis.temporal.figures import cell_names, draw_frame, typical_sequence
-from analysis.temporal.read import Temporal, predictions_of
+from analysis.temporal.read import Temporal
 from trainables.common.files import atomic_writer
 from trainables.data.store.frames import FrameStore
 
@@ -42,7 +43,7 @@ def write_animation(results: StudyResults, temporal: Temporal, store: FrameStore
     for cell in cells:
         jobs = results.of_kind("replicate", cell)
         job = jobs[jobs["index"] == own["replicate"].iloc[0]]["id"].iloc[0]
-        masks[cell] = predictions_of(results.folder.job(str(job)))
+        masks[cell] = read_predictions(results.folder.job(str(job)).predictions)
     pictures = []
     for row in np.unique(own["row"].to_numpy(np.int64)):
         with styled(axes_grid=False):

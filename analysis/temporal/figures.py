@@ -12,9 +12,10 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.outlines import TRUTH, outline, show_frame
 from analysis.figures.style import LineStyle, line_styles, new_figure, styled
+from analysis.io.job_files import read_predictions
 from analysis.io.load import StudyResults
 from analysis.stats.intervals import RANGES, interval
-from analysis.temporal.read import Temporal, predictions_of
+from analysis.temporal.read import Temporal
 from trainables.data.records import PHASES
 from trainables.data.store.frames import FrameStore
 from trainables.metrics.clinical import agreement
@@ -195,7 +196,7 @@ def _ends(
         replicate = int(table["replicate"].iloc[0])
         jobs = results.of_kind("replicate", cell)
         job = str(jobs[jobs["index"] == replicate]["id"].iloc[0])
-        masks = predictions_of(results.folder.job(job))
+        masks = read_predictions(results.folder.job(job).predictions)
         for line, phase in zip(panels, ("ED", "ES"), strict=True):
             axes = line[column]
             rows = table[table["phase"] == phase]["row"]

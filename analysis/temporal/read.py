@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.io.job_files import read_table
 from analysis.io.load import StudyResults
 from study.scheduling.state import StudyState
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import read_ledger
-from study.storage.workspace import JobFolder
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,8 @@ def read_temporal(results: StudyResults) -> Temporal:
     )
 
 
-def predictions_of(folder: JobFolder) -> dict[int, np.ndarray]:
-    """Return a replicate's predicted masks by row of the frame store."""
-    with np.load(folder.predictions) as file:
-        return dict(zip(file["rows"].tolist(), file["masks"], strict=True))
-
-
 def _joined(tables: list[tuple[Path, str, int]]) -> pd.DataFrame:
-    read = [
-        pd.read_csv(path, dtype={"subject": str, "phase": str}).assign(cell=cell, replicate=index)
-        for path, cell, index in tables
-        if path.exists()
-    ]
+    read = [read_table(path).assign(cell=cell, replicate=index) for path, cell, index in tables if path.exists()]
     return pd.concat(read, ignore_index=True) if read else pd.DataFrame()
 
 

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from study.cli.console import OutputConsole
+from study.errors import EXIT_CODE
 from study.storage.workspace import Workspace, default_root
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ class Exit(IntEnum):
     INTERNAL_ERROR = 1
     USAGE = 2
     FAILED_JOBS = 3
-    INFRASTRUCTURE = 4
+    INFRASTRUCTURE = EXIT_CODE
     BUDGET = 5
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 EXIT_CODES = {
@@ -36,7 +38,8 @@ EXIT_CODES = {
     Exit.FAILED_JOBS: "finished, but some jobs failed",
     Exit.INFRASTRUCTURE: "infrastructure (no cluster, study in use, disk full, error found by `doctor`)",
     Exit.BUDGET: "budget spent",
-    Exit.INTERRUPTED: "interrupted",
+    Exit.INTERRUPTED: "interrupted (Ctrl-C, `study stop`)",
+    Exit.TERMINATED: "ended by SIGTERM (a scheduler, `docker stop`)",
 }
 """Meaning of each exit code."""
 
@@ -53,6 +56,7 @@ COMMANDS = (
     "stop",
     "retry",
     "extend",
+    "repair",
 )
 """Commands in the order of the help; the others follow."""
 

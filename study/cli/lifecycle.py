@@ -1,14 +1,13 @@
-"""`study stop`, `retry` and `extend`: commands for a study that has been run before."""
+"""`study stop`, `retry`, `extend` and `repair`: commands for a study that has been run before."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import time
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,6 +59,7 @@ def retry(name: RunName, root: Root = None) -> int:
     from study.storage.events import ConfigurationChosen, JobRetried, events_of_type
     from study.storage.ledger import Ledger
     from study.storage.lock import driver_lock
+    from study.tracking.record import RecordFile
 
     folder = workspace(root).existing_study(name)
     with driver_lock(folder.lock), contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
@@ -71,6 +71,7 @@ def retry(name: RunName, root: Root = None) -> int:
         for job in sorted(retried, key=lambda job: job.cell is not None):
             _reset(folder, job)
             ledger.append(JobRetried.of(job))
+        RecordFile(folder).reopen(job.job for job in retried)
     note = f"; {len(kept)} failed trials stay failed, as their cells have chosen without them" if kept else ""
     err.print(f"{len(retried)} jobs will run again at the next study run{note}", highlight=False)
     return Exit.SUCCESS
@@ -90,10 +91,12 @@ def extend(
     again with it.
     """
     from study.config.spec import Replicates
+    from study.storage.plan_file import read_plan
 
     place = workspace(root)
     folder = place.existing_study(name)
-    spec = json.loads(folder.plan.read_text())["spec"]
+    recorded = read_plan(folder.plan)
+    spec = recorded["spec"]
     if replicates is None and trials is None:
         raise UserError("study extend: no option given. Fix: add --replicates or --trials")
     runs = Replicates.expand(spec["replicates"])
@@ -107,31 +110,43 @@ def extend(
         "replicates": {**runs, "runs": replicates or runs["runs"]},
         "search": {**spec["search"], "trials": trials or spec["search"]["trials"]},
     }
-    return run_study(study_from_plan(spec, **changed), place, address)
+    return run_study(study_from_plan(recorded, **changed), place, address)
 
 
-def study_from_plan(spec: dict[str, Any], **changes: Any) -> Study:
+@app.command()
+def repair(name: RunName, root: Root = None, address: Address = None) -> int:
+    """Run the jobs again that have finished and whose files are lost, and whatever else is left.
+
+    These are replicates without their results and shared jobs without their artifact. What is needed of a trial is in
+    the ledger.
+    """
+    from study.storage.plan_file import read_plan
+
+    place = workspace(root)
+    recorded = read_plan(place.existing_study(name).plan)
+    return run_study(study_from_plan(recorded), place, address, repair_lost=True)
+
+
+def study_from_plan(plan: Mapping[str, Any], **changes: Any) -> Study:
     """Return the study that a plan describes.
 
     Args:
-        spec: the resolved study file in `plan.json`.
+        plan: content of `plan.json`.
         changes: top-level settings that replace the plan's.
     """
     from study.config.definition import Study
     from study.config.documents import Document
 
-    factors = {factor["name"]: factor["levels"] for factor in spec["factors"]}
+    spec, orders = plan["spec"], plan.get("factors", {})  # earlier versions sorted the levels of `spec`
+    factors = {}
+    for factor in spec["factors"]:
+        levels = factor["levels"]
+        factors[factor["name"]] = {level: levels[level] for level in orders.get(factor["name"], levels)}
     return Study(Document({**spec, "factors": factors, **changes}, {}))
 
 
 def _reset(folder: StudyFolder, finished: JobFinished) -> None:
-    """Remove the result and error of a failed job, and mark its MLflow record as not closed."""
-    from study.tracking.record import RecordFile
-
+    """Remove the result and error of a failed job."""
     job = folder.job(finished.job)
     job.result.unlink(missing_ok=True)
     (job.root / "error.txt").unlink(missing_ok=True)
-    records = RecordFile(folder)
-    record = records.read().get(finished.job)
-    if record is not None:
-        records.append(finished.job, replace(record, closed=False))

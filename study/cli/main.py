@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import typer
 from rich.text import Text
@@ -27,8 +30,14 @@ from study.cli import (  # noqa: F401 - each module registers its commands
 from study.cli.app import Exit, app, err
 from study.cli.console import discard_output, printable, reader_gone
 from study.cli.renamed import renamed_option_message
+from study.cli.termination import interrupted, termination_as_interrupt
 from study.errors import InfrastructureError
 from trainables.common.errors import UserError
+
+NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""Error numbers of files that this user may not write or read, such as those of a read-only workspace."""
+
+INTERRUPTED = "interrupted. Run the same command again to continue"
 
 
 def main() -> None:
@@ -45,7 +54,8 @@ def guarded(command: Callable[[], int | None]) -> int:
         Exception: an internal error, which Python prints with its traceback and exit code 1.
     """
     try:
-        return int(command() or Exit.SUCCESS)
+        with termination_as_interrupt():
+            return int(command() or Exit.SUCCESS)
     except UserError as error:
         return _fail(str(error), Exit.USAGE)
     except InfrastructureError as error:
@@ -53,16 +63,27 @@ def guarded(command: Callable[[], int | None]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except KeyboardInterrupt:
-        return _fail("interrupted. Run the same command again to continue", Exit.INTERRUPTED)
+        return _fail(INTERRUPTED, interrupted())
     except SystemExit as error:
+        if error.code == signal.SIGTERM:  # from Ray's own handler, while Ray starts
+            return _fail(INTERRUPTED, Exit.TERMINATED)
         return _closed_pipe(error)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        place = f" at {error.filename}" if error.filename else ""
-        return _fail(f"disk full{place}. Fix: free space, then run the same command again", Exit.INFRASTRUCTURE)
+        return _file_system_error(error)
     except Exception as error:
         return _usage_error(error)
+
+
+def _file_system_error(error: OSError) -> int:
+    """Print an error of a full disk, or of a folder that may not be used; raise any other error again."""
+    if error.errno == errno.ENOSPC:
+        place = f" at {error.filename}" if error.filename else ""
+        return _fail(f"disk full{place}. Fix: free space, then run the same command again", Exit.INFRASTRUCTURE)
+    if error.errno not in NOT_ALLOWED or not isinstance(error.filename, str | bytes | os.PathLike):
+        raise error
+    path = Path(os.fsdecode(error.filename))
+    text = f"{path.parent}: {error.strerror} (at {path.name}). Fix: get the right to write there, or choose another "
+    return _fail(f"{text}workspace (--workspace)", Exit.USAGE)
 
 
 def _closed_pipe(error: SystemExit) -> int:

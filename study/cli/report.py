@@ -90,12 +90,12 @@ def prepare_frames(folder: StudyFolder, place: Workspace) -> None:
     from study.plugins import load_plugins
     from study.progress import Progress
     from study.storage.lock import driver_lock
-    from trainables.common.files import write_json
+    from study.storage.plan_file import read_plan, write_plan
     from trainables.data.settings import DataSettings
     from trainables.data.store.prepare import prepare
 
     load_plugins()
-    plan = json.loads(folder.plan.read_text())
+    plan = read_plan(folder.plan)
     settings = parse(DataSettings, plan["spec"]["data"])  # the rest may be of an older version
     with driver_lock(folder.lock):
         with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:
@@ -106,7 +106,7 @@ def prepare_frames(folder: StudyFolder, place: Workspace) -> None:
                 f"{store.folder}: not the frames that the study was run on (found fingerprint "
                 f"{store.fingerprint[:12]}, expected {expected[:12]}). Fix: restore the dataset's files"
             )
-        write_json(folder.plan, {**plan, "frames": {"data": str(store.folder)}})
+        write_plan(folder.plan, {**plan, "frames": {"data": str(store.folder)}})
 
 
 def _fingerprint(folder: StudyFolder) -> str | None:

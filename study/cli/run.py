@@ -22,6 +22,7 @@ from study.cli.app import (
 )
 from study.cli.console import discard_output, reader_gone
 from study.cli.rehearse import rehearsal_due, rehearse_study
+from study.cli.termination import interrupted
 
 if TYPE_CHECKING:
     from study.config.definition import Study
@@ -58,13 +59,14 @@ def run(
     return run_study(study, place, address)
 
 
-def run_study(study: Study, place: Workspace, address: str | None) -> int:
+def run_study(study: Study, place: Workspace, address: str | None, *, repair_lost: bool = False) -> int:
     """Run what is missing of a study, print how it ended, and return the exit code.
 
     Args:
         study: the resolved study file.
         place: workspace of the study.
         address: address of a Ray cluster; None starts Ray on this machine.
+        repair_lost: run finished jobs again whose files are lost.
     """
     from analysis.figures.job_overlay import draw_job
     from study.execution.launch import run as launch
@@ -72,7 +74,7 @@ def run_study(study: Study, place: Workspace, address: str | None) -> int:
 
     try:
         with Progress(err) as progress:
-            result = launch(study, place, progress, address, draw_job)
+            result = launch(study, place, progress, address, draw_job, repair_lost=repair_lost)
     except SystemExit:
         if not reader_gone():
             raise
@@ -87,7 +89,10 @@ def run_study(study: Study, place: Workspace, address: str | None) -> int:
         return Exit.BUDGET
     if not result.complete:
         err.print("interrupted. Run the same command again to continue")
-        return Exit.INTERRUPTED
+        return interrupted()
     counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
     err.print(f"{study.spec.name} is finished: {counts}. Next: study report {study.spec.name}")
+    if result.lost:
+        text = f"warning: the files of {result.lost} finished jobs are missing. Fix: study repair {study.spec.name}"
+        err.print(text, markup=False, soft_wrap=True)
     return Exit.FAILED_JOBS if result.statuses.get("failed") else Exit.SUCCESS

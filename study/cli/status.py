@@ -61,8 +61,9 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
     from study.scheduling.state import StudyState
     from study.storage.ledger import read_ledger
     from study.storage.lock import holder
+    from study.storage.plan_file import read_plan
 
-    plan = json.loads(folder.plan.read_text())
+    plan = read_plan(folder.plan)
     state = StudyState.replay(read_ledger(folder.ledger))
     finished = state.outcomes.values()
     counts = Counter((each.kind, each.outcome.status) for each in finished)

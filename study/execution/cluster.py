@@ -7,12 +7,15 @@ import functools
 import gc
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from study.config.resources import Capacity
 from study.execution.errors import ClusterLost
+from study.execution.head_watch import LOCAL_TIMEOUT, LOST, REMOTE_TIMEOUT, end_process, watched_head
 from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
 
@@ -48,24 +51,40 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
         os.environ.setdefault(name, value)
     if address:
         _check_reachable(address)
+    on_termination = signal.getsignal(signal.SIGTERM)
     import ray  # after the environment is set, as Ray reads it when imported
 
     _keep_credentials_out_of_the_logs()
     init = functools.partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
-    if address:
-        try:
-            init(address)
-        except Exception as error:  # of many kinds: nobody there, another version, no token
-            raise ClusterLost(_unreachable(address, error)) from error
-    else:
-        _start_here(functools.partial(init, "local", include_dashboard=True, dashboard_host="127.0.0.1"))
-    for name in ("ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        yield ray.cluster_resources()
+        if address:
+            _join(functools.partial(init, address), address)
+        else:
+            _start_here(functools.partial(init, "local", include_dashboard=True, dashboard_host="127.0.0.1"))
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_termination)  # Ray's own handler aborts the process
+        for name in ("ray.tune", "ray.train", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        with _watched(ray.get_runtime_context().gcs_address, local=address is None):
+            yield ray.cluster_resources()
     finally:
         gc.collect()  # a handle of Ray's that is collected after Ray is gone ends the process
         ray.shutdown()
+
+
+def _watched(head: str, *, local: bool) -> contextlib.AbstractContextManager[None]:
+    """Watch the head of a session, and end the process with one message if it dies."""
+    fix = "see `study doctor`" if local else "start the cluster's head"
+    timeout = LOCAL_TIMEOUT if local else REMOTE_TIMEOUT
+    return watched_head(head, timeout, lambda address: end_process(LOST.format(address=address, fix=fix)))
+
+
+def _join(join: Callable[[], Any], address: str) -> None:
+    """Join a cluster, or say why that is impossible."""
+    try:
+        join()
+    except Exception as error:  # of many kinds: nobody there, another version, no token
+        raise ClusterLost(_unreachable(address, error)) from error
 
 
 def _start_here(start: Callable[..., Any]) -> None:

@@ -93,10 +93,18 @@ def _execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Run
     return outcome
 
 
-def clear_stale_job(job: Job, folder: JobFolder) -> None:
-    """Remove the job's folder if it holds a run of another configuration, which the job's cell no longer uses."""
-    if folder.config.exists() and json.loads(folder.config.read_text())["digest"] != job.digest:
+def clear_stale_job(job: Job, folder: JobFolder) -> bool:
+    """Remove the folder of a job that is about to run if what it holds is of no use; return True if it was.
+
+    That is a run of another configuration, which the job's cell no longer uses, or the completed run of a shared job,
+    whose artifact must be lost: the job would not run otherwise.
+    """
+    outcome = read_outcome(folder) if job.shared else None
+    lost = outcome is not None and outcome.status == "completed"
+    if lost or (folder.config.exists() and json.loads(folder.config.read_text())["digest"] != job.digest):
         shutil.rmtree(folder.root)
+        return True
+    return False
 
 
 def read_outcome(folder: JobFolder) -> Outcome | None:

@@ -24,7 +24,7 @@ from study.progress import Progress
 from study.scheduling.scheduler import JobScheduler
 from study.storage.artifacts import ArtifactStore
 from study.storage.events import PretrainingReused
-from study.storage.remote import ARTIFACT, RESULT, JobPaths, Storage, job_key
+from study.storage.remote import JobPaths, Storage, fetch_job, job_key
 from study.storage.workspace import StudyFolder
 from study.tracking.tracker import Tracker
 from trainables.common.learning import Learning
@@ -123,7 +123,8 @@ class JobDriver:
         job = self.scheduler.next_job(free())
         self.announce_corrected()
         if job is not None:
-            clear_stale_job(job, self._folder.job(job.id))
+            if clear_stale_job(job, self._folder.job(job.id)) and self._storage is not None:
+                self._storage.remove_folder(job_key(self._folder.name, job))
             self.started[job.id] = StartedJob(job)
             self._announce_reused(job)
             self._tracker.job_started(job)
@@ -259,8 +260,5 @@ class JobDriver:
 
     def _fetch(self, job: Job) -> None:
         """Copy a job's files and artifact from the remote store into the workspace."""
-        if self._storage is None:
-            return
-        self._storage.get_folder(job_key(self._folder.name, job), self._folder.job(job.id).root, RESULT)
-        if not self._artifacts.has(job.digest):
-            self._storage.get_folder(f"artifacts/{job.digest}", self._artifacts.folder(job.digest), ARTIFACT)
+        if self._storage is not None:
+            fetch_job(self._storage, self._folder, job, self._artifacts)

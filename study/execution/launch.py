@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from study.config.plain import canonical, plain
 from study.execution.cluster import capacity, local_resources, preflight, ray_session, unused_gpus
 from study.execution.job_driver import JobDriver
 from study.execution.plan_record import describe, refuse_changes
+from study.execution.repair import missing_jobs, repair
 from study.execution.sweep import Sweep
 from study.planning.dataset_check import labels_of_store, require_channels, require_labels
 from study.planning.datasets import Dataset
@@ -27,11 +28,11 @@ from study.scheduling.scheduler import JobScheduler
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import Ledger
 from study.storage.lock import driver_lock
+from study.storage.plan_file import write_plan
 from study.storage.remote import ARTIFACT, FRAMES, Storage
 from study.storage.workspace import JobFolder, StudyFolder, Workspace
 from study.tracking.job_upload import DrawJob
 from study.tracking.tracker import Tracker
-from trainables.common.files import write_json
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
 
@@ -44,12 +45,14 @@ class StudyResult:
         complete: True if everything planned has been run.
         statuses: number of ended jobs by status.
         spent: name of the spent budget that ended the launch; None without one.
+        lost: number of finished jobs whose files are missing.
         untracked: MLflow's first error if it lacks a part of the record; "" if it made none.
     """
 
     complete: bool
     statuses: Mapping[str, int]
     spent: str | None = None
+    lost: int = field(default=0, compare=False)
     untracked: str = field(default="", compare=False)
 
 
@@ -58,7 +61,13 @@ NewDriver = Callable[[JobScheduler, StudyFolder, ArtifactStore, Tracker, Progres
 
 
 def run(
-    study: Study, workspace: Workspace, progress: Progress, address: str | None = None, draw: DrawJob | None = None
+    study: Study,
+    workspace: Workspace,
+    progress: Progress,
+    address: str | None = None,
+    draw: DrawJob | None = None,
+    *,
+    repair_lost: bool = False,
 ) -> StudyResult:
     """Run the missing jobs of a study; return at once when it is finished.
 
@@ -68,6 +77,7 @@ def run(
         progress: progress display.
         address: address of the Ray cluster; None starts Ray on this machine.
         draw: function that draws the picture of a job for MLflow; None draws none.
+        repair_lost: run finished jobs again whose files are lost.
 
     Raises:
         UserError: the study, its data or its resource requests are invalid.
@@ -78,7 +88,7 @@ def run(
         _check(study, folder, address)
         datasets = prepare_datasets(study, workspace, progress)
         plan = Plan(study, lambda settings: datasets[canonical(plain(settings))])
-        return run_plan(plan, folder, datasets.values(), progress, address, draw)
+        return run_plan(plan, folder, datasets.values(), progress, address, draw, repair_lost=repair_lost)
 
 
 def run_plan(
@@ -89,6 +99,8 @@ def run_plan(
     address: str | None = None,
     draw: DrawJob | None = None,
     new_driver: NewDriver = JobDriver,
+    *,
+    repair_lost: bool = False,
 ) -> StudyResult:
     """Run the missing jobs of a plan and record them in a study's folder, which the caller has locked.
 
@@ -100,14 +112,18 @@ def run_plan(
         address: address of the Ray cluster; None starts Ray on this machine.
         draw: function that draws the picture of a job for MLflow; None draws none.
         new_driver: makes the driver of the jobs.
+        repair_lost: run finished jobs again whose files are lost.
     """
-    write_json(folder.plan, describe(plan))
+    write_plan(folder.plan, describe(plan))
     with contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
         artifacts, storage = ArtifactStore(folder.workspace.artifacts), _remote_storage(plan.spec.storage, datasets)
         scheduler = JobScheduler(plan, ledger, _availability(artifacts, storage))
+        if repair_lost:
+            again = [job.id for job in repair(scheduler, folder, artifacts, storage)]
+            progress.message(f"lost, runs again: {', '.join(again)}" if again else "no files of finished jobs are lost")
         tracker = Tracker(folder.workspace, folder, plan.spec.tracking, plan.spec.title, draw)
         if scheduler.done and not tracker.behind(scheduler.outcomes):
-            return _result(scheduler)
+            return _result(scheduler, missing_jobs(scheduler, folder, artifacts))
         progress.plan(len(scheduler.outcomes), sum(plan.planned().values()))
         spent = None
         with _tracking(tracker, scheduler, folder):
@@ -117,7 +133,8 @@ def run_plan(
                     _sweep(new_driver(scheduler, folder, artifacts, tracker, progress, storage), folder, address)
             except BudgetSpent as error:
                 spent = str(error)
-        return replace(_result(scheduler, spent), untracked=tracker.untracked(scheduler.outcomes))
+        result = _result(scheduler, missing_jobs(scheduler, folder, artifacts), spent)
+        return replace(result, untracked=tracker.untracked(scheduler.outcomes))
 
 
 def prepare_stores(study: Study, workspace: Workspace, progress: Progress) -> dict[str, FrameStore]:
@@ -204,17 +221,20 @@ def _tracking(tracker: Tracker, scheduler: JobScheduler, folder: StudyFolder) ->
     """Track all jobs of earlier launches, and the end of this launch."""
     tracker.start()
     for finished in scheduler.outcomes.values():
-        tracker.job_finished(scheduler.job_of(finished) or _job_on_disk(folder.job(finished.job)), finished)
+        job = scheduler.job_of(finished) or _job_on_disk(folder.job(finished.job))
+        if job is not None:
+            tracker.job_finished(job, finished)
     try:
         yield
     finally:
         tracker.close("FINISHED" if scheduler.done else "KILLED", scheduler.outcomes.values())
 
 
-def _job_on_disk(folder: JobFolder) -> Job:
-    return Job.from_plain(json.loads(folder.config.read_text()))
+def _job_on_disk(folder: JobFolder) -> Job | None:
+    """Return the job that a folder belongs to; None if the folder is lost."""
+    return Job.from_plain(json.loads(folder.config.read_text())) if folder.config.exists() else None
 
 
-def _result(scheduler: JobScheduler, spent: str | None = None) -> StudyResult:
+def _result(scheduler: JobScheduler, missing: Sequence[Job], spent: str | None = None) -> StudyResult:
     statuses: Counter[str] = Counter(finished.outcome.status for finished in scheduler.outcomes.values())
-    return StudyResult(scheduler.done, dict(statuses), spent)
+    return StudyResult(scheduler.done, dict(statuses), spent, lost=len(missing))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from study.planning.differences import spec_differences
 from study.planning.plan import Plan
 from study.scheduling.objectives import OBJECTIVE
 from study.stages.pretext import unguarded
+from study.storage.plan_file import read_plan
 from study.storage.workspace import StudyFolder
 from trainables.common.errors import UserError
 from trainables.common.label_counts import LabelCounts
@@ -83,7 +83,7 @@ def refuse_changes(folder: StudyFolder, study: Study) -> None:
     """
     if not folder.plan.exists():
         return
-    before = json.loads(folder.plan.read_text())["spec"]
+    before = read_plan(folder.plan)["spec"]
     now = study.document()
     runs = Replicates.expand(before["replicates"])
     before = {

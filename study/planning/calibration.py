@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 from collections.abc import Callable
@@ -38,10 +39,11 @@ class Calibration:
         return self._rates.get(key)
 
     def record(self, key: str, rate: float) -> None:
-        """Store a rate under `key` in place of an older one."""
+        """Store a rate under `key` in place of an older one; where the file cannot be written, in memory alone."""
         self._rates[key] = rate
-        create_root(self._path.parent)
-        write_text(self._path, json.dumps({**self._read(), self._machine: self._rates}, indent=1))
+        with contextlib.suppress(OSError):
+            create_root(self._path.parent)
+            write_text(self._path, json.dumps({**self._read(), self._machine: self._rates}, indent=1))
 
     def _read(self) -> dict[str, dict[str, float]]:
         """Return the stored rates by machine; none if the file is missing or damaged."""

@@ -28,6 +28,16 @@ class ResourceRequest:
     cpus: float = 1
     gpus: float = 0
 
+    def fits(self, free: ResourceRequest) -> bool:
+        """Return True if all workers fit into the free CPUs and GPUs.
+
+        Example:
+            >>> ResourceRequest(workers=2, cpus=2).fits(ResourceRequest(cpus=4))
+            True
+        """
+        tolerance = 1e-6
+        return self.workers * self.cpus <= free.cpus + tolerance and self.workers * self.gpus <= free.gpus + tolerance
+
 
 @dataclass(frozen=True)
 class Job:

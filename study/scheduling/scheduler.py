@@ -8,14 +8,15 @@ There is no Ray and no clock in here, and no state but the fold of the ledger's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
-from study.config.search import NoPruner, SearchSpec
+from study.config.search import NoPruner
 from study.planning.jobs import DEPENDENCY_FAILED, Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.scheduling.cell_search import CellSearch, Proposal
+from study.scheduling.lost import lost_sources
 from study.scheduling.objectives import OBJECTIVE, PROBE, objective_values
 from study.scheduling.pruning import ProbePruner, chained_epoch
 from study.scheduling.state import CellState, StudyState
@@ -27,6 +28,7 @@ from study.storage.events import (
     EpochReported,
     Event,
     JobFinished,
+    JobLost,
     JobRetried,
     PretrainingReused,
     ProbeReported,
@@ -77,7 +79,8 @@ class JobScheduler:
         specs = {cell.key: plan.search(cell.key) for cell in plan.cells}
         self._searches = {key: CellSearch(spec, seed) for key, spec in specs.items()}
         self._probes = {key: ProbePruner(spec.pretext_pruner) for key, spec in specs.items()}
-        self._workers = {key: _workers(key, spec, ledger.events) for key, spec in specs.items()}
+        begun = _begun(ledger.events)
+        self._workers = {key: begun.get(key, spec.workers) for key, spec in specs.items()}
         self._clocks = {
             key: VirtualClock(spec, self._searches[key], self._probes[key], self._workers[key])
             for key, spec in specs.items()
@@ -109,7 +112,7 @@ class JobScheduler:
     def next_job(self, free: ResourceRequest) -> Job | None:
         """Return the next job that fits into the free CPUs and GPUs, and count it as running; None if none fits."""
         for job in self._ready():
-            if fits(job.resources, free):
+            if job.resources.fits(free):
                 self.running[job.id] = job
                 return job
         return None
@@ -149,6 +152,10 @@ class JobScheduler:
         """Record a pretraining of an earlier study from which a job starts."""
         self._record(pretraining)
 
+    def reopen(self, job: Job) -> None:
+        """Record that the files of a finished job are lost, so that it runs again."""
+        self._record(JobLost(job.id, job.kind, job.cell, job.index, job.digest))
+
     def spend(self, seconds: float, gpu_seconds: float) -> None:
         """Record wall-clock seconds and GPU seconds that count against the budget."""
         self._record(TimeSpent(seconds, gpu_seconds))
@@ -184,7 +191,7 @@ class JobScheduler:
     def _ready(self) -> Iterator[Job]:
         """Yield the jobs that could start now: shared ones first, because most others wait for them, then trials."""
         ready: list[Job] = []
-        missing: dict[str, Job] = {}
+        missing = {job.digest: job for job in lost_sources(self.plan, self.state) if self._could_run(job)}
         for cell in self._trials:
             for job in self._open(cell):
                 if job.id in self.running:
@@ -198,8 +205,11 @@ class JobScheduler:
 
     def _next_sources(self, job: Job) -> list[Job]:
         """Return the shared jobs that `job` waits for and that could run now."""
-        missing = (source for source in self.plan.sources_of(job) if not self._has_artifact(source.digest))
-        return [source for source in missing if all(map(self._has_artifact, source.inputs.values()))]
+        return [source for source in self.plan.sources_of(job) if self._could_run(source)]
+
+    def _could_run(self, source: Job) -> bool:
+        """Return True for a shared job whose artifact is missing and whose inputs are not."""
+        return not self._has_artifact(source.digest) and all(map(self._has_artifact, source.inputs.values()))
 
     def _open(self, key: str) -> list[Job]:
         """Return a cell's jobs that wait only for resources or for a shared job, running ones included."""
@@ -365,15 +375,15 @@ class JobScheduler:
         return objective_values(outcome, self.plan.spec.search.objectives, resources.gpus * resources.workers)
 
 
-def _workers(key: str, spec: SearchSpec, events: Sequence[Event]) -> int:
-    """Return the workers of a cell's virtual clock: 1 for a search that an earlier version began."""
-    started = next((e for e in events if isinstance(e, SearchPlanned | TrialAsked) and e.cell == key), None)
-    match started:
-        case SearchPlanned():
-            return started.workers
-        case TrialAsked():
-            return 1
-    return spec.workers
+def _begun(events: Iterable[Event]) -> dict[str, int]:
+    """Return the workers of the virtual clock of each search that has begun; 1 where an earlier version began it."""
+    found: dict[str, int] = {}
+    for event in events:
+        if isinstance(event, SearchPlanned):
+            found.setdefault(event.cell, event.workers)
+        elif isinstance(event, TrialAsked):
+            found.setdefault(event.cell, 1)
+    return found
 
 
 def _stopped(stop: Stop) -> Outcome:
@@ -382,17 +392,3 @@ def _stopped(stop: Stop) -> Outcome:
         reason = f"its pretraining was pruned at epoch {stop.epoch}"
         return Outcome("stopped", {PROBE: stop.value}, 0, 0.0, reason)
     return Outcome("stopped", {OBJECTIVE: stop.value}, stop.epoch, 0.0)
-
-
-def fits(request: ResourceRequest, free: ResourceRequest) -> bool:
-    """Return True if all workers of a request fit into the free CPUs and GPUs.
-
-    Example:
-        >>> fits(ResourceRequest(workers=2, cpus=2), free=ResourceRequest(cpus=4))
-        True
-    """
-    tolerance = 1e-6
-    return (
-        request.workers * request.cpus <= free.cpus + tolerance
-        and request.workers * request.gpus <= free.gpus + tolerance
-    )

@@ -17,6 +17,7 @@ from study.storage.events import (
     EpochReported,
     Event,
     JobFinished,
+    JobLost,
     JobRetried,
     PretrainingReused,
     ProbeReported,
@@ -78,6 +79,7 @@ class StudyState:
         cells: State of each cell that has an event, by the cell's key.
         outcomes: Last end of each job by its identifier; a retried or superseded job has none.
         failures: Identifier of each failed shared job, by the digest of its artifact.
+        lost: Identifier of each shared job whose artifact is lost and has to be made again, by its digest.
         reused: Pretrainings of earlier studies from which jobs start, by the digest of their artifact.
         seconds: Wall-clock seconds spent in all launches.
         gpu_seconds: GPU seconds spent in all launches.
@@ -91,6 +93,7 @@ class StudyState:
     cells: dict[str, CellState] = field(default_factory=dict)
     outcomes: dict[str, JobFinished] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
     reused: dict[str, PretrainingReused] = field(default_factory=dict)
     seconds: float = 0.0
     gpu_seconds: float = 0.0
@@ -135,6 +138,7 @@ class StudyState:
 
     def _finish(self, event: JobFinished) -> None:
         self.outcomes[event.job] = event
+        self.lost.pop(event.digest, None)
         if event.cell is None and event.outcome.status == "failed":
             self.failures[event.digest] = event.job
         if event.kind == "trial" and event.cell is not None:
@@ -143,6 +147,8 @@ class StudyState:
     def _retry(self, event: JobRetried) -> None:
         self.outcomes.pop(event.job, None)
         self.failures.pop(event.digest, None)
+        if isinstance(event, JobLost) and event.cell is None:
+            self.lost[event.digest] = event.job
         if event.kind == "trial" and event.cell is not None:
             cell = self.cell(event.cell)
             cell.ended.pop(event.index, None)

@@ -155,6 +155,11 @@ class JobRetried(Event):
 
 
 @dataclass(frozen=True)
+class JobLost(JobRetried):
+    """The loss of a finished job's files, so that it runs again; the attributes are those of `JobRetried`."""
+
+
+@dataclass(frozen=True)
 class ConfigurationChosen(Event):
     """The configuration that a cell's replicates train with.
 
@@ -208,6 +213,7 @@ EVENTS: Mapping[str, type[Event]] = {
     "job_finished": JobFinished,
     "pretraining_reused": PretrainingReused,
     "job_retried": JobRetried,
+    "job_lost": JobLost,
     "configuration_chosen": ConfigurationChosen,
     "cell_reopened": CellReopened,
     "time_spent": TimeSpent,

@@ -21,7 +21,7 @@ from pyarrow import fs
 
 from study.planning.jobs import Job
 from study.storage.artifacts import ArtifactStore
-from study.storage.workspace import JobFolder
+from study.storage.workspace import JobFolder, StudyFolder
 from trainables.common.errors import UserError
 from trainables.common.files import atomic_writer
 from trainables.data.store.frames import META
@@ -155,6 +155,8 @@ class RemoteIO(LocalIO):
                 if not artifacts.has(address):
                     storage.get_folder(f"artifacts/{address}", artifacts.folder(address), ARTIFACT)
         storage.get_folder(self._key, folder.root, RESULT)
+        if job.shared and not artifacts.has(job.digest):  # an earlier run, whose artifact is lost
+            folder.result.unlink(missing_ok=True)
         super().__init__(replace(job, frames=str(frames)), folder, artifacts)
 
     def on_checkpoint(self) -> None:
@@ -226,6 +228,13 @@ def node_cache() -> Path:
 def job_key(study: str, job: Job) -> str:
     """Return the key of a job's folder in a store; it depends on the configuration's digest."""
     return f"studies/{study}/jobs/{job.id}-{job.digest[:8]}"
+
+
+def fetch_job(storage: Storage, folder: StudyFolder, job: Job, artifacts: ArtifactStore) -> None:
+    """Copy a job's files and artifact from a remote store into the workspace."""
+    storage.get_folder(job_key(folder.name, job), folder.job(job.id).root, RESULT)
+    if not artifacts.has(job.digest):
+        storage.get_folder(f"artifacts/{job.digest}", artifacts.folder(job.digest), ARTIFACT)
 
 
 def _lock(cache: Path, name: str) -> FileLock:

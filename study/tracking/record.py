@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
 from study.storage.workspace import StudyFolder
@@ -58,6 +59,19 @@ class RecordFile:
         with self._path.open("a") as file:
             line = json.dumps({"job": job_id, **asdict(record)})
             file.write("\n" * self._ends_in_mid_line() + line + "\n")
+
+    def reopen(self, job_ids: Iterable[str], *, anew: bool = False) -> None:
+        """Record that jobs run again, so that their runs are not closed; a job without a record keeps none.
+
+        Args:
+            job_ids: ids of the jobs.
+            anew: the jobs write their metrics files from the beginning.
+        """
+        records = self.read()
+        for job_id in job_ids:
+            record = records.get(job_id)
+            if record is not None:
+                self.append(job_id, replace(record, closed=False, sent=0 if anew else record.sent))
 
     def _ends_in_mid_line(self) -> bool:
         """Return true if the file's last line has no line break."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from study.storage.plan_file import read_plan
 from study.storage.workspace import StudyFolder, Workspace
 
 KIND_TAG = "mlflow.experimentKind", "custom_model_development"
@@ -23,9 +24,9 @@ VIEWS = {"replicates": "test/dice", "trials": "best/dice"}
 
 def view_tags(folder: StudyFolder) -> dict[str, str]:
     """Return the tags of the study's experiment: a view of its replicates and one of its trials."""
-    plan = json.loads(folder.plan.read_text())
+    plan = read_plan(folder.plan)
     factors = list(plan["factors"])
-    searched = list(((plan.get("spec") or {}).get("search") or {}).get("space") or {})
+    searched = list((plan["spec"].get("search") or {}).get("space") or {})
     views = {name: _view(name, metric, [*factors, *searched]) for name, metric in VIEWS.items()}
     return {KIND_TAG[0]: KIND_TAG[1], **{f"{VIEW_TAG}{name}": json.dumps(view) for name, view in views.items()}}
 

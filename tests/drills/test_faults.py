@@ -131,6 +131,52 @@ def test_a_damaged_checkpoint_costs_one_epoch(uninterrupted, tmp_path, monkeypat
         assert epochs.count(1) == 1, epochs
 
 
+def begun(root: Path, jobs: int) -> subprocess.Popen[str]:
+    """Start `study run tiny` in a process group of its own and wait until some jobs have ended."""
+    driver = subprocess.Popen(
+        command(root, "run", str(TINY)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    folder = Workspace(root).study("tiny")
+    while driver.poll() is None and not (folder.ledger.exists() and len(finished(folder)) >= jobs):
+        time.sleep(0.02)
+    return driver
+
+
+def test_sigterm_ends_a_study_as_ctrl_c_does(uninterrupted, tmp_path):
+    driver = begun(tmp_path, 2)
+    below = psutil.Process(driver.pid).children(recursive=True)
+    assert below
+    driver.send_signal(signal.SIGTERM)
+    _, message = driver.communicate(timeout=60)
+    assert driver.returncode == 143, message
+    assert message.endswith("Run the same command again to continue\n")
+    assert "Traceback" not in message
+    assert psutil.wait_procs(below, timeout=20)[1] == []
+    again = study(tmp_path, "run", str(TINY))
+    assert again.returncode == 0, again.stderr
+    same_end(tmp_path, uninterrupted)
+
+
+def test_a_dead_head_ends_a_study_with_one_message(uninterrupted, tmp_path):
+    driver = begun(tmp_path, 2)
+    below = psutil.Process(driver.pid).children(recursive=True)
+    (head,) = [process for process in below if process.name() == "gcs_server"]
+    head.kill()
+    _, message = driver.communicate(timeout=60)
+    assert driver.returncode == 4, message
+    assert message.splitlines()[-1].startswith("error: the Ray cluster's head has died")
+    assert "Traceback" not in message
+    assert ".cc:" not in message
+    assert psutil.wait_procs(below, timeout=20)[1] == []
+    again = study(tmp_path, "run", str(TINY))
+    assert again.returncode == 0, again.stderr
+    same_end(tmp_path, uninterrupted)
+
+
 def test_a_clock_that_jumps_an_hour_and_back_changes_nothing(uninterrupted, tmp_path):
     hook = """
 import inspect, time

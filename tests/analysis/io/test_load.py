@@ -103,5 +103,5 @@ def test_a_missing_test_table_is_named(make_study: Callable[..., StudyFolder]) -
 def test_a_damaged_plan_is_named(make_study: Callable[..., StudyFolder], text: str) -> None:
     folder = make_study(subjects=2, finished=0)
     folder.plan.write_text(text)
-    with pytest.raises(UserError, match=r"plan\.json: not a study plan"):
+    with pytest.raises(UserError, match=r"plan\.json: damaged .*Fix: "):
         load(folder)

@@ -1,13 +1,19 @@
 """Tests of mistakes in the input: one message, exit code 2, and nothing trained."""
 
+import errno
 import json
+import os
+import subprocess
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from study.cli.app import app
 from study.cli.main import guarded
+from study.config.definition import load_study
+from study.storage.plan_file import write_plan
 from study.storage.workspace import Workspace
 from trainables.phantom import PhantomSettings, write_echonet
 
@@ -92,7 +98,7 @@ def test_an_unknown_study_and_an_unknown_run(capsys, tmp_path):
 def test_a_ledger_of_an_older_version_has_a_fix_for_every_command(capsys, tmp_path, command):
     folder = Workspace(tmp_path).study("tiny")
     folder.root.mkdir(parents=True)
-    folder.plan.write_text("{}")
+    folder.plan.write_text('{"spec": {}}')
     body = json.dumps({"event": "asked", "cell": "all", "index": 0}).encode()
     folder.ledger.write_bytes(f"{zlib.crc32(body):08x} ".encode() + body + b"\n")
     code, message = run(capsys, *command.split(), "--workspace", str(tmp_path))
@@ -107,3 +113,44 @@ def test_an_unknown_option(capsys, tmp_path):
     code, message = run(capsys, "run", TINY, "--workspaces", str(tmp_path))
     assert code == 2
     assert "--workspaces" in message
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A workspace with a begun study that nobody may write."""
+    root = tmp_path / "workspace"
+    folder = Workspace(root).study("tiny")
+    write_plan(folder.plan, {"spec": load_study(TINY).document()})
+    words = ["mount", "--bind", str(root), str(root)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a read-only folder")
+    subprocess.run(["mount", "-o", "remount,ro,bind", str(root)], check=True)
+    yield root
+    subprocess.run(["umount", "-l", str(root)], check=True)
+
+
+@pytest.mark.parametrize(
+    "command", [f"run {TINY}", f"run {TINY} --name other", f"rehearse {TINY}", f"data prepare {TINY}", "retry tiny",
+                "repair tiny", "extend tiny --replicates 9"]
+)  # fmt: skip
+def test_a_read_only_workspace(capsys, read_only, command):
+    code, message = run(capsys, *command.split(), "--workspace", str(read_only))
+    assert code == 2
+    (line,) = [line for line in message.splitlines() if line.startswith("error:")]
+    assert line.startswith(f"error: {read_only}")
+    assert "Read-only file system" in line
+    assert "Fix: " in line
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_file_that_may_not_be_used_is_named(capsys, number):
+    def use() -> int:
+        raise OSError(number, os.strerror(number), "/somewhere/studies/mine/driver.lock")
+
+    assert guarded(use) == 2
+    message = capsys.readouterr().err
+    assert f"error: /somewhere/studies/mine: {os.strerror(number)} (at driver.lock)" in message
+
+
+def test_a_plan_is_printed_from_a_read_only_workspace(capsys, read_only):
+    assert run(capsys, "plan", TINY, "--workspace", str(read_only))[0] == 0

@@ -9,12 +9,15 @@ import pytest
 from whole_studies import TINY, call, final_metrics, finished, study
 
 from study.cli.lifecycle import study_from_plan
+from study.config.catalog import available
 from study.config.definition import load_study
+from study.execution.plan_record import refuse_changes
 from study.planning.jobs import Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.scheduling.scheduler import JobScheduler
 from study.scheduling.state import StudyState
 from study.storage.ledger import Ledger, read_ledger
+from study.storage.plan_file import read_plan, write_plan
 from study.storage.workspace import Workspace
 from trainables.common.files import write_json
 
@@ -91,11 +94,35 @@ def test_a_failed_trial_of_a_cell_that_still_searches_is_retried_with_its_settin
 
 def test_a_study_is_rebuilt_from_its_plan():
     study_of = load_study(str(TINY))
-    document = json.loads(json.dumps(study_of.document()))
-    assert study_from_plan(document).document() == study_of.document()
-    more = study_from_plan(document, replicates=9)
+    plan = json.loads(json.dumps({"spec": study_of.document()}))
+    assert study_from_plan(plan).document() == study_of.document()
+    more = study_from_plan(plan, replicates=9)
     assert more.spec.replicates.runs == 9
     assert [cell.key for cell in more.cells()] == [cell.key for cell in study_of.cells()]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in available()])
+def test_a_shipped_study_is_extended_as_the_same_study(tmp_path, name):
+    original, folder = load_study(name), Workspace(tmp_path).study(name)
+    factors = {factor.name: list(factor.levels) for factor in original.spec.factors}
+    write_plan(folder.plan, {"spec": original.document(), "factors": factors})
+    rebuilt = study_from_plan(read_plan(folder.plan))
+    refuse_changes(folder, rebuilt)
+    assert [cell.key for cell in rebuilt.cells()] == [cell.key for cell in original.cells()]
+    assert list(rebuilt.spec.search.space) == list(original.spec.search.space)
+    write_json(folder.plan, {"spec": original.document(), "factors": factors})  # as earlier versions wrote it
+    refuse_changes(folder, study_from_plan(read_plan(folder.plan)))
+
+
+@pytest.mark.parametrize("content", ["", '{"name": "tiny"', "[]", "{}"])
+@pytest.mark.parametrize("command", [("status",), ("extend", "--replicates", "9"), ("report",)])
+def test_a_damaged_plan_is_an_error_that_names_the_file(tmp_path, capsys, content, command):
+    folder, *_ = begun(tmp_path, "")
+    folder.plan.write_text(content)
+    code, said = call(capsys, command[0], "tiny", *command[1:], "--workspace", str(tmp_path))
+    assert code == 2
+    assert f"{folder.plan}: " in said
+    assert "Fix: " in said
 
 
 def test_fewer_replicates_are_no_extension(tmp_path, capsys):

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from job_fakes import FREE, make_driver, make_job
 
 from study.execution.errors import ClusterLost, GpuFailed, SharedGpuFull, StorageFull
+from study.execution.execute import read_outcome
 from study.execution.job_driver import JobState
 from study.execution.restart_policy import MAX_CRASHES
 from study.planning.jobs import Outcome, ResourceRequest
@@ -243,3 +244,20 @@ def test_an_end_without_outcome_is_a_failure(tmp_path):
 def test_tune_may_pickle_it(tmp_path):
     driver, _ = make_driver(tmp_path, make_job())
     assert pickle.loads(pickle.dumps(driver)).__dict__ == {}
+
+
+def test_a_shared_job_whose_artifact_is_lost_runs_anew_instead_of_ending_with_its_old_outcome(tmp_path):
+    job = make_job(0, kind="pretext", cell=None)
+    driver, _ = make_driver(tmp_path, job)
+    write_outcome(tmp_path, job)
+    start(driver)
+    assert read_outcome(StudyFolder(tmp_path).job(job.id)) is None
+
+
+def test_a_shared_job_that_failed_while_no_driver_ran_keeps_its_outcome(tmp_path):
+    job = make_job(0, kind="pretext", cell=None)
+    driver, scheduler = make_driver(tmp_path, job)
+    outcome = write_outcome(tmp_path, job, "failed")
+    start(driver)
+    driver.ended(job.id, None, error=False)
+    assert scheduler.outcomes == {job.id: outcome}

@@ -12,7 +12,7 @@ from study.config.problems import SpecError
 from study.planning.jobs import Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
 from study.scheduling.objectives import OBJECTIVE, PROBE
-from study.scheduling.scheduler import JobScheduler, fits
+from study.scheduling.scheduler import JobScheduler
 from study.scheduling.state import StudyState
 from study.storage.ledger import Ledger
 
@@ -163,9 +163,10 @@ def test_jobs_that_do_not_fit_are_not_started(tmp_path):
 
 
 def test_needs_add_up_over_workers():
-    assert fits(ResourceRequest(workers=2, cpus=2, gpus=0.5), ResourceRequest(cpus=4, gpus=1))
-    assert not fits(ResourceRequest(workers=2, cpus=2, gpus=0.6), ResourceRequest(cpus=4, gpus=1))
-    assert not fits(ResourceRequest(workers=3, cpus=2), ResourceRequest(cpus=4, gpus=1))
+    free = ResourceRequest(cpus=4, gpus=1)
+    assert ResourceRequest(workers=2, cpus=2, gpus=0.5).fits(free)
+    assert not ResourceRequest(workers=2, cpus=2, gpus=0.6).fits(free)
+    assert not ResourceRequest(workers=3, cpus=2).fits(free)
 
 
 SEARCHED_PRETEXT = (

@@ -27,7 +27,7 @@ def test_each_view_has_the_varied_settings_as_columns_and_the_best_first(tmp_pat
 
 def test_a_study_without_search_shows_its_factors(tmp_path):
     _, folder = new_folder(tmp_path)
-    folder.plan.write_text(json.dumps({"factors": {"method": []}, "spec": None}))
+    folder.plan.write_text(json.dumps({"factors": {"method": []}, "spec": {}}))
     assert json.loads(view_tags(folder)["mlflow.sharedViewState.trials"])["selectedColumns"][1:] == ["params.`method`"]
 
 
