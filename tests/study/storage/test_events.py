@@ -13,6 +13,7 @@ from study.storage.events import (
     JobRetried,
     PretrainingReused,
     ProbeReported,
+    SearchPlanned,
     TimeSpent,
     TrialAsked,
     events_of_type,
@@ -26,7 +27,8 @@ FINISHED = JobFinished(
 )
 LEARNED = Learning("learned", "matched views 80.0% (chance 0.8%)", skill=0.9)
 EXAMPLES = [
-    TrialAsked("a", 0, {"lr": 0.1, "norm": None}, {"tpe:x": [1, 2]}, time=1.0),
+    SearchPlanned("a", 20, 5),
+    TrialAsked("a", 0, {"lr": 0.1, "norm": None}, {"tpe:x": [1, 2]}, {"epochs": 3, "every": 1, "before": 0}, time=1.0),
     EpochReported("a-trial-0", "a", 0, 3, 0.75, time=2.0),
     ProbeReported("a", 0, 4, 0.5, time=3.0),
     FINISHED,

@@ -80,7 +80,7 @@ def test_damage_before_the_end_is_an_error_that_names_the_line(tmp_path):
         ([{"format": 99}], r": written by a newer version of study \(found ledger format 99, expected 2\)\. "),
         (
             [{"format": FORMAT_VERSION}, {"event": "asked", "time": 1.0}],
-            r":2: written by another version of study \(unknown event \(found 'asked', expected one of trial_asked, ",
+            r":2: written by another version of study \(unknown event \(found 'asked', expected one of search_planned, trial_asked, ",
         ),
         (
             [
@@ -88,7 +88,7 @@ def test_damage_before_the_end_is_an_error_that_names_the_line(tmp_path):
                 {"event": "trial_asked", "time": 1.0, "cell": "a", "index": 0, "params": {}, "memory": {}},
             ],
             r":2: written by another version of study \(fields of trial_asked do not match "
-            r"\(found cell, index, memory, params, time; expected cell, index, params, system_attrs, time\)",
+            r"\(found cell, index, memory, params, time; expected cell, index, params, system_attrs, time, timing\)",
         ),
     ],
 )
