@@ -138,11 +138,11 @@ def sleeping_trial(seconds: float) -> Callable[[dict[str, Any]], None]:
     """
     epochs = EPOCHS
 
-    def trial(config: dict[str, Any]) -> None:
+    def run(config: dict[str, Any]) -> None:
         import time
         from dataclasses import asdict
 
-        from study.execution import sweep
+        from study.execution import trial
         from study.planning.jobs import Outcome
         from trainables.common.files import write_json
 
@@ -154,10 +154,10 @@ def sleeping_trial(seconds: float) -> Callable[[dict[str, Any]], None]:
             write_json(folder.result, asdict(outcome))
             return outcome
 
-        sweep.execute = pretend
-        sweep._trial(config)
+        trial.execute = pretend
+        trial.run_trial(config)
 
-    return trial
+    return run
 
 
 @contextlib.contextmanager
@@ -178,7 +178,7 @@ def simulated_cluster(nodes: int) -> Iterator[str]:
 def run_on_cluster(nodes: int, seconds: float) -> ClusterResult:
     """Run a study on a simulated cluster with equally many trials per slot; call it in a fresh process."""
     study = build_study(10, 2 * nodes, "scaling", "search.pruner=none")
-    sweep._trial = sleeping_trial(seconds)
+    sweep.run_trial = sleeping_trial(seconds)
     with simulated_cluster(nodes) as address, tempfile.TemporaryDirectory() as made:
         place = Workspace(Path(made))
         before = resource.getrusage(resource.RUSAGE_SELF)
