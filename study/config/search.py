@@ -124,6 +124,9 @@ class SearchSpec:
         parallel: trials of a cell that are under way at the same time on the search's virtual clock
             (`study.scheduling.virtual_clock`), from 1 up; null is the number of random trials. Decisions depend on this
             number and not on the cluster. 1 tries one configuration after the other.
+        prior: names of earlier studies of the workspace whose completed trials the search begins with, where they lie
+            in the search space. The best of them is tried first; "tpe" and "gp" learn from all, and count them among
+            the random trials. Of a study with a cell of the same name only that cell's trials count.
         pruner: early stopping rule for trials; `none` runs every trial to its end.
         pretext_pruner: early stopping rule for pretrainings by their probe score; requires `pretext.probe` and a
             searched setting of pretraining.
@@ -135,6 +138,7 @@ class SearchSpec:
     sampler: Literal["tpe", "gp", "cmaes", "nsga2", "random", "quasirandom", "grid"] = "tpe"
     startup_trials: int = 5
     parallel: int | None = field(default=None, metadata=ADDED)
+    prior: tuple[str, ...] = field(default=(), metadata=ADDED)
     pruner: Pruner = field(default_factory=NoPruner)
     pretext_pruner: Pruner = field(default_factory=NoPruner)
 
@@ -178,5 +182,7 @@ class SearchSpec:
             raise ValueError(f"sampler is 'grid', expected a choice or whole numbers for {', '.join(continuous)}")
         if self.sampler == "cmaes" and any(isinstance(choice, Choice) for choice in self.space.values()):
             raise ValueError("sampler is 'cmaes': CMA-ES does not support categorical parameters (found a choice)")
+        if self.prior and self.sampler in ("grid", "quasirandom"):
+            raise ValueError(f"prior: sampler '{self.sampler}' has fixed points and cannot begin with others")
         if self.sampler == "nsga2" and self.startup_trials < 2:
             raise ValueError(f"startup_trials is {self.startup_trials}, expected at least 2 for a generation of nsga2")

@@ -24,6 +24,7 @@ from study.planning.machine import this_machine
 from study.planning.plan import Plan, datasets_of, finetuning_datasets
 from study.progress import Progress
 from study.scheduling.budget import BudgetSpent, BudgetTracker
+from study.scheduling.prior import prior_observations
 from study.scheduling.scheduler import JobScheduler
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import Ledger
@@ -88,6 +89,9 @@ def run(
         _check(study, folder, address)
         datasets = prepare_datasets(study, workspace, progress)
         plan = Plan(study, lambda settings: datasets[canonical(plain(settings))])
+        if not folder.plan.exists():
+            for cell in plan.cells:
+                prior_observations(plan, cell.key, workspace)  # refused before anything is written
         return run_plan(plan, folder, datasets.values(), progress, address, draw, repair_lost=repair_lost)
 
 
@@ -117,7 +121,12 @@ def run_plan(
     write_plan(folder.plan, describe(plan))
     with contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
         artifacts, storage = ArtifactStore(folder.workspace.artifacts), _remote_storage(plan.spec.storage, datasets)
-        scheduler = JobScheduler(plan, ledger, _availability(artifacts, storage))
+        scheduler = JobScheduler(
+            plan,
+            ledger,
+            _availability(artifacts, storage),
+            lambda cell: prior_observations(plan, cell, folder.workspace),
+        )
         if repair_lost:
             again = [job.id for job in repair(scheduler, folder, artifacts, storage)]
             progress.message(f"lost, runs again: {', '.join(again)}" if again else "no files of finished jobs are lost")

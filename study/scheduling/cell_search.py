@@ -18,6 +18,7 @@ from optuna.trial import Trial, TrialState
 from study.config.ranges import condition_holds, dependency_order, inner_condition
 from study.config.search import OBJECTIVES, SearchSpec
 from study.scheduling.fixed_points import fixed_point
+from study.scheduling.prior import Observation, best_observation
 from study.scheduling.pruning import PruningDecisions, build_pruner
 from study.scheduling.samplers import build_distribution, build_sampler, store_parents
 from trainables.common.seeds import derive
@@ -52,6 +53,17 @@ class CellSearch:
         self._study = optuna.create_study(study_name="cell", directions=directions, pruner=build_pruner(spec.pruner))
         self._trials: list[Trial] = []
         self._decisions = PruningDecisions()
+        self._first: Mapping[str, Any] | None = None
+
+    def tell_prior(self, observations: Sequence[Observation]) -> None:
+        """Add trials of earlier studies to the history, before the first trial, which will be the best of them."""
+        for each in observations:
+            distributions = {path: self._space[path] for path in each.params}
+            self._study.add_trial(
+                optuna.trial.create_trial(params=each.params, distributions=distributions, values=each.values)
+            )
+        if observations:
+            self._first = best_observation(observations).params
 
     def ask(self) -> Proposal:
         """Propose the configuration of the next trial and add the trial to the history."""
@@ -59,6 +71,8 @@ class CellSearch:
         self._study.sampler = build_sampler(self._spec, derive(self._seed, "ask", number))
         self._store_parents(number)
         point = fixed_point(self._spec, self._seed, number)
+        if number == 0 and self._first is not None:
+            point = dict(self._first)
         if point is not None:
             self._study.enqueue_trial(point)
         trial = self._study.ask()

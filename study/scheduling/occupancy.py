@@ -128,6 +128,7 @@ class _UnsearchedPlan(Plan):
             spec,
             sampler="random",
             parallel=spec.workers,
+            prior=(),
             objectives=("val/dice",),
             pruner=NoPruner(),
             pretext_pruner=NoPruner(),

@@ -8,7 +8,7 @@ There is no Ray and no clock in here, and no state but the fold of the ledger's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from study.planning.plan import Plan
 from study.scheduling.cell_search import CellSearch, Proposal
 from study.scheduling.lost import lost_sources
 from study.scheduling.objectives import OBJECTIVE, PROBE, objective_values
+from study.scheduling.prior import Observation
 from study.scheduling.pruning import ProbePruner, chained_epoch
 from study.scheduling.state import CellState, StudyState
 from study.scheduling.virtual_clock import Stop, Timing, VirtualClock
@@ -31,6 +32,7 @@ from study.storage.events import (
     JobLost,
     JobRetried,
     PretrainingReused,
+    PriorRead,
     ProbeReported,
     SearchPlanned,
     TimeSpent,
@@ -60,6 +62,7 @@ class JobScheduler:
         plan: Plan of the study, which builds its jobs.
         ledger: Log to which every event is appended; the events that it holds are replayed first.
         has_artifact: Returns True if the artifact with this digest can be read.
+        prior: Returns the trials of earlier studies with which the search of a cell begins; asked once in its life.
 
     Attributes:
         plan: Plan of the study, which builds its jobs.
@@ -69,7 +72,13 @@ class JobScheduler:
             the search decided to stop it at an earlier epoch.
     """
 
-    def __init__(self, plan: Plan, ledger: EventLog, has_artifact: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: EventLog,
+        has_artifact: Callable[[str], bool],
+        prior: Callable[[str], Sequence[Observation]] = lambda key: (),
+    ) -> None:
         self.plan, self._ledger, self._has_artifact = plan, ledger, has_artifact
         self.state = StudyState()
         self.running: dict[str, Job] = {}
@@ -94,6 +103,9 @@ class JobScheduler:
             self._apply(event)
         for key, trials in self._trials.items():
             cell = self.state.cell(key)
+            if trials and specs[key].prior and not cell.prior and not cell.trials:
+                known = prior(key)
+                self._record(PriorRead(key, [each.params for each in known], [each.values for each in known]))
             if trials and self._workers[key] > 1 and cell.planned != trials:
                 self._record(SearchPlanned(key, trials, self._workers[key]))
             if cell.choice is not None and len(cell.ended) < trials:
@@ -319,6 +331,9 @@ class JobScheduler:
         """Change state, searches and pruners by one event, alike for a new event and for one of an earlier launch."""
         self.state.apply(event)
         match event:
+            case PriorRead():
+                pairs = zip(event.params, event.values, strict=True)
+                self._searches[event.cell].tell_prior([Observation(dict(p), list(v)) for p, v in pairs])
             case SearchPlanned():
                 self._clocks[event.cell].plan(event.trials)
             case TrialAsked():

@@ -20,6 +20,7 @@ from study.storage.events import (
     JobLost,
     JobRetried,
     PretrainingReused,
+    PriorRead,
     ProbeReported,
     SearchPlanned,
     TimeSpent,
@@ -62,6 +63,7 @@ class CellState:
         trials: Trials asked for so far, by index.
         ended: Outcome by trial index, in the order in which the trials ended.
         choice: Configuration that the replicates train with; None while the cell searches.
+        prior: True where the search has begun with trials of earlier studies.
         planned: Number of trials of a search on a virtual clock with several workers; None before it is recorded.
     """
 
@@ -69,6 +71,7 @@ class CellState:
     ended: dict[int, Outcome] = field(default_factory=dict)
     choice: ConfigurationChosen | None = None
     planned: int | None = None
+    prior: bool = False
 
 
 @dataclass
@@ -113,6 +116,8 @@ class StudyState:
     def apply(self, event: Event) -> None:
         """Change the state by one event."""
         match event:
+            case PriorRead():
+                self.cell(event.cell).prior = True
             case SearchPlanned():
                 self.cell(event.cell).planned = event.trials
             case TrialAsked():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -19,6 +19,21 @@ class Event:
     """
 
     time: float = field(default=0.0, kw_only=True)
+
+
+@dataclass(frozen=True)
+class PriorRead(Event):
+    """Trials of earlier studies with which a cell's search begins.
+
+    Attributes:
+        cell: Key of the cell.
+        params: Value of each searched setting by dotted path, for each trial.
+        values: Value of each objective, for each trial.
+    """
+
+    cell: str
+    params: Sequence[Mapping[str, Any]]
+    values: Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -206,6 +221,7 @@ class TimeSpent(Event):
 E = TypeVar("E", bound=Event)
 
 EVENTS: Mapping[str, type[Event]] = {
+    "prior_read": PriorRead,
     "search_planned": SearchPlanned,
     "trial_asked": TrialAsked,
     "epoch_reported": EpochReported,

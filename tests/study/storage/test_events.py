@@ -12,6 +12,7 @@ from study.storage.events import (
     JobLost,
     JobRetried,
     PretrainingReused,
+    PriorRead,
     ProbeReported,
     SearchPlanned,
     TimeSpent,
@@ -27,6 +28,7 @@ FINISHED = JobFinished(
 )
 LEARNED = Learning("learned", "matched views 80.0% (chance 0.8%)", skill=0.9)
 EXAMPLES = [
+    PriorRead("a", [{"lr": 0.1}], [[0.7]]),
     SearchPlanned("a", 20, 5),
     TrialAsked("a", 0, {"lr": 0.1, "norm": None}, {"tpe:x": [1, 2]}, {"epochs": 3, "every": 1, "before": 0}, time=1.0),
     EpochReported("a-trial-0", "a", 0, 3, 0.75, time=2.0),

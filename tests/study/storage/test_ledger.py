@@ -80,7 +80,7 @@ def test_damage_before_the_end_is_an_error_that_names_the_line(tmp_path):
         ([{"format": 99}], r": written by a newer version of study \(found ledger format 99, expected 2\)\. "),
         (
             [{"format": FORMAT_VERSION}, {"event": "asked", "time": 1.0}],
-            r":2: written by another version of study \(unknown event \(found 'asked', expected one of search_planned, trial_asked, ",
+            r":2: written by another version of study \(unknown event \(found 'asked', expected one of prior_read, ",
         ),
         (
             [

@@ -1,0 +1,101 @@
+"""Searches that begin with the trials of earlier studies."""
+
+import pytest
+
+from study.config.definition import load_study
+from study.planning.jobs import Outcome, ResourceRequest
+from study.planning.plan import Plan
+from study.scheduling.objectives import OBJECTIVE
+from study.scheduling.prior import prior_observations
+from study.scheduling.scheduler import JobScheduler
+from study.storage.events import PriorRead
+from study.storage.ledger import Ledger
+from study.storage.workspace import Workspace
+from tests.study.scheduling.test_scheduler import TINY, Bench
+from trainables.common.errors import UserError
+
+RATE = "downstream.fit.optimizer.lr"
+ONE = ("factors.pretext.method=[random]", "factors.downstream.label_fraction=[1.0]", "search.pruner=none")
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A workspace with a study `early` of five completed trials."""
+    place = Workspace(tmp_path / "runs")
+    folder = place.study("early")
+    folder.root.mkdir(parents=True)
+    folder.plan.write_text("{}")
+    Bench(folder.root, *ONE, "search.trials=5", "seed=3").drain()
+    return place
+
+
+def plan_of(*sets):
+    return Plan(load_study(str(TINY), sets=[*ONE, *sets], name="late"))
+
+
+def scheduler_of(plan, ledger, workspace):
+    return JobScheduler(plan, ledger, lambda digest: True, lambda key: prior_observations(plan, key, workspace))
+
+
+def test_the_search_begins_with_the_best_of_the_earlier_trials_and_learns_from_all(workspace, tmp_path):
+    plan = plan_of("search.prior=[early]", "search.trials=3", "search.parallel=1")
+    (cell,) = plan.cells
+    known = prior_observations(plan, cell.key, workspace)
+    assert len(known) == 5
+    ledger = Ledger(tmp_path / "ledger.jsonl", lambda: 0.0)
+    scheduler = scheduler_of(plan, ledger, workspace)
+    first = scheduler.next_job(ResourceRequest(cpus=9))
+    assert first.params == max(known, key=lambda each: each.values[0]).params
+    study = scheduler._searches[cell.key]._study
+    assert [trial.values for trial in study.trials if trial.values] == [each.values for each in known]
+    (read,) = [event for event in ledger.events if isinstance(event, PriorRead)]
+    assert [dict(params) for params in read.params] == [each.params for each in known]
+
+
+def test_it_goes_on_without_the_earlier_study(workspace, tmp_path):
+    plan = plan_of("search.prior=[early]", "search.trials=4", "search.parallel=1")
+    ledger = Ledger(tmp_path / "ledger.jsonl", lambda: 0.0)
+
+    def proposals(scheduler, count):
+        found = []
+        for _ in range(count):
+            job = scheduler.next_job(ResourceRequest(cpus=9))
+            found.append(job.params)
+            scheduler.finish(job.id, Outcome("completed", {OBJECTIVE: 0.5}, 4, 1.0))
+        return found
+
+    whole = proposals(scheduler_of(plan, Ledger(tmp_path / "other.jsonl", lambda: 0.0), workspace), 4)
+    early = proposals(scheduler_of(plan, ledger, workspace), 2)
+    workspace.study("early").plan.unlink()
+    assert early + proposals(scheduler_of(plan, ledger, workspace), 2) == whole
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["search.prior=[none]"], "no study 'none' .found early"),
+        (["search.prior=[late]"], "'late' is the study itself"),
+        (
+            ["search.prior=[early]", "search.space={downstream.fit.clip_norm: {uniform: [0.1, 2.0]}}"],
+            r"no trial of 'early' lies in the search space .*found downstream.fit.optimizer.lr; expected values of "
+            "downstream.fit.optimizer.lr, downstream.fit.clip_norm",
+        ),
+    ],
+)
+def test_a_study_without_a_trial_to_begin_with_is_refused(workspace, sets, message):
+    plan = plan_of(*sets)
+    with pytest.raises(UserError, match=message):
+        prior_observations(plan, plan.cells[0].key, workspace)
+
+
+def test_trials_outside_the_ranges_do_not_count(workspace):
+    everything = prior_observations(plan_of("search.prior=[early]"), plan_of().cells[0].key, workspace)
+    rates = sorted(each.params[RATE] for each in everything)
+    narrow = plan_of("search.prior=[early]", f"search.space={{{RATE}: {{loguniform: [{rates[2]}, 1.0]}}}}")
+    found = prior_observations(narrow, narrow.cells[0].key, workspace)
+    assert sorted(each.params[RATE] for each in found) == rates[2:]
+
+
+def test_fixed_points_cannot_begin_with_others():
+    with pytest.raises(UserError, match="sampler 'quasirandom' has fixed points"):
+        load_study(str(TINY), sets=["search.prior=[early]", "search.sampler=quasirandom"])
