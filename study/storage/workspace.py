@@ -67,7 +67,8 @@ class Workspace:
     @property
     def tracking_uri(self) -> str:
         """URI of the local MLflow store."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        # SQLAlchemy takes "?" for the beginning of options and reads "%" as an escape
+        return f"sqlite:///{self.root / 'mlflow.db'}".replace("%", "%25").replace("?", "%3F")
 
     def create(self) -> Workspace:
         """Create the root where it is missing; an existing one keeps its permissions.
@@ -130,6 +131,11 @@ class StudyFolder:
     def ledger(self) -> Path:
         """Ledger: append-only record of events."""
         return self.root / "ledger.jsonl"
+
+    @property
+    def progress(self) -> Path:
+        """Progress of the last launch."""
+        return self.root / "progress.json"
 
     @property
     def lock(self) -> Path:
