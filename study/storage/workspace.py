@@ -13,6 +13,9 @@ from pathlib import Path
 from trainables.common.errors import UserError, did_you_mean
 from trainables.common.files import atomic_writer
 
+MAX_SHOWN = 80
+"""Number of characters of an unknown name that a message shows."""
+
 ACCESS = "STUDY_ACCESS"
 """Environment variable that says who may use a new workspace, one of `ACCESS_MODES`."""
 
@@ -94,11 +97,12 @@ class Workspace:
             UserError: no such study exists; the message lists the existing ones.
         """
         folder = self.study(name)
-        if not folder.plan.exists():
-            studies = self.root / "studies"
-            known = sorted(p.name for p in studies.iterdir() if (p / "plan.json").exists()) if studies.exists() else []
-            raise UserError(f"{self.root}: no study '{name}' (found {', '.join(known) or 'none'})")
-        return folder
+        with contextlib.suppress(OSError):  # a name that no file can have
+            if folder.plan.exists():
+                return folder
+        studies = self.root / "studies"
+        known = sorted(p.name for p in studies.iterdir() if (p / "plan.json").exists()) if studies.exists() else []
+        raise UserError(f"{self.root}: no study '{name[:MAX_SHOWN]}' (found {', '.join(known) or 'none'})")
 
     def subject_key(self) -> bytes:
         """Return the key of the patient hashes, created on first use and readable by those who share the workspace."""
