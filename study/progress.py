@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,12 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+RECORD_INTERVAL = 2.0
+"""Seconds between two records of the running jobs."""
+
+WIDE = 110
+"""Width in characters from which the panel has room for long names and bars."""
 
 HEARTBEAT = 30.0
 """Seconds between plain lines that only report epochs."""
@@ -48,6 +55,7 @@ class Progress:
         running: running jobs by id.
         done: number of jobs that have ended, in all launches.
         total: number of jobs planned.
+        record: function that is called with the running jobs when they have changed; None for none.
     """
 
     console: Console
@@ -55,10 +63,13 @@ class Progress:
     running: dict[str, RunningJob] = field(default_factory=dict)
     done: int = 0
     total: int = 0
+    record: Callable[[list[RunningJob]], None] | None = None
     _live: Live | None = None
     _phase: tuple[str, int, int] | None = None
     _start: tuple[float, int] = (0.0, 0)
     _last_line: float = 0.0
+    _changed: bool = False
+    _recorded_at: float = -math.inf
 
     def __enter__(self) -> Progress:
         """Start the live panel if the console is a terminal."""
@@ -109,6 +120,7 @@ class Progress:
             epochs: epochs that it trains.
         """
         self.running[job_id] = RunningJob(label, epochs)
+        self._changed = True
         if self._live is None:
             self._print(f"started   {label}")
 
@@ -117,6 +129,7 @@ class Progress:
         job = self.running.get(job_id)
         if job is not None:
             job.epoch, job.metrics = epoch, metrics
+            self._changed = True
         if self._live is None and self.clock() - self._last_line > HEARTBEAT:
             self._print("; ".join(f"{job.label} {job.epoch}/{job.epochs}" for job in self.running.values()))
 
@@ -133,11 +146,18 @@ class Progress:
             reason: cause of a failure or stop, the verdict on a pretraining, or None.
         """
         job = self.running.pop(job_id, None)
+        self._changed = True
         self.done += 1
         self.total = max(self.total, self.done + len(self.running))  # the search may add pretrainings
         why = f": {reason}" if reason else ""
         label = job.label if job else job_id
         self._print(f"{status:<9} {label}  {key_metric(metrics)}  {seconds:.1f} s  [{self.done}/{self.total}]{why}")
+
+    def flush(self) -> None:
+        """Record the running jobs if they have changed, at most every `RECORD_INTERVAL` seconds."""
+        if self.record is not None and self._changed and self.clock() - self._recorded_at >= RECORD_INTERVAL:
+            self._changed, self._recorded_at = False, self.clock()
+            self.record(list(self.running.values()))
 
     def remaining(self) -> float | None:
         """Return the estimated seconds until all jobs are done; None before a job of this launch has ended."""
@@ -152,27 +172,28 @@ class Progress:
     def _panel(self) -> Group:
         lines: list[Text | Table] = []
         if self._phase is not None:
-            lines.append(_bar(*self._phase, ""))
+            lines.append(self._bar(*self._phase, ""))
         if self.total:
             left = self.remaining()
             lines.append(
-                _bar("jobs", self.done, self.total, f"about {left / 60:.1f} min left" if left is not None else "")
+                self._bar("jobs", self.done, self.total, f"about {left / 60:.1f} min left" if left is not None else "")
             )
         for job in list(self.running.values()):
-            lines.append(_bar(f"  {job.label}", job.epoch, job.epochs, key_metric(job.metrics)))
+            lines.append(self._bar(f"  {job.label}", job.epoch, job.epochs, key_metric(job.metrics)))
         return Group(*lines)
+
+    def _bar(self, label: str, done: int, total: int, note: str) -> Table:
+        """Return a line whose note, such as a metric, is whole at 80 characters, too."""
+        name, bar, count = (38, 24, 12) if self.console.width >= WIDE else (30, 10, 11)
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=name, no_wrap=True, overflow="ellipsis")
+        row.add_column(width=bar)
+        row.add_column(width=count, justify="right")
+        row.add_column(no_wrap=True)
+        row.add_row(label, ProgressBar(total=max(total, 1), completed=done, width=bar), f"{done}/{total}", note)
+        return row
 
 
 def key_metric(metrics: Mapping[str, float]) -> str:
     """Return the most informative metric as text; "" without any."""
     return next((f"{name} {metrics[name]:.4f}" for name in KEY_METRICS if name in metrics), "")
-
-
-def _bar(label: str, done: int, total: int, note: str) -> Table:
-    row = Table.grid(padding=(0, 1))
-    row.add_column(width=38, no_wrap=True, overflow="ellipsis")
-    row.add_column(width=24)
-    row.add_column(width=12, justify="right")
-    row.add_column(no_wrap=True)
-    row.add_row(label, ProgressBar(total=max(total, 1), completed=done, width=24), f"{done}/{total}", note)
-    return row

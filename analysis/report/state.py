@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from analysis.io.load import StudyResults
-from study.planning.jobs import CELL_KINDS
+from study.planning.finished import all_ended
 
 
 def state_sentence(results: StudyResults) -> str:
     """Return a sentence that says whether the study is finished, and which jobs are missing or failed.
 
-    As in `study status`, a study is finished when all its trials and replicates have ended, failed ones included.
+    As in `study status`, a study is finished when nothing is left to run.
     """
     failed = results.jobs[results.jobs["status"] == "failed"]
     command = f"see `study status {results.plan.name}`"
-    if _ended(results):
+    if all_ended(results.folder, results.plan.planned):
         if failed.empty:
             return "The study is finished."
         lacking = f"{_jobs(len(failed))} failed and {'is' if len(failed) == 1 else 'are'} missing in the tables"
@@ -28,12 +28,6 @@ def failure_sentences(results: StudyResults) -> list[str]:
     """Return one line per failed job, with its reason."""
     failed = results.jobs[results.jobs["status"] == "failed"]
     return [f"{job} failed: {reason}." for job, reason in zip(failed["id"], failed["reason"], strict=True)]
-
-
-def _ended(results: StudyResults) -> bool:
-    """Return True where every planned trial and replicate has ended, whatever its status."""
-    ended = results.jobs["kind"].value_counts()
-    return all(int(ended.get(kind, 0)) >= results.plan.planned.get(kind, 0) for kind in CELL_KINDS)
 
 
 def _jobs(number: int) -> str:

@@ -10,7 +10,7 @@ from study.config.catalog import find
 from study.config.cell_filter import FilterReader
 from study.config.datasets import with_data
 from study.config.documents import Document, override_paths, read, with_profile, with_sets
-from study.config.factors import FULL_DESIGN, Cell, FactorReader, cells_of, design_problems
+from study.config.factors import FULL_DESIGN, Cell, FactorReader, cells_of, crowd_problems, design_problems
 from study.config.plain import plain
 from study.config.problems import Keys, Problem, SpecError
 from study.config.settings import ParseCache, parse
@@ -35,6 +35,9 @@ class Study:
         self._document = _without_null_ranges(document)
         self._factors = tuple(reader.factors)
         design = _design(document)
+        crowd = crowd_problems(self._factors, design, document)
+        if crowd:
+            raise SpecError([*reader.problems, *crowd])
         filters = FilterReader(document, self._factors)
         chosen, designed = filters.read(), cells_of(self._factors, design)
         self._cells = [cell for cell in designed if chosen.keeps(cell.levels)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 from study.config.problems import Keys, Problem, SpecError, describe
 from study.config.yaml_reader import read_yaml
 from trainables.common.errors import UserError, did_you_mean
+
+MAX_INCLUDES = 100
+"""Largest number of files that a study file includes, directly and through others; a file counts each time."""
 
 KEYED_BY_PATH: tuple[Keys, ...] = (("factors",), ("search", "space"))
 """Mappings whose keys are themselves dotted paths."""
@@ -57,10 +61,10 @@ def read(path: Path, library: Path) -> Document:
         library: folder in which an included file is looked up if it is not in the folder of `path`.
 
     Raises:
-        SpecError: a file is not YAML, repeats a key, or includes itself.
+        SpecError: a file is not YAML, repeats a key, includes itself, or includes too many.
         UserError: a file cannot be read.
     """
-    return _read(path, library, ())
+    return _read(path, library, (), itertools.count(1))
 
 
 def with_profile(document: Document, name: str | None) -> Document:
@@ -205,7 +209,7 @@ def _all_paths(value: Any, keys: Keys) -> Iterator[Keys]:
         yield from _all_paths(item, (*keys, key))
 
 
-def _read(path: Path, library: Path, parents: tuple[Path, ...]) -> Document:
+def _read(path: Path, library: Path, parents: tuple[Path, ...], files: Iterator[int]) -> Document:
     main = _load(path)
     included = Document({}, {})
     for number, name in enumerate(_included(main)):
@@ -216,7 +220,10 @@ def _read(path: Path, library: Path, parents: tuple[Path, ...]) -> Document:
             raise SpecError([Problem(("include",), f"no file '{name}' in {path.parent} or {library}", location)])
         if fragment.resolve() in chain:
             raise SpecError([Problem(("include",), f"'{name}' includes itself through {path.name}", location)])
-        nested = _read(fragment, library, chain)
+        if next(files) > MAX_INCLUDES:
+            text = f"found more than {MAX_INCLUDES} included files, expected at most that many; a file counts each time"
+            raise SpecError([Problem(("include",), text, location)])
+        nested = _read(fragment, library, chain, files)
         included = included.merged(nested.values, nested.sources)
     rest = main.without("include")
     return included.merged(rest.values, rest.sources)

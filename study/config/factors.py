@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,9 @@ FULL_DESIGN = Design()
 
 RECORD_NAMES = ("study", "kind", "stage", "cell", "digest", "index", "reason", "learning", "censored", "superseded")
 """Tags of a job's run in MLflow; a factor of such a name would replace them."""
+
+MAX_CELLS = 20_000
+"""Largest number of cells of a design, counted before `exclude` and `only`."""
 
 SINGLE_CELL = "all"
 """Key of the only cell of a study without factors."""
@@ -45,13 +49,41 @@ class Cell:
 
 def cells_of(factors: Sequence[Factor], design: Design = FULL_DESIGN) -> list[Cell]:
     """Return the cells of a design; the last factor changes fastest."""
-    combinations = itertools.product(*(factor.levels for factor in factors))
+    levels = [list(factor.levels) for factor in factors]
     if design.kind == "full":
-        return [cell_of(factors, names) for names in combinations]
+        return [cell_of(factors, names) for names in itertools.product(*levels)]
     varied = [number for number, factor in enumerate(factors) if not design.factors or factor.name in design.factors]
     base_level = 0 if design.kind == "one_out" else -1
-    base = {number: list(factors[number].levels)[base_level] for number in varied}
-    return [cell_of(factors, names) for names in combinations if sum(names[n] != base[n] for n in varied) <= 1]
+    base = [[names[base_level]] if number in varied else names for number, names in enumerate(levels)]
+    changed = ([*base[:number], levels[number], *base[number + 1 :]] for number in varied)
+    chosen = {names for each in (base, *changed) for names in itertools.product(*each)}
+    places = [{name: place for place, name in enumerate(names)} for names in levels]
+    order = sorted(chosen, key=lambda names: [place[name] for place, name in zip(places, names, strict=True)])
+    return [cell_of(factors, names) for names in order]
+
+
+def count_cells(factors: Sequence[Factor], design: Design = FULL_DESIGN) -> int:
+    """Return the number of cells of a design without making them.
+
+    Example:
+        >>> pair = {"a": {}, "b": {}}
+        >>> count_cells([Factor(name, pair) for name in "xyz"], Design("one_out"))
+        4
+    """
+    varied = [
+        factor for factor in factors if design.kind != "full" and (factor.name in design.factors or not design.factors)
+    ]
+    combined = math.prod(len(factor.levels) for factor in factors if factor not in varied)
+    return combined * (1 + sum(len(factor.levels) - 1 for factor in varied))
+
+
+def crowd_problems(factors: Sequence[Factor], design: Design, document: Document) -> list[Problem]:
+    """Return a problem if a design has more than `MAX_CELLS` cells."""
+    count = count_cells(factors, design)
+    if count <= MAX_CELLS:
+        return []
+    text = f"found {count:,} cells, expected at most {MAX_CELLS:,}. Fix: leave out factors or levels"
+    return [Problem(("factors",), text, document.locate(("factors",)))]
 
 
 def design_problems(factors: Sequence[Factor], design: Design, document: Document) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -180,9 +181,21 @@ class SearchSpec:
         continuous = [path for path, choice in self.space.items() if not isinstance(choice, Choice | Int)]
         if self.sampler == "grid" and continuous:
             raise ValueError(f"sampler is 'grid', expected a choice or whole numbers for {', '.join(continuous)}")
+        if self.sampler == "grid":
+            self._check_grid()
         if self.sampler == "cmaes" and any(isinstance(choice, Choice) for choice in self.space.values()):
             raise ValueError("sampler is 'cmaes': CMA-ES does not support categorical parameters (found a choice)")
         if self.prior and self.sampler in ("grid", "quasirandom"):
             raise ValueError(f"prior: sampler '{self.sampler}' has fixed points and cannot begin with others")
         if self.sampler == "nsga2" and self.startup_trials < 2:
             raise ValueError(f"startup_trials is {self.startup_trials}, expected at least 2 for a generation of nsga2")
+
+    def _check_grid(self) -> None:
+        """Refuse a grid that cannot be enumerated, counted without the conditions that leave points out."""
+        counts = [
+            len(choice.values) if isinstance(choice, Choice) else choice.high - choice.low + 1
+            for choice in self.space.values()
+            if isinstance(choice, Choice | Int)
+        ]
+        if math.prod(counts) > MAX_TRIALS:
+            raise ValueError(f"sampler is 'grid' with {math.prod(counts):,} points, expected at most {MAX_TRIALS:,}")

@@ -9,6 +9,12 @@ import yaml
 
 from study.config.problems import Keys, Problem, SpecError
 
+MAX_VALUES = 50_000
+"""Largest number of values in a document, those of an alias counted at each use."""
+
+MAX_DEPTH = 100
+"""Largest number of mappings and lists inside each other."""
+
 
 def read_yaml(text: str, name: str, *, numbered: bool = True) -> tuple[Any, dict[Keys, str]]:
     """Return the values in `text` and the location of each.
@@ -21,7 +27,7 @@ def read_yaml(text: str, name: str, *, numbered: bool = True) -> tuple[Any, dict
         numbered: give locations as "name:line"; otherwise as `name`.
 
     Raises:
-        SpecError: `text` is not YAML, repeats a key, or uses tags, merge keys or recursive aliases.
+        SpecError: `text` is not YAML, repeats a key, or uses tags, merge keys or recursive aliases, or is too large.
 
     Example:
         >>> read_yaml("lr: 1e-4", "a.yaml")
@@ -55,10 +61,12 @@ class _Reader:
         self.name, self.numbered = name, numbered
         self.sources: dict[Keys, str] = {}
         self._problems: list[Problem] = []
+        self._count = 0
         self._parents: list[yaml.Node] = []
 
     def values(self, text: str) -> Any:
         try:
+            self._check_depth(text)
             node = yaml.compose(text, Loader=_Loader)
         except yaml.YAMLError as error:
             mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
@@ -69,8 +77,21 @@ class _Reader:
             raise SpecError(self._problems)
         return built
 
+    def _check_depth(self, text: str) -> None:
+        """Refuse a document that is nested too deeply, before the parser follows it recursively."""
+        depth = 0
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                where = f"{self.name}:{event.start_mark.line + 1}" if self.numbered and event.start_mark else self.name
+                text = f"found more than {MAX_DEPTH} mappings and lists inside each other, expected at most that many"
+                raise SpecError([Problem((), text, where)])
+
     def _build(self, node: yaml.Node, keys: Keys) -> Any:
         self.sources[keys] = self._location(node)
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise self._too_large(node, f"found more than {MAX_VALUES:,} values, expected at most that many")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, keys)
         if any(node is parent for parent in self._parents):
@@ -123,6 +144,9 @@ class _Reader:
 
     def _location(self, node: yaml.Node) -> str:
         return f"{self.name}:{node.start_mark.line + 1}" if self.numbered else self.name
+
+    def _too_large(self, node: yaml.Node, message: str) -> SpecError:
+        return SpecError([Problem((), f"{message}; an alias counts at each use", self._location(node))])
 
     def _problem(self, node: yaml.Node, keys: Keys, message: str) -> None:
         self._problems.append(Problem(keys, message, self._location(node)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +24,7 @@ from study.planning.datasets import Dataset
 from study.planning.jobs import Job
 from study.planning.machine import this_machine
 from study.planning.plan import Plan, datasets_of, finetuning_datasets
-from study.progress import Progress
+from study.progress import Progress, RunningJob
 from study.scheduling.budget import BudgetSpent, BudgetTracker
 from study.scheduling.prior import prior_observations
 from study.scheduling.scheduler import JobScheduler
@@ -30,6 +32,7 @@ from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import Ledger
 from study.storage.lock import driver_lock
 from study.storage.plan_file import write_plan
+from study.storage.progress_file import LaunchProgress, write_progress
 from study.storage.remote import ARTIFACT, FRAMES, Storage
 from study.storage.workspace import JobFolder, StudyFolder, Workspace
 from study.tracking.job_upload import DrawJob
@@ -132,7 +135,9 @@ def run_plan(
             progress.message(f"lost, runs again: {', '.join(again)}" if again else "no files of finished jobs are lost")
         tracker = Tracker(folder.workspace, folder, plan.spec.tracking, plan.spec.title, draw)
         if scheduler.done and not tracker.behind(scheduler.outcomes):
+            _record_end(folder, scheduler, ledger)
             return _result(scheduler, missing_jobs(scheduler, folder, artifacts))
+        progress.record = functools.partial(_record_progress, folder)
         progress.plan(len(scheduler.outcomes), sum(plan.planned().values()))
         spent = None
         with _tracking(tracker, scheduler, folder):
@@ -142,6 +147,7 @@ def run_plan(
                     _sweep(new_driver(scheduler, folder, artifacts, tracker, progress, storage), folder, address)
             except BudgetSpent as error:
                 spent = str(error)
+        _record_end(folder, scheduler, ledger)
         result = _result(scheduler, missing_jobs(scheduler, folder, artifacts), spent)
         return replace(result, untracked=tracker.untracked(scheduler.outcomes))
 
@@ -242,6 +248,18 @@ def _tracking(tracker: Tracker, scheduler: JobScheduler, folder: StudyFolder) ->
 def _job_on_disk(folder: JobFolder) -> Job | None:
     """Return the job that a folder belongs to; None if the folder is lost."""
     return Job.from_plain(json.loads(folder.config.read_text())) if folder.config.exists() else None
+
+
+def _record_end(folder: StudyFolder, scheduler: JobScheduler, ledger: Ledger) -> None:
+    """Record how a launch ended, so that `study status` says the same as `study run`."""
+    complete = scheduler.done  # may append events
+    ended = LaunchProgress(os.getpid(), time.time(), complete=complete, events=len(ledger.events))
+    write_progress(folder.progress, ended)
+
+
+def _record_progress(folder: StudyFolder, running: Sequence[RunningJob]) -> None:
+    jobs = [{"label": job.label, "epoch": job.epoch, "epochs": job.epochs} for job in running]
+    write_progress(folder.progress, LaunchProgress(os.getpid(), time.time(), jobs))
 
 
 def _result(scheduler: JobScheduler, missing: Sequence[Job], spent: str | None = None) -> StudyResult:

@@ -141,6 +141,7 @@ class ClusterHealthCallback(tune.Callback):
             ClusterLost: no node is left, or worker processes crash at start-up.
         """
         self._budget.check()
+        self._driver.progress.flush()
         if self._driver.stop_reason is not None:
             raise self._driver.stop_reason
         if time.monotonic() - self._checked_at > NODE_CHECK_INTERVAL:

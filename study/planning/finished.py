@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from study.planning.jobs import CELL_KINDS
 from study.scheduling.state import StudyState
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import read_ledger
-from study.storage.workspace import Workspace
+from study.storage.progress_file import launch_completed
+from study.storage.workspace import StudyFolder, Workspace
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,22 @@ class FinishedWork:
 
     has_artifact: Callable[[str], bool] = field(default=lambda address: False)
     jobs: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+def all_ended(folder: StudyFolder, planned: Mapping[str, int]) -> bool:
+    """Return True if nothing of a study is left to run, failed jobs and cells without a completed trial included.
+
+    Args:
+        folder: folder of the study.
+        planned: number of planned jobs by kind.
+    """
+    events = read_ledger(folder.ledger)
+    state = StudyState.replay(events)
+    if state.lost:
+        return False
+    ended = Counter(end.kind for end in state.outcomes.values())
+    enough = all(ended[kind] >= planned.get(kind, 0) for kind in CELL_KINDS)
+    return enough or launch_completed(folder.progress, len(events))
 
 
 def finished_work(study: str, workspace: Workspace) -> FinishedWork:

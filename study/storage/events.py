@@ -218,6 +218,10 @@ class TimeSpent(Event):
     gpu_seconds: float
 
 
+class UnsafeName(ValueError):
+    """Identifier in an event that would lead out of the folder of jobs or artifacts."""
+
+
 E = TypeVar("E", bound=Event)
 
 EVENTS: Mapping[str, type[Event]] = {
@@ -261,6 +265,7 @@ def from_record(record: Mapping[str, Any]) -> Event:
     """Return the event that `to_record` turned into JSON-able values.
 
     Raises:
+        UnsafeName: An identifier is no name of a folder.
         ValueError: The event or one of its fields is unknown, or a field is missing.
     """
     name = str(record.get("event"))
@@ -269,6 +274,7 @@ def from_record(record: Mapping[str, Any]) -> Event:
     kind = EVENTS[name]
     values = {key: value for key, value in record.items() if key != "event"}
     _check_fields(name, values, kind)
+    _check_names(name, values)
     if kind is JobFinished:
         _check_fields(f"{name}.outcome", values["outcome"], Outcome)
         values["outcome"] = Outcome.from_plain(values["outcome"])
@@ -276,6 +282,14 @@ def from_record(record: Mapping[str, Any]) -> Event:
         _check_fields(f"{name}.learning", values["learning"], Learning)
         values["learning"] = Learning(**values["learning"])
     return kind(**values)
+
+
+def _check_names(name: str, values: Mapping[str, Any]) -> None:
+    """Refuse the identifier of a job or an artifact that would lead out of the folder of jobs or artifacts."""
+    for part in ("job", "digest"):
+        found = values.get(part, "name")
+        if not isinstance(found, str) or found in ("", ".", "..") or set(found) & {"/", "\0"}:
+            raise UnsafeName(f"{name}.{part} is '{found}', expected the name of a folder")
 
 
 def _check_fields(name: str, values: Mapping[str, Any], kind: type[Event | Outcome | Learning]) -> None:

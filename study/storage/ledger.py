@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from study.storage.events import E, Event, from_record, to_record
+from study.storage.events import E, Event, UnsafeName, from_record, to_record
 from trainables.common.errors import UserError
 
 FORMAT_VERSION = 2
@@ -92,6 +92,8 @@ def _read(path: Path) -> tuple[list[Event], int]:
         else:
             try:
                 events.append(from_record(record))
+            except UnsafeName as error:
+                raise UserError(f"{path}:{number}: {error}. Fix: restore the file from a backup.") from error
             except ValueError as error:
                 problem = f"written by another version of study ({error})"
                 raise UserError(f"{path}:{number}: {problem}. {FIX_VERSION}") from error

@@ -13,6 +13,9 @@ from pathlib import Path
 from trainables.common.errors import UserError, did_you_mean
 from trainables.common.files import atomic_writer
 
+MAX_SHOWN = 80
+"""Number of characters of an unknown name that a message shows."""
+
 ACCESS = "STUDY_ACCESS"
 """Environment variable that says who may use a new workspace, one of `ACCESS_MODES`."""
 
@@ -67,7 +70,8 @@ class Workspace:
     @property
     def tracking_uri(self) -> str:
         """URI of the local MLflow store."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        # SQLAlchemy takes "?" for the beginning of options and reads "%" as an escape
+        return f"sqlite:///{self.root / 'mlflow.db'}".replace("%", "%25").replace("?", "%3F")
 
     def create(self) -> Workspace:
         """Create the root where it is missing; an existing one keeps its permissions.
@@ -93,11 +97,12 @@ class Workspace:
             UserError: no such study exists; the message lists the existing ones.
         """
         folder = self.study(name)
-        if not folder.plan.exists():
-            studies = self.root / "studies"
-            known = sorted(p.name for p in studies.iterdir() if (p / "plan.json").exists()) if studies.exists() else []
-            raise UserError(f"{self.root}: no study '{name}' (found {', '.join(known) or 'none'})")
-        return folder
+        with contextlib.suppress(OSError):  # a name that no file can have
+            if folder.plan.exists():
+                return folder
+        studies = self.root / "studies"
+        known = sorted(p.name for p in studies.iterdir() if (p / "plan.json").exists()) if studies.exists() else []
+        raise UserError(f"{self.root}: no study '{name[:MAX_SHOWN]}' (found {', '.join(known) or 'none'})")
 
     def subject_key(self) -> bytes:
         """Return the key of the patient hashes, created on first use and readable by those who share the workspace."""
@@ -130,6 +135,11 @@ class StudyFolder:
     def ledger(self) -> Path:
         """Ledger: append-only record of events."""
         return self.root / "ledger.jsonl"
+
+    @property
+    def progress(self) -> Path:
+        """Progress of the last launch."""
+        return self.root / "progress.json"
 
     @property
     def lock(self) -> Path:

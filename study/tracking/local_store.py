@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 SQLITE = "sqlite:///"
 """Beginning of the address of a store in a file."""
@@ -20,7 +21,7 @@ def store_holds(uri: str, run_id: str) -> bool:
     """
     if not uri.startswith(SQLITE):
         return True
-    with _opened(Path(uri.removeprefix(SQLITE))) as store:
+    with _opened(_path(uri)) as store:
         found = store.execute("select 1 from runs where run_uuid = ?", (run_id,)).fetchone() if store else None
     return found is not None
 
@@ -34,7 +35,7 @@ def move_files(uri: str, files: Path) -> None:
     """
     if not uri.startswith(SQLITE):
         return
-    with _opened(Path(uri.removeprefix(SQLITE))) as store:
+    with _opened(_path(uri)) as store:
         if store is None:
             return
         for experiment, name, old in store.execute("select experiment_id, name, artifact_location from experiments"):
@@ -47,6 +48,11 @@ def move_files(uri: str, files: Path) -> None:
                 "where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
                 (new, len(old) + 1, experiment, len(old) + 1, f"{old}/"),
             )
+
+
+def _path(uri: str) -> Path:
+    """Return the file of a store."""
+    return Path(unquote(uri.removeprefix(SQLITE)))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from study.progress import HEARTBEAT, Progress, key_metric
+from study.progress import HEARTBEAT, RECORD_INTERVAL, Progress, key_metric
 
 
 class Clock:
@@ -119,3 +119,36 @@ def test_on_a_terminal_a_panel_replaces_the_lines(clock):
 )
 def test_the_key_metric_is_the_first_that_there_is(metrics, expected):
     assert key_metric(metrics) == expected
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_metric_is_whole_on_the_panel(clock, width):
+    text = io.StringIO()
+    console = Console(file=text, width=width, force_terminal=True)
+    progress = Progress(console, clock)
+    progress.plan(10_000, 20_000)
+    progress.job_started("a", "a_pretext_method_with_a_long_name 0.05 · replicate 12", 1000)
+    progress.job_report("a", 100, {"strength": 0.12345})
+    progress.job_started("b", "simclr 0.05 · trial 1", 1000)
+    progress.job_report("b", 1000, {"val/dice": 0.98765})
+    console.print(progress._panel())
+    assert "strength 0.1235" in text.getvalue()
+    assert "val/dice 0.9877" in text.getvalue()
+    assert "1000/1000" in text.getvalue()
+
+
+def test_running_jobs_are_recorded_when_they_have_changed_and_not_too_often(clock):
+    recorded = []
+    progress = Progress(Console(quiet=True), clock, record=lambda jobs: recorded.append([job.epoch for job in jobs]))
+    progress.flush()
+    progress.job_started("a", "a", 3)
+    progress.flush()
+    progress.job_report("a", 1, {})
+    progress.flush()
+    assert recorded == [[0]]
+    clock.now += RECORD_INTERVAL
+    progress.flush()
+    progress.flush()
+    clock.now += RECORD_INTERVAL
+    progress.flush()
+    assert recorded == [[0], [1]]

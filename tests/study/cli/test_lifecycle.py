@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import zlib
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,21 @@ def test_a_search_for_two_objectives_has_a_pareto_front_and_can_be_extended(tmp_
     assert [t for t in after if t.index < 3] == trials
     fewer = study(tmp_path, "extend", "tiny", "--trials", "4")
     assert fewer.returncode == 2
+
+
+def test_a_ledger_that_names_another_folder_deletes_nothing(tmp_path, capsys):
+    folder, *_ = begun(tmp_path, "")
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "result.json").write_text("mine")
+    body = json.dumps(
+        {"event": "job_finished", "time": 1.0, "job": "../../../victim", "kind": "replicate", "cell": "all", "index": 0,
+         "params": {}, "digest": "d", "outcome": {"status": "failed", "metrics": {}, "epochs": 0, "seconds": 0.0,
+                                                  "reason": "", "learning": None}}
+    )  # fmt: skip
+    with folder.ledger.open("a") as file:
+        file.write(f"{zlib.crc32(body.encode()):08x} {body}\n")
+    code, said = call(capsys, "retry", "tiny", "--workspace", str(tmp_path))
+    assert code == 2
+    assert "job is '../../../victim', expected the name of a folder" in said
+    assert (victim / "result.json").read_text() == "mine"

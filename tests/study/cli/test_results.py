@@ -1,7 +1,9 @@
 """Commands that print results: values are whole in a pipe and named."""
 
 import json
+import os
 import shutil
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +13,10 @@ from fake_results import FakeStudy
 from study.cli.app import app
 from study.cli.main import guarded
 from study.planning.jobs import Outcome
-from study.storage.events import JobFinished, PretrainingReused
-from study.storage.ledger import Ledger
+from study.storage.events import JobFinished, JobRetried, PretrainingReused
+from study.storage.ledger import Ledger, read_ledger
 from study.storage.lock import driver_lock
+from study.storage.progress_file import LaunchProgress, write_progress
 from study.storage.workspace import Workspace
 from trainables.common.learning import Learning
 
@@ -67,12 +70,42 @@ def test_the_status_says_whether_a_study_runs_and_how_many_jobs_failed(capsys, r
     assert printed(capsys, "status", "fake", "--workspace", str(root)).splitlines()[0] == "fake: finished, 3 failed"
     with driver_lock(folder.lock):
         shown = printed(capsys, "status", "fake", "--workspace", str(root)).splitlines()
-    assert shown[0] == "fake: running, 3 failed"
+    assert shown[0] == f"fake: running (pid {os.getpid()} on {socket.gethostname()}), 3 failed"
     assert shown[-3:] == [
         "pretext-simclr-3c4d: learned: matched views 80% (reused)",
         "failed: x-trial-0: it diverged",
         "failed: 2 jobs not run: dependency failed: pretext-byol-1a2b",
     ]
+
+
+def test_the_status_of_a_running_study_has_its_driver_its_jobs_and_the_time_left(capsys, tmp_path):
+    folder = FakeStudy(methods=("random",), fractions=("1",), replicates=4, subjects=2, finished=2).write(tmp_path)
+    jobs = [{"label": "random 1 · replicate 2", "epoch": 3, "epochs": 12}]
+    write_progress(folder.progress, LaunchProgress(os.getpid(), 0.0, jobs))
+    with driver_lock(folder.lock):
+        head, *rest = printed(capsys, "status", "fake", "--workspace", str(tmp_path)).splitlines()
+        told = json.loads(printed(capsys, "status", "fake", "--workspace", str(tmp_path), "--json"))
+    left = 2 * 1.5  # two replicates, of which one at a time runs for 1.5 s as those before
+    assert head == f"fake: running (pid {os.getpid()} on {socket.gethostname()}, about {left / 60:.1f} min left)"
+    assert "running: random 1 · replicate 2 3/12" in rest
+    assert (told["seconds_left"], told["running"]) == (left, jobs)
+    assert told["driver"] == {"host": socket.gethostname(), "pid": os.getpid()}
+    told = json.loads(printed(capsys, "status", "fake", "--workspace", str(tmp_path), "--json"))
+    assert (told["state"], told["driver"], told["running"], told["seconds_left"]) == ("unfinished", None, [], None)
+
+
+def test_a_study_is_finished_where_its_run_says_so_until_something_changes(capsys, tmp_path):
+    """Such as a study with a cell whose trials all failed, which chooses nothing and trains no replicates."""
+    folder = FakeStudy(methods=("random",), fractions=("1",), replicates=4, subjects=2, finished=2).write(tmp_path)
+    complete = LaunchProgress(1, 0.0, complete=True, events=len(read_ledger(folder.ledger)))
+    write_progress(folder.progress, complete)
+    shown = printed(capsys, "status", "fake", "--workspace", str(tmp_path))
+    assert shown.splitlines()[0] == "fake: finished"
+    ledger = Ledger(folder.ledger, lambda: 1e6)
+    ledger.append(JobRetried("random-1-replicate-0", "replicate", "method=random,label_fraction=1", 0, "d"))
+    ledger.close()
+    shown = printed(capsys, "status", "fake", "--workspace", str(tmp_path))
+    assert shown.splitlines()[0] == "fake: unfinished"
 
 
 def test_the_status_counts_labelled_subjects(capsys, root):

@@ -23,6 +23,7 @@ from study.execution.node_watch import NodeWatch
 from study.execution.trial import TRIAL_MEMORY, parse_config, trial_resources
 from study.execution.tune_adapters import ClusterHealthCallback, JobSearcher, NoTrialLines, ReportScheduler, error_of
 from study.planning.jobs import ResourceRequest
+from study.progress import Progress
 from study.scheduling.budget import BudgetSpent, BudgetTracker
 
 
@@ -111,6 +112,7 @@ def callback(driver, nodes=None):
 def test_every_step_checks_budget_and_stop_reason():
     driver = create_autospec(JobDriver, instance=True)
     driver.stop_reason = None
+    driver.progress = create_autospec(Progress, instance=True)
     health, budget, searcher, watch = callback(driver)
     failed = trial("a", status=Trial.ERROR)
     health.on_step_begin(1, [failed, trial("b")])

@@ -17,6 +17,7 @@ from study.storage.events import (
     SearchPlanned,
     TimeSpent,
     TrialAsked,
+    UnsafeName,
     events_of_type,
     from_record,
     to_record,
@@ -73,6 +74,14 @@ def test_the_fields_of_an_outcome_are_checked_too():
     record = to_record(FINISHED)
     with pytest.raises(ValueError, match=r"fields of job_finished\.outcome do not match"):
         from_record({**record, "outcome": {"status": "failed"}})
+
+
+@pytest.mark.parametrize("name", ["../../../victim", "..", ".", "", "a/b", "/etc", "a\0b", None, 3])
+@pytest.mark.parametrize("part", ["job", "digest"])
+def test_an_identifier_never_leads_out_of_its_folder(name, part):
+    for event in (FINISHED, JobRetried.of(FINISHED), JobLost.of(FINISHED)):
+        with pytest.raises(UnsafeName, match=rf"\.{part} is .*expected the name of a folder"):
+            from_record({**to_record(event), part: name})
 
 
 def test_events_of_one_type_keep_their_order():
