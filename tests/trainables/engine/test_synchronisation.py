@@ -22,6 +22,7 @@ from trainables.data.sampling.batches import Batch
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
 from trainables.engine.task import Task
+from trainables.metrics.overlap import counts
 from trainables.networks import UNet, UNetEncoder
 from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
@@ -29,7 +30,7 @@ from trainables.pretext.global_contrastive import GlobalContrastive
 from trainables.pretext.local_contrastive import LocalContrastive
 from trainables.pretext.method import BackboneMethod
 from trainables.pretext.moco import MoCo
-from trainables.pretext.position import PositionPrediction
+from trainables.pretext.position import PositionPrediction, PositionTask
 from trainables.pretext.simclr import SimCLR
 from trainables.pretext.vicreg import VICReg
 
@@ -45,17 +46,19 @@ class Trace(TorchDispatchMode):
 
     Attributes:
         kernels: number of operations on the meta device that compute or copy, one kernel each or more.
+        names: names of all operations on the meta device.
         waiting: names of blocking copies and of checks of results.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.kernels, self.waiting = 0, list[str]()
+        self.kernels, self.names, self.waiting = 0, list[str](), list[str]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         tensors = [each for each in tree_leaves((args, kwargs, out)) if isinstance(each, torch.Tensor)]
         devices = {each.device.type for each in tensors}
+        self.names += [str(func)] if "meta" in devices else []
         views = any(each.alias_info is not None and not each.alias_info.is_write for each in func._schema.returns)
         self.kernels += "meta" in devices and not views and "empty" not in str(func)
         blocking = {"cpu", "meta"} <= devices and not (kwargs or {}).get("non_blocking")
@@ -117,6 +120,25 @@ def test_colours_do_not_wait_for_the_gpu():
     with Trace() as trace:
         Policy(color=Color()).apply(batch(3).images, None, batch().draw)
     assert trace.waiting == []
+
+
+def test_pixel_counts_of_a_batch_take_as_few_operations_as_of_one_image():
+    for images in (1, 32):
+        masks = torch.zeros(images, 32, 32, dtype=torch.int64, device=META)
+        with Trace() as trace:
+            counts(masks, masks.to(torch.uint8), classes=4)
+        assert trace.waiting == []
+        assert trace.kernels <= 12, trace.kernels
+
+
+def test_boxes_are_drawn_on_the_gpu():
+    task = TASKS["position"]().to(META)
+    assert isinstance(task, PositionTask)
+    with Trace() as trace:
+        assert task.boxes(batch()).device == META
+    assert trace.waiting == []
+    assert sum("copy" in name for name in trace.names) == 2  # places and sides, not maps
+    assert trace.kernels > 2
 
 
 def test_what_waits_is_seen():
