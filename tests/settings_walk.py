@@ -64,6 +64,7 @@ CHANGES: dict[Setting, Any] = {
 
 EQUAL_RESULTS: dict[Setting, str] = {
     ("FitSettings", "recompute"): "computes the same gradients again (tests/trainables/networks/test_recompute.py)",
+    ("FitSettings", "compile"): "compiles on a GPU alone (tests/trainables/engine/test_compilation.py)",
     ("FitSettings", "overlap_evaluation"): "reports the same metrics later (tests/trainables/engine/test_trainer.py)",
     ("Propagation", "batch_size"): "registers the same pairs, so many at once",
 }

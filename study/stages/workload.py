@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from study.config.plain import canonical
 from study.planning.calibration import Calibration
 from study.planning.jobs import ResourceRequest
 from study.planning.machine import measuring_device
+from trainables.engine.compilation import reason_against
 from trainables.engine.runtime import LocalRuntime, Runtime, use_threads
 from trainables.engine.settings import FitSettings
 
@@ -19,6 +21,9 @@ EVALUATION_COST = 1 / 3
 
 MEASURED_BATCH = 64
 """Largest batch that is measured, so that a measurement takes seconds."""
+
+MEASURED_STEPS = 2
+"""Steps in each epoch of a measurement."""
 
 ROUGH_BATCH = 2
 """Batch of a rough measurement."""
@@ -37,12 +42,15 @@ class Workload:
         rate_key: JSON-able values that determine the rate; jobs with equal keys share one measurement.
         measure: function that runs a few steps and returns the rate in samples per second.
         measure_roughly: function that measures the rate with batches of `ROUGH_BATCH`, in a moment; None for `measure`.
+        measure_start: function that returns the seconds that compiling the network takes once in each job, measured
+            roughly if its argument is true; None for a network that is not compiled.
     """
 
     samples: float
     rate_key: Sequence[Any]
     measure: Callable[[], float]
     measure_roughly: Callable[[], float] | None = None
+    measure_start: Callable[[bool], float] | None = None
 
     @property
     def key(self) -> str:
@@ -53,6 +61,10 @@ class Workload:
     def _rough_key(self) -> str:
         return f"roughly {self.key}"
 
+    @property
+    def _start_key(self) -> str:
+        return f"seconds to compile {self.key}"
+
     def measured(self, rates: Calibration, *, rough: bool = False) -> bool:
         """Return True if `hours` needs no measurement.
 
@@ -61,7 +73,8 @@ class Workload:
             rough: a rough rate will do.
         """
         exact = rates.known(self.key) is not None
-        return exact or (rough and rates.known(self._rough_key) is not None)
+        started = self.measure_start is None or rates.known(self._start_key) is not None
+        return started and (exact or (rough and rates.known(self._rough_key) is not None))
 
     def hours(self, rates: Calibration, *, rough: bool = False) -> float:
         """Return the hours that one worker needs, measuring the rate if it is not known.
@@ -71,8 +84,16 @@ class Workload:
             rough: measure roughly.
         """
         if rough and self.measure_roughly is not None and rates.known(self.key) is None:
-            return self.samples / rates.rate(self._rough_key, self.measure_roughly) / 3600
-        return self.samples / rates.rate(self.key, self.measure) / 3600
+            rate = rates.rate(self._rough_key, self.measure_roughly)
+        else:
+            rate = rates.rate(self.key, self.measure)
+        return (self.samples / rate + self._start(rates, rough)) / 3600
+
+    def _start(self, rates: Calibration, rough: bool) -> float:
+        """Return the seconds that compiling takes, measuring them if they are not known."""
+        if self.measure_start is None:
+            return 0.0
+        return rates.rate(self._start_key, functools.partial(self.measure_start, rough))
 
 
 def training_workload(
@@ -99,15 +120,28 @@ def training_workload(
         image_size: side of the images in pixels.
     """
     batch = min(fit.batch_size, MEASURED_BATCH)
+    device = measuring_device(resources.gpus)
+    compiled = fit.compile == "auto" and reason_against(device, resources.workers) is None
+    if not compiled:
+        fit = replace(fit, compile="off")  # one worker is measured, whatever the job has
+
+    @functools.cache
+    def speeds(batch: int) -> list[float]:
+        """Return the samples per second of each epoch; the first one includes the compilation."""
+        use_threads(int(resources.cpus))
+        return [epoch["images_per_second"] for epoch in measure(_short(fit, batch), batch, LocalRuntime(device=device))]
+
+    def start(rough: bool) -> float:
+        size = min(batch, ROUGH_BATCH) if rough else batch
+        return MEASURED_STEPS * size * (1 / speeds(size)[0] - 1 / max(speeds(size)))
 
     def rate(batch: int = batch) -> float:
-        use_threads(int(resources.cpus))
-        runtime = LocalRuntime(device=measuring_device(resources.gpus))
-        return max(epoch["images_per_second"] for epoch in measure(_short(fit, batch), batch, runtime))
+        return max(speeds(batch))
 
     key = [stage, network, method, image_size, batch, fit.precision, fit.micro_batch, fit.recompute]
     key += [int(resources.cpus), *(["gpu"] if resources.gpus else [])]
-    return Workload(samples, key, rate, lambda: rate(min(batch, ROUGH_BATCH)))
+    key += ["compiled"] if compiled else []
+    return Workload(samples, key, rate, lambda: rate(min(batch, ROUGH_BATCH)), start if compiled else None)
 
 
 def samples_of(fit: FitSettings, train: float, val: float = 0.0) -> float:

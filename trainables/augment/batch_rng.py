@@ -10,6 +10,9 @@ from torch import Tensor
 
 from trainables.common.seeds import derive
 
+CPU_FIELD_BLOCK, GPU_FIELD_BLOCK = 1, 32
+"""Rows of a logical batch whose pixel noise is drawn at once."""
+
 
 class BatchRNG:
     """Random number generator of one worker's shard of a logical batch.
@@ -112,15 +115,32 @@ class BatchRNG:
     def field(self, *shape: int) -> Tensor:
         """Return standard normal pixel noise, float32 `(count, *shape)`, drawn on `device` for each frame separately.
 
-        Each row has a separate stream, so that a worker draws noise only for its shard. The values do not depend on
-        the shards, but on the type of device. Repeated calls return equal noise; use `fork` for more.
+        Each block of rows of the logical batch has a separate stream, so that a worker draws little more than the noise
+        of its shard: on a CPU a block is one row, on a GPU several, which one kernel draws. The values do not depend on
+        the shards, but on the type of device, and on a GPU on its model. Repeated calls return equal noise; use `fork`
+        for more.
         """
-        generator = torch.Generator(device=self.device)
-        noise = torch.empty(self.count, *shape, device=self.device)
-        rows = range(self.count) if self._rows is None else self._rows.tolist()
-        for values, row in zip(noise, rows, strict=True):
-            values.normal_(generator=generator.manual_seed(derive(self.seed, "field", self.first * self.frames + row)))
-        return noise
+        size = CPU_FIELD_BLOCK if self.device.type == "cpu" else GPU_FIELD_BLOCK
+        rows = self.first * self.frames + (torch.arange(self.count) if self._rows is None else self._rows)
+        blocks, place = (rows // size).unique(return_inverse=True)
+        generator = generator_on(self.device)
+        noise = torch.empty(len(blocks), size, *shape, device=self.device)
+        for values, block in zip(noise, blocks.tolist(), strict=True):
+            values.normal_(generator=generator.manual_seed(derive(self.seed, "field", block)))
+        return _select(noise.flatten(0, 1), place * size + rows % size)
+
+
+def generator_on(device: torch.device) -> torch.Generator:
+    """Return a random number generator of a device."""
+    return torch.Generator(device=device)
+
+
+def _select(values: Tensor, rows: Tensor) -> Tensor:
+    """Return the rows of `values` with indices `rows`, int64 on the CPU; a view where they follow each other."""
+    first, count = int(rows[0]) if len(rows) else 0, len(rows)
+    if torch.equal(rows, torch.arange(first, first + count)):
+        return values[first : first + count]
+    return values[to_device_async(rows, values.device)]
 
 
 def to_device_async(values: Tensor, device: torch.device) -> Tensor:

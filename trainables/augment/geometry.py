@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainables.augment.batch_rng import BatchRNG, constant
+from trainables.augment.batch_rng import BatchRNG, constant, to_device_async
 from trainables.augment.operation import AffineOperation, DisplacementOperation
 
 
@@ -180,8 +180,9 @@ def bicubic(knots: Tensor, size: tuple[int, int], *, align_corners: bool) -> Ten
     """
     weights = []
     for count in size:
-        basis = torch.eye(knots.shape[-1], device=knots.device).view(1, knots.shape[-1], knots.shape[-1], 1)
-        weights.append(F.interpolate(basis, (count, 1), mode="bicubic", align_corners=align_corners)[0, :, :, 0])
+        basis = torch.eye(knots.shape[-1]).view(1, knots.shape[-1], knots.shape[-1], 1)
+        of_axis = F.interpolate(basis, (count, 1), mode="bicubic", align_corners=align_corners)[0, :, :, 0]
+        weights.append(to_device_async(of_axis, knots.device))
     return weights[0].T @ knots @ weights[1]
 
 
@@ -227,13 +228,13 @@ def resample(
 def source_coordinates(maps: Tensor, size: tuple[int, int], field: Tensor | None) -> Tensor:
     """Return the input coordinates (x, y) in [-1, 1] of each output pixel, float32 `(B, 2, *size)`."""
     height, width = size
-    x = _pixel_centers(width, maps.device).view(1, 1, width)
-    y = _pixel_centers(height, maps.device).view(1, height, 1)
-    m = maps.view(-1, 2, 3, 1, 1)
-    grid = torch.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], 1)
-    return grid if field is None else grid + field
+    centers = to_device_async(torch.cat([_pixel_centers(width), _pixel_centers(height)]), maps.device)
+    x, y = centers[:width].view(1, width), centers[width:].view(height, 1)
+    along_x, along_y, offset = maps[..., None, None].unbind(2)
+    grid = (along_x * x + along_y * y).add_(offset)
+    return grid if field is None else grid.add_(field)
 
 
-def _pixel_centers(count: int, device: torch.device) -> Tensor:
+def _pixel_centers(count: int) -> Tensor:
     """Return the centers of `count` pixels in [-1, 1]."""
-    return (torch.arange(count, device=device) + 0.5) * (2 / count) - 1
+    return (torch.arange(count) + 0.5) * (2 / count) - 1

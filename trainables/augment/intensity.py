@@ -71,9 +71,11 @@ class Jitter(PointwiseOperation):
         """
 
         def change(images: Tensor, rng: BatchRNG, rows: Tensor) -> Tensor:
-            b, c = (
-                factors_about_one(rng.fork(name), strength * getattr(self, name)) for name in ("brightness", "contrast")
-            )
+            drawn = [
+                factors_about_one(rng.fork(name).on("cpu"), strength * getattr(self, name))
+                for name in ("brightness", "contrast")
+            ]
+            b, c = to_device_async(torch.stack(drawn), images.device).unbind()
             changed = (images * b.view(-1, 1, 1, 1)).clamp(0, 1)
             mean = (changed.mean((1, 2, 3)) if means is None else means(rows, b)).view(-1, 1, 1, 1)
             return ((changed - mean) * c.view(-1, 1, 1, 1) + mean).clamp(0, 1)
@@ -141,8 +143,8 @@ class Blur(IntensityOperation):
         chosen = sigma.nonzero().squeeze(1)
         if not len(chosen):
             return images
-        there, sigma = (to_device_async(values, images.device) for values in (chosen, sigma[chosen]))
-        return images.index_copy(0, there, gaussian_blur(images[there], sigma))
+        there = to_device_async(chosen, images.device)
+        return images.index_copy(0, there, gaussian_blur(images[there], sigma[chosen]))
 
 
 @dataclass(frozen=True)
@@ -197,12 +199,18 @@ def blur_radius(height: int, width: int) -> int:
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image `(B, C, H, W)` by its standard deviation `(B,)` in pixels, with reflection at the edges."""
+    """Blur each image by a Gaussian, with reflection at the edges.
+
+    Args:
+        images: float `(B, C, H, W)`.
+        sigma: standard deviations in pixels `(B,)`, on the CPU, where the kernels are computed.
+    """
     count, channels, height, width = images.shape
     radius = blur_radius(height, width)
-    offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    offsets = torch.arange(-radius, radius + 1, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma.clamp_min(1e-3).unsqueeze(1)) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+    kernel = to_device_async(kernel, images.device)
     flat = images.reshape(1, count * channels, height, width)
     flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), "reflect"), kernel[:, None, None, :], groups=count * channels)
     flat = F.conv2d(F.pad(flat, (0, 0, radius, radius), "reflect"), kernel[:, None, :, None], groups=count * channels)

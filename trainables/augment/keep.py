@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BLENDS = (0.75, 0.5, 0.25, 0.0)
-"""Shares of the change that are tried, largest first, where the whole change exceeds the budget."""
+from trainables.augment.batch_rng import constant, to_device_async
+
+BLENDS = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""Shares of the change that are tried, largest first."""
 
 EDGE_GRID = 32
 """Edges are compared on images averaged to about this many cells a side, coarser than speckle and noise."""
@@ -46,19 +50,11 @@ class Keep:
         """
         if self.sector:
             views = views * sector_mask(images)
-        found = views.clone()
-        exceeding = self._exceeds(views, images).nonzero().squeeze(1)
-        for blend in BLENDS:
-            if not len(exceeding):
-                break
-            found[exceeding] = images[exceeding].lerp(views[exceeding], blend)
-            exceeding = exceeding[self._exceeds(found[exceeding], images[exceeding])]
-        return found
-
-    def _exceeds(self, views: Tensor, images: Tensor) -> Tensor:
-        """Return True for views beyond the budget, bool `(B,)`."""
-        spread, edges = kept(views, images)
-        return (spread < self.spread) | (edges < self.edges)
+        spread, edges = kept_by_blends(views, images, BLENDS)
+        within = ~((spread < self.spread) | (edges < self.edges))
+        within[-1].fill_(True)  # the image itself
+        blend = constant(BLENDS, views)[within.float().argmax(0)]  # the largest within the budget
+        return images.lerp(views, blend.view(-1, 1, 1, 1))
 
 
 def kept(views: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,12 +66,41 @@ def kept(views: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         views: images after all operations, float32 `(B, C, H, W)`.
         images: input of the intensity operations, after all geometric operations, float32 `(B, C, H, W)`.
     """
-    before, after = (each.std((2, 3), correction=0).mean(1) for each in (images, views))
-    spread = torch.where(before > 0, after / before.clamp_min(1e-8), 1.0)
+    spread, edges = kept_by_blends(views, images, [1.0])
+    return spread[0], edges[0]
+
+
+def kept_by_blends(views: Tensor, images: Tensor, blends: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Return the shares of spread and edges that blends of views with images keep, float32 `(N, B)` each, as `kept`.
+
+    They follow from the covariances of view and image, so that no blend is rendered and a GPU never waits for a choice.
+
+    Args:
+        views: images after all operations, float32 `(B, C, H, W)`.
+        images: input of the intensity operations, after all geometric operations, float32 `(B, C, H, W)`.
+        blends: shares of the view in N blends, in [0, 1].
+    """
+    before, after = (each.std((2, 3), correction=0) for each in (images, views))
+    centred = (each - each.mean((2, 3), keepdim=True) for each in (images, views))
+    common = functools.reduce(torch.mul, centred).mean((2, 3))
+    squares, products = _blend_weights(blends, images)
+    blended = (torch.stack([before.square(), common, after.square()], 2) @ squares).clamp_min(0).sqrt().mean(1)
+    before = before.mean(1, keepdim=True)
+    spread = torch.where(before > 0, blended / before.clamp_min(1e-8), 1.0)
     one, two = _gradients(images), _gradients(views)
-    norms = one.norm(dim=1) * two.norm(dim=1)
-    cosine = (one * two).sum(1) / norms.clamp_min(1e-8)
-    return spread, torch.where(one.norm(dim=1) > 1e-6, cosine, 1.0)
+    sums = torch.stack([(a * b).sum(1) for a, b in ((one, one), (one, two), (two, two))], 1)
+    own = sums[:, :1]
+    cosine = (sums @ products) / (own * (sums @ squares).clamp_min(0)).sqrt().clamp_min(1e-8)
+    return spread.T, torch.where(own > 1e-12, cosine, 1.0).T
+
+
+def _blend_weights(blends: Sequence[float], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weights of |a|^2, a b and |b|^2 in |c|^2 and in a c, for blends c = (1 - w) a + w b, `(3, N)` each."""
+    squares = [((1 - w) ** 2, 2 * w * (1 - w), w**2) for w in blends]
+    products = [(1 - w, w, 0.0) for w in blends]
+    table = torch.tensor([squares, products], dtype=like.dtype)
+    one, two = to_device_async(table, like.device).transpose(1, 2)
+    return one, two
 
 
 def sector_mask(images: Tensor) -> Tensor:

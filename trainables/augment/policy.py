@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.augment import opencv
-from trainables.augment.batch_rng import BatchRNG
+from trainables.augment.batch_rng import BatchRNG, to_device_async
 from trainables.augment.color import Color
 from trainables.augment.geometry import Crop, Elastic, Flip, Rotate, Scale, Translate, affine_maps, resample
 from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
@@ -189,7 +189,7 @@ class Policy:
                 images, masks = self._warp(images, masks, rng, opencv.warp)
                 values, warped = self._apply_lut(images, rng, pending), images
             else:
-                values = images.float() / 255 if images.dtype == torch.uint8 else images
+                values = images / 255 if images.dtype == torch.uint8 else images
                 values, masks = self._warp(values, masks, rng, resample)
                 warped = values
             for name, operation in pending:
@@ -209,8 +209,11 @@ class Policy:
             Maps from output to input coordinates, both in [-1, 1], float32 `(B, 2, 3)`; without displacements.
         """
         affine = {name: op for name, op in self.active().items() if isinstance(op, AffineOperation)}
-        with torch.autocast(rng.device.type, enabled=False):
-            return affine_maps(affine, rng, self.factor, size) if affine else None
+        if not affine:
+            return None
+        # On the CPU and then copied: a GPU would take dozens of kernels for a few numbers.
+        with torch.autocast("cpu", enabled=False):
+            return to_device_async(affine_maps(affine, rng.on("cpu"), self.factor, size), rng.device)
 
     def _warp(
         self, images: Tensor, masks: Tensor | None, rng: BatchRNG, resampling: Resampling

@@ -157,7 +157,7 @@ def predict(tasks: Sequence[Segmentation], batches: Iterable[Batch]) -> Predicti
         known, found = first.truth(batch)
         if not known.any():
             continue
-        truth, chosen = torch.from_numpy(found).to(batch.device), torch.from_numpy(known).to(batch.device)
+        truth, chosen = (torch.from_numpy(each).to(batch.device) for each in (found, np.flatnonzero(known)))
         overlap, size = counts(predicted[chosen], truth, classes=len(first.classes))
         overlaps.append(overlap)
         sizes.append(size)

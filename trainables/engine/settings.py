@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from trainables.common.added import ADDED
+from trainables.engine.compilation import Compile
 from trainables.engine.optim.optimizers import Adam, Optimizer
 from trainables.engine.optim.schedules import Constant, Schedule
 from trainables.engine.precision import Precision
@@ -35,6 +37,8 @@ class FitSettings:
             worker's part of a logical batch at once.
         recompute: checkpoint activations: blocks keep only their inputs and are computed again for the gradient. Takes
             less memory and about a third more time; gradients stay equal.
+        compile: "auto" compiles the network's forward and backward pass by `torch.compile` where it can pay: on a GPU,
+            with one worker (`trainables.engine.compilation`); "off" never does. Results then differ by rounding.
 
     Example:
         >>> settings = FitSettings(epochs=5, batch_size=16, optimizer=Adam(lr=1e-3))
@@ -53,6 +57,7 @@ class FitSettings:
     steps_per_epoch: int | None = None
     micro_batch: int | None = None
     recompute: bool = False
+    compile: Compile = field(default="off", metadata=ADDED)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "evaluate_every", "steps_per_epoch"):
@@ -63,6 +68,12 @@ class FitSettings:
                 raise ValueError(f"{name} is {value:,}, expected at most {MOST:,}")
         if self.micro_batch is not None and self.micro_batch < 2:
             raise ValueError(f"micro_batch is {self.micro_batch}, expected a whole number from 2 up")
+        for name in ("micro_batch", "recompute"):
+            if self.compile == "auto" and getattr(self, name):
+                raise ValueError(
+                    f"compile is auto, but {name} changes batch norm at every step, which would be compiled again. "
+                    f"Fix: set compile to off, or remove {name}"
+                )
         if self.overlap_evaluation and self.schedule.follows_metric:
             name = type(self.schedule).__name__.lower()
             raise ValueError(

@@ -15,6 +15,7 @@ from trainables.common.errors import CheckpointError, TrainingFailed
 from trainables.common.seeds import derive
 from trainables.data.sampling.batches import Batch, Batches
 from trainables.engine.best_checkpoint import BestCheckpoint
+from trainables.engine.compilation import compile_networks
 from trainables.engine.gradients import gradient_strategy
 from trainables.engine.precision import MixedPrecision, group_precision
 from trainables.engine.runtime import Runtime, of_rank_0
@@ -104,6 +105,8 @@ class Trainer:
         if settings.recompute:
             recompute(task)
         model = runtime.wrap(task)
+        if settings.compile == "auto":
+            compile_networks(task, runtime.device, runtime.world_size)
         self.add_gradients = gradient_strategy(task, model, runtime, self.precision, settings.micro_batch)
         self.optimizer = settings.optimizer.build(task.parameter_groups())
         self.base_rates = [group["lr"] * group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]

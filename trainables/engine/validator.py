@@ -59,6 +59,7 @@ class Validator:
         self._val, self._probe, self._device = val, probe, device
         self._autocast, self._overlap = autocast, overlap
         self._running: Future[Evaluation] | None = None
+        self._stream: torch.cuda.Stream | None = None
 
     @property
     def pending(self) -> bool:
@@ -83,7 +84,10 @@ class Validator:
         if not self._overlap:
             return self._evaluate(task, self._probe, epoch)
         copied, probe = copy.deepcopy((task, self._probe))  # together: a probe may hold the task's backbone
-        self._running = run_in_background("evaluation", self._evaluate, copied, probe, epoch)
+        if self._device.type == "cuda":
+            self._stream = self._stream or torch.cuda.Stream(self._device)
+            self._stream.wait_stream(torch.cuda.current_stream(self._device))  # which makes the copy
+        self._running = run_in_background("evaluation", self._evaluate_beside_training, copied, probe, epoch)
         return None
 
     def collect(self) -> Evaluation | None:
@@ -100,6 +104,19 @@ class Validator:
         running, self._running = self._running, None
         if running is not None:
             running.exception()
+
+    def _evaluate_beside_training(self, task: Task, probe: ProbeCallback | None, epoch: int) -> Evaluation:
+        """Evaluate in a stream of its own on a GPU, whose work is done when this method returns.
+
+        The copy's memory belongs to the stream of the training, which may use it again from then on.
+        """
+        if self._stream is None:
+            return self._evaluate(task, probe, epoch)
+        try:
+            with torch.cuda.stream(self._stream):
+                return self._evaluate(task, probe, epoch)
+        finally:
+            self._stream.synchronize()
 
     def _evaluate(self, task: Task, probe: ProbeCallback | None, epoch: int) -> Evaluation:
         task.eval()

@@ -78,8 +78,26 @@ def counts(predicted: Tensor, truth: Tensor, classes: int) -> tuple[Tensor, Tens
     Returns:
         Pixels in both masks, |P and T|, and the sum of both masks' pixels, |P| + |T|; float64 `(B, K - 1)` each.
     """
-    dtype = torch.uint8 if classes <= 16 else torch.int64  # bincount is several times faster on uint8
-    pairs = (predicted.to(dtype) * classes + truth.to(dtype)).flatten(1)
-    joint = torch.stack([torch.bincount(image, minlength=classes**2) for image in pairs]).view(-1, classes, classes)
+    if predicted.device.type == "cpu":
+        dtype = torch.uint8 if classes <= 16 else torch.int64  # bincount is several times faster on uint8
+        pairs = (predicted.to(dtype) * classes + truth.to(dtype)).flatten(1)
+        joint = torch.stack([torch.bincount(image, minlength=classes**2) for image in pairs])
+    else:
+        joint = histograms((predicted.long() * classes + truth.long()).flatten(1), classes**2)
+    joint = joint.view(-1, classes, classes)
     overlap, sizes = joint.diagonal(dim1=1, dim2=2), joint.sum(1) + joint.sum(2)
     return overlap[:, 1:].double(), sizes[:, 1:].double()
+
+
+def histograms(values: Tensor, bins: int) -> Tensor:
+    """Count the values of each row at once; `torch.bincount` of each row would make the CPU wait for a GPU.
+
+    Args:
+        values: int64 `(B, N)`, in [0, bins).
+        bins: number of different values.
+
+    Returns:
+        Counts, int64 `(B, bins)`.
+    """
+    found = torch.zeros(len(values), bins, dtype=torch.int64, device=values.device)
+    return found.scatter_add_(1, values, torch.ones_like(values))

@@ -1,6 +1,6 @@
 """Synchronized batch normalization: mean and variance over the samples of all workers, on any device.
 
-`torch.nn.SyncBatchNorm` runs on GPUs only; on CPUs `SyncBatchNorm` of this module replaces it.
+`torch.nn.SyncBatchNorm` runs on GPUs only, and waits for them in each layer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
+from torch.nn.modules._functions import SyncBatchNorm as TorchSyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -32,7 +33,8 @@ class _GlobalBatchNorm(Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        local = torch.cat([*torch.batch_norm_update_stats(x, None, None, 0.0), x.new_tensor([x.numel() / x.shape[1]])])
+        own = torch.batch_norm_update_stats(x, None, None, 0.0)
+        local = torch.cat([*own, x.new_full((1,), x.numel() / x.shape[1])])
         means, variances, counts = _gather_workers(local).split([x.shape[1], x.shape[1], 1], 1)
         count = counts.sum()
         mean = (counts * means).sum(0) / count
@@ -54,8 +56,55 @@ class _GlobalBatchNorm(Function):
         return grad_input.mul_((scale if weight is None else scale * weight).view(shape)), *param_grads, None
 
 
+class _FusedGlobalBatchNorm(TorchSyncBatchNorm):
+    """Torch's synchronized batch normalization on a GPU, for workers with at least one sample each.
+
+    Torch removes workers without samples by a mask in each forward pass, for which the CPU waits. Its backward pass
+    is used as it is.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]  # fewer arguments: the group is that of all workers
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        eps: float,
+        momentum: float,
+    ) -> Tensor:
+        x = x if _is_channels_last(x) else x.contiguous()
+        mean, scale = torch.batch_norm_stats(x, eps)
+        local = torch.cat([mean, scale, mean.new_full((1,), x.numel() // x.shape[1])])
+        means, scales, counts = _gather_workers(local).split([x.shape[1], x.shape[1], 1], 1)
+        mean, scale = torch.batch_norm_gather_stats_with_counts(
+            x, means, scales, running_mean, running_var, momentum, eps, counts.reshape(-1)
+        )
+        ctx.save_for_backward(x, weight, mean, scale, counts.to(torch.int32))
+        ctx.process_group = dist.group.WORLD
+        out: Tensor = torch.batch_norm_elemt(x, weight, bias, mean, scale, eps)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        found: tuple[Tensor | None, ...] = TorchSyncBatchNorm.backward(ctx, gradient)
+        return found[:7]
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    """Return True if the channels of images or volumes are their innermost axis in memory."""
+    return any(
+        x.dim() == dim and x.is_contiguous(memory_format=layout)
+        for dim, layout in ((4, torch.channels_last), (5, torch.channels_last_3d))
+    )
+
+
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalization by the mean and variance over the samples of all workers."""
+    """Batch normalization by the mean and variance over the samples of all workers, each of which has some.
+
+    No pass waits for a GPU.
+    """
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -65,23 +114,41 @@ class SyncBatchNorm(_BatchNorm):
         """Normalize `(B, C, ...)` by all workers' statistics; by the running statistics in evaluation mode."""
         if not self.training or not dist.is_initialized() or dist.get_world_size() == 1:
             return _local_batch_norm(self, input)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        if uses_fused_kernels(input):
+            return self._fused(input)
         x = input.float() if input.dtype in (torch.bfloat16, torch.float16) else input
         out, mean, variance, count = _GlobalBatchNorm.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         self._update_running_statistics(mean, variance, float(count))
         normalized: Tensor = out.to(input.dtype)
         return normalized
 
+    def _fused(self, x: Tensor) -> Tensor:
+        """Return the normalized samples by torch's kernels for GPUs, which update the running statistics, too."""
+        statistics = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
+        normalized: Tensor = _FusedGlobalBatchNorm.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.bias, *statistics, self.eps, self._momentum()
+        )
+        return normalized
+
+    def _momentum(self) -> float:
+        """Return the weight of this batch in the running statistics; without `momentum` they are cumulative means."""
+        if self.momentum is not None:
+            return self.momentum
+        return 1.0 / float(self.num_batches_tracked) if self.num_batches_tracked is not None else 0.0
+
     def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: float) -> None:
         if self.running_mean is None or self.running_var is None:
             return
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        momentum = self.momentum
-        if momentum is None:
-            assert self.num_batches_tracked is not None
-            momentum = 1.0 / float(self.num_batches_tracked)
+        momentum = self._momentum()
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
         self.running_var.lerp_((variance * (count / max(count - 1, 1))).to(self.running_var.dtype), momentum)
+
+
+def uses_fused_kernels(x: Tensor) -> bool:
+    """Return True where torch has fused kernels for synchronized batch normalization: on GPUs."""
+    return x.is_cuda
 
 
 def _local_batch_norm(module: _BatchNorm, x: Tensor) -> Tensor:
@@ -105,10 +172,7 @@ def synchronise(module: nn.Module) -> nn.Module:
     return module
 
 
-def _to_sync_batch_norm(norm: _BatchNorm) -> nn.Module:
-    if next(iter(norm.state_dict().values())).is_cuda:
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(norm)
-        return converted
+def _to_sync_batch_norm(norm: _BatchNorm) -> SyncBatchNorm:
     synced = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
     for name in ("weight", "bias"):
         synced.register_parameter(name, getattr(norm, name))

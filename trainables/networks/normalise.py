@@ -29,5 +29,5 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).clamp_min(1e-6).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return normalized images `(B, C, H, W)` for float images `(B, C, H, W)` in [0, 1]."""
+        """Return normalized images `(..., C, H, W)` for float images `(..., C, H, W)` in [0, 1]."""
         return (images - self.mean) / self.std

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.augment.batch_rng import BatchRNG
+from trainables.augment.batch_rng import BatchRNG, to_device_async
 from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
 from trainables.data.sampling.batches import Batch
@@ -139,16 +139,18 @@ def corresponding_points(
         Coordinates (x, y) in [-1, 1] in both views, `(2, B, count, 2)`, and a mask of the points that lie inside the
         image and the second view, bool `(B, count)`.
     """
-    first = regions.uniform(-0.95, 0.95, count, 2)
-    one, two = (policy.maps(draw, size) for draw in draws)
+    # On the CPU and then copied: a GPU would take dozens of kernels for a few numbers.
+    first = regions.on("cpu").uniform(-0.95, 0.95, count, 2)
+    one, two = (policy.maps(draw.on("cpu"), size) for draw in draws)
     if one is None or two is None:
-        return torch.stack([first, first]), torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
-    with torch.autocast(first.device.type, enabled=False):  # half precision would shift a point by part of a pixel
-        source = first @ one[:, :, :2].transpose(1, 2) + one[:, None, :, 2]
-        inverse = torch.linalg.inv_ex(two[:, :, :2]).inverse  # without a check, which would wait for the GPU
-        second = (source - two[:, None, :, 2]) @ inverse.transpose(1, 2)
-    inside = (source.abs() <= 0.98).all(2) & (second.abs() <= 0.98).all(2)
-    return torch.stack([first, second]), inside
+        places, inside = torch.stack([first, first]), torch.ones(first.shape[:2], dtype=torch.bool)
+    else:
+        with torch.autocast("cpu", enabled=False):  # half precision would shift a point by part of a pixel
+            source = first @ one[:, :, :2].transpose(1, 2) + one[:, None, :, 2]
+            second = (source - two[:, None, :, 2]) @ torch.linalg.inv(two[:, :, :2]).transpose(1, 2)
+        inside = (source.abs() <= 0.98).all(2) & (second.abs() <= 0.98).all(2)
+        places = torch.stack([first, second])
+    return to_device_async(places, regions.device), to_device_async(inside, regions.device)
 
 
 def overlapping_regions(places: Tensor, side: float) -> Tensor:

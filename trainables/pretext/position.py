@@ -143,8 +143,8 @@ class PositionTask(Task):
     def boxes(self, batch: Batch) -> Tensor:
         """Return the batch's box maps, uint8 `(B, S, S)`: 0 background, 1 to 9 the positions."""
         rows = batch.rows.cpu()
-        boxes = box_maps(self._centres[rows], self.settings.sides(self._spacing[rows]), self.size)
-        return to_device_async(boxes, batch.device)
+        centres, sides = self._centres[rows], self.settings.sides(self._spacing[rows])
+        return box_maps(to_device_async(centres, batch.device), to_device_async(sides, batch.device), self.size)
 
 
 def box_maps(centres: Tensor, sides: Tensor, size: int) -> Tensor:
@@ -158,11 +158,11 @@ def box_maps(centres: Tensor, sides: Tensor, size: int) -> Tensor:
     Returns:
         Label maps, uint8 `(B, size, size)`: the number of the box from 1, 0 outside all boxes.
     """
-    from_centre = torch.arange(size, dtype=centres.dtype) - centres[..., None]  # (B, 9, 2, size)
+    from_centre = torch.arange(size, dtype=centres.dtype, device=centres.device) - centres[..., None]  # (B, 9, 2, size)
     half = sides[:, None, :, None] / 2
     inside = (from_centre >= -half) & (from_centre < half)
     held = inside[:, :, 0, :, None] & inside[:, :, 1, None, :]
-    numbers = torch.arange(1, centres.shape[1] + 1, dtype=torch.uint8)[None, :, None, None]
+    numbers = torch.arange(1, centres.shape[1] + 1, dtype=torch.uint8, device=centres.device)[None, :, None, None]
     return (held * numbers).amax(1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import torch
@@ -90,4 +91,4 @@ class TwoViewTask(Task):
     def views(self, batch: Batch) -> Tensor:
         """Return both augmented and normalized views `(2, B, C, H, W)`."""
         views = [self.augment.apply(batch.images, None, batch.draw.fork("view", view))[0] for view in (0, 1)]
-        return torch.stack([self.normalise(view) for view in views])
+        return cast(Tensor, self.normalise(torch.stack(views)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,38 @@ def test_a_damaged_cache_is_measured_again(tmp_path: Path):
     path = tmp_path / "calibration.json"
     path.write_text("{")
     assert Workload(3600.0, ["a"], lambda: 4.0).hours(Calibration(path)) == 0.25
+
+
+def test_the_time_to_compile_is_added_once(tmp_path, monkeypatch):
+    asked: list[tuple[FitSettings, int]] = []
+    monkeypatch.setattr(
+        "study.stages.workload.reason_against", lambda device, workers: "workers" if workers > 1 else None
+    )
+    fit = FitSettings(batch_size=6, compile="auto")
+    rates = Calibration(tmp_path / "calibration.json")
+    compiled = workload(fit, asked)
+    assert not compiled.measured(rates)
+    # Of two epochs of 12 samples, the first takes 12 s and the second 4 s: 8 s are the compilation's.
+    assert compiled.hours(rates) == pytest.approx((100 / 3 + 8) / 3600)
+    assert [(short.compile, batch) for short, batch in asked] == [("auto", 6)]
+    assert compiled.measured(rates)
+    again = Calibration(tmp_path / "calibration.json")
+    assert workload(fit, asked).hours(again, rough=True) == compiled.hours(rates)
+    assert len(asked) == 1
+    rough = workload(replace(fit, batch_size=8), asked)
+    assert rough.hours(rates, rough=True) == pytest.approx((100 / 3 + 4 * (1 - 1 / 3)) / 3600)
+    assert [batch for _, batch in asked] == [6, 2]
+    assert rough.measured(rates, rough=True)
+
+
+def test_what_is_not_compiled_costs_as_much_as_without_the_setting(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "study.stages.workload.reason_against", lambda device, workers: "workers" if workers > 1 else None
+    )
+    asked: list[tuple[FitSettings, int]] = []
+    rates = Calibration(tmp_path / "calibration.json")
+    two = workload(FitSettings(compile="auto"), asked, ResourceRequest(workers=2))
+    assert two.hours(rates) == pytest.approx(100 / 3 / 3600)
+    assert asked[0][0].compile == "off"
+    assert two.rate_key == workload(FitSettings(), []).rate_key
+    assert two.rate_key != workload(FitSettings(compile="auto"), []).rate_key

@@ -7,7 +7,7 @@ from scipy.ndimage import uniform_filter
 
 from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.intensity import Gamma, Jitter, Noise, Solarise
-from trainables.augment.keep import Keep, kept, sector_mask
+from trainables.augment.keep import Keep, kept, kept_by_blends, sector_mask
 from trainables.augment.policy import Policy
 from trainables.augment.ultrasound import Gain, Haze, Speckle
 
@@ -88,3 +88,13 @@ def test_a_black_image_stays_finite_and_uses_no_budget():
 def test_shares_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="expected shares in"):
         Keep(**bad)
+
+
+def test_shares_of_blends_are_those_of_the_rendered_blends(sectors):
+    images, blends = sectors.float() / 255, (1.0, 0.7, 0.3, 0.0)
+    views = views_of(WILD, images)
+    spread, edges = kept_by_blends(views, images, blends)
+    for place, blend in enumerate(blends):
+        rendered = kept(images.lerp(views, blend), images)
+        torch.testing.assert_close(spread[place], rendered[0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(edges[place], rendered[1], rtol=1e-4, atol=1e-4)

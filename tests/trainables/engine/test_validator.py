@@ -100,3 +100,42 @@ def test_only_a_mean_over_images_is_evaluated_by_micro_batches(division, sizes):
     task.division, task.micro_batch = division, 2
     Validator(VAL, None, CPU, nullcontext).evaluate(task, 1)
     assert task.sizes == sizes
+
+
+class Stream:
+    """Stream of a GPU that records what happens, in order."""
+
+    def __init__(self, events: list[str], device: object = None) -> None:
+        self.events = events
+
+    def wait_stream(self, other: object) -> None:
+        self.events.append(f"wait for {other}")
+
+    def synchronize(self) -> None:
+        self.events.append("synchronize")
+
+    def __enter__(self) -> None:
+        self.events.append("enter")
+
+    def __exit__(self, *_: object) -> None:
+        self.events.append("leave")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_overlapped_evaluation_has_a_stream_of_its_own_on_a_gpu(monkeypatch, fails):
+    events = list[str]()
+
+    def probe():
+        events.append("evaluate")
+        if fails:
+            raise TrainingFailed
+        return {"depth": 2.0}
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream(events))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "training")
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    validator = Validator(None, probe, torch.device("cuda", 0), nullcontext, overlap=True)
+    validator.evaluate(Weight(), 1)
+    with pytest.raises(TrainingFailed) if fails else nullcontext():
+        validator.collect()
+    assert events == ["wait for training", "enter", "evaluate", "leave", "synchronize"]

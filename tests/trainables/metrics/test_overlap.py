@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.metrics.overlap import dice, pooled_dice, subject_means
+from trainables.metrics.overlap import dice, histograms, pooled_dice, subject_means
 
 
 def by_sets(predicted: np.ndarray, truth: np.ndarray, label: int, empty: float) -> float:
@@ -44,3 +44,10 @@ def test_subjects_count_alike_however_many_images_they_have():
     scores = np.array([[1.0, np.nan], [0.0, 0.5], [0.2, np.nan], [0.4, np.nan]])
     means = subject_means(scores, np.array([7, 7, 3, 3]))
     np.testing.assert_allclose(means, [[0.3, np.nan], [0.5, 0.5]])
+
+
+@pytest.mark.parametrize("classes", [2, 5, 20])
+def test_counts_at_once_are_those_of_bincount(classes):
+    values = torch.randint(0, classes**2, (3, 40), generator=torch.Generator().manual_seed(0))
+    expected = torch.stack([torch.bincount(row, minlength=classes**2) for row in values])
+    assert torch.equal(histograms(values, classes**2), expected)

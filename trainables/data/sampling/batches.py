@@ -124,7 +124,9 @@ class Batches:
     ) -> Iterator[Batch]:
         """Yield this worker's shard of every batch of the epoch; a background thread prepares them for a GPU."""
         batches = self._epoch(epoch, rank, world_size, device)
-        yield from prefetch(batches) if torch.device(device).type == "cuda" else batches
+        if torch.device(device).type == "cuda":
+            batches = prefetch(_on_stream(batches, torch.cuda.current_stream(device)))
+        yield from batches
 
     def _epoch(self, epoch: int, rank: int, world_size: int, device: torch.device | str) -> Iterator[Batch]:
         if self._steps is None or not self._in_pass:
@@ -164,3 +166,9 @@ class Batches:
             images = images.pin_memory().to(draw.device, non_blocking=True)
             masks = masks.pin_memory().to(draw.device, non_blocking=True) if masks is not None else None
         return Batch(images, masks, torch.from_numpy(rows), draw)
+
+
+def _on_stream(batches: Iterator[Batch], stream: torch.cuda.Stream) -> Iterator[Batch]:
+    """Yield batches that are copied in the order of a GPU's stream, though another thread asks for them."""
+    with torch.cuda.stream(stream):
+        yield from batches

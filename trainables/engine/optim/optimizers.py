@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from madgrad import MADGRAD
 
 from trainables.engine.optim import lars
+from trainables.engine.optim.foreach_madgrad import ForeachMADGRAD
 
 Groups = list[dict[str, Any]]
 """Parameter groups as `Task.parameter_groups` returns them: `params`, and `lr_scale`, which the loop applies."""
@@ -119,7 +119,7 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class Madgrad(Optimizer):
-    """Momentumized adaptive dual averaging (Defazio and Jelassi 2021), from the authors' package `madgrad`.
+    """Momentumized adaptive dual averaging (Defazio and Jelassi 2021), as in the authors' package `madgrad`.
 
     It needs less weight decay than Adam, often none.
 
@@ -139,7 +139,7 @@ class Madgrad(Optimizer):
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """Return MADGRAD of these parameter groups."""
-        built: torch.optim.Optimizer = MADGRAD(groups, self.lr, self.momentum, self.weight_decay, self.eps)
+        built: torch.optim.Optimizer = ForeachMADGRAD(groups, self.lr, self.momentum, self.weight_decay, self.eps)
         return built
 
 

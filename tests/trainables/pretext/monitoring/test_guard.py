@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from toys import toy_store
 
 from trainables.augment.geometry import Crop
@@ -23,7 +24,7 @@ from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
 from trainables.pretext.method import BackboneMethod
 from trainables.pretext.moco import MoCo
-from trainables.pretext.monitoring.embedding_metrics import embedding_metrics
+from trainables.pretext.monitoring.embedding_metrics import effective_rank, embedding_metrics
 from trainables.pretext.monitoring.guard import LearningGuard
 from trainables.pretext.monitoring.signs import MATCHING
 from trainables.pretext.parts.embedding_task import EmbeddingTask
@@ -85,6 +86,32 @@ def test_indicators_of_one_image_are_none_and_of_infinite_embeddings_nan():
     assert embedding_metrics(torch.ones(1, 4)) == {}
     broken = embedding_metrics(torch.full((5, 4), torch.inf), torch.ones(5, 4))
     assert all(torch.isnan(value) for value in broken.values())
+
+
+@pytest.mark.parametrize("shape", [(64, 16), (16, 64), (40, 40)], ids=str)
+@pytest.mark.parametrize("decay", [0.0, 0.3, 3.0])
+def test_effective_rank_is_that_of_a_singular_value_decomposition(shape, decay):
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(shape, generator=generator) * torch.exp(-decay * torch.arange(shape[1]))
+    singular = torch.linalg.svdvals(matrix.double())
+    share = singular / singular.sum()
+    expected = float((-(share * share.clamp_min(1e-300).log()).sum()).exp())
+    assert float(effective_rank(matrix)) == pytest.approx(expected, rel=2e-6)
+    assert float(effective_rank(torch.zeros(shape))) == pytest.approx(1)
+
+
+def test_the_rank_of_embeddings_needs_one_decomposition_and_reads_nothing_back():
+    names = list[str]()
+
+    class Names(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            names.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    with Names():
+        effective_rank(torch.ones(6, 4))
+    assert sum("_linalg_eigh" in name for name in names) == 1
+    assert not [name for name in names if "_local_scalar_dense" in name or "svd" in name]
 
 
 class Blind(Backbone):
