@@ -128,6 +128,7 @@ def save(figure: Figure, path: Path) -> list[Path]:
         content = io.BytesIO()
         with styled():
             figure.savefig(content, format=suffix[1:], dpi=DPI, metadata=metadata)
+        figure.set_layout_engine("none")  # which keeps the places that it found
         target = path.with_suffix(suffix)
         with atomic_writer(target) as file:
             file.write(content.getvalue())

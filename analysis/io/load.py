@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings, replicate_starts
+from study.config.ranges import Range
+from study.config.settings import parse
 from study.planning.jobs import CELL_KINDS
 from study.scheduling.state import StudyState
 from study.storage.events import ConfigurationChosen, JobFinished, events_of_type
@@ -38,7 +40,7 @@ class PlannedStudy:
         base: reference level of each ablated factor; empty without an ablation.
         objectives: objectives of the search, the selection metric first.
         gpus: GPUs that a trial or replicate uses.
-        logarithmic: dotted paths that the search samples on a logarithmic scale.
+        space: searched range of each setting, by dotted path; empty for plans that record none.
         notes: sentences of the study file for readers of the results.
         spec: all settings of the study as plain values; empty in a plan that records none.
         labels: numbers of labelled subjects that a cell uses, by its key; empty for plans of earlier versions.
@@ -56,7 +58,7 @@ class PlannedStudy:
     base: Mapping[str, str] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
     gpus: float = 0.0
-    logarithmic: frozenset[str] = frozenset()
+    space: Mapping[str, Range] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -200,7 +202,7 @@ def _read_plan(path: Path) -> PlannedStudy:
             cells={cell["key"]: {f: str(level) for f, level in cell["levels"].items()} for cell in raw["cells"]},
             metric=metric.removeprefix("val/"),
             objectives=tuple(search.get("objectives") or (f"val/{metric.removeprefix('val/')}",)),
-            logarithmic=frozenset(p for p, r in search.get("space", {}).items() if r.get("name") == "loguniform"),
+            space={path: parse(Range, described) for path, described in search.get("space", {}).items()},
             gpus=float(need.get("gpus", 0.0)) * int(need.get("workers", 1)),
             planned=_planned(raw["planned_jobs"]),
             frames=Path(frames) if frames else None,

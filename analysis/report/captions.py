@@ -7,7 +7,7 @@ CAPTIONS = {
     "differences": "Difference in test Dice from the reference, with 95% confidence intervals.",
     "paired_subjects": "Mean test Dice of each subject with and without pretraining.",
     "label_efficiency": "How many times the labels the reference needs for equal Dice, with 95% confidence intervals.",
-    "importance": "Share of the variance of the validation metric that each searched setting explains (fANOVA).",
+    "importance": "Share of the variance of the validation metric that each setting explains, with 95% intervals.",
     "sensitivity": "Validation metric of every trial against each searched setting; hollow: stopped early.",
     "parallel_coordinates": "Settings of every completed trial as one line, colored by its validation metric.",
     "pareto": "Completed trials by their two objectives, with the Pareto front of each start.",
