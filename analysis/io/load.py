@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.io.pretraining_names import DIGITS, PretrainingName, job_name, job_parts, pretraining_names
 from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings, replicate_starts
 from study.config.ranges import Range
 from study.config.settings import parse
@@ -84,6 +85,7 @@ class StudyResults:
         pretrainings: pretrainings with a verdict: those that replicates start from, then those that failed.
         starts: digest of the pretraining that each replicate starts from, by cell and replicate; without cells that
             start from none.
+        names: display name of each pretraining that replicates start from, by the first digits of its digest.
     """
 
     folder: StudyFolder
@@ -94,6 +96,7 @@ class StudyResults:
     chosen: Mapping[str, int | None]
     pretrainings: tuple[Pretraining, ...] = ()
     starts: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    names: Mapping[str, PretrainingName] = field(default_factory=dict)
     _dice: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -133,6 +136,12 @@ class StudyResults:
         frame = pd.DataFrame.from_dict({epoch: epochs[epoch] for epoch in sorted(epochs)}, orient="index")
         return frame.rename_axis("epoch")
 
+    def name_of(self, pretraining: Pretraining | str) -> PretrainingName:
+        """Return the display name of a pretraining, or of a pretraining's job by its id."""
+        if isinstance(pretraining, str):
+            return job_name(self.names, pretraining)
+        return self.names.get(pretraining.digest[:DIGITS]) or PretrainingName(pretraining.method)
+
     def starts_of(self, *cells: str) -> list[Mapping[int, str]]:
         """Return the digest of the pretraining by replicate, of each cell; empty for one that starts from none."""
         return [self.starts.get(cell, {}) for cell in cells]
@@ -162,6 +171,9 @@ def load(folder: StudyFolder) -> StudyResults:
     jobs = _jobs(plan, outcomes)
     images = _images(folder, plan, jobs)
     starts = replicate_starts(folder, jobs)
+    found = (*pretrainings(folder, plan.cells, starts), *failed_pretrainings(folder, outcomes))
+    methods = {digest: method for method, digest in map(job_parts, jobs.loc[jobs["kind"] == "pretext", "id"])}
+    methods |= {each.digest[:DIGITS]: each.method for each in found}
     return StudyResults(
         folder=folder,
         plan=plan,
@@ -169,11 +181,9 @@ def load(folder: StudyFolder) -> StudyResults:
         subjects=_by_subject(plan, images),
         images=images,
         chosen={choice.cell: choice.index for choice in events_of_type(events, ConfigurationChosen)},
-        pretrainings=(
-            *pretrainings(folder, plan.cells, starts),
-            *failed_pretrainings(folder, outcomes),
-        ),
+        pretrainings=found,
         starts=starts,
+        names=pretraining_names(plan.cells, starts, methods),
     )
 
 

