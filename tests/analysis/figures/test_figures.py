@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from analysis.figures.curves import learning_curves
+from analysis.figures.differences import differences
 from analysis.figures.labels import dice_vs_labels
 from analysis.figures.style import line_styles
 from analysis.io.load import load
+from analysis.stats.comparisons import compare
 from analysis.tables.grid import arrange
 from study.storage.workspace import StudyFolder
 
@@ -91,3 +94,12 @@ def test_a_legend_of_many_rows_is_whole_and_leaves_the_axes_their_height(tmp_pat
         assert box.x1 <= figure.bbox.width
         heights.append(figure.axes[0].get_window_extent().height)
     assert heights[1] > 0.75 * heights[0]
+
+
+def test_a_difference_names_the_levels_that_both_rows_have_once(finished_study: StudyFolder) -> None:
+    first, *_ = compare(load(finished_study), arrange(load(finished_study).plan))
+    pair = replace(first, row="simclr, slow", reference="random, slow")
+    figure = differences([pair, replace(first, row="simclr, slow", reference="base")])
+    assert figure is not None
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["slow: simclr - random", "simclr, slow - base"]
