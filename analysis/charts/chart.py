@@ -14,12 +14,14 @@ class Point:
         y: position on the y axis, in the units of the data.
         text: values in words, shown when the pointer is on the marker.
         hollow: True for an empty marker, as of a trial that was stopped early.
+        span: ends of a horizontal interval through the marker, in the units of x; None for none.
     """
 
     x: float
     y: float
     text: str
     hollow: bool = False
+    span: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Panel:
         series: drawn series, at least one with a point.
         logarithmic: True for a logarithmic x axis.
         levels: names of the positions 0, 1, ... of a categorical x axis; empty for numbers.
+        rows: names of the positions 0, 1, ... of a categorical y axis, from the top; empty for numbers.
+        reference: place of a dashed vertical line, in the units of x; None for none.
+        ends: values that the x axis shows whatever the points are; empty for none.
     """
 
     title: str
@@ -62,6 +67,9 @@ class Panel:
     series: tuple[Series, ...]
     logarithmic: bool = False
     levels: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    reference: float | None = None
+    ends: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

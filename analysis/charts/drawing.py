@@ -12,7 +12,8 @@ WIDTH, HEIGHT = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 62, 450, 10, 240
 """Sides of the plotting area in pixels of the drawing."""
 
-AREA = {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
+ROW, LETTER = 26, 7.5
+"""Least height of a row of a categorical y axis, and the width of a letter of its name, in pixels."""
 
 MARGIN = 0.04
 """Empty share of the plotting area beyond the outermost points."""
@@ -95,23 +96,56 @@ class Marker:
 
 
 @dataclass(frozen=True)
+class Area:
+    """Sides of a plotting area in pixels of the drawing."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    @classmethod
+    def of(cls, rows: Sequence[str]) -> Area:
+        """Return the area beside the names of a categorical y axis, as high as its rows need."""
+        left = max([LEFT, *(round(16 + LETTER * len(row)) for row in rows)])
+        return cls(min(left, (LEFT + RIGHT) // 2), RIGHT, TOP, max(BOTTOM, TOP + ROW * len(rows)))
+
+
+@dataclass(frozen=True)
 class Drawing:
     """A panel with the scales of its axes, for the template."""
 
     panel: Panel
+    area: Area
     x: Scale
     y: Scale
 
     @classmethod
     def of(cls, panel: Panel) -> Drawing:
         """Return the drawing of a panel that has at least one point."""
-        places = [place for series in panel.series for place in _places(series)]
+        places, area = [place for series in panel.series for place in _places(series)], Area.of(panel.rows)
         across = [float(number) for number in range(len(panel.levels))] or [x for x, _ in places]
+        across += [*panel.ends, *([panel.reference] if panel.reference is not None else [])]
+        rows = len(panel.rows)
+        up = Scale(-0.5, rows - 0.5, area.top, area.bottom) if rows else None
         return cls(
             panel,
-            Scale.around(across, LEFT, RIGHT, logarithmic=panel.logarithmic),
-            Scale.around([y for _, y in places], BOTTOM, TOP),
+            area,
+            Scale.around(across, area.left, area.right, logarithmic=panel.logarithmic),
+            up or Scale.around([y for _, y in places], area.bottom, area.top),
         )
+
+    @property
+    def height(self) -> float:
+        """Height of the drawing in pixels, with the x axis and its title."""
+        return HEIGHT - BOTTOM + self.area.bottom
+
+    @property
+    def y_ticks(self) -> list[Tick]:
+        """Ticks of the y axis: round numbers, or the rows of a category."""
+        if not self.panel.rows:
+            return self.y.ticks()
+        return [Tick(self.y.place(number), row) for number, row in enumerate(self.panel.rows)]
 
     @property
     def x_ticks(self) -> list[Tick]:
@@ -138,7 +172,8 @@ class Drawing:
 
 
 def _places(series: Series) -> list[tuple[float, float]]:
-    return [*((each.x, each.y) for each in series.points), *(place for line in series.thin for place in line)]
+    spans = ((x, each.y) for each in series.points if each.span is not None for x in each.span)
+    return [*((each.x, each.y) for each in series.points), *spans, *(place for line in series.thin for place in line)]
 
 
 def _decades(low: float, high: float) -> list[float]:

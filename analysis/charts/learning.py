@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.charts.chart import Chart, Panel, Point, Series
-from analysis.figures.curves import pretext_name
 from analysis.figures.style import LineStyle, line_styles
 from analysis.io.load import StudyResults
 from analysis.tables.grid import Grid
 
 MOST_POINTS = 40
 """Largest number of epochs with a marker in one curve."""
+
+MOST_LINES = 40
+"""Largest number of jobs with a thin line of their own in one panel's series; means are over all."""
 
 OTHER = LineStyle("#4d4d4d", "#ffffff", "o", "-")
 """Style of a pretraining whose method is no row of the grid."""
@@ -23,29 +25,31 @@ OTHER = LineStyle("#4d4d4d", "#ffffff", "o", "-")
 def learning_chart(results: StudyResults, grid: Grid) -> Chart | None:
     """Return the learning curves as a chart; None before the first epoch.
 
-    A panel for each pretext method shows the training loss, a panel for each column the replicates' validation metric,
-    or their training loss where they were never validated. Thick lines are means over jobs up to the last epoch that
-    all of them reached.
+    A panel for each group of pretrainings that differ by their seed only shows the training loss, a panel for each
+    column the replicates' validation metric, or their training loss where they were never validated. Thick lines are
+    means over jobs up to the last epoch that all of them reached.
     """
     style = line_styles(grid.rows, grid.references.values())
     panels = [*_pretext_panels(results, style), *_replicate_panels(results, grid, style)]
     if not panels:
         return None
     caption = (
-        "Learning curves: pretext loss of each pretraining method, then the replicates of each start on the validation "
-        "images. Thick: mean of the jobs. Thin: each job."
+        "Learning curves: pretext loss of the pretrainings, then the replicates of each start on the validation "
+        "images. Thick: mean of the jobs. Thin: each job"
     )
+    thinned = any(len(each.thin) == MOST_LINES for panel in panels for each in panel.series)
+    caption += f", at most {MOST_LINES} of a kind." if thinned else "."
     return Chart(caption, tuple(panels))
 
 
 def _pretext_panels(results: StudyResults, style: dict[str, LineStyle]) -> list[Panel]:
     curves: dict[str, list[pd.Series]] = {}
     for job in results.of_kind("pretext")["id"]:
-        curves.setdefault(pretext_name(job), []).extend(_curves(results, [job], "loss"))
-    drawn = {method: curve_series(method, found, style.get(method, OTHER)) for method, found in curves.items()}
+        curves.setdefault(results.name_of(job).group, []).extend(_curves(results, [job], "loss"))
+    drawn = {group: curve_series(group, found, style.get(group, OTHER)) for group, found in curves.items()}
     return [
-        Panel(f"Pretext loss: {method}", "Epoch", "Loss", (series,))
-        for method, series in drawn.items()
+        Panel(f"Pretext loss: {group}", "Epoch", "Loss", (series,))
+        for group, series in drawn.items()
         if series is not None
     ]
 
@@ -75,13 +79,18 @@ def curve_series(name: str, curves: Sequence[pd.Series], style: LineStyle) -> Se
     table = pd.concat(curves, axis="columns", join="inner").sort_index() if curves else pd.DataFrame()
     if table.empty:
         return None
-    kept = np.linspace(0, len(table) - 1, min(len(table), MOST_POINTS)).round().astype(int)
-    table = table.iloc[kept]
+    table = table.iloc[_spread(len(table), MOST_POINTS)]
     epochs, values = [int(epoch) for epoch in table.index], table.to_numpy(np.float64)
     points = tuple(_point(name, *each) for each in zip(epochs, values, strict=True))
-    lines = values.T.tolist() if values.shape[1] > 1 else []
+    lines = values.T[_spread(values.shape[1], MOST_LINES)].tolist() if values.shape[1] > 1 else []
     thin = tuple(tuple(zip(map(float, epochs), line, strict=True)) for line in lines)
     return Series(name, style.colour, style.marker, points, joined=True, thin=thin)
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """Return at most so many of the numbers below `count`, evenly spread from the first to the last."""
+    kept: np.ndarray = np.linspace(0, count - 1, min(count, most)).round().astype(int)
+    return kept
 
 
 def _point(name: str, epoch: int, values: np.ndarray) -> Point:

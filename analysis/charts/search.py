@@ -1,114 +1,155 @@
-"""Interactive charts of a search: its history, and the validation metric against each searched setting."""
+"""Interactive charts of a search: its history, each searched setting, and the settings' importance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 
+import numpy as np
 import pandas as pd
 
 from analysis.charts.chart import Chart, Panel, Point, Series
+from analysis.figures.search import MATTERED, OTHER
 from analysis.figures.style import LineStyle, line_styles
 from analysis.io.load import StudyResults
-from analysis.stats.importance import PREFIX, searched
+from analysis.stats.importance import Importances, Share
+from analysis.stats.setting_scale import setting_scale
+from analysis.stats.trials import PREFIX, scored_trials, searched
 from analysis.tables.cells import short_names
 from analysis.tables.grid import Grid
+from trainables.common.seeds import numpy_generator
 
 STATUS = {"completed": "completed", "stopped": "stopped early"}
-"""Trials with a value, and their status in words."""
+"""Statuses of trials with a value, in words."""
+
+MOST_POINTS = 1200
+"""Largest number of points in one chart, which bounds the size of the page."""
 
 
 def history_chart(results: StudyResults, grid: Grid) -> Chart | None:
     """Return every trial's validation metric by the trial's number, one panel for each column; None without a trial."""
-    trials = _trials(results, grid)
+    every = scored_trials(results, grid)
+    trials = _thinned(results, every, len(grid.columns))
     column_of = {cell: column for (_, column), cell in grid.cells.items()}
     panels = []
     for column in grid.columns:
         own = trials[trials["cell"].map(column_of) == column] if len(trials) else trials
         if len(own):
-            series = _series(results, grid, own, lambda trial: float(trial["index"]))
+            series = _series(results, grid, own, own["index"].to_numpy(np.float64), _settings(own))
             panels.append(Panel(f"Search{grid.at(column)}", "Trial", _label(results), series))
     caption = (
         "Search history: validation metric of each trial by its number. Hollow: stopped early, last reported value."
     )
-    absent = len(results.of_kind("trial")) - len(trials)
+    absent = len(results.of_kind("trial")) - len(every)
     caption += f" Trials without a validation metric, not shown: {absent}." if absent else ""
-    return Chart(caption, tuple(panels)) if panels else None
+    return Chart(caption + _shown(trials, every), tuple(panels)) if panels else None
 
 
-def slice_chart(results: StudyResults, grid: Grid) -> Chart | None:
-    """Return every trial's validation metric against each searched setting; None where nothing was searched."""
-    trials = _trials(results, grid)
-    names = searched(trials) if len(trials) else []
-    short = setting_names(names)
-    panels = tuple(_slice(results, grid, trials.dropna(subset=[PREFIX + name]), name, short[name]) for name in names)
-    caption = "Searched settings: validation metric of each trial against one setting. Hollow: stopped early."
-    return Chart(caption, panels) if panels else None
+def slice_chart(results: StudyResults, grid: Grid, column: str) -> Chart | None:
+    """Return the trials of one column against each searched setting; None where nothing was searched."""
+    every = scored_trials(results, grid, column)
+    names = searched(every)
+    if not names:
+        return None
+    trials = _thinned(results, every, len(names))
+    short = short_names(names)
+    panels = tuple(_slice(results, grid, trials, name, short[name]) for name in names)
+    caption = f"Searched settings{grid.at(column)}: validation metric of each trial against one setting."
+    return Chart(f"{caption} Hollow: stopped early.{_shown(trials, every)}", panels)
 
 
-def setting_names(paths: list[str]) -> dict[str, str]:
-    """Return a short unambiguous name of each dotted path; a number keeps the name before it.
+def importance_chart(found: Importances, metric: str) -> Chart | None:
+    """Return the fraction of the variance that each setting explains, with intervals; None with too few trials."""
+    if not found.shares:
+        return None
+    short = short_names([each.setting for each in found.shares])
+    groups = {"above chance": (MATTERED, False), "not above chance": (OTHER, True)}
+    series = []
+    for name, (colour, hollow) in groups.items():
+        points = tuple(
+            Point(each.share, place, _share_text(short[each.setting], each), hollow, (each.low, each.high))
+            for place, each in enumerate(found.shares)
+            if (each not in found.mattered) == hollow
+        )
+        series += [Series(name, colour, "o", points)] if points else []
+    caption = (
+        f"Importance of the searched settings (fANOVA) with 95% intervals over {found.sample}. Dashed: what chance "
+        "gives at most (95th percentile of a further, permuted setting). Filled: the whole interval exceeds it."
+    )
+    panel = Panel(
+        "Importance of the searched settings",
+        f"Share of the variance of validation {metric.capitalize()}",
+        "",
+        tuple(series),
+        rows=tuple(short.values()),
+        reference=found.chance,
+        ends=(0.0, 1.0),
+    )
+    return Chart(caption, (panel,))
 
-    Example:
-        >>> setting_names(["augment.crop.area.0", "augment.strength"])
-        {'augment.crop.area.0': 'area.0', 'augment.strength': 'strength'}
-    """
-    short = short_names(paths)
-    return {path: ".".join(path.split(".")[-2:]) if name.isdigit() else name for path, name in short.items()}
+
+def _share_text(name: str, each: Share) -> str:
+    return f"{name}: {each.share:.0%} (95% CI {each.low:.0%} to {each.high:.0%})"
 
 
 def _slice(results: StudyResults, grid: Grid, trials: pd.DataFrame, name: str, title: str) -> Panel:
-    values = trials[PREFIX + name]
-    by_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    by_number = by_number or all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    levels = () if by_number else tuple(sorted({str(value) for value in values}))
-    place = _level_of(PREFIX + name, levels) if levels else lambda trial: float(trial[PREFIX + name])
-    logarithmic = by_number and name in results.plan.logarithmic
-    return Panel(title, name, _label(results), _series(results, grid, trials, place), logarithmic, levels)
-
-
-def _level_of(column: str, levels: tuple[str, ...]) -> Callable[[pd.Series], float]:
-    return lambda trial: float(levels.index(str(trial[column])))
+    scale = setting_scale(name, trials[PREFIX + name], results.plan.space)
+    places = scale.place(trials[PREFIX + name])
+    there = ~np.isnan(places)
+    texts = [f"{title} {_value(value)}" for value in trials.loc[there, PREFIX + name]]
+    series = _series(results, grid, trials[there], places[there], texts)
+    ends = () if scale.choices else (scale.low, scale.high)
+    return Panel(title, name, _label(results), series, scale.logarithmic, scale.names, ends=ends)
 
 
 def _series(
-    results: StudyResults, grid: Grid, trials: pd.DataFrame, place: Callable[[pd.Series], float]
+    results: StudyResults, grid: Grid, trials: pd.DataFrame, places: np.ndarray, texts: list[str]
 ) -> tuple[Series, ...]:
+    """Return a series for each row: trials at their places `(n,)`, each with a text of its settings."""
     style = line_styles(grid.rows, grid.references.values())
     metric = f"val/{results.plan.metric}"
-    rows = trials["cell"].map(grid.row_of)
-    return tuple(
-        _row_series(row, style[row], trials[rows == row], place, metric) for row in grid.rows if (rows == row).any()
-    )
+    row_of = grid.row_of
+    points: dict[str, list[Point]] = {}
+    columns = (trials[name] for name in ("cell", "index", "status", metric))
+    for cell, index, status, value, place, text in zip(*columns, places.tolist(), texts, strict=True):
+        row = row_of[cell]
+        words = f"{row}, trial {int(index)} ({STATUS[status]}): {metric} {value:.4f}; {text}"
+        points.setdefault(row, []).append(Point(place, float(value), words, status != "completed"))
+    return tuple(_row_series(row, style[row], points[row]) for row in grid.rows if row in points)
 
 
-def _row_series(
-    row: str, style: LineStyle, trials: pd.DataFrame, place: Callable[[pd.Series], float], metric: str
-) -> Series:
-    points = tuple(
-        Point(place(trial), float(trial[metric]), _text(row, trial, metric), trial["status"] != "completed")
-        for _, trial in trials.iterrows()
-    )
-    return Series(row, style.colour, style.marker, points)
+def _row_series(row: str, style: LineStyle, points: list[Point]) -> Series:
+    return Series(row, style.colour, style.marker, tuple(points))
 
 
-def _text(row: str, trial: pd.Series, metric: str) -> str:
-    """Return a trial's number, metric, status and settings in words."""
-    names = [name for name in trial.index if str(name).startswith(PREFIX) and not pd.isna(trial[name])]
-    short = setting_names([str(name).removeprefix(PREFIX) for name in names])
-    settings = "; ".join(f"{short[str(name).removeprefix(PREFIX)]} {_value(trial[name])}" for name in names)
-    return f"{row}, trial {int(trial['index'])} ({STATUS[trial['status']]}): {metric} {trial[metric]:.4f}; {settings}"
+def _settings(trials: pd.DataFrame) -> list[str]:
+    """Return the settings of each trial in words."""
+    names = [name for name in trials.columns if str(name).startswith(PREFIX) and trials[name].notna().any()]
+    short = short_names([str(name).removeprefix(PREFIX) for name in names])
+    rows = zip(*(trials[name] for name in names), strict=True) if names else ((),) * len(trials)
+    return [
+        "; ".join(f"{n} {_value(v)}" for n, v in zip(short.values(), row, strict=True) if pd.notna(v)) for row in rows
+    ]
 
 
 def _value(value: Hashable) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _trials(results: StudyResults, grid: Grid) -> pd.DataFrame:
-    """Return the grid's trials that have a validation metric."""
-    trials, metric = results.of_kind("trial"), f"val/{results.plan.metric}"
-    if trials.empty or metric not in trials:
-        return trials.iloc[:0]
-    return trials[trials["cell"].isin(grid.cells.values()) & trials["status"].isin(STATUS)].dropna(subset=[metric])
+def _thinned(results: StudyResults, trials: pd.DataFrame, panels: int) -> pd.DataFrame:
+    """Return as many trials, drawn at random, as each of so many panels may show, with the best of each cell."""
+    most = MOST_POINTS // panels
+    if len(trials) <= most:
+        return trials
+    best = set(trials.groupby("cell")[f"val/{results.plan.metric}"].idxmax())
+    order = numpy_generator(0, "charts", "trials").permutation(len(trials))
+    rest = [each for each in trials.index[order] if each not in best]
+    return trials.loc[sorted([*best, *rest[: max(0, most - len(best))]])]
+
+
+def _shown(trials: pd.DataFrame, every: pd.DataFrame) -> str:
+    if len(trials) == len(every):
+        return ""
+    return f" Shown: {len(trials):,} of {len(every):,} trials, drawn at random, with the best of each cell."
 
 
 def _label(results: StudyResults) -> str:

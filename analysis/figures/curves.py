@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,44 +12,38 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.legend import row_legend
-from analysis.figures.style import LineStyle, line_styles, new_figure, styled
+from analysis.figures.style import LineStyle, line_styles, new_figure, panel_shape, panels_of, styled
 from analysis.io.load import StudyResults
 from analysis.tables.grid import Grid
 
+MAX_COLUMNS = 4
+
+TITLE = 30
+"""Letters of a panel's title in one line."""
+
 
 def learning_curves(results: StudyResults, grid: Grid) -> Figure:
-    """Plot pretext loss by epoch, one panel per method, and below the replicates' validation metric, one per column.
+    """Plot pretext loss by epoch, one panel per kind of pretraining, and below the replicates, one panel per column.
 
-    Replicates that were never validated show their training loss instead. Thin lines are single jobs; the thick line is
-    the replicates' mean up to the last epoch that all of them reached.
+    Replicates show their validation metric, or their training loss where they were never validated. Thin lines are
+    single jobs; the thick line is the replicates' mean up to the last epoch that all of them reached.
     """
     style = line_styles(grid.rows, grid.references.values())
     pretext = _pretext_histories(results)
     metric = _metric(results)
-    wide = max(len(pretext), len(grid.columns), 2)
-    bands = [band for band, there in (("pretext", bool(pretext)), ("replicates", True)) if there]
+    counts = [count for count in (len(pretext), len(grid.columns)) if count]
+    shapes = [panel_shape(count, MAX_COLUMNS) for count in counts]
     with styled():
-        figure = new_figure(min(3.1 * wide, 14.0), 2.6 * len(bands) + 0.5)
-        parts = figure.subfigures(len(bands), 1, squeeze=False)[:, 0]
-        for part, band in zip(parts, bands, strict=True):
-            if band == "pretext":
-                _pretext_panels(part.subplots(1, len(pretext), squeeze=False)[0], pretext, style)
-            else:
-                panels = part.subplots(1, len(grid.columns), squeeze=False, sharey=True)[0]
-                _replicate_panels(panels, results, grid, metric, style)
+        figure = new_figure(
+            3.1 * max(2, *(across for _, across in shapes)), 2.6 * sum(down for down, _ in shapes) + 0.5
+        )
+        parts = figure.subfigures(len(counts), 1, squeeze=False, height_ratios=[down for down, _ in shapes])[:, 0]
+        if pretext:
+            _pretext_panels(*panels_of(parts[0], len(pretext), MAX_COLUMNS), pretext, style)
+        panels = panels_of(parts[-1], len(grid.columns), MAX_COLUMNS, sharey=True)
+        _replicate_panels(*panels, results, grid, metric, style)
         row_legend(figure, grid.rows, style, "Thick: mean of the replicates. Thin: each replicate.")
     return figure
-
-
-def pretext_name(job: str) -> str:
-    """Return the method in a pretraining's id.
-
-    Example:
-        >>> pretext_name("pretext-simclr-4814fd0aa2b1")
-        'simclr'
-    """
-    match = re.fullmatch(r"pretext-(.+)-[0-9a-f]+", job)
-    return match[1] if match else job
 
 
 def _metric(results: StudyResults) -> str:
@@ -60,34 +54,43 @@ def _metric(results: StudyResults) -> str:
 
 
 def _pretext_histories(results: StudyResults) -> dict[str, list[pd.Series]]:
-    """Return the training losses of each pretext method, one series per job."""
+    """Return the training losses of each group of pretrainings that differ by their seed only, one series per job."""
     found: dict[str, list[pd.Series]] = {}
     for job in results.of_kind("pretext")["id"]:
         history = results.history(job)
         if "loss" in history:
-            found.setdefault(pretext_name(job), []).append(history["loss"].dropna())
+            found.setdefault(results.name_of(job).group, []).append(history["loss"].dropna())
     return found
 
 
-def _pretext_panels(panels: np.ndarray, pretext: Mapping[str, list[pd.Series]], style: Mapping[str, LineStyle]) -> None:
+def _pretext_panels(
+    lines: np.ndarray, panels: Sequence[Axes], pretext: Mapping[str, list[pd.Series]], style: Mapping[str, LineStyle]
+) -> None:
     other = LineStyle("#4d4d4d", "#ffffff", "o", "-")
     for axes, (method, losses) in zip(panels, pretext.items(), strict=True):
         line_style = style.get(method, other)
         for loss in losses:
             _line(axes, loss, line_style, 1.8 if len(losses) == 1 else 0.9)
-        _epochs(axes, f"Pretext loss: {method}")
-    panels[0].set_ylabel("Loss")
+        _epochs(axes, textwrap.fill(f"Pretext loss: {method}", TITLE))
+    for line in lines:
+        line[0].set_ylabel("Loss")
 
 
 def _replicate_panels(
-    panels: np.ndarray, results: StudyResults, grid: Grid, metric: str, style: Mapping[str, LineStyle]
+    lines: np.ndarray,
+    panels: Sequence[Axes],
+    results: StudyResults,
+    grid: Grid,
+    metric: str,
+    style: Mapping[str, LineStyle],
 ) -> None:
     for axes, column in zip(panels, grid.columns, strict=True):
         for row in grid.rows:
             if (row, column) in grid.cells:
                 _replicate_lines(axes, results, grid.cells[row, column], metric, style[row])
         _epochs(axes, grid.column_title(column) if grid.column_factor else "Replicates")
-    panels[0].set_ylabel("Training loss" if metric == "loss" else f"Validation {results.plan.metric.capitalize()}")
+    for line in lines:
+        line[0].set_ylabel("Training loss" if metric == "loss" else f"Validation {results.plan.metric.capitalize()}")
 
 
 def _replicate_lines(axes: Axes, results: StudyResults, cell: str, metric: str, line_style: LineStyle) -> None:

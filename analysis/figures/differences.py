@@ -47,4 +47,10 @@ def differences(comparisons: Sequence[Comparison]) -> Figure | None:
 
 
 def _name(each: Comparison) -> str:
-    return f"{each.row} - {each.reference}"
+    """Return "row - reference", with the levels that both have named once before it."""
+    row, reference = each.row.split(", "), each.reference.split(", ")
+    shared = [level for level in row if level in reference]
+    left, right = ([level for level in levels if level not in shared] for levels in (row, reference))
+    if not shared or not left or not right:
+        return f"{each.row} - {each.reference}"
+    return f"{', '.join(shared)}: {', '.join(left)} - {', '.join(right)}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.curves import pretext_name
 from analysis.figures.style import new_figure, panel_shape, panels_of, styled
 from analysis.io.load import StudyResults
 from analysis.stats.embedding import embeddings, first_test_rows, principal_plane
@@ -16,6 +17,9 @@ MAX_PRETRAININGS = 6
 """Largest number of pretrainings in the figure."""
 
 MAX_COLUMNS = 3
+
+TITLE = 28
+"""Letters of a panel's title in one line."""
 
 
 def embedding_map(results: StudyResults, store: FrameStore) -> Figure | None:
@@ -39,8 +43,7 @@ def embedding_map(results: StudyResults, store: FrameStore) -> Figure | None:
         down, across = panel_shape(len(jobs), MAX_COLUMNS)
         figure = new_figure(3.1 * across + (1.1 if name else 0.3), 3.0 * down + 0.3)
         panels, places = panels_of(figure, len(jobs), MAX_COLUMNS)
-        names = [pretext_name(job) for job in jobs]
-        for axes, job, own in zip(places, jobs, names, strict=True):
+        for axes, job in zip(places, jobs, strict=True):
             points, shares = principal_plane(embeddings(results, job, store, rows))
             drawn = axes.scatter(
                 points[:, 0],
@@ -52,7 +55,7 @@ def embedding_map(results: StudyResults, store: FrameStore) -> Figure | None:
                 lw=0,
             )
             axes.set(xlabel=f"{shares[0]:.0%} of the variance", ylabel=f"{shares[1]:.0%}", xticks=[], yticks=[])
-            axes.set_title(own if names.count(own) == 1 else f"{own} {job.rpartition('-')[2][:6]}")
+            axes.set_title(textwrap.fill(str(results.name_of(job)), TITLE))
         if name:
             figure.colorbar(drawn, ax=panels, label=CLINICAL[name])
     return figure

@@ -18,6 +18,9 @@ from analysis.stats.intervals import Estimate
 from analysis.stats.label_equivalence import LabelEquivalence
 from analysis.tables.grid import FRACTION, Grid
 
+MANY = 8
+"""Number of rows above which the figure of Dice grows in height."""
+
 OFFSET = 0.03
 """Offset between rows at one column, as a share of the axis; neighbouring points of a figure do not touch."""
 
@@ -29,7 +32,9 @@ def dice_vs_labels(results: StudyResults, grid: Grid) -> Figure:
     """
     style = line_styles(grid.rows, grid.references.values())
     with styled():
-        figure = new_figure(min(max(6.4, 0.32 * len(grid.rows) * len(grid.columns)), 12.0), 4.2)
+        figure = new_figure(
+            min(max(6.4, 0.32 * len(grid.rows) * len(grid.columns)), 12.0), 4.2 + 0.12 * max(0, len(grid.rows) - MANY)
+        )
         axes = figure.add_subplot()
         positions = np.log(grid.amounts) if grid.amounts else np.arange(len(grid.columns), dtype=np.float64)
         step = _dodge(positions, len(grid.rows))

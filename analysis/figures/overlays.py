@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.outlines import legend, truth_and_predicted
-from analysis.figures.style import line_styles, new_figure, styled
+from analysis.figures.style import line_styles, new_figure, panel_shape, styled
 from analysis.io.job_files import read_predictions
 from analysis.io.load import StudyResults
 from analysis.tables.grid import Grid
@@ -22,6 +22,9 @@ from trainables.data.store.frames import FrameStore
 
 CASES = {"Easy": 0.9, "Typical": 0.5, "Hard": 0.1}
 """Quantile of the images' Dice at which each case is chosen."""
+
+
+MAX_COLUMNS = 6
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class Prediction:
 
 
 def overlays(results: StudyResults, grid: Grid, store: FrameStore) -> Figure | None:
-    """Draw one row per case and one column per method at the fewest labels; return None without results.
+    """Draw each case with the prediction of every method at the fewest labels; return None without results.
 
+    The methods of a case stand in one line, or in several of at most `MAX_COLUMNS`.
     Cases are chosen by the median over methods of an image's Dice. Shown is the first replicate that all methods have.
     """
     found = predictions(results, grid)
@@ -48,16 +52,20 @@ def overlays(results: StudyResults, grid: Grid, store: FrameStore) -> Figure | N
         return None
     style = line_styles(grid.rows, grid.references.values())
     with styled(axes_grid=False):
-        figure = new_figure(2.15 * len(found) + 0.5, 2.4 * len(cases) + 0.75)
-        panels = figure.subplots(len(cases), len(found), squeeze=False)
-        for line, (case, row) in zip(panels, cases.items(), strict=True):
-            for axes, (method, prediction) in zip(line, found.items(), strict=True):
+        lines, across = panel_shape(len(found), MAX_COLUMNS)
+        figure = new_figure(2.15 * across + 0.5, 2.4 * lines * len(cases) + 0.75)
+        panels = figure.subplots(lines * len(cases), across, squeeze=False)
+        for number, (case, row) in enumerate(cases.items()):
+            block = panels[lines * number : lines * (number + 1)]
+            for axes in block.flat[len(found) :]:
+                axes.set_visible(False)
+            for axes, (method, prediction) in zip(block.flat, found.items(), strict=False):
                 line_style = style[method]
                 truth_and_predicted(axes, store, row, prediction.masks[row], line_style.tint, line_style.dash)
                 axes.set_title(
                     f"{textwrap.fill(method, 26)}\nDice {prediction.dice[row]:.3f}", fontsize=9, loc="center"
                 )
-            line[0].set_ylabel(case, fontsize=11, fontweight="bold")
+            block[0, 0].set_ylabel(case, fontsize=11, fontweight="bold")
         figure.suptitle(f"Test images{grid.at(grid.smallest)}", fontsize=11, fontweight="bold")
         legend(figure, {method: (style[method].tint, style[method].dash) for method in found})
     return figure

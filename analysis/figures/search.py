@@ -6,17 +6,20 @@ from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from analysis.figures.legend import row_legend
 from analysis.figures.style import line_styles, new_figure, panel_shape, panels_of, styled
 from analysis.io.load import StudyResults
-from analysis.stats.importance import PREFIX, importances, searched
+from analysis.stats.importance import Importances
 from analysis.stats.pareto import pareto_front
+from analysis.stats.setting_scale import SettingScale, setting_scale
+from analysis.stats.trials import PREFIX, scored_trials, searched
 from analysis.tables.cells import short_names
 from analysis.tables.grid import Grid
 
@@ -25,84 +28,124 @@ MAX_COLUMNS = 3
 COLOURS = "cividis"
 """Colour map that is colour-blind-safe and monotonic in greyscale."""
 
+MATTERED, OTHER = "#0072B2", "#7a7a7a"
+"""Colours of settings above chance, and of all others."""
 
-def importance(results: StudyResults, grid: Grid) -> Figure | None:
-    """Plot each setting's fraction of the variance within cells; return None with too few completed trials."""
-    shares = importances(results, list(grid.cells.values()))
-    if not shares:
+MANY = 500
+"""Number of trials above which PDF files hold their marks as pixels."""
+
+_PATCH = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+
+
+def importance(found: Importances, metric: str) -> Figure | None:
+    """Plot the fraction of the variance within cells that each setting explains; None with too few trials.
+
+    Args:
+        found: importance of every searched setting.
+        metric: name of the validation metric.
+    """
+    if not found.shares:
         return None
-    short = short_names(list(shares))
+    short = short_names([each.setting for each in found.shares])
     with styled(axes_grid=False):
-        figure = new_figure(6.4, 0.8 + 0.34 * len(shares))
+        figure = new_figure(6.4, 1.5 + 0.34 * len(found.shares))
         axes = figure.add_subplot()
-        names = list(reversed(shares))
-        axes.barh([short[name] for name in names], [shares[name] for name in names], color="#0072B2", height=0.65)
-        for place, name in enumerate(names):
-            axes.text(shares[name] + 0.01, place, f"{shares[name]:.0%}", va="center", fontsize=9)
-        axes.set_xlim(0, min(1.0, max(shares.values()) + 0.1))
-        axes.set_xlabel(f"Share of the variance of validation {results.plan.metric.capitalize()}")
+        for place, each in enumerate(reversed(found.shares)):
+            filled = each in found.mattered
+            colour = MATTERED if filled else OTHER
+            axes.plot([each.low, each.high], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
+            axes.plot(each.share, place, "o", color=colour, mfc=colour if filled else "white", ms=6.5)
+        axes.axvline(found.chance, color="#444444", ls=(0, (5, 3)), lw=1)
+        axes.set_yticks(range(len(short)), [short[each.setting] for each in reversed(found.shares)])
+        axes.set_ylim(-0.6, len(short) - 0.4)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(f"Share of the variance of validation {metric.capitalize()}")
         axes.set_title("Importance of the searched settings (fANOVA)")
+        handles = [
+            Line2D([], [], color=MATTERED, marker="o", ms=6.5, label="above chance"),
+            Line2D([], [], color=OTHER, marker="o", ms=6.5, mfc="white", label="not above chance"),
+            Line2D([], [], color="#444444", ls=(0, (5, 3)), lw=1, label="chance"),
+        ]
+        caption = f"95% intervals over {found.sample}. Above chance: the whole interval is."
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, title=caption, title_fontsize=8.5)
     return figure
 
 
-def sensitivity(results: StudyResults, grid: Grid) -> Figure | None:
-    """Plot every trial's validation metric against each setting, one panel per setting; pruned trials are hollow."""
-    trials, names, metric = _trials(results, grid)
+def sensitivity(results: StudyResults, grid: Grid, column: str) -> Figure | None:
+    """Plot every trial of one column against each setting, one panel per setting; None where nothing was searched.
+
+    Axes show the whole range that was searched. Pruned trials are hollow.
+    """
+    trials, metric = scored_trials(results, grid, column), f"val/{results.plan.metric}"
+    names = searched(trials)
     if not names:
         return None
     style = line_styles(grid.rows, grid.references.values())
     short = short_names(names)
     down, across = panel_shape(len(names), MAX_COLUMNS)
+    rows = trials["cell"].map(grid.row_of)
     with styled():
         figure = new_figure(max(3.3 * across, 5.0), 2.7 * down + 0.5)
         panels, places = panels_of(figure, len(names), MAX_COLUMNS, sharey=True)
         for axes, name in zip(places, names, strict=True):
-            scale = _Scale(trials[PREFIX + name], name in results.plan.logarithmic)
-            for (row, complete), own in trials.groupby(
-                [trials["cell"].map(grid.row_of), trials["status"] == "completed"]
-            ):
+            scale = setting_scale(name, trials[PREFIX + name], results.plan.space)
+            for (row, complete), own in trials.groupby([rows, trials["status"] == "completed"]):
                 line_style = style[str(row)]
                 x = scale.place(own[PREFIX + name])
                 face = line_style.colour if complete else "none"
-                axes.plot(x, own[metric], line_style.marker, color=line_style.colour, mfc=face, ms=4.5, alpha=0.75)
-            scale.label(axes)
+                axes.plot(
+                    x,
+                    own[metric],
+                    line_style.marker,
+                    color=line_style.colour,
+                    mfc=face,
+                    ms=4.5,
+                    alpha=0.75,
+                    rasterized=len(trials) > MANY,
+                )
+            _label(axes, scale)
             axes.set_title(short[name])
         for line in panels:
             line[0].set_ylabel(f"Validation {results.plan.metric.capitalize()}")
-        rows = [row for row in grid.rows if row in set(trials["cell"].map(grid.row_of))]
-        row_legend(figure, rows, style, "One point per trial. Hollow: stopped early, last reported value.")
+        shown = [row for row in grid.rows if row in set(rows)]
+        if grid.column_factor is not None:
+            figure.suptitle(f"Trials{grid.at(column)}", x=0.01, ha="left", fontsize=11, fontweight="bold")
+        row_legend(figure, shown, style, "One point per trial. Hollow: stopped early, last reported value.")
     return figure
 
 
-def parallel_coordinates(results: StudyResults, grid: Grid) -> Figure | None:
-    """Plot completed trials as lines through all their settings, coloured by their validation metric."""
-    trials, names, metric = _trials(results, grid)
-    trials = trials[trials["status"] == "completed"].dropna(subset=[metric]) if names else trials
-    names = [name for name in names if trials[PREFIX + name].nunique() > 1]
+def parallel_coordinates(results: StudyResults, grid: Grid, column: str) -> Figure | None:
+    """Plot completed trials of one column as lines through all their settings, coloured by their validation metric."""
+    trials, metric = scored_trials(results, grid, column), f"val/{results.plan.metric}"
+    trials = trials[trials["status"] == "completed"] if len(trials) else trials
+    names = searched(trials)
     if len(names) < 2 or len(trials) < 2:
         return None
     short = short_names(names)
-    scales = [_Scale(trials[PREFIX + name], name in results.plan.logarithmic) for name in names]
-    places = [_between(scale.place(trials[PREFIX + n]), scale) for n, scale in zip(names, scales, strict=True)]
+    scales = [setting_scale(name, trials[PREFIX + name], results.plan.space) for name in names]
+    places = [scale.fraction(scale.place(trials[PREFIX + n])) for n, scale in zip(names, scales, strict=True)]
     value = trials[metric].to_numpy(np.float64)
     norm = Normalize(float(value.min()), float(value.max()))
-    lines = np.column_stack([*places, norm(value)])
-    colours = mpl.colormaps[COLOURS]
+    lines = np.column_stack([*places, norm(value)])[np.argsort(value)]  # the best on top
     with styled(axes_grid=False):
         figure = new_figure(min(1.7 * (len(names) + 1) + 1.0, 14.0), 4.0)
         axes = figure.add_subplot()
-        for place in np.argsort(value):
-            axes.plot(range(lines.shape[1]), lines[place], color=colours(norm(value[place])), lw=1.1, alpha=0.75)
+        across = np.broadcast_to(np.arange(lines.shape[1]), lines.shape)
+        colours = mpl.colormaps[COLOURS](norm(np.sort(value)))
+        drawn = LineCollection(list(np.stack([across, lines], axis=2)), colors=colours, linewidths=1.1, alpha=0.75)
+        drawn.set_rasterized(len(trials) > MANY)
+        axes.add_collection(drawn)
         for x, scale in enumerate(scales):
             axes.axvline(x, color="#444444", lw=0.8)
-            for at, text in scale.ticks():
-                axes.text(x + 0.03, at, text, fontsize=8, va="center", bbox=_PATCH)
+            for place, text in scale.ticks():
+                axes.text(x + 0.03, float(scale.fraction(place)), text, fontsize=8, va="center", bbox=_PATCH)
         axes.axvline(len(names), color="#444444", lw=0.8)
         axes.set_xticks(range(len(names) + 1), [*(short[name] for name in names), f"val {results.plan.metric}"])
         axes.set_yticks([])
+        axes.set_xlim(-0.2, len(names) + 0.2)
         axes.set_ylim(-0.04, 1.04)
         axes.spines[:].set_visible(False)
-        axes.set_title("Completed trials")
+        axes.set_title(f"Completed trials{grid.at(column)}")
         figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes, label=f"Validation {results.plan.metric.capitalize()}")
     return figure
 
@@ -130,7 +173,16 @@ def pareto(results: StudyResults, grid: Grid, objectives: Mapping[str, int]) -> 
             line_style, points = style[str(row)], own[names].to_numpy(np.float64)
             kept = points[pareto_front(points * [objectives[name] for name in names])]
             kept = kept[np.argsort(kept[:, 0])]
-            axes.plot(points[:, 0], points[:, 1], line_style.marker, color=line_style.colour, ms=4, alpha=0.35, mew=0)
+            axes.plot(
+                points[:, 0],
+                points[:, 1],
+                line_style.marker,
+                color=line_style.colour,
+                ms=4,
+                alpha=0.35,
+                mew=0,
+                rasterized=len(trials) > MANY,
+            )
             axes.plot(
                 kept[:, 0],
                 kept[:, 1],
@@ -146,56 +198,23 @@ def pareto(results: StudyResults, grid: Grid, objectives: Mapping[str, int]) -> 
     return figure
 
 
-_PATCH = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+def _label(axes: Axes, scale: SettingScale) -> None:
+    """Apply a setting's scale to the x axis."""
+    if scale.choices:
+        long = sum(map(len, scale.names)) > 24
+        axes.set_xticks(range(len(scale.choices)), scale.names)
+        if long:
+            axes.tick_params("x", rotation=25)
+        axes.set_xlim(-0.5, scale.high + 0.5)
+        return
+    if scale.logarithmic:
+        axes.set_xscale("log")
+    axes.set_xlim(*_widened(scale))
 
 
-class _Scale:
-    """Axis of one setting: linear, logarithmic or categorical."""
-
-    def __init__(self, values: pd.Series, by_logarithm: bool) -> None:
-        present = values.dropna()
-        self.by_number = pd.api.types.is_numeric_dtype(present) and not pd.api.types.is_bool_dtype(present)
-        self.by_logarithm = self.by_number and by_logarithm
-        self.levels = [] if self.by_number else sorted(present.unique(), key=str)
-        self.ends = (float(present.min()), float(present.max())) if self.by_number else (0.0, len(self.levels) - 1.0)
-
-    def place(self, values: pd.Series) -> np.ndarray:
-        """Return axis positions: numbers as they are, categories by index."""
-        if self.by_number:
-            return values.to_numpy(np.float64)
-        return np.array([self.levels.index(v) if v in self.levels else np.nan for v in values], np.float64)
-
-    def label(self, axes: Axes) -> None:
-        """Apply this scale to the x axis."""
-        if self.by_logarithm:
-            axes.set_xscale("log")
-        elif not self.by_number:
-            axes.set_xticks(range(len(self.levels)), [str(level) for level in self.levels])
-
-    def ticks(self) -> list[tuple[float, str]]:
-        """Return tick positions in [0, 1] with their labels."""
-        if not self.by_number:
-            top = max(len(self.levels) - 1, 1)
-            return [(number / top, str(level)) for number, level in enumerate(self.levels)]
-        low, high = self.ends
-        middle = (low * high) ** 0.5 if self.by_logarithm else (low + high) / 2
-        return [(at, f"{value:.3g}") for at, value in ((0.0, low), (0.5, middle), (1.0, high))]
-
-
-def _between(places: np.ndarray, scale: _Scale) -> np.ndarray:
-    low, high = scale.ends
-    if scale.by_logarithm:
-        places, low, high = np.log(places), np.log(low), np.log(high)
-    scaled: np.ndarray = (places - low) / (high - low)
-    return scaled
-
-
-def _trials(results: StudyResults, grid: Grid) -> tuple[pd.DataFrame, list[str], str]:
-    """Return the grid's trials with a score, the searched settings, and the metric's column."""
-    trials = results.of_kind("trial")
-    trials = trials[trials["cell"].isin(grid.cells.values())]
-    metric = f"val/{results.plan.metric}"
-    if trials.empty or metric not in trials:
-        return trials, [], metric
-    trials = trials[trials["status"].isin(("completed", "stopped"))].dropna(subset=[metric])
-    return trials, searched(trials), metric
+def _widened(scale: SettingScale) -> tuple[float, float]:
+    """Return the ends of a scale with a margin of 4%."""
+    low, high = scale.bounds
+    room = 0.04 * (high - low) or 0.5
+    ends = (low - room, high + room)
+    return (float(np.exp(ends[0])), float(np.exp(ends[1]))) if scale.logarithmic else ends

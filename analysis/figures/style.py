@@ -13,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from trainables.common.files import atomic_writer
 
@@ -103,7 +103,7 @@ def panel_shape(count: int, most: int) -> tuple[int, int]:
     return -(-count // across), across
 
 
-def panels_of(figure: Figure, count: int, most: int, **options: Any) -> tuple[np.ndarray, list[Axes]]:
+def panels_of(figure: FigureBase, count: int, most: int, **options: Any) -> tuple[np.ndarray, list[Axes]]:
     """Add `count` panels to a figure.
 
     Args:
@@ -128,6 +128,7 @@ def save(figure: Figure, path: Path) -> list[Path]:
         content = io.BytesIO()
         with styled():
             figure.savefig(content, format=suffix[1:], dpi=DPI, metadata=metadata)
+        figure.set_layout_engine("none")  # which keeps the places that it found
         target = path.with_suffix(suffix)
         with atomic_writer(target) as file:
             file.write(content.getvalue())

@@ -12,7 +12,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.io.job_files import read_test
+from analysis.io.pretraining_names import DIGITS, PretrainingName, job_name, job_parts, pretraining_names
 from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings, replicate_starts
+from study.config.ranges import Range
+from study.config.settings import parse
 from study.planning.jobs import CELL_KINDS
 from study.scheduling.state import StudyState
 from study.storage.events import ConfigurationChosen, JobFinished, events_of_type
@@ -40,7 +43,7 @@ class PlannedStudy:
         base: reference level of each ablated factor; empty without an ablation.
         objectives: objectives of the search, the selection metric first.
         gpus: GPUs that a trial or replicate uses.
-        logarithmic: dotted paths that the search samples on a logarithmic scale.
+        space: searched range of each setting, by dotted path; empty for plans that record none.
         notes: sentences of the study file for readers of the results.
         spec: all settings of the study as plain values; empty in a plan that records none.
         labels: numbers of labelled subjects that a cell uses, by its key; empty for plans of earlier versions.
@@ -58,7 +61,7 @@ class PlannedStudy:
     base: Mapping[str, str] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
     gpus: float = 0.0
-    logarithmic: frozenset[str] = frozenset()
+    space: Mapping[str, Range] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -84,6 +87,7 @@ class StudyResults:
         pretrainings: pretrainings with a verdict: those that replicates start from, then those that failed.
         starts: digest of the pretraining that each replicate starts from, by cell and replicate; without cells that
             start from none.
+        names: display name of each pretraining that replicates start from, by the first digits of its digest.
     """
 
     folder: StudyFolder
@@ -94,6 +98,7 @@ class StudyResults:
     chosen: Mapping[str, int | None]
     pretrainings: tuple[Pretraining, ...] = ()
     starts: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    names: Mapping[str, PretrainingName] = field(default_factory=dict)
     _dice: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -133,6 +138,12 @@ class StudyResults:
         frame = pd.DataFrame.from_dict({epoch: epochs[epoch] for epoch in sorted(epochs)}, orient="index")
         return frame.rename_axis("epoch")
 
+    def name_of(self, pretraining: Pretraining | str) -> PretrainingName:
+        """Return the display name of a pretraining, or of a pretraining's job by its id."""
+        if isinstance(pretraining, str):
+            return job_name(self.names, pretraining)
+        return self.names.get(pretraining.digest[:DIGITS]) or PretrainingName(pretraining.method)
+
     def starts_of(self, *cells: str) -> list[Mapping[int, str]]:
         """Return the digest of the pretraining by replicate, of each cell; empty for one that starts from none."""
         return [self.starts.get(cell, {}) for cell in cells]
@@ -162,6 +173,9 @@ def load(folder: StudyFolder) -> StudyResults:
     jobs = _jobs(plan, outcomes)
     images = _images(folder, plan, jobs)
     starts = replicate_starts(folder, jobs)
+    found = (*pretrainings(folder, plan.cells, starts), *failed_pretrainings(folder, outcomes))
+    methods = {digest: method for method, digest in map(job_parts, jobs.loc[jobs["kind"] == "pretext", "id"])}
+    methods |= {each.digest[:DIGITS]: each.method for each in found}
     return StudyResults(
         folder=folder,
         plan=plan,
@@ -169,11 +183,9 @@ def load(folder: StudyFolder) -> StudyResults:
         subjects=_by_subject(plan, images),
         images=images,
         chosen={choice.cell: choice.index for choice in events_of_type(events, ConfigurationChosen)},
-        pretrainings=(
-            *pretrainings(folder, plan.cells, starts),
-            *failed_pretrainings(folder, outcomes),
-        ),
+        pretrainings=found,
         starts=starts,
+        names=pretraining_names(plan.cells, starts, methods),
     )
 
 
@@ -202,7 +214,7 @@ def _read_plan(path: Path) -> PlannedStudy:
             cells={cell["key"]: {f: str(level) for f, level in cell["levels"].items()} for cell in raw["cells"]},
             metric=metric.removeprefix("val/"),
             objectives=tuple(search.get("objectives") or (f"val/{metric.removeprefix('val/')}",)),
-            logarithmic=frozenset(p for p, r in search.get("space", {}).items() if r.get("name") == "loguniform"),
+            space={path: parse(Range, described) for path, described in search.get("space", {}).items()},
             gpus=float(need.get("gpus", 0.0)) * int(need.get("workers", 1)),
             planned=_planned(raw["planned_jobs"]),
             frames=Path(frames) if frames else None,

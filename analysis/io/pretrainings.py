@@ -45,11 +45,6 @@ class Pretraining:
         """Name of the pretext method."""
         return str(self.settings["method"]["name"])
 
-    @property
-    def title(self) -> str:
-        """Display name, such as "simclr 1a2b3c"."""
-        return f"{self.method} {self.digest[:6]}"
-
 
 def replicate_starts(folder: StudyFolder, jobs: pd.DataFrame) -> dict[str, dict[int, str]]:
     """Return the digest of the weights that each finished replicate starts from, by cell and replicate.

@@ -11,12 +11,14 @@ import os
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import display
 
 from analysis.figures.differences import differences
 from analysis.figures.search import importance, sensitivity
 from analysis.io.choose import choose_study
 from analysis.io.load import load
 from analysis.stats.comparisons import compare
+from analysis.stats.importance import importances
 from analysis.tables.cells import difference_table
 from analysis.tables.grid import arrange
 
@@ -46,7 +48,8 @@ pd.concat({"certain": certain, "open": open_ones})
 # Where the policy was searched instead (`augmentation_search`): which settings mattered.
 
 # %%
-importance(results, grid)
+importance(importances(results, list(grid.cells.values())), results.plan.metric)
 
 # %%
-sensitivity(results, grid)
+for column in grid.columns:
+    display(sensitivity(results, grid, column))

@@ -10,10 +10,13 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from IPython.display import display
+
 from analysis.figures.search import importance, parallel_coordinates, pareto, sensitivity
 from analysis.io.choose import choose_study
 from analysis.io.load import load
-from analysis.stats.importance import searched
+from analysis.stats.importance import importances
+from analysis.stats.trials import searched
 from analysis.tables.cells import chosen_table, trial_table
 from analysis.tables.grid import arrange
 from study.tracking.reader import jobs_from_mlflow
@@ -38,13 +41,15 @@ trial_table(results).data
 chosen_table(results).data
 
 # %%
-sensitivity(results, grid)
+for column in grid.columns:
+    display(sensitivity(results, grid, column))
 
 # %%
-importance(results, grid)
+importance(importances(results, list(grid.cells.values())), results.plan.metric)
 
 # %%
-parallel_coordinates(results, grid)
+for column in grid.columns:
+    display(parallel_coordinates(results, grid, column))
 
 # %% [markdown]
 # Dice against what a trial cost.

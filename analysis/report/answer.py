@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.charts.search import setting_names
 from analysis.io.load import StudyResults
 from analysis.stats.ablation import ablation_sentences
 from analysis.stats.comparisons import Comparison, compare
-from analysis.stats.importance import PREFIX
 from analysis.stats.minimal_labels import MARGIN, MinimalLabels, minimal_labels
 from analysis.stats.pairs import best_probabilities, best_sentences
+from analysis.stats.trials import PREFIX
+from analysis.tables.cells import short_names
 from analysis.tables.grid import Grid
 
 MOST_SETTINGS = 4
@@ -80,7 +80,7 @@ def settings_sentence(results: StudyResults) -> str:
     names = [name for name in trials.columns if str(name).startswith(PREFIX) and any(pd.notna(t[name]) for t in chosen)]
     if not names:
         return "No search has finished."
-    short = setting_names([str(name).removeprefix(PREFIX) for name in names])
+    short = short_names([str(name).removeprefix(PREFIX) for name in names])
     values = {short[str(name).removeprefix(PREFIX)]: [t[name] for t in chosen if pd.notna(t[name])] for name in names}
     where = "The" if len(chosen) == 1 else f"In {len(chosen)} cells the"
     return f"{where} search chose {_settings(values)}."

@@ -7,7 +7,7 @@ CAPTIONS = {
     "differences": "Difference in test Dice from the reference, with 95% confidence intervals.",
     "paired_subjects": "Mean test Dice of each subject with and without pretraining.",
     "label_efficiency": "How many times the labels the reference needs for equal Dice, with 95% confidence intervals.",
-    "importance": "Share of the variance of the validation metric that each searched setting explains (fANOVA).",
+    "importance": "Share of the variance of the validation metric that each setting explains, with 95% intervals.",
     "sensitivity": "Validation metric of every trial against each searched setting; hollow: stopped early.",
     "parallel_coordinates": "Settings of every completed trial as one line, colored by its validation metric.",
     "pareto": "Completed trials by their two objectives, with the Pareto front of each start.",
@@ -30,7 +30,4 @@ def caption(name: str) -> str:
     Args:
         name: file name of the figure without suffix.
     """
-    if name.startswith("views_"):
-        _, method, *_ = name.split("_")
-        return f"Views of training images as pretraining with {method} sees them."
     return CAPTIONS.get(name, f"{name.replace('_', ' ').capitalize()}.")

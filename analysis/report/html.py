@@ -9,7 +9,6 @@ from pathlib import Path
 
 from analysis.charts.html import chart_html
 from analysis.figures.style import DPI
-from analysis.report.captions import caption
 from analysis.report.design import Fact
 from analysis.report.section import Section
 from analysis.templates import render
@@ -62,16 +61,17 @@ def render_page(first: FirstScreen, sections: Sequence[Section], images: Mapping
         sections: parts of the report, in order.
         images: file of each figure, by the figure's name.
     """
-    embedded = {name: _embed(name, path) for name, path in images.items()}
+    captions = {name: section.caption(name) for section in sections for name in section.figures}
+    embedded = {name: _embed(captions[name], path) for name, path in images.items()}
     charts = {name: chart_html(chart) for section in sections for name, chart in section.charts.items()}
     return render("report.html.j2", first=first, sections=sections, images=embedded, charts=charts)
 
 
-def _embed(name: str, path: Path) -> EmbeddedImage:
+def _embed(caption: str, path: Path) -> EmbeddedImage:
     content = path.read_bytes()
     data = base64.b64encode(content).decode()
     width = _width(content) if path.suffix == ".png" else None
-    return EmbeddedImage(caption(name), f"data:{MEDIA_TYPES[path.suffix]};base64,{data}", width)
+    return EmbeddedImage(caption, f"data:{MEDIA_TYPES[path.suffix]};base64,{data}", width)
 
 
 def _width(png: bytes) -> int:

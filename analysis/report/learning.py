@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -31,19 +31,28 @@ def learning_section(results: StudyResults, store: FrameStore | None) -> Section
     """
     if not results.pretrainings:
         return Section("What pretraining learned")
-    sentences = tuple(f"{each.title}: {each.learning.text}." for each in results.pretrainings)
-    figures = views_figures(results.pretrainings, store) if store is not None else {}
-    return Section("What pretraining learned", sentences, {"pretrainings": pretraining_table(results)}, figures)
+    sentences = tuple(f"{results.name_of(each)}: {each.learning.text}." for each in results.pretrainings)
+    shown = shown_policies(results.pretrainings, store) if store is not None else []
+    names = {f"views_{re.sub(r'[^a-zA-Z0-9.]+', '_', results.name_of(each).group)}": each for each in shown}
+    return Section(
+        "What pretraining learned",
+        sentences,
+        {"pretrainings": pretraining_table(results)},
+        {name: _views(each, store) for name, each in names.items() if store is not None},
+        captions={
+            name: f"Views of training images as the pretraining {results.name_of(each)} sees them."
+            for name, each in names.items()
+        },
+    )
 
 
-def views_figures(pretrainings: Sequence[Pretraining], store: FrameStore) -> dict[str, Figure | Path]:
-    """Return figures of the views that pretrainings on the study's frames saw, one for each method and policy."""
+def shown_policies(pretrainings: Sequence[Pretraining], store: FrameStore) -> list[Pretraining]:
+    """Return pretrainings on the study's frames whose views are drawn: one for each method and policy."""
     own = (each for each in pretrainings if each.data == store.fingerprint)
-    kinds = {(each.method, str(each.settings["augment"])): each for each in own}
-    return {
-        f"views_{each.method}_{each.digest[:6]}": _views(each, store)
-        for each in itertools.islice(kinds.values(), SHOWN_POLICIES)
-    }
+    kinds: dict[tuple[str, str], Pretraining] = {}
+    for each in own:
+        kinds.setdefault((each.method, str(each.settings["augment"])), each)
+    return list(itertools.islice(kinds.values(), SHOWN_POLICIES))
 
 
 def _views(pretraining: Pretraining, store: FrameStore) -> Figure:
@@ -56,7 +65,8 @@ def pretraining_table(results: StudyResults) -> Table:
     """Return verdict, skill and number of cells of every pretraining; the CSV file has the evidence too."""
     data = [
         {
-            "pretraining": each.title,
+            "pretraining": str(results.name_of(each)),
+            "digest": each.digest,
             "verdict": each.learning.verdict,
             "skill": each.learning.skill,
             "strength": each.strength,
@@ -69,7 +79,7 @@ def pretraining_table(results: StudyResults) -> Table:
     header = ("pretraining", "verdict", "skill", *(["strength found"] if found else []), "cells")
     body = tuple(
         (
-            Entry(each.title),
+            Entry(str(results.name_of(each))),
             Entry(each.learning.verdict, strong=not each.learning.healthy),
             Entry(_number(each.learning.skill)),
             *([Entry(_number(each.strength))] if found else []),
@@ -89,14 +99,16 @@ def learning_sentences(results: StudyResults) -> list[str]:
 
     The reason of a failed pretraining stands among the failures.
     """
-    return [_warning(each) for each in results.pretrainings if each.learning.doubtful and each.cells]
+    return [
+        _warning(each, str(results.name_of(each)))
+        for each in results.pretrainings
+        if each.learning.doubtful and each.cells
+    ]
 
 
-def _warning(pretraining: Pretraining) -> str:
+def _warning(pretraining: Pretraining, name: str) -> str:
     learning, cells = pretraining.learning, "; ".join(pretraining.cells)
-    return (
-        f"Pretraining {pretraining.title}: {learning.verdict} ({learning.reason}). Cells that start from it: {cells}."
-    )
+    return f"Pretraining {name}: {learning.verdict} ({learning.reason}). Cells that start from it: {cells}."
 
 
 def _number(value: float | None) -> str:

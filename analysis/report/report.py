@@ -16,7 +16,6 @@ from analysis.checklists.checklist import checklist_table, claim_items
 from analysis.figures.style import save
 from analysis.io.load import StudyResults, load
 from analysis.report.answer import answer_sentences
-from analysis.report.captions import caption
 from analysis.report.design import design_facts, shown_title
 from analysis.report.html import FirstScreen, render_page
 from analysis.report.learning import learning_sentences
@@ -143,7 +142,7 @@ def _summary(first: FirstScreen, sections: Sequence[Section], shown: Mapping[str
         parts.append(f"## {section.title}")
         parts += [_list(section.sentences)] if section.sentences else []
         parts += [table.to_markdown().replace("## ", "### ", 1).rstrip() for table in section.tables.values()]
-        parts += [f"![{caption(name)}]({shown[name].name})" for name in section.figures]
+        parts += [f"![{section.caption(name)}]({shown[name].name})" for name in section.figures]
     return "\n\n".join(parts) + "\n"
 
 

@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from matplotlib.figure import Figure
 
 from analysis.charts.learning import learning_chart
-from analysis.charts.search import history_chart, slice_chart
 from analysis.figures.curves import learning_curves
 from analysis.figures.differences import differences
 from analysis.figures.embedding import embedding_map
 from analysis.figures.labels import dice_vs_labels, label_equivalence_plot
 from analysis.figures.overlays import overlays
 from analysis.figures.paired import paired_subjects
-from analysis.figures.search import importance, parallel_coordinates, pareto, sensitivity
 from analysis.figures.worst import worst_cases
 from analysis.io.load import StudyResults
 from analysis.papers.published import paper_table
 from analysis.report.learning import learning_section
-from analysis.report.section import Section
+from analysis.report.search import search_section
+from analysis.report.section import Section, available
 from analysis.stats.ablation import ablation_sentences
 from analysis.stats.comparisons import Comparison, compare
-from analysis.stats.early_signal import early_signal
 from analysis.stats.label_equivalence import efficiency_table, label_equivalence
 from analysis.stats.minimal_labels import MARGIN, minimal_labels
 from analysis.stats.pairs import best_probabilities, best_sentences, compare_pairs
-from analysis.tables.cells import cell_table, chosen_table, difference_table, trial_table
+from analysis.tables.cells import cell_table, difference_table
 from analysis.tables.grid import Grid, arrange
 from analysis.tables.pairs import best_table, pair_table
 from analysis.temporal.section import temporal_section
-from study.config.search import OBJECTIVES
 from trainables.common.errors import DataError
 from trainables.data.store.frames import FrameStore
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ def report_sections(
         _scores(results, grid, usual, options, compares_otherwise=bool(over_time.sentences)),
         learning_section(results, store),
         _labels(results, usual, options.margin),
-        _search(results, grid),
+        search_section(results, grid),
         _learning_curves(results, grid),
         _images(results, grid, store, remarks),
         over_time,
@@ -129,7 +123,7 @@ def _scores(
         "paired_subjects": paired_subjects(results, grid),
     }
     title = "Which change matters" if results.plan.base else "Test Dice"
-    return Section(title, tuple(sentences), tables, _available(figures))
+    return Section(title, tuple(sentences), tables, available(figures))
 
 
 def _labels(results: StudyResults, grid: Grid, margin: float) -> Section:
@@ -137,31 +131,13 @@ def _labels(results: StudyResults, grid: Grid, margin: float) -> Section:
     sentences = [*(each.sentence(grid) for each in fewest), *(each.sentence(grid) for each in equivalents)]
     tables = {"label_efficiency": efficiency_table(grid, equivalents)} if equivalents else {}
     figures = {"label_efficiency": label_equivalence_plot(grid, equivalents)}
-    return Section("How few labels are enough", tuple(sentences), tables, _available(figures))
-
-
-def _search(results: StudyResults, grid: Grid) -> Section:
-    title = "Search"
-    if not results.plan.planned["trial"]:
-        return Section(title)
-    tables = {"chosen": chosen_table(results), "trials": trial_table(results)}
-    signs = {name: 1 if OBJECTIVES.get(name) == "minimize" else -1 for name in results.plan.objectives}
-    figures = {
-        "importance": importance(results, grid),
-        "sensitivity": sensitivity(results, grid),
-        "parallel_coordinates": parallel_coordinates(results, grid),
-        "pareto": pareto(results, grid, signs),
-    }
-    charts = {"search_history": history_chart(results, grid), "sensitivity": slice_chart(results, grid)}
-    signal = early_signal(results)
-    sentences = (signal.sentence,) if signal is not None else ()
-    return Section(title, sentences, tables, _available(figures), _available(charts))
+    return Section("How few labels are enough", tuple(sentences), tables, available(figures))
 
 
 def _learning_curves(results: StudyResults, grid: Grid) -> Section:
     charts = {"learning_curves": learning_chart(results, grid)}
     figures = {"learning_curves": learning_curves(results, grid)}
-    return Section("Learning curves", (), {}, figures, _available(charts))
+    return Section("Learning curves", (), {}, figures, available(charts))
 
 
 def _images(results: StudyResults, grid: Grid, store: FrameStore | None, remarks: list[str]) -> Section:
@@ -185,10 +161,6 @@ def _images(results: StudyResults, grid: Grid, store: FrameStore | None, remarks
         if figure is not None:
             figures[name] = figure
     return Section("Images", figures=figures)
-
-
-def _available(figures: Mapping[str, T | None]) -> dict[str, T]:
-    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def _conclusions(comparisons: list[Comparison], grid: Grid) -> list[str]:

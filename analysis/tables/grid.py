@@ -143,12 +143,12 @@ def _check(plan: PlannedStudy, down: tuple[str, ...], across: str | None) -> Non
 
 
 def _title(plan: PlannedStudy, levels: Mapping[str, str], factors: tuple[str, ...]) -> str:
-    """Return a row title: the levels' names; in an ablation, the changes from its base."""
-    crossed = [levels[factor] for factor in factors if factor not in plan.base]
+    """Return a row title: the levels' names without those that all share; in an ablation, the changes from its base."""
+    crossed = [levels[factor] for factor in factors if factor not in plan.base and len(plan.factors[factor]) > 1]
     changed = [f"{f} {levels[f]}" for f in factors if f in plan.base and levels[f] != plan.base[f]]
     if any(factor in plan.base for factor in factors) and not changed:
         changed = [BASE]
-    return ", ".join([*crossed, *changed]) or "all"
+    return ", ".join([*crossed, *changed]) or ", ".join(levels[factor] for factor in factors) or "all"
 
 
 def _references(plan: PlannedStudy, down: tuple[str, ...], reference: str) -> dict[str, str]:

@@ -28,7 +28,11 @@ def described(folder: StudyFolder, *, phantom: bool = False, title: str = "Fake 
         ],
         "downstream": {"fit": {"epochs": 12, "steps_per_epoch": None, "batch_size": 8, "optimizer": ADAM}},
         "replicates": {"runs": plan["replicates"], "pretrainings": 2},
-        "search": {"sampler": "tpe", "trials": 4, "space": {"downstream.fit.optimizer.lr": {"name": "loguniform"}}},
+        "search": {
+            "sampler": "tpe",
+            "trials": 4,
+            "space": {"downstream.fit.optimizer.lr": {"name": "loguniform", "low": 1e-4, "high": 1e-1}},
+        },
     }
     plan["software"] = {"pretext-study": "9.9", "torch": "2.13.0"}
     for cell in plan["cells"]:

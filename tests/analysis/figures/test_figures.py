@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,12 @@ from fake_results import FakeStudy
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from analysis.figures.curves import learning_curves, pretext_name
+from analysis.figures.curves import learning_curves
+from analysis.figures.differences import differences
 from analysis.figures.labels import dice_vs_labels
 from analysis.figures.style import line_styles
 from analysis.io.load import load
+from analysis.stats.comparisons import compare
 from analysis.tables.grid import arrange
 from study.storage.workspace import StudyFolder
 
@@ -66,11 +69,6 @@ def test_the_reference_is_grey_wherever_it_stands() -> None:
     assert red == green == blue
 
 
-def test_pretext_name() -> None:
-    assert pretext_name("pretext-global_local-0a1b2c3d4e5f") == "global_local"
-    assert pretext_name("other") == "other"
-
-
 @pytest.mark.parametrize("fractions", [("0.05", "1"), ("0.05", "0.1", "0.25", "0.5", "1")])
 def test_rows_stand_close_together_whatever_the_number_of_columns(
     make_study: Callable[..., StudyFolder], fractions: tuple[str, ...]
@@ -96,3 +94,12 @@ def test_a_legend_of_many_rows_is_whole_and_leaves_the_axes_their_height(tmp_pat
         assert box.x1 <= figure.bbox.width
         heights.append(figure.axes[0].get_window_extent().height)
     assert heights[1] > 0.75 * heights[0]
+
+
+def test_a_difference_names_the_levels_that_both_rows_have_once(finished_study: StudyFolder) -> None:
+    first, *_ = compare(load(finished_study), arrange(load(finished_study).plan))
+    pair = replace(first, row="simclr, slow", reference="random, slow")
+    figure = differences([pair, replace(first, row="simclr, slow", reference="base")])
+    assert figure is not None
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["slow: simclr - random", "simclr, slow - base"]

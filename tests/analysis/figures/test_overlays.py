@@ -71,3 +71,15 @@ def test_damaged_predictions_are_named(make_study: Callable[..., StudyFolder]) -
     assert results.plan.frames is not None
     with pytest.raises(DataError, match=r"byol-0\.05-replicate-0/predictions\.npz"):
         overlays(results, arrange(results.plan), FrameStore.open(results.plan.frames))
+
+
+def test_many_methods_stand_in_several_lines(make_study: Callable[..., StudyFolder]) -> None:
+    methods = ("random", *(f"method {number}" for number in range(7)))
+    results = load(make_study(methods=methods, fractions=("1",), subjects=6, replicates=1, trials=0))
+    assert results.plan.frames is not None
+    figure = overlays(results, arrange(results.plan), FrameStore.open(results.plan.frames))
+    assert figure is not None
+    assert figure.get_figwidth() < 14
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(shown) == 3 * len(methods)
+    assert [axes.get_title().partition("\n")[0] for axes in shown] == 3 * list(methods)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.io.load import load
-from analysis.report.learning import learning_section, learning_sentences, views_figures
+from analysis.report.learning import learning_section, learning_sentences, shown_policies
 from analysis.stats.comparisons import compare
 from analysis.tables.cells import cell_table
 from analysis.tables.grid import arrange
@@ -37,7 +37,7 @@ def test_a_pretraining_is_listed_with_its_verdict_evidence_and_cells(results):
 
 def test_only_those_that_did_not_learn_are_warned_of_first_with_what_to_try(results):
     (warning,) = learning_sentences(results)
-    assert warning.startswith("Pretraining byol ")
+    assert warning.startswith("Pretraining byol: ")
     assert "not learned (matched views 3.1% (chance 0.8%))" in warning
     assert "method=byol,label_fraction=0.05" in warning
     learned, not_learned = learning_section(results, None).sentences
@@ -78,10 +78,11 @@ def test_a_chain_has_the_worst_verdict_of_its_steps(make_study):
 
 def test_the_views_of_each_policy_are_drawn_where_its_frames_are_the_studys(results):
     store = FrameStore.open(results.plan.frames)
-    figures = learning_section(results, store).figures
-    assert [name.rpartition("_")[0] for name in figures] == ["views_simclr", "views_byol"]
+    section = learning_section(results, store)
+    assert list(section.figures) == ["views_simclr", "views_byol"]
+    assert section.caption("views_byol") == "Views of training images as the pretraining byol sees them."
     elsewhere = [replace(each, data="other") for each in results.pretrainings]
-    assert views_figures(elsewhere, store) == {}
+    assert shown_policies(elsewhere, store) == []
 
 
 def test_a_pretraining_that_failed_is_listed_too(make_study):
@@ -95,5 +96,5 @@ def test_a_pretraining_that_failed_is_listed_too(make_study):
     ledger.close()
     results = load(folder)
     (row,) = learning_section(results, None).tables["pretrainings"].rows
-    assert [entry.text for entry in row] == ["simclr dddddd", "not learned", "0.28", "failed"]
+    assert [entry.text for entry in row] == ["simclr", "not learned", "0.28", "failed"]
     assert learning_sentences(results) == []

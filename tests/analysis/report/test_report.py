@@ -22,10 +22,11 @@ from study.storage.ledger import Ledger
 from study.storage.workspace import StudyFolder
 from tests.analysis.described import described
 
-TABLES = ("table", "differences", "pairs", "best", "chosen", "trials", "label_efficiency")
+TABLES = ("table", "differences", "pairs", "best", "chosen", "importance", "trials", "label_efficiency")
 FIGURES = (
-    *("dice_vs_labels", "differences", "paired_subjects", "label_efficiency", "importance", "sensitivity"),
-    *("parallel_coordinates", "learning_curves", "overlays", "worst_cases"),
+    *("dice_vs_labels", "differences", "paired_subjects", "label_efficiency", "importance", "learning_curves"),
+    *(f"{kind}_{amount}" for kind in ("sensitivity", "parallel_coordinates") for amount in ("0.05", "0.25", "1")),
+    *("overlays", "worst_cases"),
 )
 FILES = {
     *("report.html", "summary.md", "files.json"),

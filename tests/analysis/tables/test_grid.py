@@ -62,3 +62,10 @@ def test_a_misspelt_factor_is_named_with_the_nearest() -> None:
 def test_a_factor_left_out_is_refused() -> None:
     with pytest.raises(UserError, match="factor 'network' of study 's' has 2 levels"):
         arrange(plan(method=("a",), network=("u", "d"), label_fraction=("1",)), rows="method")
+
+
+def test_levels_that_all_rows_share_are_not_in_their_titles() -> None:
+    grid = arrange(plan(method=("random", "simclr"), network=("unet",), labels=("3", "20")))
+    assert grid.rows == ("random", "simclr")
+    assert grid.references == {"simclr": "random"}
+    assert arrange(plan(network=("unet",))).rows == ("unet",)
