@@ -31,7 +31,7 @@ test-cuda: $(READY)
 	$(PYTEST) -m cuda
 
 bench: $(PEERS)/.ready
-	for part in augmentation nt_xent step memory checkpoint evaluation metrics loading coverage overhead search scaling; do \
+	for part in augmentation nt_xent step memory checkpoint evaluation metrics loading coverage overhead search scaling report; do \
 		$(PEERS)/bin/python -m benchmarks.$$part && echo "$$part: done at $$(date +%T)" || exit 1; \
 	done
 

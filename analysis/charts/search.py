@@ -13,10 +13,9 @@ from analysis.figures.style import LineStyle, line_styles
 from analysis.io.load import StudyResults
 from analysis.stats.importance import Importances, Share
 from analysis.stats.setting_scale import setting_scale
-from analysis.stats.trials import PREFIX, scored_trials, searched
+from analysis.stats.trials import PREFIX, scored_trials, searched, thinned
 from analysis.tables.cells import short_names
 from analysis.tables.grid import Grid
-from trainables.common.seeds import numpy_generator
 
 STATUS = {"completed": "completed", "stopped": "stopped early"}
 """Statuses of trials with a value, in words."""
@@ -27,8 +26,8 @@ MOST_POINTS = 1200
 
 def history_chart(results: StudyResults, grid: Grid) -> Chart | None:
     """Return every trial's validation metric by the trial's number, one panel for each column; None without a trial."""
-    every = scored_trials(results, grid)
-    trials = _thinned(results, every, len(grid.columns))
+    every, metric = scored_trials(results, grid), f"val/{results.plan.metric}"
+    trials = thinned(every, metric, MOST_POINTS // len(grid.columns))
     column_of = {cell: column for (_, column), cell in grid.cells.items()}
     panels = []
     for column in grid.columns:
@@ -46,11 +45,11 @@ def history_chart(results: StudyResults, grid: Grid) -> Chart | None:
 
 def slice_chart(results: StudyResults, grid: Grid, column: str) -> Chart | None:
     """Return the trials of one column against each searched setting; None where nothing was searched."""
-    every = scored_trials(results, grid, column)
+    every, metric = scored_trials(results, grid, column), f"val/{results.plan.metric}"
     names = searched(every)
     if not names:
         return None
-    trials = _thinned(results, every, len(names))
+    trials = thinned(every, metric, MOST_POINTS // len(names))
     short = short_names(names)
     panels = tuple(_slice(results, grid, trials, name, short[name]) for name in names)
     caption = f"Searched settings{grid.at(column)}: validation metric of each trial against one setting."
@@ -133,17 +132,6 @@ def _settings(trials: pd.DataFrame) -> list[str]:
 
 def _value(value: Hashable) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _thinned(results: StudyResults, trials: pd.DataFrame, panels: int) -> pd.DataFrame:
-    """Return as many trials, drawn at random, as each of so many panels may show, with the best of each cell."""
-    most = MOST_POINTS // panels
-    if len(trials) <= most:
-        return trials
-    best = set(trials.groupby("cell")[f"val/{results.plan.metric}"].idxmax())
-    order = numpy_generator(0, "charts", "trials").permutation(len(trials))
-    rest = [each for each in trials.index[order] if each not in best]
-    return trials.loc[sorted([*best, *rest[: max(0, most - len(best))]])]
 
 
 def _shown(trials: pd.DataFrame, every: pd.DataFrame) -> str:

@@ -19,7 +19,7 @@ from analysis.io.load import StudyResults
 from analysis.stats.importance import Importances
 from analysis.stats.pareto import pareto_front
 from analysis.stats.setting_scale import SettingScale, setting_scale
-from analysis.stats.trials import PREFIX, scored_trials, searched
+from analysis.stats.trials import PREFIX, scored_trials, searched, thinned
 from analysis.tables.cells import short_names
 from analysis.tables.grid import Grid
 
@@ -33,6 +33,9 @@ MATTERED, OTHER = "#0072B2", "#7a7a7a"
 
 MANY = 500
 """Number of trials above which PDF files hold their marks as pixels."""
+
+MOST_LINES = 200
+"""Largest number of trials with a line in parallel coordinates, where more hide each other."""
 
 _PATCH = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
 
@@ -99,7 +102,7 @@ def sensitivity(results: StudyResults, grid: Grid, column: str) -> Figure | None
                     line_style.marker,
                     color=line_style.colour,
                     mfc=face,
-                    ms=4.5,
+                    ms=4.5 if len(trials) <= MANY else 2.5,
                     alpha=0.75,
                     rasterized=len(trials) > MANY,
                 )
@@ -115,13 +118,17 @@ def sensitivity(results: StudyResults, grid: Grid, column: str) -> Figure | None
 
 
 def parallel_coordinates(results: StudyResults, grid: Grid, column: str) -> Figure | None:
-    """Plot completed trials of one column as lines through all their settings, coloured by their validation metric."""
+    """Plot completed trials of one column as lines through all their settings, coloured by their validation metric.
+
+    Of more than `MOST_LINES` trials so many are drawn at random, with the best of each cell; the title says so.
+    """
     trials, metric = scored_trials(results, grid, column), f"val/{results.plan.metric}"
     trials = trials[trials["status"] == "completed"] if len(trials) else trials
     names = searched(trials)
     if len(names) < 2 or len(trials) < 2:
         return None
-    short = short_names(names)
+    short, completed = short_names(names), len(trials)
+    trials = thinned(trials, metric, MOST_LINES)
     scales = [setting_scale(name, trials[PREFIX + name], results.plan.space) for name in names]
     places = [scale.fraction(scale.place(trials[PREFIX + n])) for n, scale in zip(names, scales, strict=True)]
     value = trials[metric].to_numpy(np.float64)
@@ -133,7 +140,6 @@ def parallel_coordinates(results: StudyResults, grid: Grid, column: str) -> Figu
         across = np.broadcast_to(np.arange(lines.shape[1]), lines.shape)
         colours = mpl.colormaps[COLOURS](norm(np.sort(value)))
         drawn = LineCollection(list(np.stack([across, lines], axis=2)), colors=colours, linewidths=1.1, alpha=0.75)
-        drawn.set_rasterized(len(trials) > MANY)
         axes.add_collection(drawn)
         for x, scale in enumerate(scales):
             axes.axvline(x, color="#444444", lw=0.8)
@@ -145,7 +151,8 @@ def parallel_coordinates(results: StudyResults, grid: Grid, column: str) -> Figu
         axes.set_xlim(-0.2, len(names) + 0.2)
         axes.set_ylim(-0.04, 1.04)
         axes.spines[:].set_visible(False)
-        axes.set_title(f"Completed trials{grid.at(column)}")
+        shown = f": {len(trials)} of {completed:,}, at random with the best" if len(trials) < completed else ""
+        axes.set_title(f"Completed trials{grid.at(column)}{shown}")
         figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes, label=f"Validation {results.plan.metric.capitalize()}")
     return figure
 

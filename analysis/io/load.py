@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.io.history import read_history
 from analysis.io.job_files import read_test
 from analysis.io.pretraining_names import DIGITS, PretrainingName, job_name, job_parts, pretraining_names
 from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings, replicate_starts
@@ -100,6 +100,7 @@ class StudyResults:
     starts: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     names: Mapping[str, PretrainingName] = field(default_factory=dict)
     _dice: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _histories: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def learning(self) -> dict[str, Learning]:
@@ -125,18 +126,10 @@ class StudyResults:
         return self.jobs[chosen & (self.jobs["cell"] == cell)] if cell is not None else self.jobs[chosen]
 
     def history(self, job: str) -> pd.DataFrame:
-        """Return one job's metrics by epoch; empty before the first epoch.
-
-        An epoch repeated after a restart appears once, with its last values; an incomplete line is skipped.
-        """
-        path = self.folder.job(job).metrics
-        epochs: dict[int, dict[str, float]] = {}
-        for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
-            record = _parse(line)
-            if record is not None:
-                epochs[int(record["epoch"])] = record["metrics"]
-        frame = pd.DataFrame.from_dict({epoch: epochs[epoch] for epoch in sorted(epochs)}, orient="index")
-        return frame.rename_axis("epoch")
+        """Return one job's metrics by epoch; empty before the first epoch."""
+        if job not in self._histories:
+            self._histories[job] = read_history(self.folder.job(job).metrics)
+        return self._histories[job]
 
     def name_of(self, pretraining: Pretraining | str) -> PretrainingName:
         """Return the display name of a pretraining, or of a pretraining's job by its id."""
@@ -267,14 +260,17 @@ def _levels(plan: PlannedStudy, cell: str | None) -> dict[str, str | None]:
 
 def _images(folder: StudyFolder, plan: PlannedStudy, jobs: pd.DataFrame) -> pd.DataFrame:
     replicates = jobs[(jobs["kind"] == "replicate") & (jobs["status"] == "completed")]
-    tables = []
-    for job, cell, index in zip(replicates["id"], replicates["cell"], replicates["index"], strict=True):
-        table = read_test(folder.job(job).test)
-        place = {"job": job, "cell": cell, **_levels(plan, cell), "replicate": int(index)}
-        tables.append(table.assign(**place)[[*place, *table.columns]])
-    if tables:
-        return pd.concat(tables, ignore_index=True)
-    return pd.DataFrame(columns=["job", "cell", *plan.factors, "replicate", "subject", "row", "phase", "dice"])
+    if replicates.empty:
+        return pd.DataFrame(columns=["job", "cell", *plan.factors, "replicate", "subject", "row", "phase", "dice"])
+    tables = [read_test(folder.job(job).test) for job in replicates["id"]]
+    places = pd.DataFrame(
+        [
+            {"job": job, "cell": cell, **_levels(plan, cell), "replicate": int(index)}
+            for job, cell, index in zip(replicates["id"], replicates["cell"], replicates["index"], strict=True)
+        ]
+    )
+    repeated = places.loc[np.repeat(np.arange(len(places)), [len(table) for table in tables])].reset_index(drop=True)
+    return pd.concat([repeated, pd.concat(tables, ignore_index=True)], axis="columns")
 
 
 def _by_subject(plan: PlannedStudy, images: pd.DataFrame) -> pd.DataFrame:
@@ -283,11 +279,3 @@ def _by_subject(plan: PlannedStudy, images: pd.DataFrame) -> pd.DataFrame:
     if images.empty:
         return images[[*keys, *scores]]
     return images.groupby(keys, sort=False)[scores].mean().reset_index()
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        record: dict[str, Any] = json.loads(line)
-        return record if np.isfinite(record["epoch"]) and isinstance(record["metrics"], dict) else None
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return None

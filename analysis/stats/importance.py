@@ -17,7 +17,7 @@ from trainables.common.seeds import numpy_generator
 MIN_TRIALS = 8
 """Number of completed trials that an estimate needs."""
 
-MAX_TRIALS = 300
+MAX_TRIALS = 200
 """Largest number of trials of an estimate, which bounds its time; of more, so many are drawn at random."""
 
 TREES = 32

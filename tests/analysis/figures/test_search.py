@@ -94,6 +94,17 @@ def test_a_line_a_completed_trial_of_one_column_ends_at_its_score(landscape):
     np.testing.assert_allclose(rates, sorted(np.log10(trials["param/downstream.fit.optimizer.lr"]) / 4 + 5 / 4))
 
 
+def test_of_many_trials_some_are_drawn_with_the_best(landscape, monkeypatch):
+    monkeypatch.setattr("analysis.figures.search.MOST_LINES", 5)
+    figure = parallel_coordinates(landscape, arrange(landscape.plan), "0.05")
+    assert figure is not None
+    (axes, _) = figure.axes
+    lines = axes.collections[0].get_segments()
+    assert len(lines) == 5
+    assert max(line[-1, 1] for line in lines) == 1
+    assert axes.get_title(loc="left") == "Completed trials at 5% labels: 5 of 9, at random with the best"
+
+
 def test_the_front_of_two_objectives_is_joined(landscape):
     figure = pareto(landscape, arrange(landscape.plan), {"val/dice": -1, "seconds": 1})
     assert figure is not None
