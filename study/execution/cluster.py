@@ -16,6 +16,7 @@ from typing import Any
 from study.config.resources import Capacity
 from study.execution.errors import ClusterLost
 from study.execution.head_watch import LOCAL_TIMEOUT, LOST, REMOTE_TIMEOUT, end_process, watched_head
+from study.execution.token import require_token
 from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
 
@@ -60,6 +61,7 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
         if address:
             _join(functools.partial(init, address), address)
         else:
+            require_token()
             _start_here(functools.partial(init, "local", include_dashboard=True, dashboard_host="127.0.0.1"))
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_termination)  # Ray's own handler aborts the process
