@@ -2,11 +2,12 @@
 
     python -m benchmarks.scaling [--max-trials 10000] [--seconds 2] [--json FILE]
 
-Four parts. (1) Searches without training, up to 10,000 trials: seconds of sampler, scheduler and ledger, in cells of
+Six parts. (1) Searches without training, up to 10,000 trials: seconds of sampler, scheduler and ledger, in cells of
 100 trials and in a single cell, by TPE with successive halving. (2) Studies on Ray clusters of 1, 2 and 4 nodes of two
 slots, simulated on this machine by `ray.cluster_utils`; trials sleep for `--seconds` instead of training, so that this
 machine's cores do not limit the result. The time is measured from the end of the first round of trials to the end of
-the last. (3) Pretraining with one and with two workers of one thread each. (4) An estimate from these figures of the
+the last. (3) Pretraining with one and with two workers of one thread each. (4) CPU time to plan a study of many cells
+and of many trials. (5) CPU time to start from a ledger with many events. (6) An estimate from these figures of the
 time for 10,000 trials on 64 GPUs.
 """
 
@@ -23,46 +24,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from benchmarks import results
+from benchmarks.bookkeeping import EPOCHS, PLANNED, STUDY, bookkeeping, build_study, planning_seconds, start_seconds
 from benchmarks.peers import run_in_fresh_process
-from study.config.definition import Study, load_study
+from study.config.definition import load_study
 from study.execution import launch, sweep
-from study.planning.jobs import Job, Outcome, ResourceRequest
-from study.planning.plan import Plan
 from study.progress import Progress
-from study.scheduling.scheduler import JobScheduler
 from study.storage.events import JobFinished, events_of_type
-from study.storage.ledger import Ledger, read_ledger
+from study.storage.ledger import read_ledger
 from study.storage.workspace import Workspace
 
-STUDY = Path(__file__).parent / "soak.yaml"
 SLOTS = 2
 """Slots (concurrent trials) of a simulated node."""
-
-EPOCHS = 4
-CELLS = {1: (1, 1), 10: (10, 1), 100: (10, 10)}
-"""Levels of two factors, by the number of cells."""
 
 GPUS = 64
 LENGTHS = (10.0, 60.0, 600.0)
 """Training times of a trial in the model, in seconds."""
-
-
-@dataclass(frozen=True)
-class Bookkeeping:
-    """Bookkeeping time of a search without training."""
-
-    trials: int
-    cells: int
-    seconds: float
-
-    @property
-    def milliseconds(self) -> float:
-        """Bookkeeping time per trial in milliseconds."""
-        return 1000 * self.seconds / self.trials
 
 
 @dataclass(frozen=True)
@@ -84,53 +63,6 @@ class ClusterResult:
     driver: float
 
 
-def build_study(cells: int, trials: int, name: str, *sets: str) -> Study:
-    """Load a study with `cells` cells of `trials` trials each, without pretraining."""
-    fractions, widths = CELLS[cells]
-    levels = [round(0.1 * (number + 1), 1) for number in range(fractions)]
-    return load_study(
-        str(STUDY),
-        sets=[
-            "factors.pretext.method=[random]",
-            f"factors.downstream.label_fraction={levels}",
-            f"factors.network.backbone.width={[8 + number for number in range(widths)]}",
-            "search.space.pretext.fit.optimizer.lr=null",
-            "search.sampler=tpe",
-            f"search.trials={trials}",
-            "replicates=1",
-            *sets,
-        ],
-        name=name,
-    )
-
-
-def bookkeeping(trials: int, cells: int) -> Bookkeeping:
-    """Run a search whose jobs finish at once, some stopped by the pruner, and time its bookkeeping."""
-    study = build_study(cells, trials // cells, "bookkeeping")
-    with tempfile.TemporaryDirectory() as made, Progress(Console(quiet=True)) as progress:
-        place = Workspace(Path(made))
-        datasets = launch.prepare_datasets(study, place, progress)
-        plan = Plan(study, lambda settings: next(iter(datasets.values())))
-        with contextlib.closing(Ledger(place.study("bookkeeping").ledger, time.time)) as ledger:
-            started = time.perf_counter()
-            scheduler = JobScheduler(plan, ledger, lambda digest: True)
-            while (job := scheduler.next_job(ResourceRequest(cpus=GPUS))) is not None:
-                finish_job(scheduler, job)
-            return Bookkeeping(trials, cells, time.perf_counter() - started)
-
-
-def finish_job(scheduler: JobScheduler, job: Job) -> None:
-    """Report synthetic metrics, best for a learning rate of 1e-3, and finish the job."""
-    rate = dict(job.params).get("downstream.fit.optimizer.lr", 1e-3)
-    reached = 1 - 0.1 * abs(np.log10(rate) + 3)
-    for epoch in range(1, EPOCHS + 1):
-        metrics = {"val/dice": float(reached * epoch / EPOCHS)}
-        if scheduler.report(job.id, epoch, metrics):
-            scheduler.finish(job.id, Outcome("stopped", metrics, epoch, 1.0))
-            return
-    scheduler.finish(job.id, Outcome("completed", metrics, EPOCHS, 1.0))
-
-
 def sleeping_trial(seconds: float) -> Callable[[dict[str, Any]], None]:
     """Return a trial function that sleeps instead of training and reports once per epoch.
 
@@ -138,8 +70,7 @@ def sleeping_trial(seconds: float) -> Callable[[dict[str, Any]], None]:
     """
     epochs = EPOCHS
 
-    def run(config: dict[str, Any]) -> None:
-        import time
+    def sleeping(config: dict[str, Any]) -> None:
         from dataclasses import asdict
 
         from study.execution import trial
@@ -157,7 +88,7 @@ def sleeping_trial(seconds: float) -> Callable[[dict[str, Any]], None]:
         trial.execute = pretend
         trial.run_trial(config)
 
-    return run
+    return sleeping
 
 
 @contextlib.contextmanager
@@ -247,7 +178,7 @@ def main() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     result: dict[str, Any] = {}
 
-    sizes = [(100, 1), (1000, 1), (1000, 10), (10000, 100)]
+    sizes = [(100, 1), (1000, 1), (1000, 10), (10000, 100), (10000, 1)]
     searches = [run_in_fresh_process(bookkeeping, *each) for each in sizes if each[0] <= options.max_trials]
     print(f"{'trials':>7} {'cells':>6} {'bookkeeping':>12} {'per trial':>9}")
     for each in searches:
@@ -267,6 +198,14 @@ def main() -> None:
     rates = f"{one:.0f} images per second with one worker, {two:.0f} with two"
     print(f"\npretraining: {rates}: efficiency {two / one / 2:.0%}")
     result["workers"] = {"one": one, "two": two}
+
+    plans = [(cells, trials, run_in_fresh_process(planning_seconds, cells, trials)) for cells, trials in PLANNED]
+    print()
+    for cells, trials, seconds in plans:
+        print(f"plan of {cells:,} cells and {trials:,} trials each: {seconds:.1f} s of CPU")
+    count, seconds = run_in_fresh_process(start_seconds, options.max_trials * 10)
+    print(f"start from {count:,} events: {seconds:.1f} s of CPU")
+    result["plans"], result["start"] = plans, {"events": count, "seconds": seconds}
 
     largest = clusters[-1]
     idle = options.seconds / largest.busy_share - options.seconds

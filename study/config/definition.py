@@ -10,13 +10,16 @@ from study.config.catalog import find
 from study.config.cell_filter import FilterReader
 from study.config.datasets import with_data
 from study.config.documents import Document, override_paths, read, with_profile, with_sets
-from study.config.factors import FULL_DESIGN, Cell, FactorReader, cells_of, crowd_problems, design_problems
-from study.config.plain import plain
+from study.config.factors import FULL_DESIGN, MAX_CELLS, Cell, FactorReader, cells_of, crowd_problems, design_problems
+from study.config.plain import canonical, plain
 from study.config.problems import Keys, Problem, SpecError
 from study.config.settings import ParseCache, parse
 from study.config.spec import Design, StudySpec
 from study.config.validator import StudyValidator
 from study.plugins import load_plugins
+
+MAX_RESOLVED = 2 * MAX_CELLS
+"""Number of configurations whose settings are remembered."""
 
 
 class Study:
@@ -45,6 +48,7 @@ class Study:
             filters.problems.append(Problem((), "exclude and only leave no cell", document.locate(("exclude",))))
             self._cells = designed  # to find their problems, too
         self._cache: ParseCache = {}
+        self._resolved: dict[str, StudySpec] = {}
         problems = [
             *reader.problems,
             *design_problems(self._factors, design, document),
@@ -56,6 +60,7 @@ class Study:
         # The cache identifies mappings by `id`: these values must stay alive.
         self._first_cell = self._values(self._cells[0].overrides)
         self.spec = parse(StudySpec, self._first_cell, cache=self._cache, fill_cache=True)
+        self._resolved.clear()  # from now on, configurations share the parts that do not vary
         self._check_budget()
 
     def cells(self) -> Sequence[Cell]:
@@ -70,7 +75,13 @@ class Study:
         Raises:
             SpecError: the changed settings are invalid.
         """
-        return parse(StudySpec, self._values(overrides), locate=self._document.locate, cache=self._cache)
+        key = canonical(overrides)
+        if key not in self._resolved:
+            if len(self._resolved) > MAX_RESOLVED:
+                self._resolved.clear()
+            values = self._values(overrides)
+            self._resolved[key] = parse(StudySpec, values, locate=self._document.locate, cache=self._cache)
+        return self._resolved[key]
 
     def document(self) -> dict[str, Any]:
         """Return all settings, defaults included, as JSON-able values."""

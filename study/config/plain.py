@@ -11,6 +11,15 @@ from typing import Any
 from study.config.spec import COMPONENTS, Components
 from trainables.common.added import digested_fields
 
+UNCHANGED = frozenset({str, int, bool, type(None)})
+"""Types of most values, which canonical text takes as they are."""
+
+MAX_KNOWN = 50_000
+"""Number of settings whose plain values are remembered; thousands of configurations share most of their parts."""
+
+_known: dict[int, tuple[Any, Components, dict[str, Any]]] = {}
+"""Settings, which stay alive so that no others get their identity, with their plain values, by identity."""
+
 
 def plain(settings: Any, components: Components = COMPONENTS) -> dict[str, Any]:
     """Return the mapping that `parse` reads as `settings`: JSON-able, with defaults and component names.
@@ -23,7 +32,7 @@ def plain(settings: Any, components: Components = COMPONENTS) -> dict[str, Any]:
         'adam'
     """
     values: dict[str, Any] = _plain(settings, components)
-    return values
+    return dict(values) if isinstance(values, dict) else values
 
 
 def canonical(value: Any) -> str:
@@ -44,10 +53,12 @@ def component_name(cls: type, components: Components = COMPONENTS) -> str | None
 
 def _integral(value: Any) -> Any:
     """Return `value` with every integral float converted to an int."""
+    if type(value) in UNCHANGED:
+        return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
-    if isinstance(value, Mapping):
-        return {key: _integral(item) for key, item in value.items()}
+    if isinstance(value, dict | Mapping):
+        return {key: item if type(item) in UNCHANGED else _integral(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_integral(item) for item in value]
     return value
@@ -64,6 +75,13 @@ def _plain(value: Any, components: Components) -> Any:
         return [_plain(item, components) for item in value]
     if not dataclasses.is_dataclass(value):
         raise TypeError(f"{value!r}: not something that settings can hold")
+    known = _known.get(id(value))
+    if known is not None and known[0] is value and known[1] is components:
+        return known[2]
     name = component_name(type(value), components)
     named = {} if name is None else {"name": name}
-    return named | {field: _plain(getattr(value, field), components) for field in digested_fields(value)}
+    values = named | {field: _plain(getattr(value, field), components) for field in digested_fields(value)}
+    if len(_known) >= MAX_KNOWN:
+        _known.clear()
+    _known[id(value)] = (value, components, values)
+    return values

@@ -16,6 +16,7 @@ from typing import Any
 from study.config.resources import Capacity
 from study.execution.errors import ClusterLost
 from study.execution.head_watch import LOCAL_TIMEOUT, LOST, REMOTE_TIMEOUT, end_process, watched_head
+from study.execution.token import require_token
 from study.planning.jobs import ResourceRequest
 from trainables.common.errors import UserError
 
@@ -36,6 +37,11 @@ Tune starts pending trials one after another by default; the scheduler starts no
 STORE = 200 * 2**20
 """Bytes of Ray's object store on this machine; it stays almost empty because frames are memory-mapped files."""
 
+
+GROWS = (
+    ". Fix: start its workers, or if it grows by itself, name its largest size: --set resources.max.cpus=N --set "
+    "resources.max.gpus=N"
+)
 
 CONNECT = 10.0
 """Seconds within which a cluster's head must answer."""
@@ -60,6 +66,7 @@ def ray_session(address: str | None) -> Iterator[dict[str, float]]:
         if address:
             _join(functools.partial(init, address), address)
         else:
+            require_token()
             _start_here(functools.partial(init, "local", include_dashboard=True, dashboard_host="127.0.0.1"))
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_termination)  # Ray's own handler aborts the process
@@ -142,12 +149,15 @@ def capacity(resources: Mapping[str, float], most: Capacity | None) -> dict[str,
     return {name: max(resources.get(name, 0.0), grown.get(name, 0.0)) for name in ("CPU", "GPU")}
 
 
-def preflight(needs: Sequence[tuple[str, ResourceRequest]], resources: Mapping[str, float]) -> None:
+def preflight(
+    needs: Sequence[tuple[str, ResourceRequest]], resources: Mapping[str, float], *, grows: bool = False
+) -> None:
     """Refuse a study with a stage that the cluster can never place.
 
     Args:
         needs: (name of the stage, what one of its jobs asks).
         resources: resources of the cluster by Ray's names.
+        grows: the cluster may grow, so that the message says how to name its largest size.
 
     Raises:
         UserError: the message names the stage, its request and the cluster's resources.
@@ -156,10 +166,8 @@ def preflight(needs: Sequence[tuple[str, ResourceRequest]], resources: Mapping[s
         for name, asked in (("cpus", need.cpus), ("gpus", need.gpus)):
             total = resources.get({"cpus": "CPU", "gpus": "GPU"}[name], 0.0)
             if need.workers * asked > total:
-                raise UserError(
-                    f"resources.{stage}: {need.workers} worker(s) with {asked:g} {name} each need "
-                    f"{need.workers * asked:g} {name}, and the cluster has {total:g}"
-                )
+                text = f"{need.workers} worker(s) with {asked:g} {name} each need {need.workers * asked:g} {name}"
+                raise UserError(f"resources.{stage}: {text}, and the cluster has {total:g}{GROWS if grows else ''}")
 
 
 def unused_gpus(needs: Sequence[tuple[str, ResourceRequest]], resources: Mapping[str, float]) -> str:

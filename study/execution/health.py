@@ -22,6 +22,7 @@ import torch
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from study.execution.token import MODE
 from study.storage.workspace import ACCESS, Workspace
 
 Verdict = Literal["ok", "warning", "error"]
@@ -30,6 +31,17 @@ DISTRIBUTION = "pretext-study"
 CORE = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy")
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "9p", "lustre", "gpfs", "beegfs", "ceph")
 DASHBOARD = re.compile(r"dashboard[/\\]dashboard\.py|ray::DashboardHead")
+RAY_PROCESSES = {
+    "gcs_server": re.compile(r"^\S*gcs[/\\]gcs_server(\s|$)"),
+    "raylet": re.compile(r"^\S*raylet[/\\]raylet(\s|$)"),
+    "dashboard": DASHBOARD,
+    "dashboard agent": re.compile(r"dashboard[/\\]agent\.py|ray::DashboardAgent"),
+    "runtime environment agent": re.compile(r"runtime_env[/\\]agent[/\\]main\.py|ray::RuntimeEnvAgent"),
+    "client server": re.compile(r"ray\.util\.client\.server"),
+    "worker": re.compile(r"default_worker\.py|ray::"),
+}
+"""Pattern in the command line of each kind of Ray's processes; the first that matches counts."""
+
 SMALL_DISK, SMALL_MEMORY = 5 * 2**30, 4 * 2**30
 SYNCS = 5
 METRICS_PORT = 44227
@@ -167,11 +179,19 @@ def _tracking(uri: str | None) -> Finding:
 
 @dataclass(frozen=True)
 class Listener:
-    """Process that listens on a TCP port."""
+    """Process that listens on a TCP port.
+
+    Attributes:
+        address: IP address that it listens on.
+        port: number of the port.
+        command: command line of the process.
+        token: True if Ray asks for a token at its ports.
+    """
 
     address: str
     port: int
     command: str
+    token: bool = False
 
 
 def listening() -> list[Listener]:
@@ -180,25 +200,55 @@ def listening() -> list[Listener]:
     for process in psutil.process_iter(["cmdline"]):
         try:
             command = " ".join(process.info["cmdline"] or ())
-            for connection in process.net_connections(kind="tcp"):
-                if connection.status == psutil.CONN_LISTEN:
-                    found.append(Listener(connection.laddr.ip, connection.laddr.port, command))
+            open_ports = [each for each in process.net_connections(kind="tcp") if each.status == psutil.CONN_LISTEN]
+            token = bool(open_ports) and _asks_for_token(process)
+            found += [Listener(each.laddr.ip, each.laddr.port, command, token) for each in open_ports]
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
 
 
+def _asks_for_token(process: psutil.Process) -> bool:
+    """Return True if a process of Ray, or the one that started it, was started with token authentication.
+
+    Ray writes the names of its agents and workers over their environments.
+    """
+    near = (process, process.parent())
+    return any(each is not None and each.environ().get(MODE) == "token" for each in near)
+
+
 def exposed(listeners: list[Listener]) -> Iterator[Finding]:
-    """Report dashboards and tracking servers that other machines can reach, because they execute code."""
-    public = [each for each in listeners if not ipaddress.ip_address(each.address).is_loopback]
-    servers = [each for each in public if "mlflow" in each.command or DASHBOARD.search(each.command)]
-    for each in servers:
-        if each.port == METRICS_PORT:
-            yield Finding(
-                "open port", "warning", f"Ray's metrics are readable at {each.address}:{each.port} (read-only)"
-            )
+    """Report ports of Ray and MLflow that other machines can reach, because they execute code.
+
+    Ray's own ports, which its nodes need, are safe if they ask for a token.
+    """
+    safe: dict[str, int] = {}
+    unsafe = False
+    for each in listeners:
+        what = _server(each.command)
+        if ipaddress.ip_address(each.address).is_loopback or not what:
             continue
-        what = "MLflow" if "mlflow" in each.command else "Ray's dashboard"
-        yield Finding("open port", "error", f"{what} listens on {each.address}:{each.port}; bind it to 127.0.0.1")
-    if all(each.port == METRICS_PORT for each in servers):
-        yield Finding("open ports", "ok", "no dashboard or tracking server is reachable from other machines")
+        place = f"{each.address}:{each.port}"
+        if each.port == METRICS_PORT:
+            yield Finding("open port", "warning", f"Ray's metrics are readable at {place} (read-only)")
+        elif what == "MLflow" or DASHBOARD.search(each.command):
+            unsafe = True
+            yield Finding("open port", "error", f"{what} listens on {place}; bind it to 127.0.0.1")
+        elif not each.token:
+            unsafe = True
+            text = f"{what} listens on {place} and asks for no token; start Ray with {MODE}=token in the environment"
+            yield Finding("open port", "error", text)
+        else:
+            safe[what] = safe.get(what, 0) + 1
+    if safe:
+        counts = ", ".join(f"{what} ({count})" for what, count in sorted(safe.items()))
+        yield Finding("Ray's ports", "ok", f"reachable from other machines, with a token: {counts}")
+    if not unsafe:
+        yield Finding("open ports", "ok", "no dashboard, tracking server or open Ray is reachable from other machines")
+
+
+def _server(command: str) -> str:
+    """Return which server a command line starts; "" for any other program."""
+    if "mlflow" in command:
+        return "MLflow"
+    return next((f"Ray's {name}" for name, pattern in RAY_PROCESSES.items() if pattern.search(command)), "")

@@ -37,6 +37,7 @@ from study.storage.remote import ARTIFACT, FRAMES, Storage
 from study.storage.workspace import JobFolder, StudyFolder, Workspace
 from study.tracking.job_upload import DrawJob
 from study.tracking.tracker import Tracker
+from trainables.common.errors import UserError
 from trainables.data.store.frames import FrameStore
 from trainables.data.store.prepare import prepare
 
@@ -121,8 +122,9 @@ def run_plan(
         new_driver: makes the driver of the jobs.
         repair_lost: run finished jobs again whose files are lost.
     """
+    begun = folder.plan.exists()
     write_plan(folder.plan, describe(plan))
-    with contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
+    with _name_kept(folder, begun=begun), contextlib.closing(Ledger(folder.ledger, time.time)) as ledger:
         artifacts, storage = ArtifactStore(folder.workspace.artifacts), _remote_storage(plan.spec.storage, datasets)
         scheduler = JobScheduler(
             plan,
@@ -150,6 +152,17 @@ def run_plan(
         _record_end(folder, scheduler, ledger)
         result = _result(scheduler, missing_jobs(scheduler, folder, artifacts), spent)
         return replace(result, untracked=tracker.untracked(scheduler.outcomes))
+
+
+@contextlib.contextmanager
+def _name_kept(folder: StudyFolder, *, begun: bool) -> Iterator[None]:
+    """Leave the name of a new study free if the cluster cannot run it, so that a changed study file is not refused."""
+    try:
+        yield
+    except UserError:
+        if not begun:
+            folder.plan.unlink(missing_ok=True)
+        raise
 
 
 def prepare_stores(study: Study, workspace: Workspace, progress: Progress) -> dict[str, FrameStore]:
@@ -224,7 +237,7 @@ def _sweep(driver: JobDriver, folder: StudyFolder, address: str | None) -> None:
     while again:
         with ray_session(address) as resources:
             needs, total = plan.resource_requests(), capacity(resources, plan.spec.resources.max)
-            preflight(needs, total)
+            preflight(needs, total, grows=address is not None and plan.spec.resources.max is None)
             progress.message(f"Ray: {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")
             if warning := unused_gpus(needs, total):
                 progress.message(warning)

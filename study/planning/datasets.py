@@ -42,4 +42,16 @@ def prepared_in(workspace: Workspace) -> Datasets:
         store = existing_store(settings, workspace.data, key) if key is not None else None
         return unprepared(settings) if store is None else Dataset(str(store.folder), store.fingerprint)
 
-    return find
+    return found_once(find)
+
+
+def found_once(find: Datasets) -> Datasets:
+    """Return a function that asks `find` once for each settings object: thousands of cells share a few of them."""
+    known: dict[int, tuple[DataSettings, Dataset]] = {}
+
+    def look_up(settings: DataSettings) -> Dataset:
+        if id(settings) not in known:
+            known[id(settings)] = (settings, find(settings))  # kept alive, so that no other object gets its id
+        return known[id(settings)][1]
+
+    return look_up

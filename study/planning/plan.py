@@ -14,7 +14,7 @@ from study.config.plain import canonical, plain
 from study.config.search import SearchSpec
 from study.config.space import active_space
 from study.config.spec import StudySpec
-from study.planning.datasets import Dataset, Datasets, unprepared
+from study.planning.datasets import Dataset, Datasets, found_once, unprepared
 from study.planning.jobs import Job, ResourceRequest
 from study.planning.machine import Machine
 from study.planning.network_check import NetworkCheck
@@ -47,6 +47,7 @@ class Plan:
         self._datasets = datasets
         self._folders = _unique_folders(self.cells)
         self._configurations: dict[str, Configuration] = {}
+        self._counts: dict[str, int] = {}
 
     def search(self, cell: str) -> SearchSpec:
         """Return the search of a cell, with the part of the search space that applies to it."""
@@ -88,13 +89,15 @@ class Plan:
 
         Shared jobs that depend on searched settings are not counted beyond those of the default configuration.
         """
-        shared = {job.digest: job.kind for cell in self.cells for job in self.shared_jobs(cell.key, {})}
-        counts = Counter(shared.values())
-        return {
-            **{stage.name: counts[stage.name] for stage in STAGES.shared if counts[stage.name]},
-            "trial": sum(self.trials(cell.key) for cell in self.cells),
-            "replicate": self.spec.replicates.runs * len(self.cells),
-        }
+        if not self._counts:
+            shared = {job.digest: job.kind for cell in self.cells for job in self.shared_jobs(cell.key, {})}
+            counts = Counter(shared.values())
+            self._counts = {
+                **{stage.name: counts[stage.name] for stage in STAGES.shared if counts[stage.name]},
+                "trial": sum(self.trials(cell.key) for cell in self.cells),
+                "replicate": self.spec.replicates.runs * len(self.cells),
+            }
+        return dict(self._counts)
 
     def resolve(self, cell: str, params: Mapping[str, Any]) -> StudySpec:
         """Return the study's settings in a cell, with `params` (values by dotted path) applied."""
@@ -155,19 +158,20 @@ class Plan:
         self, configuration: Configuration, kind: str, cell: str, index: int, params: Mapping[str, Any], seed: int
     ) -> Job:
         name, levels = f"{self._folders[cell]}-{kind}-{index}", self._by_key[cell].levels
-        run = CellRun(name, kind, cell, levels, index, params, seed)
-        return DOWNSTREAM.job(configuration, run)
+        if name not in configuration.cell_jobs:
+            run = CellRun(name, kind, cell, levels, index, params, seed)
+            configuration.cell_jobs[name] = DOWNSTREAM.job(configuration, run)
+        return configuration.cell_jobs[name]
 
     def _configuration(self, cell: str, params: Mapping[str, Any], pretraining: int) -> Configuration:
         """Return a configuration with the jobs that its stages planned, cached."""
-        overrides = {**self._by_key[cell].overrides, **params}
-        key = f"{pretraining} {canonical(overrides)}"
+        key = f"{pretraining} {cell} {canonical(params) if params else ''}"
         if key not in self._configurations:
             while len(self._configurations) >= max(
                 CACHED_CONFIGURATIONS, 2 * len(self.cells) * self.spec.replicates.pretrainings
             ):
                 self._configurations.pop(next(iter(self._configurations)))
-            configuration = self.configure(overrides, pretraining)
+            configuration = self.configure({**self._by_key[cell].overrides, **params}, pretraining)
             for stage in STAGES.shared:
                 configuration.add(stage.jobs(configuration), stage.provides)
             self._configurations[key] = configuration
@@ -192,7 +196,7 @@ def datasets_of(study: Study) -> list[DataSettings]:
         found[canonical(plain(settings))] = settings
         return unprepared(settings)
 
-    plan = Plan(study, record)
+    plan = Plan(study, found_once(record))
     for cell in plan.cells:
         plan.shared_jobs(cell.key, {})
     return list(found.values())
@@ -200,9 +204,9 @@ def datasets_of(study: Study) -> list[DataSettings]:
 
 def finetuning_datasets(study: Study) -> list[DataSettings]:
     """Return every dataset on which a cell of the study trains and tests its segmentation, without duplicates."""
-    plan, found = Plan(study), list[DataSettings]()
-    for cell in plan.cells:
-        settings = plan.resolve(cell.key, {}).data
-        if settings not in found:
-            found.append(settings)
-    return found
+    found: dict[int, DataSettings] = {}
+    for cell in study.cells():
+        settings = study.resolve(cell.overrides).data
+        if id(settings) not in found and settings not in found.values():
+            found[id(settings)] = settings
+    return list(found.values())

@@ -16,12 +16,18 @@ from optuna.samplers import NSGAIISampler
 from optuna.trial import Trial, TrialState
 
 from study.config.ranges import condition_holds, dependency_order, inner_condition
-from study.config.search import OBJECTIVES, SearchSpec
+from study.config.search import OBJECTIVES, Hyperband, SearchSpec
 from study.scheduling.fixed_points import fixed_point
 from study.scheduling.prior import Observation, best_observation
 from study.scheduling.pruning import PruningDecisions, build_pruner
 from study.scheduling.samplers import build_distribution, build_sampler, store_parents
 from trainables.common.seeds import derive
+
+FORGETFUL = ("tpe", "random", "quasirandom", "grid")
+"""Samplers that propose as well from a part of a long history."""
+
+MAX_HISTORY = 1000
+"""Number of trials in Optuna's history at which half of them are forgotten, so that the cost of a trial is constant."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,10 @@ class CellSearch:
         self._spec, self._seed = spec, seed
         self._space = {path: build_distribution(spec.space[path]) for path in dependency_order(spec.space)}
         directions = [OBJECTIVES[objective] for objective in spec.objectives]
-        # Hyperband's brackets are drawn from the name.
-        self._study = optuna.create_study(study_name="cell", directions=directions, pruner=build_pruner(spec.pruner))
-        self._trials: list[Trial] = []
+        self._directions = directions
+        self._study = self._new_study()
+        self._trials: dict[int, Trial] = {}
+        self._next = 0
         self._decisions = PruningDecisions()
         self._first: Mapping[str, Any] | None = None
 
@@ -67,7 +74,8 @@ class CellSearch:
 
     def ask(self) -> Proposal:
         """Propose the configuration of the next trial and add the trial to the history."""
-        number = len(self._trials)
+        number = self._next
+        self._forget()
         self._study.sampler = build_sampler(self._spec, derive(self._seed, "ask", number))
         self._store_parents(number)
         point = fixed_point(self._spec, self._seed, number)
@@ -79,14 +87,17 @@ class CellSearch:
         for path in self._space:
             if condition_holds(inner_condition(self._spec.space, path), trial.params.get):
                 self._suggest(trial, path)
-        self._trials.append(trial)
+        self._trials[number] = trial
+        self._next += 1
         return Proposal(dict(trial.params), dict(self._study.get_trials(deepcopy=False)[-1].system_attrs))
 
     def replay(self, index: int, proposal: Proposal) -> None:
         """Add trial `index` to the history with its earlier proposal; nothing if `ask` has just added it."""
-        if index == len(self._trials):
+        if index == self._next:
+            self._forget()
             self._store_parents(index)
-            self._trials.append(self._add_trial(proposal))
+            self._trials[index] = self._add_trial(proposal)
+            self._next += 1
 
     def retry(self, index: int, proposal: Proposal) -> None:
         """Run failed trial `index` again with its proposal; samplers ignore the failed one in the history."""
@@ -118,6 +129,34 @@ class CellSearch:
         else:
             self._study.tell(trial, list(values))
 
+    def _new_study(self) -> optuna.Study:
+        # Hyperband's brackets are drawn from the name.
+        pruner = build_pruner(self._spec.pruner)
+        return optuna.create_study(study_name="cell", directions=self._directions, pruner=pruner)
+
+    def _forget(self) -> None:
+        """Keep the best and the latest trials of a long history, a quarter of `MAX_HISTORY` each, and running ones.
+
+        Other samplers than TPE need all trials or use none, and Hyperband knows trials by their number.
+        """
+        known = self._study.get_trials(deepcopy=False)
+        if len(known) < MAX_HISTORY or self._spec.sampler not in FORGETFUL or isinstance(self._spec.pruner, Hyperband):
+            return
+        worst_first = sorted(
+            (trial for trial in known if trial.state is TrialState.COMPLETE),
+            key=lambda trial: trial.values[0] * (1 if self._directions[0] == "maximize" else -1),
+        )
+        numbers = {trial.number for trial in (*worst_first[-MAX_HISTORY // 4 :], *known[-MAX_HISTORY // 4 :])}
+        numbers |= {trial.number for trial in known if not trial.state.is_finished()}
+        indices = {trial.number: index for index, trial in self._trials.items()}
+        self._study, self._trials = self._new_study(), {}
+        for trial in known:
+            if trial.number in numbers:
+                self._study.add_trial(trial)
+                if trial.number in indices:
+                    added = self._study.get_trials(deepcopy=False)[-1]
+                    self._trials[indices[trial.number]] = Trial(self._study, added._trial_id)
+
     def _suggest(self, trial: Trial, path: str) -> None:
         match self._space[path]:
             case FloatDistribution(low=low, high=high, log=log):
@@ -129,8 +168,9 @@ class CellSearch:
 
     def _store_parents(self, number: int) -> None:
         """Select the parents of complete generations as NSGA-II does when it proposes trial `number`."""
-        sampler = build_sampler(self._spec, derive(self._seed, "ask", number))
-        if isinstance(sampler, NSGAIISampler):
+        if self._spec.sampler == "nsga2":
+            sampler = build_sampler(self._spec, derive(self._seed, "ask", number))
+            assert isinstance(sampler, NSGAIISampler)
             store_parents(self._study, sampler, self._spec.startup_trials)
 
     def _add_trial(self, proposal: Proposal) -> Trial:

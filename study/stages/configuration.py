@@ -29,6 +29,7 @@ class Configuration:
         rehearsal: the flag given above.
         data: frame store of `spec.data`.
         jobs: shared jobs planned so far, each after the jobs whose output it reads.
+        cell_jobs: trials and replicates planned with it so far, by id.
     """
 
     def __init__(self, spec: StudySpec, datasets: Datasets, pretraining: int = 0, *, rehearsal: bool = False) -> None:
@@ -36,6 +37,7 @@ class Configuration:
         self.rehearsal = rehearsal
         self.data = datasets(spec.data)
         self.jobs: list[Job] = []
+        self.cell_jobs: dict[str, Job] = {}
         self._outputs: dict[str, Job] = {}
 
     def dataset(self, settings: DataSettings | None) -> Dataset:

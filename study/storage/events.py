@@ -243,6 +243,9 @@ EVENTS: Mapping[str, type[Event]] = {
 OPTIONAL: Mapping[type, frozenset[str]] = {Outcome: frozenset({"learning"}), TrialAsked: frozenset({"timing"})}
 """Fields that the record of a class may lack: ledgers from before they existed stay readable."""
 
+_FIELDS: dict[type, frozenset[str]] = {}
+"""Names of the fields of each class."""
+
 _NAMES = {kind: name for name, kind in EVENTS.items()}
 
 
@@ -293,7 +296,9 @@ def _check_names(name: str, values: Mapping[str, Any]) -> None:
 
 
 def _check_fields(name: str, values: Mapping[str, Any], kind: type[Event | Outcome | Learning]) -> None:
-    expected = {part.name for part in fields(kind)}
+    expected = _FIELDS.setdefault(kind, frozenset(part.name for part in fields(kind)))
+    if values.keys() == expected:
+        return
     if not expected - OPTIONAL.get(kind, frozenset()) <= set(values) <= expected:
         text = f"fields of {name} do not match (found {', '.join(sorted(values))}"
         raise ValueError(f"{text}; expected {', '.join(sorted(expected))})")

@@ -221,8 +221,19 @@ class JobPaths:
 
 
 def node_cache() -> Path:
-    """Return this node's cache: $STUDY_CACHE, or a temporary folder of this user."""
-    return Path(os.environ.get("STUDY_CACHE") or Path(tempfile.gettempdir()) / f"study-cache-{os.getuid()}")
+    """Return this node's cache: $STUDY_CACHE, or a temporary folder of this user, which only this user may read.
+
+    Raises:
+        UserError: another user has made the temporary folder.
+    """
+    if os.environ.get("STUDY_CACHE"):
+        return Path(os.environ["STUDY_CACHE"])
+    cache = Path(tempfile.gettempdir()) / f"study-cache-{os.getuid()}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    if cache.is_symlink() or cache.stat().st_uid != os.getuid():
+        raise UserError(f"{cache}: belongs to another user. Fix: name a folder of yours by $STUDY_CACHE")
+    cache.chmod(0o700)  # frames of patients lie in it
+    return cache
 
 
 def job_key(study: str, job: Job) -> str:
@@ -239,5 +250,5 @@ def fetch_job(storage: Storage, folder: StudyFolder, job: Job, artifacts: Artifa
 
 def _lock(cache: Path, name: str) -> FileLock:
     """Return the lock that one process of this node holds while it fetches `name` into the cache."""
-    cache.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     return FileLock(cache / f".{name}.lock")

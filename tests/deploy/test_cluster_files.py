@@ -2,11 +2,14 @@
 
 import copy
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from study.config.definition import load_study
 
 ROOT = Path(__file__).parents[2]
 FILES = {"cluster.yaml": {"head", "gpu", "gpu-spot"}, "deploy/cluster.local.yaml": {"local.cluster.node"}}
@@ -46,6 +49,38 @@ def test_the_dashboard_is_not_public_and_everybody_shows_a_token(name):
     assert "--dashboard-host 127.0.0.1" in starts[0]
     assert all("RAY_AUTH_MODE=token" in command for command in starts)
     assert "~/.ray/auth_token" in config["file_mounts"]
+
+
+def test_the_job_on_kubernetes_runs_a_study_on_the_cluster_of_the_other_manifest():
+    manifest = read("deploy/rayjob.yaml")
+    assert (manifest["apiVersion"], manifest["kind"]) == ("ray.io/v1", "RayJob")
+    spec = manifest["spec"]
+    assert set(spec) == {
+        "entrypoint", "submissionMode", "backoffLimit", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished",
+        "rayClusterSpec",
+    }  # fmt: skip
+    assert spec["submissionMode"] in ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode")
+    head = spec["rayClusterSpec"]["headGroupSpec"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in head["template"]["spec"]["containers"][0]["volumeMounts"]}
+    words = shlex.split(spec["entrypoint"])
+    assert words[:2] == ["study", "run"]
+    assert words[2].startswith(f"{mounts['study']}/")
+    options = dict(zip(words[3::2], words[4::2], strict=True)) | {"--set": ""}
+    assert options == {"--address": "auto", "--workspace": f"{mounts['shared']}/runs", "--set": ""}
+    sets = [words[number + 1] for number, word in enumerate(words) if word == "--set"]
+    largest = load_study(str(ROOT / "tests/study/tiny.yaml"), sets=sets).spec.resources.max
+    (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
+    limits = workers["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert largest is not None
+    assert largest.cpus == workers["maxReplicas"] * int(limits["cpu"])
+    assert largest.gpus == workers["maxReplicas"] * int(limits["nvidia.com/gpu"])
+    cluster = copy.deepcopy(spec["rayClusterSpec"])
+    pod = cluster["headGroupSpec"]["template"]["spec"]
+    pod["volumes"] = [volume for volume in pod["volumes"] if volume["name"] != "study"]
+    container = pod["containers"][0]
+    container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] != "study"]
+    cluster["headGroupSpec"]["rayStartParams"]["dashboard-host"] = "127.0.0.1"
+    assert cluster == read("deploy/kuberay.yaml")["spec"]
 
 
 def test_the_kubernetes_manifest_is_a_ray_cluster_of_the_locked_version_behind_a_token():

@@ -45,6 +45,32 @@ def test_servers_that_others_can_reach_are_errors(address, command, verdict):
         assert f"{address}:5000; bind it to 127.0.0.1" in finding.text
 
 
+RAYLET = "/x/ray/core/src/ray/raylet/raylet --agent=/x/dashboard/agent.py --address=1"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("/x/ray/core/src/ray/gcs/gcs_server --log_dir=/y", "gcs_server"),
+        (RAYLET, "raylet"),
+        ("ray::DashboardAgent", "dashboard agent"),
+        ("python -u /x/ray/dashboard/agent.py --node-ip-address=1", "dashboard agent"),
+        ("ray::RuntimeEnvAgent", "runtime environment agent"),
+        ("ray::IDLE", "worker"),
+        ("python -m ray.util.client.server --port=10001", "client server"),
+    ],
+)
+def test_every_port_of_ray_is_judged_by_its_token(command, name):
+    open_port, summary = exposed([Listener("0.0.0.0", 7, command, token=True)])
+    assert (open_port.verdict, summary.verdict) == ("ok", "ok")
+    assert f"Ray's {name} (1)" in open_port.text
+    (finding,) = exposed([Listener("0.0.0.0", 7, command)])
+    assert finding.verdict == "error"
+    assert f"Ray's {name} listens on 0.0.0.0:7 and asks for no token" in finding.text
+    (fine,) = exposed([Listener("127.0.0.1", 7, command)])
+    assert fine.verdict == "ok"
+
+
 def test_a_listening_server_is_found(tmp_path):
     script = tmp_path / "mlflow_server.py"
     script.write_text(

@@ -46,6 +46,7 @@ class Launcher:
         behind: True if MLflow lacks a job.
         remote: store into which jobs put their artifacts; None for the workspace alone.
         gpus: GPUs of the cluster.
+        cpus: CPUs of the cluster.
         jobs: jobs that sweeps have run, in order.
         sessions: address of each Ray session.
         tracker: tracker of the last launch.
@@ -57,6 +58,7 @@ class Launcher:
     behind: bool = False
     remote: Storage | None = None
     gpus: float = 0.0
+    cpus: float = 2.0
     jobs: list[Job] = field(default_factory=list)
     sessions: list[str | None] = field(default_factory=list)
     tracker: Mock = field(default_factory=Mock)
@@ -75,7 +77,7 @@ class Launcher:
     def session(self, address: str | None) -> Iterator[dict[str, float]]:
         assert holder(self.folder.lock) is not None
         self.sessions.append(address)
-        yield {"CPU": 2.0, "GPU": self.gpus}
+        yield {"CPU": self.cpus, "GPU": self.gpus}
 
     def sweep(self, driver: JobDriver, scratch: Path) -> Mock:
         made: Mock = create_autospec(Sweep, instance=True)
@@ -192,9 +194,26 @@ def test_a_request_that_never_fits_is_refused(launcher):
     with pytest.raises(UserError, match=r"resources\.downstream: .* 100000 cpus"):
         launcher.launch(too_many)
     launch.prepare.assert_not_called()  # this machine is known before a cluster is
-    with pytest.raises(UserError, match="the cluster has 2"):
+    with pytest.raises(UserError, match=r"the cluster has 2\. Fix: .*--set resources\.max\.cpus=N"):
         launcher.launch(too_many, address="head:6379")
     assert launcher.jobs == []
+
+
+def test_a_cluster_that_grows_may_have_no_worker_yet(launcher):
+    launcher.cpus = 0.0
+    with pytest.raises(UserError, match="the cluster has 0"):
+        launcher.launch(address="head:6379")
+    assert launcher.launch("resources.max.cpus=8", address="head:6379").complete
+
+
+def test_a_refused_study_does_not_take_its_name(launcher):
+    with pytest.raises(UserError, match="the cluster has 2"):
+        launcher.launch("resources.downstream.cpus=100000", address="head:6379")
+    assert not launcher.folder.plan.exists()
+    assert launcher.launch("seed=1", address="head:6379").complete
+    with pytest.raises(UserError, match="the cluster has 2"):
+        launcher.launch("seed=1", "replicates=3", "resources.downstream.cpus=100000", address="head:6379")
+    assert launcher.folder.plan.exists()
 
 
 @pytest.mark.parametrize("gpus", [0.0, 8.0])

@@ -8,6 +8,7 @@ import pytest
 
 from study.config.ranges import Choice, Int, LogUniform, Uniform
 from study.config.search import ASHA, Hyperband, Median, SearchSpec
+from study.scheduling import cell_search
 from study.scheduling.cell_search import CellSearch, Proposal
 
 SPACE = {"lr": LogUniform(1e-5, 1e-1), "strength": Uniform(0, 2), "depth": Int(1, 4), "norm": Choice(("batch", "none"))}
@@ -202,3 +203,52 @@ def test_pruning_is_optunas_successive_halving():
     search = CellSearch(SearchSpec(SPACE, pruner=ASHA(min_epochs=1, reduction=2)), seed=0)
     stops = equal_stops(search, study, curves)
     assert 0 < stops < len(curves)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("known", [25, 40, 61])
+def test_a_search_that_forgets_is_resumed_as_it_was(monkeypatch, sampler, known):
+    monkeypatch.setattr(cell_search, "MAX_HISTORY", 20)
+    spec = SearchSpec(SPACE, trials=70, sampler=sampler, pruner=ASHA(min_epochs=1, reduction=2))
+
+    def run_trial(search: CellSearch, index: int, proposal: Proposal) -> bool:
+        for epoch in (1, 2, 3):
+            search.report(index, epoch, value(proposal) * epoch)
+            if search.should_prune(index):
+                break
+        search.tell(index, [value(proposal) * epoch], stopped=search.should_prune(index))
+        assert len(search._study.get_trials(deepcopy=False)) <= 20
+        return search.should_prune(index)
+
+    whole, proposals, stops = CellSearch(spec, seed=3), [], []
+    for index in range(70):
+        proposals.append(whole.ask())
+        stops.append(run_trial(whole, index, proposals[-1]))
+    assert 0 < sum(stops) < 70
+    resumed = CellSearch(spec, seed=3)
+    for index in range(known):
+        resumed.replay(index, proposals[index])
+        assert run_trial(resumed, index, proposals[index]) == stops[index]
+    for index in range(known, 70):
+        assert resumed.ask() == proposals[index]
+        assert run_trial(resumed, index, proposals[index]) == stops[index]
+
+
+def test_the_best_trials_are_not_forgotten(monkeypatch):
+    monkeypatch.setattr(cell_search, "MAX_HISTORY", 20)
+    search = CellSearch(SearchSpec(SPACE, trials=99, sampler="random"), seed=0)
+    for index in range(60):
+        search.ask()
+        search.tell(index, [1.0 if index == 2 else 0.001 * index], stopped=False)
+    assert 1.0 in [trial.values[0] for trial in search._study.get_trials(deepcopy=False)]
+
+
+def test_a_failed_trial_that_was_forgotten_runs_again(monkeypatch):
+    monkeypatch.setattr(cell_search, "MAX_HISTORY", 20)
+    search, proposals = CellSearch(SearchSpec(SPACE, trials=99, sampler="random"), seed=0), []
+    for index in range(60):
+        proposals.append(search.ask())
+        search.tell(index, None if index == 2 else [0.001 * index], stopped=False)
+    search.retry(2, proposals[2])
+    search.report(2, 1, 0.5)
+    search.tell(2, [0.5], stopped=False)

@@ -1,6 +1,9 @@
 """A store by URI: a folder, and a real S3-compatible server."""
 
 import json
+import os
+import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from whole_studies import TINY, check_complete, final_metrics, finished, study
 
 from study.planning.jobs import Job, ResourceRequest
 from study.storage.artifacts import ArtifactStore
-from study.storage.remote import ARTIFACT, RESULT, RemoteIO, Storage, job_key
+from study.storage.remote import ARTIFACT, RESULT, RemoteIO, Storage, job_key, node_cache
 from study.storage.workspace import Workspace
 from trainables.common.errors import UserError
 from trainables.common.files import write_json
@@ -126,3 +129,20 @@ def test_a_study_whose_jobs_see_only_an_s3_store_ends_like_any_other(uninterrupt
     for event in finished(mine):
         lines = mine.job(event.job).metrics.read_text().splitlines()
         assert [json.loads(line)["epoch"] for line in lines] == list(range(1, event.outcome.epochs + 1))
+
+
+def test_only_this_user_may_read_the_cache_of_a_node(tmp_path, monkeypatch):
+    monkeypatch.delenv("STUDY_CACHE", raising=False)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    before = os.umask(0)
+    try:
+        cache = node_cache()
+        assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+        cache.chmod(0o755)  # by an earlier version
+        assert stat.S_IMODE(node_cache().stat().st_mode) == 0o700
+    finally:
+        os.umask(before)
+    cache.rmdir()
+    cache.symlink_to(tmp_path)
+    with pytest.raises(UserError, match="belongs to another user"):
+        node_cache()
