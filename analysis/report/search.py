@@ -48,9 +48,18 @@ def search_section(results: StudyResults, grid: Grid) -> Section:
         for kind, name in zip(("sensitivity", "parallel_coordinates"), pair, strict=True)
     }
     signal = early_signal(results)
-    sentences = [importance_sentence(found, metric), *(each.sentence for each in range_edges(results))]
+    sentences = [importance_sentence(found, metric), *edge_sentences(results, found)]
     sentences += [signal.sentence] if signal is not None else []
     return Section(title, tuple(sentences), available(tables), available(figures), available(charts), captions)
+
+
+def edge_sentences(results: StudyResults, found: Importances) -> list[str]:
+    """Return a remark on each best value at an edge of its range, which says where the setting may not matter."""
+    mattered = {each.setting for each in found.mattered}
+    return [
+        each.sentence if each.path in mattered else f"{each.sentence} That {each.setting} matters is not shown."
+        for each in range_edges(results)
+    ]
 
 
 def column_names(grid: Grid, column: str) -> tuple[str, str]:
@@ -68,7 +77,7 @@ def importance_sentence(found: Importances, metric: str) -> str:
                 f"{MIN_TRIALS} are needed."
             )
         return "Which settings matter is not estimated: fewer than two of them varied, or all trials have one value."
-    measure, chance = f"of the variance of validation {metric.capitalize()} within cells", f"{found.chance:.0%}"
+    measure, chance = f"of the variance of validation {metric.capitalize()} within cells", f"{found.chance:.1%}"
     if not found.mattered:
         return (
             f"Which settings matter is not shown by {found.sample}: no setting's share {measure} clearly exceeds what "

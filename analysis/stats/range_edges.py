@@ -32,7 +32,8 @@ class RangeEdge:
     """Setting whose chosen value lies at one edge of its range, in some of the searched cells.
 
     Attributes:
-        setting: dotted path.
+        path: dotted path of the setting.
+        setting: its short name.
         side: edge of the range.
         values: chosen values at the edge, one for each such cell.
         low: lowest value that was searched.
@@ -40,6 +41,7 @@ class RangeEdge:
         cells: number of searched cells in which the setting was chosen.
     """
 
+    path: str
     setting: str
     side: Side
     values: tuple[float, ...]
@@ -84,7 +86,7 @@ def range_edges(results: StudyResults) -> list[RangeEdge]:
         for side in SIDES if searched and values else ():
             at_edge = tuple(value for value in values if _at_edge(name, value, results.plan.space, side))
             if at_edge and _may_go_beyond(results.plan, name, searched, side):
-                found.append(RangeEdge(short[name], side, at_edge, min(searched), max(searched), len(values)))
+                found.append(RangeEdge(name, short[name], side, at_edge, min(searched), max(searched), len(values)))
     return found
 
 

@@ -25,7 +25,7 @@ def importance_table(found: Importances) -> Table | None:
     )
     notes = (
         f"fANOVA over {found.sample}, within cells; 95% bootstrap intervals over trials. Bold: the whole interval "
-        f"exceeds {found.chance:.0%}, the 95th percentile of the share of a further setting with permuted values.",
+        f"exceeds {found.chance:.1%}, the 95th percentile of the share of a further setting with permuted values.",
     )
     data = pd.DataFrame(
         [{**asdict(each), "chance": found.chance, "mattered": each in found.mattered} for each in found.shares]

@@ -123,7 +123,7 @@ def test_only_what_mattered_is_named_in_words() -> None:
     shares = (Share("fit.optimizer.lr", 0.62, 0.4, 0.75), Share("augment.strength", 0.2, 0.05, 0.4))
     assert importance_sentence(Importances(shares, 0.12, 36, 36), "dice") == (
         "What mattered in the search: lr (62%, 95% CI 40% to 75%) of the variance of validation Dice within cells, "
-        "over 36 completed trials; chance gives up to 12%. That others matter is not shown (settings: 1)."
+        "over 36 completed trials; chance gives up to 12.0%. That others matter is not shown (settings: 1)."
     )
     assert importance_sentence(Importances(shares, 0.45, 36, 36), "dice").startswith(
         "Which settings matter is not shown by 36 completed trials"

@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from analysis.io.load import StudyResults, load
+from analysis.report.search import edge_sentences
+from analysis.stats.importance import Importances, Share
 from analysis.stats.range_edges import range_edges
 from study.config.definition import load_study
 from study.config.plain import plain
@@ -57,6 +59,15 @@ def test_the_remark_names_setting_value_and_range(make_choice) -> None:
     )
     (edge,) = range_edges(make_choice("fit.lr", LogUniform(1e-4, 1e-1), 0.01, 0.099))
     assert "lr (0.099) lies at the upper edge of the searched range, 0.0001 to 0.1 in 1 of 2 cells:" in edge.sentence
+
+
+def test_the_report_says_where_the_setting_may_not_matter(make_choice) -> None:
+    results = make_choice("fit.lr", LogUniform(1e-4, 1e-1), 0.095)
+    shown = Importances((Share("fit.lr", 0.6, 0.4, 0.8),), 0.1, 40, 40)
+    (sentence,) = edge_sentences(results, shown)
+    assert sentence.endswith("Search a wider range.")
+    (sentence,) = edge_sentences(results, replace(shown, chance=0.5))
+    assert sentence.endswith("Search a wider range. That lr matters is not shown.")
 
 
 @pytest.mark.parametrize(
