@@ -3,6 +3,8 @@
 import copy
 import re
 import shlex
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,32 @@ def test_the_dashboard_is_not_public_and_everybody_shows_a_token(name):
     assert "--dashboard-host 127.0.0.1" in starts[0]
     assert all("RAY_AUTH_MODE=token" in command for command in starts)
     assert "~/.ray/auth_token" in config["file_mounts"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_node_sends_usage_statistics_and_ray_is_on_every_path(name):
+    config = read(name)
+    starts = [c for part in ("head", "worker") for c in config[f"{part}_start_ray_commands"] if "ray start" in c]
+    assert all("--disable-usage-stats" in command for command in starts)
+    (line,) = [command for command in config["setup_commands"] if "export PATH=" in command]
+    shell = f"set -e; HOME=$PWD; echo 'last line' > .bashrc; {line}; {line}; cat .bashrc".replace("~", "$HOME")
+    with tempfile.TemporaryDirectory() as home:
+        ran = subprocess.run(["bash", "-c", shell], cwd=home, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == ["export PATH=$HOME/pretext-study/.venv/bin:$PATH", "last line"]
+
+
+def test_nodes_on_aws_have_room_a_private_ssh_and_workers_a_role():
+    for name, node_type in read("cluster.yaml")["available_node_types"].items():
+        node = node_type["node_config"]
+        (disk,) = node["BlockDeviceMappings"]
+        assert disk["Ebs"]["VolumeSize"] >= 100
+        assert node["SecurityGroupIds"]
+        assert ("IamInstanceProfile" in node) == (name != "head")
+
+
+def test_the_local_file_says_with_which_autoscaler_it_works():
+    assert "RAY_UP_enable_autoscaler_v2=0 ray up" in (ROOT / "deploy/cluster.local.yaml").read_text()
+    assert "RAY_UP_enable_autoscaler_v2=0 ray up" in (ROOT / "docs/CLUSTER.md").read_text()
 
 
 def test_the_job_on_kubernetes_runs_a_study_on_the_cluster_of_the_other_manifest():
