@@ -128,3 +128,11 @@ def test_the_kubernetes_manifest_is_a_ray_cluster_of_the_locked_version_behind_a
             assert container["resources"]["limits"] == container["resources"]["requests"]
     (workers,) = spec["workerGroupSpecs"]
     assert workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
+
+
+def test_the_slurm_script_is_signalled_before_its_limit_and_may_be_requeued():
+    text = (ROOT / "deploy/slurm.sbatch").read_text()
+    directives = re.findall(r"^#SBATCH --([a-z-]+)(?:=(\S+))?", text, re.MULTILINE)
+    assert dict(directives) | {"signal": "B:TERM@120", "requeue": "", "ntasks-per-node": "1"} == dict(directives)
+    assert text.index("#SBATCH --open-mode") < text.index("\nset -u")  # SLURM reads directives before the first command
+    subprocess.run(["bash", "-n", str(ROOT / "deploy/slurm.sbatch")], check=True)
