@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
@@ -11,6 +11,8 @@ from optuna.trial import Trial, TrialState
 
 from study.config.search import ASHA, Hyperband, Median, Pruner
 from study.planning.jobs import Job
+from study.planning.plan import Plan
+from study.scheduling.state import StudyState
 
 
 def build_pruner(settings: Pruner) -> BasePruner:
@@ -130,3 +132,21 @@ def chained_epoch(sources: Sequence[Job], pretext: Job, epoch: int) -> int:
             break
         before += source.epochs if source.stage == pretext.stage else 0
     return before + epoch
+
+
+def known_probes(plan: Plan, state: StudyState, job: Job) -> Mapping[int, float]:
+    """Return the probe reports, by epoch, that other trials with a trial's pretraining have; empty for none."""
+    digest = _pretraining_of(plan, job)
+    for key, cell in state.cells.items():
+        for index, trial in enumerate(cell.trials):
+            if not trial.probe_reports:
+                continue
+            other = plan.trial(key, index, trial.params)
+            if other.id != job.id and _pretraining_of(plan, other) == digest:
+                return trial.probe_reports
+    return {}
+
+
+def _pretraining_of(plan: Plan, job: Job) -> str | None:
+    """Return the digest of the last pretraining that a job starts from; None for a job without one."""
+    return next((source.digest for source in reversed(plan.sources_of(job)) if source.stage == "pretext"), None)

@@ -8,23 +8,21 @@ There is no Ray and no clock in here, and no state but the fold of the ledger's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
 
-from study.config.search import NoPruner
 from study.planning.jobs import DEPENDENCY_FAILED, Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
-from study.scheduling.cell_search import CellSearch, Proposal
+from study.scheduling.cell_schedule import CellSchedule, begun_workers, stopped
 from study.scheduling.lost import lost_sources
-from study.scheduling.objectives import OBJECTIVE, PROBE, objective_values
+from study.scheduling.objectives import OBJECTIVE, PROBE
 from study.scheduling.prior import Observation
-from study.scheduling.pruning import ProbePruner, chained_epoch
+from study.scheduling.pruning import chained_epoch, known_probes
 from study.scheduling.state import CellState, StudyState
-from study.scheduling.virtual_clock import Stop, Timing, VirtualClock
+from study.scheduling.virtual_clock import Stop
 from study.storage.events import (
     CellReopened,
-    ConfigurationChosen,
     E,
     EpochReported,
     Event,
@@ -38,7 +36,6 @@ from study.storage.events import (
     TimeSpent,
     TrialAsked,
 )
-from trainables.common.seeds import derive
 
 
 class EventLog(Protocol):
@@ -83,32 +80,16 @@ class JobScheduler:
         self.state = StudyState()
         self.running: dict[str, Job] = {}
         self.corrected: list[JobFinished] = []
-        seed = derive(plan.spec.seed, "sampler")
-        self._trials = {cell.key: plan.trials(cell.key) for cell in plan.cells}
-        specs = {cell.key: plan.search(cell.key) for cell in plan.cells}
-        self._searches = {key: CellSearch(spec, seed) for key, spec in specs.items()}
-        self._probes = {key: ProbePruner(spec.pretext_pruner) for key, spec in specs.items()}
-        begun = _begun(ledger.events)
-        self._workers = {key: begun.get(key, spec.workers) for key, spec in specs.items()}
-        self._clocks = {
-            key: VirtualClock(spec, self._searches[key], self._probes[key], self._workers[key])
-            for key, spec in specs.items()
-        }
+        begun, keys = begun_workers(ledger.events), [cell.key for cell in plan.cells]
+        self._cells = {key: CellSchedule(plan, key, self.state.cell(key), begun.get(key)) for key in keys}
         self._open_jobs: dict[str, list[Job]] = {}
-        self._trial_jobs: dict[tuple[str, int], Job] = {}
-        for key, trials in self._trials.items():
-            if self._workers[key] == 1:
-                self._clocks[key].plan(trials)
         for event in list(ledger.events):
             self._apply(event)
-        for key, trials in self._trials.items():
+        for key, schedule in self._cells.items():
+            for event in schedule.beginning(prior):
+                self._record(event)
             cell = self.state.cell(key)
-            if trials and specs[key].prior and not cell.prior and not cell.trials:
-                known = prior(key)
-                self._record(PriorRead(key, [each.params for each in known], [each.values for each in known]))
-            if trials and self._workers[key] > 1 and cell.planned != trials:
-                self._record(SearchPlanned(key, trials, self._workers[key]))
-            if cell.choice is not None and len(cell.ended) < trials:
+            if cell.choice is not None and len(cell.ended) < schedule.trials:
                 self._record(CellReopened(key))
 
     @property
@@ -155,7 +136,7 @@ class JobScheduler:
         job = self.running.pop(job_id)
         stop = self._stop(job)
         if stop is not None and outcome.status == "stopped":
-            decided = _stopped(stop)
+            decided = stopped(stop)
             if stop.probe or outcome.epochs != decided.epochs:  # it trained on until the decision could be taken
                 outcome = replace(decided, seconds=outcome.seconds)
         self._record(JobFinished(job.id, job.kind, job.cell, job.index, dict(job.params), job.digest, outcome))
@@ -186,7 +167,7 @@ class JobScheduler:
             True if the pruners of all these trials want it to stop; False if a replicate waits for it.
         """
         decisions = []
-        for cell in self._trials:
+        for cell in self._cells:
             for job in self._open(cell):
                 sources = self.plan.sources_of(job)
                 if pretext.digest not in [source.digest for source in sources]:
@@ -204,7 +185,7 @@ class JobScheduler:
         """Yield the jobs that could start now: shared ones first, because most others wait for them, then trials."""
         ready: list[Job] = []
         missing = {job.digest: job for job in lost_sources(self.plan, self.state) if self._could_run(job)}
-        for cell in self._trials:
+        for cell in self._cells:
             for job in self._open(cell):
                 if job.id in self.running:
                     continue
@@ -236,80 +217,40 @@ class JobScheduler:
 
     def _next_jobs(self, key: str, cell: CellState) -> list[Job]:
         """Return the open trials of a searching cell, or the replicates that are left after its choice."""
-        if cell.choice is None and self._trials[key]:
-            while self._clocks[key].wants_trial:
-                self._ask(key, cell)
-            self._correct(key, cell)
-            open_trials = [index for index in range(len(cell.trials)) if index not in cell.ended]
-            if open_trials or not self._clocks[key].finished:
-                return [self._trial(key, index) for index in open_trials]
-        choice = cell.choice or self._choose(key, cell)
+        schedule = self._cells[key]
+        if cell.choice is None and schedule.trials:
+            while schedule.wants_trial:
+                self._ask(key, schedule)
+            for job, outcome in schedule.corrections():
+                self._correct(job, outcome)
+            open_trials = schedule.open_trials()
+            if open_trials or schedule.searching:
+                return open_trials
+        choice = cell.choice
         if choice is None:
-            return []
+            found = schedule.choice()
+            if found is None:
+                return []
+            choice = self._record(found)
         replicates = (self.plan.replicate(key, index, choice.params) for index in range(self.plan.spec.replicates.runs))
         return [job for job in replicates if job.id not in self.outcomes]
 
-    def _ask(self, key: str, cell: CellState) -> None:
-        """Ask for the configuration of a cell's next trial; it learns what is known of its pretraining's probe."""
-        index, proposal = len(cell.trials), self._searches[key].ask()
-        job = self._trial_jobs[key, index] = self.plan.trial(key, index, proposal.params)
-        timing = self._timing(key, job)
-        self._record(TrialAsked(key, index, proposal.params, proposal.system_attrs, asdict(timing)))
-        if timing.before and self._workers[key] > 1:
-            for epoch, value in self._known_probes(job).items():
-                self._record(ProbeReported(key, index, epoch, value))
+    def _ask(self, key: str, schedule: CellSchedule) -> None:
+        """Record a cell's next trial; it learns what is known of its pretraining's probe."""
+        asked = self._record(schedule.ask())
+        if asked.timing["before"] and schedule.workers > 1:
+            for epoch, value in known_probes(self.plan, self.state, schedule.job(asked.index)).items():
+                self._record(ProbeReported(key, asked.index, epoch, value))
 
-    def _trial(self, key: str, index: int) -> Job:
-        """Return the job of a trial that has not ended, which is built once."""
-        if (key, index) not in self._trial_jobs:
-            self._trial_jobs[key, index] = self.plan.trial(key, index, self.state.cell(key).trials[index].params)
-        return self._trial_jobs[key, index]
-
-    def _timing(self, key: str, job: Job) -> Timing:
-        """Return the length of a trial on the clock; pretraining counts where it may be pruned."""
-        compared = not isinstance(self.plan.search(key).pretext_pruner, NoPruner)
-        before = sum(source.epochs for source in self.plan.sources_of(job) if source.stage == "pretext")
-        return Timing(job.epochs, job.report_every, before if compared else 0)
-
-    def _known_probes(self, job: Job) -> Mapping[int, float]:
-        """Return the probe reports of a trial's pretraining that other trials with the same pretraining have."""
-        digest = self._pretraining_of(job)
-        for key, cell in self.state.cells.items():
-            for index, trial in enumerate(cell.trials):
-                other = self.plan.trial(key, index, trial.params)
-                if other.id != job.id and trial.probe_reports and self._pretraining_of(other) == digest:
-                    return trial.probe_reports
-        return {}
-
-    def _pretraining_of(self, job: Job) -> str | None:
-        """Return the digest of the last pretraining that a job starts from; None for a job without one."""
-        return next(
-            (source.digest for source in reversed(self.plan.sources_of(job)) if source.stage == "pretext"), None
-        )
-
-    def _correct(self, key: str, cell: CellState) -> None:
-        """Record that trials were stopped which had ended before the decision that stops them could be taken."""
-        for index, outcome in list(cell.ended.items()):
-            stop = self._clocks[key].stop(index)
-            if stop is not None and outcome.status != "stopped":
-                job = self.plan.trial(key, index, cell.trials[index].params)
-                self.running[job.id] = job
-                self.finish(job.id, replace(_stopped(stop), seconds=outcome.seconds))
-                self.corrected.append(self.outcomes[job.id])
+    def _correct(self, job: Job, outcome: Outcome) -> None:
+        """Record another outcome of a trial that has ended."""
+        self.running[job.id] = job
+        self.finish(job.id, outcome)
+        self.corrected.append(self.outcomes[job.id])
 
     def _stop(self, job: Job) -> Stop | None:
         """Return the decision to stop a trial; None for other jobs."""
-        return self._clocks[job.cell].stop(job.index) if job.kind == "trial" and job.cell is not None else None
-
-    def _choose(self, key: str, cell: CellState) -> ConfigurationChosen | None:
-        """Record the choice of the best trial; None if no trial completed."""
-        values = {index: self._values(outcome) for index, outcome in cell.ended.items()}
-        completed = {index: each[0] for index, each in sorted(values.items()) if each is not None}
-        if self._trials[key] and not completed:
-            return None
-        best = max(completed, key=completed.__getitem__, default=None)
-        params: Mapping[str, Any] = {} if best is None else cell.trials[best].params
-        return self._record(ConfigurationChosen(key, best, params))
+        return self._cells[job.cell].stop(job.index) if job.kind == "trial" and job.cell is not None else None
 
     def _outcome_without_run(self, job: Job) -> Outcome | None:
         """Return the outcome of a job that need not run: an input failed, or a pruner stopped it; None otherwise."""
@@ -319,7 +260,7 @@ class JobScheduler:
         if failed is not None:
             return Outcome("failed", {}, 0, 0.0, f"{DEPENDENCY_FAILED}{failed}")
         stop = self._stop(job)
-        return None if stop is None else _stopped(stop)
+        return None if stop is None else stopped(stop)
 
     def _record(self, event: E) -> E:
         """Append an event to the ledger, then apply it."""
@@ -331,79 +272,26 @@ class JobScheduler:
         """Change state, searches and pruners by one event, alike for a new event and for one of an earlier launch."""
         self.state.apply(event)
         match event:
-            case PriorRead():
-                pairs = zip(event.params, event.values, strict=True)
-                self._searches[event.cell].tell_prior([Observation(dict(p), list(v)) for p, v in pairs])
-            case SearchPlanned():
-                self._clocks[event.cell].plan(event.trials)
-            case TrialAsked():
-                self._searches[event.cell].replay(event.index, Proposal(event.params, event.system_attrs))
-                self._clocks[event.cell].asked(event.index, self._recorded_timing(event))
-            case EpochReported():
-                self._clocks[event.cell].reported(event.index, event.epoch, event.value)
-                self._refresh(event.cell)
-            case ProbeReported():
-                self._clocks[event.cell].probe_reported(event.index, event.epoch, event.value)
+            case PriorRead() | SearchPlanned() | TrialAsked():
+                self._cells[event.cell].apply(event)
+            case EpochReported() | ProbeReported():
+                self._cells[event.cell].apply(event)
                 self._refresh(event.cell)
             case CellReopened():
                 self._open_jobs.pop(event.cell, None)
-            case JobFinished():
-                self._apply_finished(event)
+            case JobFinished(cell=None):
+                if event.outcome.status == "failed":
+                    self._open_jobs.clear()
+            case JobFinished(cell=str(key)):
+                self._open_jobs.pop(key, None)
+                if event.kind == "trial":
+                    self._cells[key].apply(event)
             case JobRetried():
-                self._apply_retried(event)
+                self._open_jobs.clear()
+                if event.kind == "trial" and event.cell is not None:
+                    self._cells[event.cell].apply(event)
 
     def _refresh(self, key: str) -> None:
         """Compute a cell's open jobs anew where its clock asks for a trial or has stopped one of them."""
-        if self._clocks[key].wants_trial or any(self._stop(job) is not None for job in self._open_jobs.get(key, ())):
+        if self._cells[key].wants_trial or any(self._stop(job) is not None for job in self._open_jobs.get(key, ())):
             self._open_jobs.pop(key, None)
-
-    def _recorded_timing(self, event: TrialAsked) -> Timing:
-        if event.timing:
-            return Timing(**event.timing)
-        return Timing(self.plan.trial(event.cell, event.index, event.params).epochs)
-
-    def _apply_finished(self, event: JobFinished) -> None:
-        if event.cell is None:
-            if event.outcome.status == "failed":
-                self._open_jobs.clear()
-            return
-        self._open_jobs.pop(event.cell, None)
-        if event.kind == "trial":
-            self._trial_jobs.pop((event.cell, event.index), None)
-        if event.kind == "trial" and event.outcome.status == "stopped":
-            self._clocks[event.cell].stopped(event.index)
-        elif event.kind == "trial":
-            self._clocks[event.cell].ended(event.index, self._values(event.outcome))
-
-    def _apply_retried(self, event: JobRetried) -> None:
-        self._open_jobs.clear()
-        if event.kind == "trial" and event.cell is not None:
-            trial = self.state.cell(event.cell).trials[event.index]
-            timing = self._timing(event.cell, self.plan.trial(event.cell, event.index, trial.params))
-            if self._clocks[event.cell].retry(event.index, timing):
-                self._searches[event.cell].retry(event.index, Proposal(trial.params, trial.system_attrs))
-                self._probes[event.cell].retry(event.index)
-
-    def _values(self, outcome: Outcome) -> list[float] | None:
-        """Return the value of each objective that a trial reached, None if it lacks one."""
-        resources = self.plan.spec.resources.downstream
-        return objective_values(outcome, self.plan.spec.search.objectives, resources.gpus * resources.workers)
-
-
-def _begun(events: Iterable[Event]) -> dict[str, int]:
-    """Return the workers of the virtual clock of each search that has begun; 1 where an earlier version began it."""
-    found: dict[str, int] = {}
-    for event in events:
-        if isinstance(event, SearchPlanned):
-            found.setdefault(event.cell, event.workers)
-        elif isinstance(event, TrialAsked):
-            found.setdefault(event.cell, 1)
-    return found
-
-
-def _stopped(stop: Stop) -> Outcome:
-    """Return the outcome of a trial that is stopped."""
-    if stop.probe:
-        reason = f"its pretraining was pruned at epoch {stop.epoch}"
-        return Outcome("stopped", {PROBE: stop.value}, 0, 0.0, reason)
-    return Outcome("stopped", {OBJECTIVE: stop.value}, stop.epoch, 0.0)

@@ -250,12 +250,7 @@ _NAMES = {kind: name for name, kind in EVENTS.items()}
 
 
 def events_of_type(events: Iterable[Event], kind: type[E]) -> Iterator[E]:
-    """Yield the events of one class, in order.
-
-    Example:
-        >>> list(events_of_type([CellReopened("a"), TimeSpent(1.0, 0.0)], TimeSpent))
-        [TimeSpent(time=0.0, seconds=1.0, gpu_seconds=0.0)]
-    """
+    """Yield the events of one class, in order."""
     return (event for event in events if isinstance(event, kind))
 
 
