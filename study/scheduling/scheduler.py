@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from study.planning.jobs import DEPENDENCY_FAILED, Job, Outcome, ResourceRequest
 from study.planning.plan import Plan
-from study.scheduling.cell_search import CellSearch, Proposal
 from study.scheduling.lost import lost_sources
-from study.scheduling.objectives import OBJECTIVE, PROBE, objective_values
-from study.scheduling.pruning import ProbePruner, chained_epoch, early_stop
+from study.scheduling.objectives import OBJECTIVE, PROBE
+from study.scheduling.pruning import chained_epoch, early_stop
+from study.scheduling.searches import CellSearches
 from study.scheduling.state import CellState, StudyState
 from study.storage.events import (
     CellReopened,
@@ -70,8 +70,8 @@ class JobScheduler:
         seed = derive(plan.spec.seed, "sampler")
         self._trials = {cell.key: plan.trials(cell.key) for cell in plan.cells}
         specs = {cell.key: plan.search(cell.key) for cell in plan.cells}
-        self._searches = {key: CellSearch(spec, seed) for key, spec in specs.items()}
-        self._probes = {key: ProbePruner(spec.pretext_pruner) for key, spec in specs.items()}
+        resources = plan.spec.resources.downstream
+        self._searches = CellSearches(specs, seed, resources.gpus * resources.workers)
         self._open_jobs: dict[str, list[Job]] = {}
         for event in list(ledger.events):
             self._apply(event)
@@ -117,7 +117,7 @@ class JobScheduler:
         trial = self.state.cell(job.cell).trials[job.index]
         if epoch > trial.last_epoch:
             self._record(EpochReported(job_id, job.cell, job.index, epoch, metrics[OBJECTIVE]))
-        return trial.last_epoch < job.epochs and self._searches[job.cell].should_prune(job.index)
+        return trial.last_epoch < job.epochs and self._searches.search(job.cell).should_prune(job.index)
 
     def finish(self, job_id: str, outcome: Outcome) -> None:
         """Record the outcome of a running job."""
@@ -158,7 +158,7 @@ class JobScheduler:
                 if job.kind == "replicate":
                     return False
                 step = chained_epoch(sources, pretext, epoch)
-                trial, probe = self.state.cell(cell).trials[job.index], self._probes[cell]
+                trial, probe = self.state.cell(cell).trials[job.index], self._searches.probe(cell)
                 if step > trial.last_probe_epoch and not probe.should_prune(job.index):
                     self._record(ProbeReported(cell, job.index, step, value))
                 decisions.append(probe.should_prune(job.index))
@@ -211,7 +211,7 @@ class JobScheduler:
     def _next_trial(self, key: str, cell: CellState) -> Job:
         """Return the job of the first open trial, asking for a new configuration if all have ended."""
         if len(cell.trials) == len(cell.ended):
-            proposal = self._searches[key].ask()
+            proposal = self._searches.search(key).ask()
             self._record(TrialAsked(key, len(cell.trials), proposal.params, proposal.system_attrs))
         index = cell.open_trial
         assert index is not None
@@ -219,7 +219,7 @@ class JobScheduler:
 
     def _choose(self, key: str, cell: CellState) -> ConfigurationChosen | None:
         """Record the choice of the best trial; None if no trial completed."""
-        values = {index: self._values(outcome) for index, outcome in cell.ended.items()}
+        values = {index: self._searches.values(key, outcome) for index, outcome in cell.ended.items()}
         completed = {index: each[0] for index, each in values.items() if each is not None}
         if self._trials[key] and not completed:
             return None
@@ -239,8 +239,8 @@ class JobScheduler:
         return early_stop(
             job,
             self.state.cell(job.cell).trials[job.index],
-            prune_trial=self._searches[job.cell].should_prune(job.index),
-            prune_pretext=self._probes[job.cell].should_prune(job.index),
+            prune_trial=self._searches.search(job.cell).should_prune(job.index),
+            prune_pretext=self._searches.probe(job.cell).should_prune(job.index),
         )
 
     def _record(self, event: E) -> E:
@@ -250,43 +250,19 @@ class JobScheduler:
         return event
 
     def _apply(self, event: Event) -> None:
-        """Change state, searches and pruners by one event, alike for a new event and for one of an earlier launch."""
+        """Change state and searches by one event, alike for a new event and for one of an earlier launch."""
         self.state.apply(event)
+        self._searches.apply(event)
         match event:
-            case TrialAsked():
-                self._searches[event.cell].replay(event.index, Proposal(event.params, event.system_attrs))
-            case EpochReported():
-                self._searches[event.cell].report(event.index, event.epoch, event.value)
-            case ProbeReported():
-                self._probes[event.cell].report(event.index, event.epoch, event.value)
-                if self._probes[event.cell].should_prune(event.index):
-                    self._open_jobs.pop(event.cell, None)
+            case ProbeReported() if event.cell in self._open_jobs:
+                if self._searches.probe(event.cell).should_prune(event.index):
+                    self._open_jobs.pop(event.cell)
             case CellReopened():
                 self._open_jobs.pop(event.cell, None)
+            case JobFinished(cell=None):
+                if event.outcome.status == "failed":
+                    self._open_jobs.clear()
             case JobFinished():
-                self._apply_finished(event)
+                self._open_jobs.pop(str(event.cell), None)
             case JobRetried():
-                self._apply_retried(event)
-
-    def _apply_finished(self, event: JobFinished) -> None:
-        if event.cell is None:
-            if event.outcome.status == "failed":
                 self._open_jobs.clear()
-            return
-        self._open_jobs.pop(event.cell, None)
-        if event.kind == "trial":
-            stopped = event.outcome.status == "stopped"
-            self._searches[event.cell].tell(event.index, self._values(event.outcome), stopped=stopped)
-            self._probes[event.cell].finish(event.index)
-
-    def _apply_retried(self, event: JobRetried) -> None:
-        self._open_jobs.clear()
-        if event.kind == "trial" and event.cell is not None:
-            trial = self.state.cell(event.cell).trials[event.index]
-            self._searches[event.cell].retry(event.index, Proposal(trial.params, trial.system_attrs))
-            self._probes[event.cell].retry(event.index)
-
-    def _values(self, outcome: Outcome) -> list[float] | None:
-        """Return the value of each objective that a trial reached, None if it lacks one."""
-        resources = self.plan.spec.resources.downstream
-        return objective_values(outcome, self.plan.spec.search.objectives, resources.gpus * resources.workers)
