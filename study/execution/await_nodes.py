@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
 from study.execution.cluster import ray_session
-from study.execution.head_watch import answers
+from study.execution.errors import ClusterLost
 
 TIMEOUT = 300.0
 """Seconds within which all nodes must have joined."""
+
+CHECK_INTERVAL = 0.5
+"""Seconds between two looks at the nodes."""
 
 
 def await_nodes(address: str, count: int, timeout: float = TIMEOUT) -> int:
@@ -21,16 +25,15 @@ def await_nodes(address: str, count: int, timeout: float = TIMEOUT) -> int:
         timeout: seconds to wait.
     """
     until, alive = time.monotonic() + timeout, 0
-    while not answers(address) and time.monotonic() < until:
-        time.sleep(1.0)
-    with ray_session(address):
-        import ray
+    while alive < count and time.monotonic() < until:
+        # a head that answers may not know itself yet, and cannot be joined
+        with contextlib.suppress(ClusterLost), ray_session(address):
+            import ray
 
-        while time.monotonic() < until:
-            alive = sum(bool(node["Alive"]) for node in ray.nodes())
-            if alive >= count:
-                break
-            time.sleep(1.0)
+            while alive < count and time.monotonic() < until:
+                alive = sum(bool(node["Alive"]) for node in ray.nodes())
+                time.sleep(CHECK_INTERVAL)
+        time.sleep(CHECK_INTERVAL)
     return alive
 
 

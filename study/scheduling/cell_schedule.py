@@ -1,7 +1,12 @@
-"""The search of one cell: the jobs of its trials, and the decisions about them."""
+"""The search of one cell: the jobs of its trials, and the decisions about them.
+
+The search is rebuilt from the ledger's events when something first asks for it: a cell that has chosen its
+configuration needs it no more, so that a study starts quickly from a long ledger.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -44,22 +49,19 @@ class CellSchedule:
         self._spec = plan.search(key)
         self.trials = plan.trials(key)
         self.workers = self._spec.workers if workers is None else workers
-        self._search = CellSearch(self._spec, derive(plan.spec.seed, "sampler"))
-        self._probe = ProbePruner(self._spec.pretext_pruner)
-        self._clock = VirtualClock(self._spec, self._search, self._probe, self.workers)
+        self._parts: tuple[CellSearch, ProbePruner, VirtualClock] | None = None
+        self._waiting: deque[Event] = deque()
         self._jobs: dict[int, Job] = {}
-        if self.workers == 1:
-            self._clock.plan(self.trials)
 
     @property
     def wants_trial(self) -> bool:
         """True if a new trial is due."""
-        return self._clock.wants_trial
+        return self._decided().wants_trial
 
     @property
     def searching(self) -> bool:
         """True until all trials have ended on the clock."""
-        return self.trials > 0 and not self._clock.finished
+        return self.trials > 0 and not self._decided().finished
 
     def beginning(self, prior: Callable[[str], Sequence[Observation]]) -> Iterator[Event]:
         """Yield what has yet to be recorded before the search goes on: earlier trials, and a new number of trials."""
@@ -71,7 +73,8 @@ class CellSchedule:
 
     def ask(self) -> TrialAsked:
         """Return the proposal of the next trial, which has yet to be recorded."""
-        index, proposal = len(self._state.trials), self._search.ask()
+        search, _, _ = self._known()
+        index, proposal = len(self._state.trials), search.ask()
         job = self._jobs[index] = self._plan.trial(self._key, index, proposal.params)
         return TrialAsked(self._key, index, proposal.params, proposal.system_attrs, asdict(self._timing(job)))
 
@@ -90,7 +93,7 @@ class CellSchedule:
 
     def stop(self, index: int) -> Stop | None:
         """Return the decision to stop a trial; None as long as there is none."""
-        return self._clock.stop(index)
+        return self._decided().stop(index)
 
     def corrections(self) -> Iterator[tuple[Job, Outcome]]:
         """Yield the trials that had ended before the decision that stops them could be taken, as stopped."""
@@ -110,31 +113,50 @@ class CellSchedule:
         return ConfigurationChosen(self._key, best, params)
 
     def apply(self, event: Event) -> None:
-        """Let search, pruners and clock know an event of the cell's trials."""
+        """Note an event of the cell's trials, which search, pruners and clock learn when something asks for them."""
+        self._waiting.append(event)
+
+    def _decided(self) -> VirtualClock:
+        """Return the clock after all events so far."""
+        return self._known()[2]
+
+    def _known(self) -> tuple[CellSearch, ProbePruner, VirtualClock]:
+        """Return search, pruner and clock after all events so far."""
+        if self._parts is None:
+            search = CellSearch(self._spec, derive(self._plan.spec.seed, "sampler"))
+            probe = ProbePruner(self._spec.pretext_pruner)
+            self._parts = search, probe, VirtualClock(self._spec, search, probe, self.workers)
+            if self.workers == 1:
+                self._parts[2].plan(self.trials)
+        while self._waiting:
+            self._learn(self._waiting.popleft(), *self._parts)
+        return self._parts
+
+    def _learn(self, event: Event, search: CellSearch, probe: ProbePruner, clock: VirtualClock) -> None:
         match event:
             case PriorRead():
                 pairs = zip(event.params, event.values, strict=True)
-                self._search.tell_prior([Observation(dict(params), list(values)) for params, values in pairs])
+                search.tell_prior([Observation(dict(params), list(values)) for params, values in pairs])
             case SearchPlanned():
-                self._clock.plan(event.trials)
+                clock.plan(event.trials)
             case TrialAsked():
-                self._search.replay(event.index, Proposal(event.params, event.system_attrs))
-                self._clock.asked(event.index, self._recorded_timing(event))
+                search.replay(event.index, Proposal(event.params, event.system_attrs))
+                clock.asked(event.index, self._recorded_timing(event))
             case EpochReported():
-                self._clock.reported(event.index, event.epoch, event.value)
+                clock.reported(event.index, event.epoch, event.value)
             case ProbeReported():
-                self._clock.probe_reported(event.index, event.epoch, event.value)
+                clock.probe_reported(event.index, event.epoch, event.value)
             case JobFinished():
                 self._jobs.pop(event.index, None)
                 if event.outcome.status == "stopped":
-                    self._clock.stopped(event.index)
+                    clock.stopped(event.index)
                 else:
-                    self._clock.ended(event.index, self._values(event.outcome))
+                    clock.ended(event.index, self._values(event.outcome))
             case JobRetried():
                 trial = self._state.trials[event.index]
-                if self._clock.retry(event.index, self._timing(self.job(event.index))):
-                    self._search.retry(event.index, Proposal(trial.params, trial.system_attrs))
-                    self._probe.retry(event.index)
+                if clock.retry(event.index, self._timing(self.job(event.index))):
+                    search.retry(event.index, Proposal(trial.params, trial.system_attrs))
+                    probe.retry(event.index)
 
     def _timing(self, job: Job) -> Timing:
         """Return the length of a trial on the clock; pretraining counts where it may be pruned."""

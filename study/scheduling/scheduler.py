@@ -293,5 +293,6 @@ class JobScheduler:
 
     def _refresh(self, key: str) -> None:
         """Compute a cell's open jobs anew where its clock asks for a trial or has stopped one of them."""
-        if self._cells[key].wants_trial or any(self._stop(job) is not None for job in self._open_jobs.get(key, ())):
-            self._open_jobs.pop(key, None)
+        known = self._open_jobs.get(key, [])
+        if known and (self._cells[key].wants_trial or any(self._stop(job) is not None for job in known)):
+            self._open_jobs.pop(key)

@@ -8,6 +8,7 @@ import pytest
 import ray
 
 from study.execution import await_nodes
+from study.execution.errors import ClusterLost
 
 
 @pytest.fixture
@@ -25,6 +26,12 @@ def test_all_nodes_are_waited_for(head, monkeypatch):
     nodes = create_autospec(ray.nodes, side_effect=lambda: [{"Alive": True}] * next(counts) + [{"Alive": False}])
     monkeypatch.setattr(ray, "nodes", nodes)
     assert await_nodes.await_nodes(head, 3) == 3
+
+
+def test_a_head_that_cannot_be_joined_yet_is_tried_again(head, monkeypatch):
+    await_nodes.ray_session.side_effect = [ClusterLost("not yet"), contextlib.nullcontext()]
+    monkeypatch.setattr(ray, "nodes", create_autospec(ray.nodes, return_value=[{"Alive": True}]))
+    assert await_nodes.await_nodes(head, 1) == 1
 
 
 def test_a_node_that_does_not_come_is_an_error_with_the_number_that_has(head, monkeypatch, capsys):

@@ -46,7 +46,7 @@ def test_the_search_begins_with_the_best_of_the_earlier_trials_and_learns_from_a
     scheduler = scheduler_of(plan, ledger, workspace)
     first = scheduler.next_job(ResourceRequest(cpus=9))
     assert first.params == max(known, key=lambda each: each.values[0]).params
-    study = scheduler._cells[cell.key]._search._study
+    study = scheduler._cells[cell.key]._known()[0]._study
     assert [trial.values for trial in study.trials if trial.values] == [each.values for each in known]
     (read,) = [event for event in ledger.events if isinstance(event, PriorRead)]
     assert [dict(params) for params in read.params] == [each.params for each in known]
