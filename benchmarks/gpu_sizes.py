@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +27,7 @@ class BenchmarkSizes:
         max_batch: upper limit of the search for the largest batch, in images.
         matmul_size: side of the square matrices in the timed product.
         concurrent_trials: numbers of small trials, one process each, to run concurrently.
+        trial_seconds: seconds for which concurrent trials train.
     """
 
     device: torch.device
@@ -36,10 +39,15 @@ class BenchmarkSizes:
     max_batch: int
     matmul_size: int
     concurrent_trials: tuple[int, ...]
+    trial_seconds: float
 
 
-FULL = BenchmarkSizes(torch.device("cuda", 0), ResNet50(), 224, 256, 64, 20, 16384, 8192, (1, 2, 4, 8))
-TINY = BenchmarkSizes(torch.device("cpu"), TinyResNet(width=4), 32, 8, 4, 2, 16, 128, (1, 2))
+def sizes_on(device: torch.device | str) -> BenchmarkSizes:
+    """Return the sizes of a device: those of the benchmark on a GPU, tiny ones on a CPU."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return BenchmarkSizes(device, ResNet50(), 224, 256, 64, 20, 8192, 8192, (1, 2, 4, 8), 10.0)
+    return BenchmarkSizes(device, TinyResNet(width=4), 32, 8, 4, 2, 16, 128, (1, 2), 0.5)
 
 
 def synchronized_time(device: torch.device) -> float:
@@ -47,3 +55,19 @@ def synchronized_time(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+def waits_of(work: Callable[[], object], device: torch.device) -> list[str]:
+    """Call `work` and return the messages of torch about operations that made the CPU wait for a GPU."""
+    if device.type != "cuda":
+        work()
+        return []
+    torch.cuda.synchronize(device)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            work()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return [str(each.message) for each in caught if "synchroniz" in str(each.message)]

@@ -8,11 +8,13 @@ from torch import Tensor
 from toys import toy_store
 
 from study.execution.device import release_memory
+from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.policy import Policy
-from trainables.data.sampling.batches import Batches
+from trainables.data.sampling.batches import Batch, Batches
 from trainables.downstream.losses import DiceCrossEntropy
 from trainables.downstream.segmentation import Segmentation
-from trainables.engine.optim.optimizers import SGD, Adam
+from trainables.engine.compilation import reason_against
+from trainables.engine.optim.optimizers import SGD, Adam, Madgrad
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitResult, FitSettings
 from trainables.engine.task import Task
@@ -113,3 +115,60 @@ def test_training_goes_on_after_running_out_of_memory():
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(2 * total, dtype=torch.uint8, device=GPU)
     assert len(trained(LocalRuntime(device=GPU)).history) == 4
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_step_makes_the_cpu_wait_for_nothing(name):
+    task = LocalRuntime(device=GPU).wrap(new_task(name)).train()
+    optimizer = Adam().build(task.parameter_groups())
+    first, second, *_ = batches().epoch(0, device=GPU)
+
+    def step(batch: Batch) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        task(batch)["loss"].backward()
+        optimizer.step()
+        task.after_step(0.5)
+
+    step(first)
+    torch.cuda.synchronize(GPU)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step(second)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", ["segmentation", "simclr"])
+def test_compiled_networks_train_to_near_losses(name):
+    if (reason := reason_against(GPU)) is not None:
+        pytest.skip(reason)
+    plain, compiled = (trained(LocalRuntime(device=GPU), name, compile=rule) for rule in ("off", "auto"))
+    assert [row["loss"] for row in compiled.history] == pytest.approx([row["loss"] for row in plain.history], rel=1e-2)
+
+
+def test_an_evaluation_beside_training_is_that_after_the_epoch():
+    plain, overlapped = (trained(LocalRuntime(device=GPU), overlap_evaluation=each) for each in (False, True))
+    expected = [row["val/dice"] for row in plain.history]
+    assert [row["val/dice"] for row in overlapped.history] == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.0, "weight_decay": 0.1}], ids=str)
+def test_madgrad_steps_as_on_the_cpu(settings):
+    found = []
+    for device in (CPU, GPU):
+        weights = [torch.linspace(-1, 1, 12).view(3, 4).to(device).requires_grad_() for _ in range(3)]
+        optimizer = Madgrad(lr=0.01, **settings).build([{"params": weights}])
+        for step in range(5):
+            for number, each in enumerate(weights):
+                each.grad = torch.cos(each.detach() * (step + number + 1))
+            optimizer.step()
+        found.append(torch.stack(weights).detach().cpu())
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+
+
+def test_noise_is_equal_in_every_shard():
+    whole = BatchRNG(3, 70, 0, 70, GPU).field(1, 16, 16)
+    assert torch.equal(whole[40:60], BatchRNG(3, 70, 40, 20, GPU).field(1, 16, 16))
+    rows = torch.tensor([0, 5, 19])
+    assert torch.equal(whole[40 + rows], BatchRNG(3, 70, 40, 20, GPU).of_rows(rows).field(1, 16, 16))
+    assert whole.std() == pytest.approx(1, abs=0.05)

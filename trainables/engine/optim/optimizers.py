@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from trainables.engine.optim import lars
-from trainables.engine.optim.foreach_madgrad import ForeachMADGRAD
+from trainables.engine.optim import lars, madgrad
 
 Groups = list[dict[str, Any]]
 """Parameter groups as `Task.parameter_groups` returns them: `params`, and `lr_scale`, which the loop applies."""
@@ -139,8 +138,7 @@ class Madgrad(Optimizer):
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """Return MADGRAD of these parameter groups."""
-        built: torch.optim.Optimizer = ForeachMADGRAD(groups, self.lr, self.momentum, self.weight_decay, self.eps)
-        return built
+        return madgrad.MADGRAD(groups, self.lr, self.momentum, self.weight_decay, self.eps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""MADGRAD with one operation for all weights of a group, where the authors' package takes several for each weight."""
+"""Momentumized adaptive dual averaging (MADGRAD)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,39 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from madgrad import MADGRAD
 from torch import Tensor
 
 
-class ForeachMADGRAD(MADGRAD):  # type: ignore[misc]
-    """The authors' MADGRAD for dense float32 or float64 weights; its results, arguments and state are theirs.
+class MADGRAD(torch.optim.Optimizer):
+    """MADGRAD (Defazio and Jelassi 2021) with one operation for all weights of a group.
 
-    `decouple_decay` is not supported.
+    Results and state equal those of the authors' package `madgrad`, which takes several operations for each weight.
+    Weights and gradients are dense, and of float32 or wider.
+
+    Args:
+        params: parameters or parameter groups, as in other torch optimizers.
+        lr: learning rate, at least 0.
+        momentum: factor of the previous step, in [0, 1).
+        weight_decay: factor of the weights that is added to the gradient, at least 0.
+        eps: term added to the denominator, outside the root, and to the learning rate; at least 0.
     """
 
+    def __init__(
+        self, params: Any, lr: float = 1e-2, momentum: float = 0.9, weight_decay: float = 0.0, eps: float = 1e-6
+    ) -> None:
+        super().__init__(params, {"lr": lr, "eps": eps, "momentum": momentum, "weight_decay": weight_decay})
+
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update the parameters by one step and return the loss of `closure`, if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if "k" not in self.state:
-            self.state["k"] = torch.tensor([0], dtype=torch.long)  # on the CPU
-        step = self.state["k"]
+        shared: dict[Any, Any] = self.state  # the authors keep the step beside the states of the weights
+        if "k" not in shared:
+            shared["k"] = torch.tensor([0], dtype=torch.long)  # on the CPU
+        step = shared["k"]
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             if params:

@@ -3,13 +3,13 @@
 import math
 from typing import Any
 
+import madgrad
 import pytest
 import torch
-from madgrad import MADGRAD
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainables.engine.optim.foreach_madgrad import ForeachMADGRAD
+from trainables.engine.optim.madgrad import MADGRAD
 from trainables.engine.optim.optimizers import Madgrad
 
 OPERATIONS = 12
@@ -38,7 +38,7 @@ def add_gradients(net: nn.Sequential, step: int) -> None:
 def test_steps_are_those_of_the_package_bit_for_bit(settings):
     arguments = {"lr": 0.01, **settings}
     nets = network(), network()
-    optimizers = ForeachMADGRAD(groups(nets[0]), **arguments), MADGRAD(groups(nets[1]), **arguments)
+    optimizers = MADGRAD(groups(nets[0]), **arguments), madgrad.MADGRAD(groups(nets[1]), **arguments)
     for step in range(6):
         for net, optimizer in zip(nets, optimizers, strict=True):
             optimizer.param_groups[1]["lr"] = arguments["lr"] * (1 + math.cos(step)) / 2
