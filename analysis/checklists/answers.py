@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ def checklist_answers(
         "network": fact.get("Network", ""),
         "software": _sentences(fact.get("Software", ""), fact.get("Report", "")),
         "starts": _sentences(_named("pretrained by", fact.get("Pretraining", "")), _untrained(spec)),
-        "training": _training(spec),
+        "training": _sentences(_training(spec), _named("search", fact.get("Search", ""))),
         "selection": _selection(results),
         "ensembles": "none: each replicate is scored alone",
         "metrics": _metrics(results),
@@ -68,7 +69,7 @@ def checklist_answers(
         "performance": _performance(results, grid),
         "conclusions": " ".join(conclusions),
         "failures": "figures worst_cases and overlays of this report show the images with the lowest Dice",
-        "limitations": " ".join(remarks),
+        "limitations": _limitations(fact.get("Dataset", ""), results, remarks),
         "protocol": _protocol(results),
         "availability": f"weights: study export backbone {results.plan.name}",
     }
@@ -97,10 +98,11 @@ def _excluded(data: Mapping[str, Any]) -> str:
 def _preprocessing(data: Mapping[str, Any]) -> str:
     if not data:
         return ""
-    size, spacing = data.get("image_size"), data.get("pixel_mm")
+    size, spacing, stride = data.get("image_size"), data.get("pixel_mm"), int(data.get("stride") or 1)
     return _sentences(
         f"images of {size} x {size} pixels" if size else "",
         f"resampled to {spacing} mm" if spacing else "",
+        f"every {stride}. frame without a mask is kept" if stride > 1 else "",
         "grey levels scaled by mean and standard deviation of the training images",
     )
 
@@ -182,6 +184,17 @@ def _performance(results: StudyResults, grid: Grid) -> str:
             interval = f" ({estimate.low:.3f} to {estimate.high:.3f})" if estimate.known else ""
             parts.append(f"{row}, {grid.column_title(column)}: {estimate.mean:.3f}{interval}")
     return "; ".join(parts)
+
+
+def _limitations(dataset: str, results: StudyResults, remarks: Sequence[str]) -> str:
+    """Return what limits the study's conclusions, as far as it is recorded."""
+    made = Counter(each.method for each in results.pretrainings)
+    single = [method for method, count in made.items() if count == 1]
+    return _sentences(
+        dataset if dataset.startswith("GENERATED") else "",
+        f"one pretraining by {' and by '.join(single)}: another seed is not covered" if single else "",
+        " ".join(remarks),
+    )
 
 
 def _protocol(results: StudyResults) -> str:

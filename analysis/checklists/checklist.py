@@ -68,7 +68,11 @@ def checklist_table(items: list[Item], answers: Mapping[str, str]) -> Table:
     )
     header = ("item", "section", "topic", "TRIPOD+AI", "from the study", "for the authors")
     body = tuple(tuple(Entry(str(value) or "-") for value in row) for row in data.itertuples(index=False))
-    counted = f"{known} of {len(items)} items have an answer from the study's records; the others are for the authors."
+    open_items = sum(data["for_the_authors"] != "")
+    counted = (
+        f"{known} of {len(items)} items have an answer from the study's records; "
+        f"{open_items} items need something from the authors."
+    )
     return Table(TITLE, header, body, (counted, SOURCE), data, prose=True)
 
 

@@ -74,15 +74,14 @@ def optuna(
 
     Each searched cell becomes one study, with the trials of the ledger: configurations, reports, values and states.
     """
-    import json
-
     from study.cli.lifecycle import study_from_plan
     from study.planning.plan import Plan
     from study.scheduling.optuna_trials import storage_url, write_optuna
     from study.storage.ledger import read_ledger
+    from study.storage.plan_file import read_plan
 
     folder = workspace(root).existing_study(name)
-    plan = Plan(study_from_plan(json.loads(folder.plan.read_text())["spec"]))
+    plan = Plan(study_from_plan(read_plan(folder.plan)))
     for study, count in write_optuna(plan, read_ledger(folder.ledger), output).items():
         out.print(f"{study}: {count} trials", markup=False, highlight=False, soft_wrap=True)
     out.print(f"optuna-dashboard {storage_url(output)}", markup=False, highlight=False, soft_wrap=True)

@@ -23,7 +23,8 @@ from study.planning.finished import finished_work
 from study.planning.machine import free_gigabytes
 from study.planning.plan import Plan
 from study.planning.searched_jobs import searched_paths
-from study.scheduling.occupancy import occupancies
+from study.scheduling.occupancy import MOST_JOBS, occupancies
+from study.scheduling.prior import prior_observations
 from study.storage.workspace import Workspace
 from study.word_table import WordTable
 from trainables.common.errors import DataError, UserError
@@ -47,6 +48,8 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
         DataError: a dataset's folder does not exist, or the study would refuse the dataset in it.
     """
     plan = Plan(study, prepared_in(place))
+    for cell in plan.cells if study.spec.search.prior else ():
+        prior_observations(plan, cell.key, place)
     without_folder = check_datasets(study)
     cost, unknown = None, ""
     if without_folder:
@@ -86,8 +89,11 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
 
 def print_occupancy(plan: Plan, cost: CostEstimate, out: Console) -> None:
     """Print how long the whole study takes on more slots, and how many of them are busy over time."""
-    found = [] if cost.finished else occupancies(plan, cost.hours_each)
+    if cost.finished:
+        return
+    found = occupancies(plan, cost.hours_each)
     if not found:
+        out.print(f"time on more slots: not simulated for more than {MOST_JOBS:,} jobs", soft_wrap=True)
         return
     table = WordTable(("slots", "time", "used", "busy slots in each tenth of the time"))
     for each in found:
@@ -135,6 +141,8 @@ def _sources(plan: Plan, cell: str) -> str:
 
 
 def _duration(hours: float) -> str:
+    if hours * 60 < 1:
+        return f"{hours * 3600:8.1f} s"
     return f"{hours:8.2f} h" if hours >= 1 else f"{hours * 60:8.2f} min"
 
 

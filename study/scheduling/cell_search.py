@@ -61,6 +61,7 @@ class CellSearch:
         self._next = 0
         self._decisions = PruningDecisions()
         self._first: Mapping[str, Any] | None = None
+        self._earlier = 0
 
     def tell_prior(self, observations: Sequence[Observation]) -> None:
         """Add trials of earlier studies to the history, before the first trial, which will be the best of them."""
@@ -69,6 +70,7 @@ class CellSearch:
             self._study.add_trial(
                 optuna.trial.create_trial(params=each.params, distributions=distributions, values=each.values)
             )
+        self._earlier = len(observations)
         if observations:
             self._first = best_observation(observations).params
 
@@ -76,7 +78,8 @@ class CellSearch:
         """Propose the configuration of the next trial and add the trial to the history."""
         number = self._next
         self._forget()
-        self._study.sampler = build_sampler(self._spec, derive(self._seed, "ask", number))
+        # Other random numbers than those of an earlier study with the same seed, whose trials would come again.
+        self._study.sampler = build_sampler(self._spec, derive(self._seed, "ask", self._earlier + number))
         self._store_parents(number)
         point = fixed_point(self._spec, self._seed, number)
         if number == 0 and self._first is not None:

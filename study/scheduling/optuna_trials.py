@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -74,7 +75,11 @@ def _storage(path: Path) -> BaseStorage:
         raise UserError(f"{path}: unknown suffix '{path.suffix}' (expected one of {expected})")
     if path.exists():
         raise UserError(f"{path}: the file exists. Fix: remove it, or name another with --out")
-    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
     if path.suffix in DATABASES:
         return RDBStorage(storage_url(path))
     return JournalStorage(JournalFileBackend(str(path)))
@@ -95,17 +100,22 @@ def _trials(plan: Plan, key: str, spec: SearchSpec, cell: CellState, events: lis
         values = None if outcome is None else objective_values(outcome, spec.objectives, gpus)
         if state is TrialState.COMPLETE and values is None:
             state = TrialState.FAIL  # it lacks an objective
-        about = {"cell": key, "job": end.job if end is not None else ""}
-        if outcome is not None:
-            about |= {"seconds": f"{outcome.seconds:.1f}", "reason": outcome.reason or ""}
+        if state is TrialState.PRUNED and trial.reports:
+            values = [trial.reports[trial.last_epoch]]  # as Optuna itself keeps it
+        about: dict[str, Any] = {"cell": key, "job": end.job if end is not None else ""}
+        start, complete = datetime.fromtimestamp(asked[index]), None
+        if outcome is not None and end is not None:
+            about |= {"seconds": outcome.seconds, "reason": outcome.reason or ""}
+            complete = datetime.fromtimestamp(end.time)
+            start = complete - timedelta(seconds=outcome.seconds)  # the proposal may have waited for a slot
         yield FrozenTrial(
             number=index,
             trial_id=index,
             state=state,
             value=None,
             values=values,
-            datetime_start=datetime.fromtimestamp(asked[index]),
-            datetime_complete=datetime.fromtimestamp(end.time) if outcome is not None and end is not None else None,
+            datetime_start=start,
+            datetime_complete=complete,
             params=dict(trial.params),
             distributions={path: distributions[path] for path in trial.params},
             user_attrs=about,

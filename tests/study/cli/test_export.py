@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 
@@ -10,7 +11,9 @@ from study.planning.jobs import Outcome
 from study.storage.artifacts import ArtifactStore
 from study.storage.events import JobFinished
 from study.storage.ledger import Ledger
+from study.storage.plan_file import write_plan
 from study.storage.workspace import Workspace
+from tests.study.scheduling.test_scheduler import Bench
 from trainables.networks import ResNet50
 from trainables.networks.torchvision_ops import torchvision
 
@@ -80,3 +83,19 @@ def test_missing_weights_are_refused_with_one_message(capsys, trained, tmp_path,
     assert code == 2
     assert text in " ".join(err.split())
     assert not (tmp_path / "x.pt").exists()
+
+
+def test_the_trials_of_a_search_become_an_optuna_storage(capsys, tmp_path):
+    folder = Workspace(tmp_path / "runs").study("tiny")
+    folder.root.mkdir(parents=True)
+    bench = Bench(folder.root, "factors.pretext.method=[random]")
+    bench.drain()
+    factors = {factor.name: list(factor.levels) for factor in bench.study.spec.factors}
+    write_plan(folder.plan, {"name": "tiny", "spec": bench.study.document(), "factors": factors})
+    file = tmp_path / "trials.db"
+    asked = ["export", "optuna", "tiny", "--workspace", str(tmp_path / "runs"), "--out", str(file)]
+    assert guarded(lambda: app(asked, standalone_mode=False)) == 0
+    assert f"optuna-dashboard sqlite:///{file}" in capsys.readouterr().out
+    assert len(optuna.get_all_study_names(f"sqlite:///{file}")) == 2
+    assert guarded(lambda: app(asked, standalone_mode=False)) == 2
+    assert "the file exists" in capsys.readouterr().err

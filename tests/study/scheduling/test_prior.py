@@ -52,6 +52,14 @@ def test_the_search_begins_with_the_best_of_the_earlier_trials_and_learns_from_a
     assert [dict(params) for params in read.params] == [each.params for each in known]
 
 
+def test_no_earlier_trial_comes_again_but_the_best(workspace, tmp_path):
+    plan = plan_of("search.prior=[early]", "search.trials=9", "search.startup_trials=20", "seed=3")
+    known = prior_observations(plan, plan.cells[0].key, workspace)
+    scheduler = scheduler_of(plan, Ledger(tmp_path / "ledger.jsonl", lambda: 0.0), workspace)
+    jobs = [scheduler.next_job(ResourceRequest(cpus=99)) for _ in range(9)]
+    assert sum(job.params in [each.params for each in known] for job in jobs) == 1
+
+
 def test_it_goes_on_without_the_earlier_study(workspace, tmp_path):
     plan = plan_of("search.prior=[early]", "search.trials=4", "search.parallel=1")
     ledger = Ledger(tmp_path / "ledger.jsonl", lambda: 0.0)
