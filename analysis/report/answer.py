@@ -15,6 +15,7 @@ from analysis.stats.pairs import best_probabilities, best_sentences
 from analysis.stats.trials import PREFIX
 from analysis.tables.cells import short_names
 from analysis.tables.grid import Grid
+from analysis.temporal.answer import temporal_sentences
 
 MOST_SETTINGS = 4
 """Largest number of chosen settings that the answer names; the table has all."""
@@ -23,6 +24,8 @@ MOST_SETTINGS = 4
 def answer_sentences(results: StudyResults, grid: Grid, margin: float = MARGIN) -> list[str]:
     """Return which start is better and how sure that is, how few labels are enough, and which settings were chosen.
 
+    A finished study over time is answered by its pseudo-labels, smoothness and overlap instead.
+
     Args:
         results: results of the study.
         grid: arrangement of the cells.
@@ -30,6 +33,9 @@ def answer_sentences(results: StudyResults, grid: Grid, margin: float = MARGIN) 
     """
     if results.subjects.empty:
         return ["No answer yet: no replicate has finished."]
+    over_time = temporal_sentences(results)
+    if over_time and not results.missing:
+        return over_time
     start = start_sentence(results, grid)
     start = f"So far: {start.replace('No ', 'no ', 1)}" if results.missing else start
     return [start, labels_sentence(results, grid, margin), settings_sentence(results)]

@@ -14,7 +14,9 @@ from rich.console import Console
 from scipy import stats
 
 from analysis.io.load import load
+from analysis.report.answer import answer_sentences
 from analysis.report.report import write_report
+from analysis.tables.grid import arrange
 from analysis.temporal.claims import overlap_claims, pseudo_label_claims, smoothness_claims
 from analysis.temporal.read import read_temporal
 from analysis.temporal.tables import phase_table, smoothness_table, volume_table
@@ -165,6 +167,20 @@ def test_no_difference_is_said_to_be_none(folder):
     results = load(folder)
     (claim,) = overlap_claims(results, read_temporal(results))
     assert "no difference is shown between 3d_dense and 2d_sparse" in claim.sentence
+
+
+def test_the_report_begins_with_the_conclusions_on_time(folder):
+    results = load(folder)
+    labels, smooth, overlap = answer_sentences(results, arrange(results.plan))
+    best = min(pseudo_label_claims(read_temporal(results)), key=lambda claim: claim.p_holm)
+    assert labels.startswith(
+        "Pseudo-labels: 2 of 2 comparisons differ; the largest: bidirectional is better than forward"
+    )
+    assert best.p_holm < 0.05
+    assert smooth.startswith(
+        "Smoothness over time: 1 of 1 comparison differs; the largest: 3d_dense is better than 2d_sparse in smoothness"
+    )
+    assert overlap == "Dice at end-diastole and end-systole: no difference is shown in 1 comparison."
 
 
 def test_volumes_and_phases_are_tabled(folder):
