@@ -7,6 +7,7 @@ fetches them into its workspace. A folder is complete when it has its marker fil
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -157,6 +158,10 @@ class RemoteIO(LocalIO):
         storage.get_folder(self._key, folder.root, RESULT)
         if job.shared and not artifacts.has(job.digest):  # an earlier run, whose artifact is lost
             folder.result.unlink(missing_ok=True)
+        if folder.result.exists() and json.loads(folder.result.read_text())["status"] == "failed":  # it is retried
+            for name in (RESULT, "error.txt"):
+                storage.remove(f"{self._key}/{name}")
+                (folder.root / name).unlink(missing_ok=True)
         super().__init__(replace(job, frames=str(frames)), folder, artifacts)
 
     def on_checkpoint(self) -> None:

@@ -109,6 +109,20 @@ def test_a_worker_that_fails_leaves_its_reason_for_the_driver(tmp_path):
     assert sorted(path.name for path in (tmp_path / "driver").iterdir()) == ["error.txt", RESULT]
 
 
+def test_a_failed_job_that_is_retried_runs_on_every_node(uri, tmp_path):
+    storage, job = Storage(uri), make_job(config={"data": "frames1"})
+    storage.put_folder(_folder_with(tmp_path / "frames", "meta.json"), "data/frames1", "meta.json")
+    failed = RemoteIO(job, storage, "study", tmp_path / "one")
+    failed.folder.root.mkdir(parents=True)
+    (failed.folder.root / "error.txt").write_text("Traceback")
+    write_json(failed.folder.result, {"status": "failed"})
+    failed.on_end()
+    for node in ("two", "one"):
+        assert not RemoteIO(job, storage, "study", tmp_path / node).folder.result.exists()
+    storage.get_folder(job_key("study", job), tmp_path / "driver", RESULT)
+    assert not (tmp_path / "driver").exists()
+
+
 def _folder_with(folder: Path, name: str) -> Path:
     folder.mkdir()
     write_json(folder / name, {})
