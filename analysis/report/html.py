@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from analysis.charts.html import chart_html
 from analysis.figures.style import DPI
@@ -14,6 +17,9 @@ from analysis.report.section import Section
 from analysis.templates import render
 
 MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
+
+LARGE_IMAGE = 200_000
+"""Bytes from which on an image is stored in the page with a palette; its file keeps all colours."""
 
 PIXELS_PER_INCH = 110
 """Scale of figures on the page, so that the text in all of them has one size."""
@@ -68,10 +74,20 @@ def render_page(first: FirstScreen, sections: Sequence[Section], images: Mapping
 
 
 def _embed(caption: str, path: Path) -> EmbeddedImage:
-    content = path.read_bytes()
+    content = path.read_bytes() if path.suffix != ".png" else compact_png(path.read_bytes())
     data = base64.b64encode(content).decode()
     width = _width(content) if path.suffix == ".png" else None
     return EmbeddedImage(caption, f"data:{MEDIA_TYPES[path.suffix]};base64,{data}", width)
+
+
+def compact_png(png: bytes) -> bytes:
+    """Return a large PNG with a palette of 256 colours where that is smaller; a small one stays as it is."""
+    if len(png) <= LARGE_IMAGE:
+        return png
+    small = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("RGB").quantize(256).save(small, format="PNG", optimize=True)
+    return min(small.getvalue(), png, key=len)
 
 
 def _width(png: bytes) -> int:

@@ -1,6 +1,7 @@
 """The page in a real browser, where there is one."""
 
 import html
+import io
 import json
 import re
 import shutil
@@ -8,15 +9,17 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_results import FakeStudy
+from PIL import Image
 from rich.console import Console
 
 from analysis.charts.chart import Chart, Panel, Point, Series
 from analysis.charts.html import chart_html
 from analysis.report.captions import caption
 from analysis.report.design import Fact
-from analysis.report.html import FirstScreen, render_page
+from analysis.report.html import FirstScreen, compact_png, render_page
 from analysis.report.report import write_report
 from analysis.report.section import Section
 from analysis.tables.table import Entry, Table
@@ -140,6 +143,18 @@ def test_figures_have_captions_that_say_what_they_show(page: Path) -> None:
         said = f"{caption(kind)[:-1]} at {100 * float(amount):g}% labels." if drawn_by_amount else caption(name)
         assert f'alt="{name.replace("_", " ")}"' not in text
         assert f'alt="{html.escape(said, quote=True).replace("&#x27;", "&#39;")}"' in text
+
+
+def test_large_images_are_stored_with_a_palette_that_keeps_their_look() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 1), dtype=np.uint8)
+    image = Image.fromarray(np.repeat(noise, 3, axis=2))
+    large = io.BytesIO()
+    image.save(large, format="PNG", compress_level=0)
+    small = compact_png(large.getvalue())
+    assert len(small) < len(large.getvalue()) / 2
+    shown = np.asarray(Image.open(io.BytesIO(small)).convert("RGB"), dtype=np.int16)
+    assert np.abs(shown - np.asarray(image, dtype=np.int16)).mean() < 3
+    assert compact_png(b"short") == b"short"
 
 
 def test_wide_tables_scroll_and_print_rules_keep_their_columns(page: Path) -> None:
