@@ -21,6 +21,9 @@ from trainables.pretext.pretrain import PretextSettings
 SHOWN_POLICIES = 3
 """Largest number of pretrainings whose views are drawn."""
 
+NAMED_CELLS = 3
+"""Largest number of cells that a warning names; of more it gives the number."""
+
 
 def learning_section(results: StudyResults, store: FrameStore | None) -> Section:
     """Return the verdict on every pretraining that replicates start from; empty without pretrainings.
@@ -107,8 +110,11 @@ def learning_sentences(results: StudyResults) -> list[str]:
 
 
 def _warning(pretraining: Pretraining, name: str) -> str:
-    learning, cells = pretraining.learning, "; ".join(pretraining.cells)
-    return f"Pretraining {name}: {learning.verdict} ({learning.reason}). Cells that start from it: {cells}."
+    learning, cells = pretraining.learning, pretraining.cells
+    listed = f"{len(cells)} cells start from it."
+    if len(cells) <= NAMED_CELLS:
+        listed = f"Cells that start from it: {'; '.join(cells)}."
+    return f"Pretraining {name}: {learning.verdict} ({learning.reason}). {listed}"
 
 
 def _number(value: float | None) -> str:

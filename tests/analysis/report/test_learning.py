@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.io.load import load
+from analysis.report import learning
 from analysis.report.learning import learning_section, learning_sentences, shown_policies
 from analysis.stats.comparisons import compare
 from analysis.tables.cells import cell_table
@@ -43,6 +44,12 @@ def test_only_those_that_did_not_learn_are_warned_of_first_with_what_to_try(resu
     learned, not_learned = learning_section(results, None).sentences
     assert learned.endswith(": learned: matched views 80.0% (chance 0.8%).")
     assert not_learned.endswith("matched views 3.1% (chance 0.8%). Fix: weaken the crop.")
+
+
+def test_of_many_cells_the_number_is_told(results, monkeypatch):
+    monkeypatch.setattr(learning, "NAMED_CELLS", 1)
+    (warning,) = learning_sentences(results)
+    assert warning.endswith(" 2 cells start from it.")
 
 
 def test_the_verdict_stands_beside_each_cell_and_in_each_comparison(results):
