@@ -134,17 +134,24 @@ def chained_epoch(sources: Sequence[Job], pretext: Job, epoch: int) -> int:
     return before + epoch
 
 
-def known_probes(plan: Plan, state: StudyState, job: Job) -> Mapping[int, float]:
-    """Return the probe reports, by epoch, that other trials with a trial's pretraining have; empty for none."""
-    digest = _pretraining_of(plan, job)
-    for key, cell in state.cells.items():
-        for index, trial in enumerate(cell.trials):
-            if not trial.probe_reports:
-                continue
-            other = plan.trial(key, index, trial.params)
-            if other.id != job.id and _pretraining_of(plan, other) == digest:
-                return trial.probe_reports
-    return {}
+def known_probes(
+    plan: Plan, state: StudyState, cell: str, index: int, digests: dict[tuple[str, int], str | None]
+) -> Mapping[int, float]:
+    """Return the probe reports, by epoch, of a trial's pretraining that another trial has; of several, the most.
+
+    Args:
+        plan: Plan of the study.
+        state: State of the study.
+        cell: Key of the trial's cell.
+        index: Number of the trial.
+        digests: Digest of the pretraining by cell and number of a trial, which is filled here.
+    """
+    known = {(key, number): trial for key, each in state.cells.items() for number, trial in enumerate(each.trials)}
+    for key, number in known.keys() - digests.keys():
+        digests[key, number] = _pretraining_of(plan, plan.trial(key, number, known[key, number].params))
+    own = digests[cell, index]
+    shared = (trial.probe_reports for place, trial in known.items() if place != (cell, index) and digests[place] == own)
+    return max(shared, key=len, default={})
 
 
 def _pretraining_of(plan: Plan, job: Job) -> str | None:

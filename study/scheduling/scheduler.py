@@ -83,6 +83,7 @@ class JobScheduler:
         begun, keys = begun_workers(ledger.events), [cell.key for cell in plan.cells]
         self._cells = {key: CellSchedule(plan, key, self.state.cell(key), begun.get(key)) for key in keys}
         self._open_jobs: dict[str, list[Job]] = {}
+        self._pretrainings: dict[tuple[str, int], str | None] = {}
         for event in list(ledger.events):
             self._apply(event)
         for key, schedule in self._cells.items():
@@ -239,7 +240,7 @@ class JobScheduler:
         """Record a cell's next trial; it learns what is known of its pretraining's probe."""
         asked = self._record(schedule.ask())
         if asked.timing["before"] and schedule.workers > 1:
-            for epoch, value in known_probes(self.plan, self.state, schedule.job(asked.index)).items():
+            for epoch, value in known_probes(self.plan, self.state, key, asked.index, self._pretrainings).items():
                 self._record(ProbeReported(key, asked.index, epoch, value))
 
     def _correct(self, job: Job, outcome: Outcome) -> None:
