@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -51,6 +52,12 @@ class FakeScheduler:
     corrected: list[JobFinished] = field(default_factory=list)
     known: dict[str, Job] = field(default_factory=dict)
     """Jobs that can be rebuilt from their end."""
+    sources: dict[str, list[Job]] = field(default_factory=dict)
+    """Shared jobs that a job needs, by its identifier."""
+
+    @property
+    def plan(self) -> SimpleNamespace:
+        return SimpleNamespace(sources_of=lambda job: self.sources.get(job.id, []))
 
     @property
     def done(self) -> bool:

@@ -126,6 +126,7 @@ class JobDriver:
             if clear_stale_job(job, self._folder.job(job.id)) and self._storage is not None:
                 self._storage.remove_folder(job_key(self._folder.name, job))
             self.started[job.id] = StartedJob(job)
+            self._record_sources(job)
             self._announce_reused(job)
             self._tracker.job_started(job)
             self.progress.job_started(job.id, job.label, job.epochs)
@@ -211,6 +212,18 @@ class JobDriver:
                 self.ended(started.job.id, None, error=True)
             elif started.state is not JobState.RESTARTING:
                 self._restart(started)
+
+    def _record_sources(self, job: Job) -> None:
+        """Record the ends of shared jobs whose artifact a driver did not live to record."""
+        for source in self.scheduler.plan.sources_of(job) if job.cell is not None else ():
+            known = source.id in self.scheduler.outcomes or source.id in self.started
+            if known or not self._artifacts.has(source.digest):
+                continue
+            outcome = read_outcome(self._folder.job(source.id))
+            if outcome is not None and outcome.status == "completed":  # else it is another study's
+                self.scheduler.running[source.id] = source
+                self.scheduler.finish(source.id, outcome)
+                self._tracker.job_finished(source, self.scheduler.outcomes[source.id])
 
     def _announce_reused(self, job: Job) -> None:
         """Record and print the verdict on each input of the job that is a pretraining of an earlier study."""

@@ -82,6 +82,26 @@ def test_a_pretraining_of_this_study_whose_process_has_not_ended_yet_is_not_reus
     assert not scheduler.state.reused
 
 
+def test_a_pretraining_whose_end_was_lost_with_the_driver_is_recorded(tmp_path):
+    pretraining, reader = make_job(0, "pretext", cell=None), make_job(1)
+    driver, scheduler = make_driver(tmp_path, reader)
+    scheduler.sources[reader.id] = [pretraining]
+    driver._artifacts.put(pretraining.digest, {"job": pretraining.id})
+    outcome = write_outcome(tmp_path, pretraining)
+    assert start(driver) == reader
+    assert scheduler.outcomes == {pretraining.id: outcome}
+    driver._tracker.job_finished.assert_called_once_with(pretraining, outcome)
+
+
+def test_the_pretraining_of_another_study_is_not_recorded_as_one_of_this(tmp_path):
+    pretraining, reader = make_job(0, "pretext", cell=None), make_job(1)
+    driver, scheduler = make_driver(tmp_path, reader)
+    scheduler.sources[reader.id] = [pretraining]
+    driver._artifacts.put(pretraining.digest, {"job": pretraining.id})
+    assert start(driver) == reader
+    assert scheduler.outcomes == {}
+
+
 def test_a_pruned_job_ends_as_stopped_with_its_last_validation_metrics(tmp_path):
     job = make_job()
     driver, scheduler = make_driver(tmp_path, job, stop_at={job.id: 2})
