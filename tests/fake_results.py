@@ -21,7 +21,7 @@ from trainables.data.store.checksums import write_checksums
 from trainables.data.store.frames import INDEX_DTYPE, STORE_VERSION
 
 SIZE = 64
-SKILL = {"random": 1.0, "simclr": 0.55, "byol": 0.8}
+SKILL = {"random": 1.0, "simclr": 0.55, "byol": 0.8, "moco": 0.7, "vicreg": 0.6}
 EPOCHS = 12
 
 

@@ -26,7 +26,7 @@ def paired_subjects(results: StudyResults, grid: Grid) -> Figure | None:
     low = min(float(pair.min()) for pair in pairs.values())
     limits = max(0.0, low - 0.03), 1.0
     with styled():
-        figure = new_figure(2.7 * across + 0.6, 2.8 * down + 0.4)
+        figure = new_figure(2.7 * across + 0.6, 3.2 * down + 0.5)
         panels, places = panels_of(figure, len(pairs), MAX_COLUMNS, sharex=True, sharey=True)
         for axes, (row, pair) in zip(places, pairs.items(), strict=True):
             _panel(axes, pair, style[row], limits)
@@ -53,4 +53,4 @@ def _panel(axes: Axes, pair: np.ndarray, line_style: LineStyle, limits: tuple[fl
     axes.plot(pair[0], pair[1], line_style.marker, color=line_style.colour, ms=4.5, alpha=0.65, mew=0)
     better = int((pair[1] > pair[0]).sum())
     axes.text(0.03, 0.95, f"better in {better} of {pair.shape[1]}", transform=axes.transAxes, va="top", fontsize=9)
-    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    axes.set(xlim=limits, ylim=limits, box_aspect=1)

@@ -83,4 +83,6 @@ def _shared(levels: list[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _level(factor: str, level: str) -> str:
-    return f"{factor} {level}" if re.fullmatch(r"[\d.e+-]+|True|False", level) else level
+    """Return a level's name, with its factor's where the name alone says little, such as a number or "on"."""
+    bare = re.fullmatch(r"[\d.e+-]+|true|false|on|off|yes|no|none", level, re.IGNORECASE)
+    return f"{factor} {level}" if bare else level

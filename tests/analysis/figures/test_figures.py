@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from analysis.figures.curves import learning_curves
 from analysis.figures.differences import differences
 from analysis.figures.labels import dice_vs_labels
+from analysis.figures.paired import paired_subjects
 from analysis.figures.style import line_styles
 from analysis.io.load import load
 from analysis.stats.comparisons import compare
@@ -43,6 +44,19 @@ def test_legend_is_outside_the_axes(finished_study: StudyFolder) -> None:
 def test_learning_curves_have_a_panel_a_pretext_and_a_column(finished_study: StudyFolder) -> None:
     titles = [axes.get_title(loc="left") for axes in draw(learning_curves, finished_study).axes]
     assert titles == ["Pretext loss: simclr", "Pretext loss: byol", "5% labels", "25% labels", "100% labels"]
+
+
+@pytest.mark.parametrize("methods", [2, 3, 5])
+def test_no_text_of_paired_subjects_lies_on_another_or_is_cut(
+    make_study: Callable[..., StudyFolder], methods: int
+) -> None:
+    names = ("random", "simclr", "byol", "moco", "vicreg")[:methods]
+    figure = draw(paired_subjects, make_study(methods=names, fractions=("1",), replicates=2, subjects=4))
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert figure._suptitle is not None
+    lowest = figure._suptitle.get_window_extent().y0
+    assert all(axes._left_title.get_window_extent().y1 <= lowest for axes in shown)
+    assert all(axes.xaxis.label.get_window_extent().y0 >= 0 for axes in shown)
 
 
 @pytest.mark.parametrize("function", [dice_vs_labels, learning_curves])

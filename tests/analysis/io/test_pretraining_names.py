@@ -39,6 +39,12 @@ def test_numbers_have_their_factor_and_methods_are_named_where_there_are_several
     assert names(cells, starts) == {"a": "simclr, rate 0.1", "c": "byol, rate 0.2"}
 
 
+def test_switches_have_their_factor() -> None:
+    cells = {"one": {"crop": "on", "speckle": "off"}, "two": {"crop": "off", "speckle": "off"}}
+    starts = {"one": {0: digest("a")}, "two": {0: digest("b")}}
+    assert names(cells, starts) == {"a": "crop on", "b": "crop off"}
+
+
 def test_one_pretraining_has_the_name_of_its_method() -> None:
     assert names({"x": {"method": "level"}}, {"x": {0: digest("a")}}) == {"a": "simclr"}
     assert names({"x": {"method": "level"}}, {"x": {0: digest("a")}}, {}) == {"a": "pretraining"}
