@@ -49,25 +49,47 @@ class Stop:
 
 
 @dataclass
+class _Reports:
+    """Metric of one trial by epoch.
+
+    Attributes:
+        waiting: arrived reports that no decision knows yet, by epoch.
+        arrived: last epoch that has been reported.
+    """
+
+    waiting: dict[int, float] = field(default_factory=dict)
+    arrived: int = 0
+
+    def add(self, epoch: int, value: float) -> bool:
+        """Add a report; return False for an epoch that was reported before."""
+        if epoch <= self.arrived:
+            return False
+        self.arrived = epoch
+        self.waiting[epoch] = value
+        return True
+
+    def take(self) -> tuple[int, float]:
+        """Remove and return the first waiting report."""
+        epoch = min(self.waiting)
+        return epoch, self.waiting.pop(epoch)
+
+
+@dataclass
 class _Trial:
     """Trial that is under way on the schedule.
 
     Attributes:
         timing: length of the trial.
         start: time at which it started.
-        reports: arrived reports that no decision knows yet, by epoch.
-        probes: arrived probe reports that no decision knows yet, by epoch.
-        arrived: last epoch that has been reported.
-        probe_arrived: last epoch whose probe has been reported.
+        reports: metric of the trial.
+        probes: metric of its pretraining's probe.
         end: values of a trial that has really ended, None inside for a failed one; None while it has not.
     """
 
     timing: Timing
     start: int
-    reports: dict[int, float] = field(default_factory=dict)
-    probes: dict[int, float] = field(default_factory=dict)
-    arrived: int = 0
-    probe_arrived: int = 0
+    reports: _Reports = field(default_factory=_Reports)
+    probes: _Reports = field(default_factory=_Reports)
     end: tuple[Sequence[float] | None] | None = None
 
 
@@ -118,17 +140,13 @@ class VirtualClock:
     def reported(self, index: int, epoch: int, value: float) -> None:
         """Pass on the metric of a trial after an epoch."""
         trial = self._running.get(index)
-        if trial is not None and epoch > trial.arrived:
-            trial.arrived = epoch
-            trial.reports[epoch] = value
+        if trial is not None and trial.reports.add(epoch, value):
             self._advance()
 
     def probe_reported(self, index: int, epoch: int, value: float) -> None:
         """Pass on the probe metric of a trial's pretraining after an epoch."""
         trial = self._running.get(index)
-        if trial is not None and epoch > trial.probe_arrived:
-            trial.probe_arrived = epoch
-            trial.probes[epoch] = value
+        if trial is not None and trial.probes.add(epoch, value):
             self._advance()
 
     def ended(self, index: int, values: Sequence[float] | None) -> None:
@@ -181,17 +199,17 @@ class VirtualClock:
     def _next(self, index: int) -> tuple[tuple[int, int], bool]:
         """Return time and trial of a trial's next event, and False if that is only the earliest time it can have."""
         trial, timing = self._running[index], self._running[index].timing
-        if trial.probes:
-            return (trial.start + min(trial.probes), index), True
-        if trial.reports:
-            return (trial.start + timing.before + min(trial.reports), index), True
+        if trial.probes.waiting:
+            return (trial.start + min(trial.probes.waiting), index), True
+        if trial.reports.waiting:
+            return (trial.start + timing.before + min(trial.reports.waiting), index), True
         if trial.end is not None:
             return (trial.start + timing.before + timing.epochs, index), True
-        if not trial.arrived:
-            probe = next_decision(self._spec.pretext_pruner, trial.probe_arrived)
+        if not trial.reports.arrived:
+            probe = next_decision(self._spec.pretext_pruner, trial.probes.arrived)
             if probe is not None and probe <= timing.before:
                 return (trial.start + probe, index), False
-        epoch = next_decision(self._spec.pruner, trial.arrived)
+        epoch = next_decision(self._spec.pruner, trial.reports.arrived)
         if epoch is not None:
             epoch = -(-epoch // timing.every) * timing.every  # the first report from there on
         last = timing.epochs if epoch is None else min(epoch, timing.epochs)
@@ -200,16 +218,14 @@ class VirtualClock:
     def _decide(self, index: int) -> None:
         """Let the search know a trial's next report, or its end, and end the trial if it is stopped."""
         trial = self._running[index]
-        if trial.probes:
-            epoch = min(trial.probes)
-            value = trial.probes.pop(epoch)
+        if trial.probes.waiting:
+            epoch, value = trial.probes.take()
             self._probe.report(index, epoch, value)
             if self._probe.should_prune(index):
                 self._stops[index] = Stop(epoch, value, probe=True)
                 self._leave(index, None, stopped=True)
-        elif trial.reports:
-            epoch = min(trial.reports)
-            value = trial.reports.pop(epoch)
+        elif trial.reports.waiting:
+            epoch, value = trial.reports.take()
             self._search.report(index, epoch, value)
             if epoch < trial.timing.epochs and self._search.should_prune(index):
                 self._stops[index] = Stop(epoch, value, probe=False)
