@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.engine.optim.closure import evaluated
+
 
 class LARS(torch.optim.Optimizer):
     """SGD with momentum whose step in each layer is proportional to the norm of the layer's weights.
@@ -33,10 +35,7 @@ class LARS(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update the parameters by one step and return the loss of `closure`, if there is one."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             layers, vectors = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.engine.optim.closure import evaluated
+
 
 class MADGRAD(torch.optim.Optimizer):
     """MADGRAD (Defazio and Jelassi 2021) with one operation for all weights of a group.
@@ -32,10 +34,7 @@ class MADGRAD(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update the parameters by one step and return the loss of `closure`, if there is one."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         shared: dict[Any, Any] = self.state  # the authors keep the step beside the states of the weights
         if "k" not in shared:
             shared["k"] = torch.tensor([0], dtype=torch.long)  # on the CPU
