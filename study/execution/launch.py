@@ -93,7 +93,7 @@ def run(
         _check(study, folder, address)
         datasets = prepare_datasets(study, workspace, progress)
         plan = Plan(study, lambda settings: datasets[canonical(plain(settings))])
-        if not folder.plan.exists():
+        if study.spec.search.prior and not folder.plan.exists():
             for cell in plan.cells:
                 prior_observations(plan, cell.key, workspace)  # refused before anything is written
         return run_plan(plan, folder, datasets.values(), progress, address, draw, repair_lost=repair_lost)
