@@ -83,7 +83,7 @@ addEventListener("message", event => {
 
 
 def opened(path: Path, tmp_path: Path) -> tuple[dict[str, Any], str]:
-    """What the page says of itself in frames of several sizes, without a network, and the browser's console."""
+    """The page's account of itself in frames of several sizes, without a network, and the browser's console."""
     (tmp_path / "looked_at.html").write_text(path.read_text().replace("</head>", f"{LOOK}</head>"))
     frames = [
         f'<iframe name="{name}" width="{width}" height="{height}" style="border: 0" src="looked_at.html"></iframe>'

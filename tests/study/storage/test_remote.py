@@ -100,11 +100,7 @@ def test_a_node_resumes_from_the_checkpoint_of_another(uri, tmp_path):
 def test_a_worker_that_fails_leaves_its_reason_for_the_driver(tmp_path):
     storage, job = Storage(str(tmp_path / "store")), make_job(config={"data": "frames1"})
     storage.put_folder(_folder_with(tmp_path / "frames", "meta.json"), "data/frames1", "meta.json")
-    io = RemoteIO(job, storage, "study", tmp_path / "node")
-    io.folder.root.mkdir(parents=True)
-    (io.folder.root / "error.txt").write_text("Traceback")
-    write_json(io.folder.result, {"status": "failed"})
-    io.on_failure()
+    _failed(RemoteIO(job, storage, "study", tmp_path / "node")).on_failure()
     storage.get_folder(job_key("study", job), tmp_path / "driver", RESULT)
     assert sorted(path.name for path in (tmp_path / "driver").iterdir()) == ["error.txt", RESULT]
 
@@ -112,15 +108,19 @@ def test_a_worker_that_fails_leaves_its_reason_for_the_driver(tmp_path):
 def test_a_failed_job_that_is_retried_runs_on_every_node(uri, tmp_path):
     storage, job = Storage(uri), make_job(config={"data": "frames1"})
     storage.put_folder(_folder_with(tmp_path / "frames", "meta.json"), "data/frames1", "meta.json")
-    failed = RemoteIO(job, storage, "study", tmp_path / "one")
-    failed.folder.root.mkdir(parents=True)
-    (failed.folder.root / "error.txt").write_text("Traceback")
-    write_json(failed.folder.result, {"status": "failed"})
-    failed.on_end()
+    _failed(RemoteIO(job, storage, "study", tmp_path / "one")).on_end()
     for node in ("two", "one"):
         assert not RemoteIO(job, storage, "study", tmp_path / node).folder.result.exists()
     storage.get_folder(job_key("study", job), tmp_path / "driver", RESULT)
     assert not (tmp_path / "driver").exists()
+
+
+def _failed(io: RemoteIO) -> RemoteIO:
+    """Leave what a failed job leaves in its folder."""
+    io.folder.root.mkdir(parents=True)
+    (io.folder.root / "error.txt").write_text("Traceback")
+    write_json(io.folder.result, {"status": "failed"})
+    return io
 
 
 def _folder_with(folder: Path, name: str) -> Path:
