@@ -136,13 +136,14 @@ def study_from_plan(plan: Mapping[str, Any], **changes: Any) -> Study:
     """
     from study.config.definition import Study
     from study.config.documents import Document
+    from study.plugins.recorded import recorded_sources
 
     spec, orders = plan["spec"], plan.get("factors", {})  # earlier versions sorted the levels of `spec`
     factors = {}
     for factor in spec["factors"]:
         levels = factor["levels"]
         factors[factor["name"]] = {level: levels[level] for level in orders.get(factor["name"], levels)}
-    return Study(Document({**spec, "factors": factors, **changes}, {}))
+    return Study(Document({**spec, "factors": factors, **changes}, {}), recorded_sources(plan))
 
 
 def _reset(folder: StudyFolder, finished: JobFinished) -> None:

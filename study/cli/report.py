@@ -87,15 +87,15 @@ def prepare_frames(folder: StudyFolder, place: Workspace) -> None:
         UserError: the dataset is missing, or differs from the one that the study's jobs read.
     """
     from study.config.settings import parse
-    from study.plugins import load_plugins
+    from study.plugins.recorded import load_recorded
     from study.progress import Progress
     from study.storage.lock import driver_lock
     from study.storage.plan_file import read_plan, write_plan
     from trainables.data.settings import DataSettings
     from trainables.data.store.prepare import prepare
 
-    load_plugins()
     plan = read_plan(folder.plan)
+    load_recorded(plan)
     settings = parse(DataSettings, plan["spec"]["data"])  # the rest may be of an older version
     with driver_lock(folder.lock):
         with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:

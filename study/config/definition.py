@@ -16,7 +16,10 @@ from study.config.problems import Keys, Problem, SpecError
 from study.config.settings import ParseCache, parse
 from study.config.spec import Design, StudySpec
 from study.config.validator import StudyValidator
-from study.plugins import load_plugins
+from study.plugins.declared import declared_sources
+from study.plugins.loading import load_installed, load_sources
+from study.plugins.source import PluginSource
+from study.storage.node_cache import node_cache
 
 MAX_RESOLVED = 2 * MAX_CELLS
 """Number of configurations whose settings are remembered."""
@@ -25,15 +28,22 @@ MAX_RESOLVED = 2 * MAX_CELLS
 class Study:
     """A study whose cells and search space are valid.
 
+    Args:
+        document: values of the study file.
+        plugins: the plug-ins of an earlier launch; None reads those that the study file names.
+
     Attributes:
+        plugins: source of the plug-ins that the study file names.
         spec: settings of the study; those that factors vary have the value of the first cell.
 
     Raises:
         SpecError: with every problem of `document`.
     """
 
-    def __init__(self, document: Document) -> None:
-        load_plugins()
+    def __init__(self, document: Document, plugins: Sequence[PluginSource] | None = None) -> None:
+        self.plugins = declared_sources(document) if plugins is None else list(plugins)
+        load_installed()
+        load_sources(self.plugins, node_cache)
         reader = FactorReader(document)
         self._document = _without_null_ranges(document)
         self._factors = tuple(reader.factors)

@@ -10,6 +10,7 @@ from typing import Any
 
 from study.config.spec import COMPONENTS, Components
 from trainables.common.added import digested_fields
+from trainables.common.plugin_code import code_of
 
 UNCHANGED = frozenset({str, int, bool, type(None)})
 """Types of most values, which canonical text takes as they are."""
@@ -24,7 +25,8 @@ _known: dict[int, tuple[Any, Components, dict[str, Any]]] = {}
 def plain(settings: Any, components: Components = COMPONENTS) -> dict[str, Any]:
     """Return the mapping that `parse` reads as `settings`: JSON-able, with defaults and component names.
 
-    Fields that were added later (`ADDED`) are left out as long as they have their default.
+    Fields that were added later (`ADDED`) are left out as long as they have their default. A component of a plug-in has
+    the hash of its code (`code`), so that changed code makes other artifacts.
 
     Example:
         >>> from trainables.engine.optim.optimizers import Adam
@@ -64,6 +66,12 @@ def _integral(value: Any) -> Any:
     return value
 
 
+def _code(cls: type) -> dict[str, str]:
+    """Return the hash of a plug-in's code as a further value of its components; nothing for those of this program."""
+    code = code_of(cls)
+    return {} if code is None else {"code": code}
+
+
 def _plain(value: Any, components: Components) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -79,7 +87,7 @@ def _plain(value: Any, components: Components) -> Any:
     if known is not None and known[0] is value and known[1] is components:
         return known[2]
     name = component_name(type(value), components)
-    named = {} if name is None else {"name": name}
+    named = {} if name is None else {"name": name, **_code(type(value))}
     values = named | {field: _plain(getattr(value, field), components) for field in digested_fields(value)}
     if len(_known) >= MAX_KNOWN:
         _known.clear()

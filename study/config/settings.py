@@ -21,6 +21,7 @@ from study.config.problems import Keys, Problem, SpecError, describe
 from study.config.renamed import dotted_key, renamed_key, renamed_name
 from study.config.spec import COMPONENTS, NAMED_SETTINGS, Components
 from trainables.common.errors import UserError, did_you_mean
+from trainables.common.plugin_code import code_of, plugin_of
 
 T = TypeVar("T")
 
@@ -174,6 +175,9 @@ class _Reader:
         for name, item in value.items():
             if name in fields:
                 values[name] = self.read(fields[name], item, (*keys, name), _default(cls, name, default))
+            elif name == "code" and code_of(cls) is not None:
+                if item != code_of(cls):
+                    values[name] = self._changed_code(cls, item, (*keys, name))
             elif name != "name" or item != component_name(cls, self.components):
                 values[name] = self._unknown_key(cls, (*keys, name))
         if type(default) is cls:
@@ -183,6 +187,12 @@ class _Reader:
                 self._add((*keys, name), "missing, and it has no default")
                 values[name] = _INVALID
         return self._construct(cls, values, keys)
+
+    def _changed_code(self, cls: Any, expected: Any, keys: Keys) -> Any:
+        text = f"found code {(code_of(cls) or '')[:12]}, expected {str(expected)[:12]}"
+        return self._add(
+            keys, f"the plug-in {plugin_of(cls)} has changed ({text}). Fix: restore it, or run another study"
+        )
 
     def _unknown_key(self, cls: Any, keys: Keys) -> Any:
         name = str(keys[-1])

@@ -12,6 +12,7 @@ from study.config.resources import Resources
 from study.config.search import PRUNERS, NoPruner, Pruner, SearchSpec
 from study.config.stage_settings import STAGE_SETTINGS, StageSettings
 from study.config.validation_use import check_validation
+from trainables.augment.operation import OPERATIONS, Operation
 from trainables.augment.policies import POLICIES
 from trainables.augment.policy import Policy
 from trainables.common.added import ADDED
@@ -26,6 +27,7 @@ from trainables.engine.optim import OPTIMIZERS, SCHEDULES
 from trainables.engine.optim.optimizers import Optimizer
 from trainables.engine.optim.schedules import Schedule
 from trainables.external.nnunet import EXTERNAL
+from trainables.metrics.case_metric import METRICS, CaseMetric
 from trainables.networks import BACKBONES, NETWORKS
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
@@ -183,6 +185,7 @@ class StudySpec:
         resources: cluster resources of each stage.
         storage: URI (`s3://bucket/prefix`, a path) of the store that nodes share; None if all can access the workspace.
         tracking: URI of the MLflow server or store; None for a store in the workspace.
+        plugins: Python files, or folders with `__init__.py`, that register components; relative to the study file.
     """
 
     name: str
@@ -208,6 +211,7 @@ class StudySpec:
     resources: Resources = field(default_factory=Resources)
     storage: str | None = None
     tracking: str | None = None
+    plugins: tuple[str, ...] = field(default=(), metadata=ADDED)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -242,4 +246,6 @@ COMPONENTS: Components = {
     Range: (RANGES,),
     Pruner: (PRUNERS,),
     StageSettings: (STAGE_SETTINGS,),
+    Operation: (OPERATIONS,),
+    CaseMetric: (METRICS,),
 }

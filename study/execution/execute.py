@@ -18,7 +18,7 @@ from study.execution.device import release_memory
 from study.execution.device_errors import first_line, gpu_failure, gpu_out_of_memory, out_of_memory
 from study.execution.errors import GpuFailed, SharedGpuFull
 from study.planning.jobs import Job, Outcome
-from study.plugins import load_plugins
+from study.plugins.loading import load_installed
 from study.rehearsal.job import rehearse_job
 from study.stages import STAGES
 from study.stages.configuration import REHEARSAL
@@ -121,7 +121,7 @@ def checkpoints(folder: JobFolder) -> Checkpoints:
 
 def _run(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Runtime) -> StageResult:
     """Run the job's stage and, on rank 0, store its artifact."""
-    load_plugins()
+    load_installed()
     store = FrameStore.open(Path(job.frames))
     if store.fingerprint != job.config["data"]:
         raise UserError(

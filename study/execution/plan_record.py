@@ -13,6 +13,7 @@ from study.config.plain import plain
 from study.config.spec import Replicates
 from study.planning.differences import spec_differences
 from study.planning.plan import Plan
+from study.plugins.declared import changed_code, used_code
 from study.scheduling.objectives import OBJECTIVE
 from study.stages.pretext import unguarded
 from study.storage.plan_file import read_plan
@@ -22,7 +23,7 @@ from trainables.common.label_counts import LabelCounts
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.labels import count_labels
 
-NOT_COMPARED = ("title", "notes", "budget", "resources", "storage", "tracking")
+NOT_COMPARED = ("title", "notes", "budget", "resources", "storage", "tracking", "plugins")
 """Parts of a study file that may change under a used name, because they change no result; as may `pretext.guard`."""
 
 RECORDED = ("pretext-study", "torch", "ray", "optuna")
@@ -53,7 +54,19 @@ def describe(plan: Plan) -> dict[str, Any]:
         "frames": {"data": data.folder},
         "classes": list(FrameStore.open(Path(data.folder)).classes),
         "software": {name: version(name) for name in RECORDED},
+        **_plugins(plan.study),
     }
+
+
+def _plugins(study: Study) -> dict[str, Any]:
+    """Return source and hash of the plug-ins, with which later commands read the study; nothing without plug-ins."""
+    code = _code(study)
+    sources = [source.plain() for source in study.plugins]
+    return ({"plugins": sources} if sources else {}) | ({"code": code} if code else {})
+
+
+def _code(study: Study) -> dict[str, str]:
+    return used_code(study.resolve(cell.overrides) for cell in study.cells())
 
 
 def _labels(plan: Plan) -> dict[str, LabelCounts]:
@@ -83,7 +96,14 @@ def refuse_changes(folder: StudyFolder, study: Study) -> None:
     """
     if not folder.plan.exists():
         return
-    before = read_plan(folder.plan)["spec"]
+    recorded = read_plan(folder.plan)
+    if changed := changed_code(recorded.get("code", {}), _code(study)):
+        listed = "\n  ".join(changed)
+        raise UserError(
+            f"study '{folder.name}' was started with other code of its plug-ins:\n  {listed}\n"
+            "Fix: choose another name (--name), which makes again what the code has made, or restore the code"
+        )
+    before = recorded["spec"]
     now = study.document()
     runs = Replicates.expand(before["replicates"])
     before = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,11 @@ from study.execution.device import claim_device
 from study.execution.execute import execute
 from study.execution.metrics_log import MetricsLog
 from study.planning.jobs import Job
+from study.plugins.loading import load_sources
+from study.plugins.source import PluginSource
 from study.scheduling.objectives import OBJECTIVE, PROBE
-from study.storage.remote import JobPaths, node_cache
+from study.storage.node_cache import node_cache
+from study.storage.remote import JobPaths
 from trainables.engine.runtime import LocalRuntime, use_threads
 
 TRIAL_MEMORY = 2**26
@@ -27,14 +30,23 @@ REPORTED_METRICS = (OBJECTIVE, PROBE, "val/loss", "loss")
 """Metrics that a job reports to the driver; Tune keeps what it receives, so all others stay in the job's folder."""
 
 
-def trial_config(job: Job, paths: JobPaths) -> dict[str, str]:
-    """Return a job as a Tune configuration; JSON text, because Tune copies and flattens nested configurations."""
-    return {"id": job.id, "job": json.dumps(job.plain()), "paths": json.dumps(asdict(paths))}
+def trial_config(job: Job, paths: JobPaths, plugins: Sequence[PluginSource] = ()) -> dict[str, str]:
+    """Return a job as a Tune configuration; JSON text, because Tune copies and flattens nested configurations.
+
+    The source of the study's plug-ins goes along, for nodes that do not have their files.
+    """
+    sources = json.dumps([source.plain() for source in plugins])
+    return {"id": job.id, "job": json.dumps(job.plain()), "paths": json.dumps(asdict(paths)), "plugins": sources}
 
 
 def parse_config(config: Mapping[str, Any]) -> tuple[Job, JobPaths]:
     """Return the job and paths of a Tune configuration made by `trial_config`."""
     return Job.from_plain(json.loads(config["job"])), JobPaths(**json.loads(config["paths"]))
+
+
+def plugins_of(config: Mapping[str, Any]) -> list[PluginSource]:
+    """Return the plug-ins of a Tune configuration made by `trial_config`."""
+    return [PluginSource.from_plain(values) for values in json.loads(config["plugins"])]
 
 
 def trial_resources(config: dict[str, Any]) -> Placement:
@@ -51,8 +63,9 @@ def run_trial(config: dict[str, Any]) -> None:
     if job.resources.workers > 1:
         from study.execution.workers import execute_with_workers  # Ray Train is slow to import and seldom needed
 
-        execute_with_workers(job, paths, Path(paths.jobs).parent / "ray")
+        execute_with_workers(job, paths, Path(paths.jobs).parent / "ray", plugins_of(config))
         return
+    load_sources(plugins_of(config), node_cache)
     use_threads(int(job.resources.cpus))
     device = claim_device(job.resources.gpus)
     io = paths.job_io(job, node_cache())

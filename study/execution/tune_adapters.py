@@ -51,7 +51,7 @@ class JobSearcher(Searcher):
         if job is not None:
             self._suggested += 1
             self._jobs[trial_id] = job.id
-            return dict(trial_config(job, self._driver.paths))
+            return dict(trial_config(job, self._driver.paths, self._driver.scheduler.plan.study.plugins))
         return Searcher.FINISHED if self.full or self._driver.scheduler.done else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,10 @@ from study.execution.device import hide_gpus
 from study.execution.execute import execute, read_outcome
 from study.execution.metrics_log import MetricsLog
 from study.planning.jobs import Job
-from study.storage.remote import JobPaths, LocalIO, node_cache
+from study.plugins.loading import load_sources
+from study.plugins.source import PluginSource
+from study.storage.node_cache import node_cache
+from study.storage.remote import JobPaths, LocalIO
 from study.storage.workspace import JobFolder
 from trainables.common.files import write_json
 from trainables.engine.checkpoint import PeriodicCheckpoint
@@ -82,18 +85,23 @@ class TrainWorker:
         ray.train.report({"epoch": epoch, **metrics})
 
 
-def execute_with_workers(job: Job, paths: JobPaths, scratch: Path) -> None:
+def execute_with_workers(job: Job, paths: JobPaths, scratch: Path, plugins: Sequence[PluginSource] = ()) -> None:
     """Run a job in a Ray Train worker group from inside a Tune trial; a lost worker or node raises an error.
 
     Args:
         job: job with more than one worker.
         paths: folders and store of the study.
         scratch: absolute folder for Ray Train's own state where nodes share the workspace.
+        plugins: plug-ins that the workers import.
     """
     request = job.resources
     TorchTrainer(
         _run_worker,
-        train_loop_config={"job": job.plain(), "paths": asdict(paths)},
+        train_loop_config={
+            "job": job.plain(),
+            "paths": asdict(paths),
+            "plugins": [source.plain() for source in plugins],
+        },
         torch_config=TorchConfig(backend="nccl" if request.gpus else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=request.workers,
@@ -111,6 +119,7 @@ def execute_with_workers(job: Job, paths: JobPaths, scratch: Path) -> None:
 
 def _run_worker(config: dict[str, Any]) -> None:
     job, paths = Job.from_plain(config["job"]), JobPaths(**config["paths"])
+    load_sources(map(PluginSource.from_plain, config["plugins"]), node_cache)
     use_threads(int(job.resources.cpus))
     if not job.resources.gpus:
         hide_gpus()

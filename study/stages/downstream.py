@@ -111,8 +111,9 @@ class DownstreamStage(Stage):
     def run(self, job: Job, context: StageContext) -> StageResult:
         """Train and, for a replicate, write the test results and return the weights."""
         store, artifacts, runtime = context.store, context.artifacts, context.runtime
+        settings = parse(DownstreamSettings, job.config[self.name])
         result = finetune(
-            parse(DownstreamSettings, job.config[self.name]),
+            settings,
             parse(NetworkSettings, job.config["network"]),
             _initial_weights(job, artifacts),
             store,
@@ -129,7 +130,7 @@ class DownstreamStage(Stage):
             metrics[SMOOTHNESS] = mean_smoothness(result.val, store)
         artifact = None
         if result.test is not None and runtime.rank == 0:
-            metrics |= save_test_results(result.test, store, context.folder)
+            metrics |= save_test_results(result.test, store, context.folder, settings.metrics)
             artifact = Artifact(result.state, metrics=result.fitted.metrics)
         return StageResult(metrics, len(result.fitted.history), artifact)
 

@@ -31,6 +31,12 @@ class StageRegistry(Registry[Stage]):
         if entry.settings is not None:
             STAGE_SETTINGS.add(name, entry.settings)
 
+    def remove(self, name: str) -> None:
+        """Remove a stage and its settings."""
+        super().remove(name)
+        if name in STAGE_SETTINGS:
+            STAGE_SETTINGS.remove(name)
+
     @property
     def shared(self) -> list[SharedStage]:
         """The stages whose jobs cells share, in order."""

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -223,22 +222,6 @@ class JobPaths:
         if self.storage is not None:
             return RemoteIO(job, Storage(self.storage), self.study, cache)
         return LocalIO(job, JobFolder(Path(self.jobs) / job.id), ArtifactStore(Path(self.artifacts)))
-
-
-def node_cache() -> Path:
-    """Return this node's cache: $STUDY_CACHE, or a temporary folder of this user, which only this user may read.
-
-    Raises:
-        UserError: another user has made the temporary folder.
-    """
-    if os.environ.get("STUDY_CACHE"):
-        return Path(os.environ["STUDY_CACHE"])
-    cache = Path(tempfile.gettempdir()) / f"study-cache-{os.getuid()}"
-    cache.mkdir(mode=0o700, exist_ok=True)
-    if cache.is_symlink() or cache.stat().st_uid != os.getuid():
-        raise UserError(f"{cache}: belongs to another user. Fix: name a folder of yours by $STUDY_CACHE")
-    cache.chmod(0o700)  # frames of patients lie in it
-    return cache
 
 
 def job_key(study: str, job: Job) -> str:

@@ -27,6 +27,7 @@ from trainables.downstream import LOSSES
 from trainables.engine.best_checkpoint import BestCheckpoint
 from trainables.engine.optim import OPTIMIZERS, SCHEDULES
 from trainables.external.nnunet import EXTERNAL, run
+from trainables.metrics.case_metric import METRICS
 from trainables.networks import BACKBONES, NETWORKS, UNetEncoder
 from trainables.phantom import PHANTOMS, PhantomSettings
 from trainables.pretext import METHODS
@@ -118,6 +119,12 @@ def of_similarity(settings: Any, store: FrameStore) -> Any:
     return signature(settings(torch.rand(2, 1, 16, 16), torch.rand(2, 1, 16, 16)))
 
 
+def of_metric(settings: Any, store: FrameStore) -> Any:
+    masks = np.zeros((2, 1, 16, 16), np.uint8)
+    masks[0, :, 4:12, 4:12] = masks[1, :, 4:12, 7:15] = 1
+    return signature(torch.from_numpy(settings(*masks, 2, np.ones((1, 2)))))
+
+
 ELSEWHERE = {
     ImageNetStart: "weights and download: tests/trainables/networks/test_weights.py",
     **dict.fromkeys((*RANGES.values(),), "a range of a search: tests/study/scheduling/test_cell_search.py"),
@@ -133,6 +140,7 @@ BEHAVIOUR: dict[str, tuple[dict[str, Any], Callable[[Any, FrameStore], Any]]] = 
     "schedule": ({name: kind() for name, kind in SCHEDULES.items()}, of_schedule),
     "loss": ({name: kind() for name, kind in LOSSES.items()}, of_loss),
     "similarity": ({name: kind() for name, kind in SIMILARITIES.items()}, of_similarity),
+    "metric": ({name: kind() for name, kind in METRICS.items()}, of_metric),
 }
 
 
@@ -159,7 +167,7 @@ def test_every_setting_of_nnunet_reaches_its_process(store, tmp_path, monkeypatc
 
 
 CHANCES = ("p", "grey")
-OPERATIONS = [field.name for field in fields(Policy) if field.name not in ("strength", "size", "keep")]
+OPERATIONS = [field.name for field in fields(Policy) if field.name not in ("strength", "size", "keep", "added")]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

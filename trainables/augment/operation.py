@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from trainables.augment.batch_rng import BatchRNG
+from trainables.common.registry import Registry
 
 MeansAtBrightness = Callable[[Tensor, Tensor], Tensor]
 """Function from rows `(N,)` and brightness factors `(N,)` to the means `(N,)` of those images after brightening."""
@@ -77,3 +78,12 @@ class PointwiseOperation(IntensityOperation):
             means: means of the images before the first pointwise operation, for operations that need them.
         """
         return self(levels, rng, strength)
+
+
+OPERATIONS: Registry[type[Operation]] = Registry("augmentation operation", {})
+"""Operations of plug-ins, which a study names in `augment.added`; those of this program are the fields of `Policy`."""
+
+
+def operation_name(operation: Operation) -> str:
+    """Return the name under which an operation's class is registered."""
+    return next(name for name, cls in OPERATIONS.items() if cls is type(operation))

@@ -23,6 +23,7 @@ from trainables.augment.operation import (
     IntensityOperation,
     Operation,
     PointwiseOperation,
+    operation_name,
 )
 from trainables.augment.ultrasound import Attenuation, Compression, Gain, Haze, Shadow, Speckle
 from trainables.common.added import ADDED
@@ -68,6 +69,7 @@ class Policy:
         haze: clutter near the probe.
         noise: additive Gaussian noise.
         keep: budget of all intensity operations together; None for no budget.
+        added: operations of plug-ins, at most one of a name; within a kind, they follow those above.
 
     Example:
         >>> images = torch.zeros(4, 1, 64, 64, dtype=torch.uint8)
@@ -98,12 +100,16 @@ class Policy:
     haze: Haze | None = None
     noise: Noise | None = None
     keep: Keep | None = None
+    added: tuple[Operation, ...] = field(default=(), metadata=ADDED)
 
     def __post_init__(self) -> None:
         if self.strength != "auto" and self.strength < 0:
             raise ValueError(f"strength is {self.strength}, expected at least 0")
         if self.size is not None and self.size < 16:
             raise ValueError(f"size is {self.size}, expected at least 16 pixels")
+        names = [operation_name(each) for each in self.added]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"added names {', '.join(twice)} twice, expected each operation once")
 
     @classmethod
     def mild(cls) -> Policy:
@@ -165,12 +171,14 @@ class Policy:
     def _operations(self) -> dict[str, Operation]:
         """Return the operations that are not turned off, by name, in order of application."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Operation)}
+        found = {name: value for name, value in values.items() if isinstance(value, Operation)}
+        return found | {operation_name(each): each for each in self.added}
 
     def geometry_only(self) -> Policy:
         """Return the policy without its intensity operations; the others keep their random numbers."""
-        removed = {name: None for name, op in self.active().items() if isinstance(op, IntensityOperation)}
-        return replace(self, **removed, keep=None)  # type: ignore[arg-type]
+        added = tuple(each for each in self.added if not isinstance(each, IntensityOperation))
+        names = [entry.name for entry in fields(self) if isinstance(getattr(self, entry.name), IntensityOperation)]
+        return replace(self, **dict.fromkeys(names), keep=None, added=added)  # type: ignore[arg-type]
 
     def apply(self, images: Tensor, masks: Tensor | None, rng: BatchRNG) -> tuple[Tensor, Tensor | None]:
         """Return the augmented batch; compute on its device, or with OpenCV for uint8 images on a CPU.

@@ -42,6 +42,10 @@ class Registry(Generic[T], Mapping[str, T]):
             raise ValueError(f"{self.kind} '{name}' is already registered")
         self._entries[name] = entry
 
+    def remove(self, name: str) -> None:
+        """Remove the entry `name`, such as one of a plug-in that could not be imported to its end."""
+        del self._entries[name]
+
     def __getitem__(self, name: str) -> T:
         try:
             return self._entries[name]

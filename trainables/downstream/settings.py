@@ -11,6 +11,7 @@ from trainables.data.sampling.targets import Targets
 from trainables.downstream.losses import DiceCrossEntropy, Loss
 from trainables.downstream.transfer import Transfer
 from trainables.engine.settings import FitSettings
+from trainables.metrics.case_metric import CaseMetric
 
 BatchNorm = Literal["batch", "recalibrated", "frozen"]
 """Statistics of batch norm in fine-tuning: of each batch, of all training frames, or of the pretraining."""
@@ -43,6 +44,7 @@ class DownstreamSettings:
         loss: training loss of logits against class indices.
         fit: epochs, batch size, optimizer and further settings of the training loop.
         augment: augmentation policy, applied to images and masks together.
+        metrics: further metrics of the test cases, beside Dice and the surface distances.
     """
 
     label_fraction: float = 1.0
@@ -56,6 +58,7 @@ class DownstreamSettings:
     loss: Loss = field(default_factory=DiceCrossEntropy)
     fit: FitSettings = field(default_factory=FitSettings)
     augment: Policy = field(default_factory=Policy.mild)
+    metrics: tuple[CaseMetric, ...] = field(default=(), metadata=ADDED)
 
     def __post_init__(self) -> None:
         if not 0 < self.label_fraction <= 1:

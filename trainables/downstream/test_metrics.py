@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from trainables.data.sampling.sequences import ends, sequences
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.segmentation import Predictions
+from trainables.metrics.case_metric import CaseMetric, metric_name
 from trainables.metrics.clinical import Discs, biplane_volume, discs, ejection_fraction
 from trainables.metrics.overlap import pooled_dice
 from trainables.metrics.surface import SurfaceDistances, surface_distances
@@ -70,6 +72,17 @@ def distances(store: FrameStore, found: Predictions) -> SurfaceDistances:
     entries = store.index[found.cases]
     spacing = np.where(entries["stack"][:, None] == 1, np.nan, entries["spacing"])
     return surface_distances(masks, truth, len(store.classes), spacing)
+
+
+def further_scores(store: FrameStore, found: Predictions, metrics: Sequence[CaseMetric]) -> dict[str, np.ndarray]:
+    """Return the values `(M, K)` of further metrics by name; NaN for volumes, whose slices are no cases."""
+    place, reference = _positions(found.rows), _positions(found.reference_rows)
+    masks = found.masks[[place[row] for row in found.cases.tolist()]]
+    truth = found.references[[reference[row] for row in found.cases.tolist()]]
+    entries = store.index[found.cases]
+    spacing, volume = entries["spacing"].astype(np.float64), entries["stack"] == 1
+    values = {metric_name(metric): metric(masks, truth, len(store.classes), spacing) for metric in metrics}
+    return {name: np.where(volume[:, None], np.nan, each) for name, each in values.items()}
 
 
 def pooled(store: FrameStore, found: Predictions) -> np.ndarray:

@@ -11,7 +11,8 @@ from study.stages.results.csv_text import csv_text
 from trainables.data.records import PHASES
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.segmentation import Predictions
-from trainables.downstream.test_metrics import distances, pooled
+from trainables.downstream.test_metrics import distances, further_scores, pooled
+from trainables.metrics.case_metric import CaseMetric
 from trainables.metrics.overlap import subject_means
 
 DISTANCES = ("hausdorff", "hausdorff95", "mean_absolute", "mean_contour")
@@ -21,9 +22,10 @@ CaseScores = Mapping[str, np.ndarray]
 """Scores (N, K) of N cases and K foreground classes by measure; NaN where a measure is undefined."""
 
 
-def case_scores(test: Predictions, store: FrameStore) -> dict[str, np.ndarray]:
-    """Return Dice and the surface distances of every test case."""
-    return {"dice": test.dice} | dict(zip(DISTANCES, astuple(distances(store, test)), strict=True))
+def case_scores(test: Predictions, store: FrameStore, metrics: Sequence[CaseMetric] = ()) -> dict[str, np.ndarray]:
+    """Return Dice, the surface distances and further metrics of every test case."""
+    surface = dict(zip(DISTANCES, astuple(distances(store, test)), strict=True))
+    return {"dice": test.dice, **surface, **further_scores(store, test, metrics)}
 
 
 def case_table(test: Predictions, scores: CaseScores, store: FrameStore) -> str:

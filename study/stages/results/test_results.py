@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from study.stages.results.case_scores import case_scores, case_table, mean_scores, pooled_scores
@@ -12,16 +14,19 @@ from trainables.common.files import atomic_writer, write_text
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.segmentation import Predictions
 from trainables.downstream.test_metrics import curves, volumes
+from trainables.metrics.case_metric import CaseMetric
 
 
-def save_test_results(test: Predictions, store: FrameStore, folder: JobFolder) -> dict[str, float]:
-    """Write a replicate's predictions and result tables, and return its test metrics.
+def save_test_results(
+    test: Predictions, store: FrameStore, folder: JobFolder, further: Sequence[CaseMetric] = ()
+) -> dict[str, float]:
+    """Write a replicate's predictions and result tables, and return its test metrics, `further` ones included.
 
     The tables of sequences and of volumes are written only where the data have whole sequences or allow volumes.
     """
     with atomic_writer(folder.predictions) as file:
         np.savez_compressed(file, rows=test.rows, masks=test.masks)
-    scores = case_scores(test, store)
+    scores = case_scores(test, store, further)
     write_text(folder.test, case_table(test, scores, store))
     metrics = mean_scores(test, scores, store) | pooled_scores(test, store)
     found, measured = curves(store, test), volumes(store, test)

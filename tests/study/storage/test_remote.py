@@ -12,7 +12,8 @@ from whole_studies import TINY, check_complete, final_metrics, finished, study
 
 from study.planning.jobs import Job, ResourceRequest
 from study.storage.artifacts import ArtifactStore
-from study.storage.remote import ARTIFACT, RESULT, RemoteIO, Storage, job_key, node_cache
+from study.storage.node_cache import node_cache
+from study.storage.remote import ARTIFACT, RESULT, RemoteIO, Storage, job_key
 from study.storage.workspace import Workspace
 from trainables.common.errors import UserError
 from trainables.common.files import write_json

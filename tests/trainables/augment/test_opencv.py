@@ -12,7 +12,7 @@ from trainables.augment.intensity import Blur, Gamma, Jitter, Noise, Solarise
 from trainables.augment.policy import Policy
 from trainables.augment.ultrasound import Compression
 
-NOTHING = Policy(**{field.name: None for field in fields(Policy) if field.name not in ("strength", "size")})
+NOTHING = Policy(**{field.name: None for field in fields(Policy) if field.name not in ("strength", "size", "added")})
 MOVES = {
     "crop": replace(NOTHING, crop=Crop((0.2, 0.9))),
     "crop and flip": replace(NOTHING, crop=Crop((0.2, 0.9)), flip=Flip()),

@@ -34,7 +34,8 @@ EVERYTHING = Policy(
     compression=Compression(),
     noise=Noise(),
 )
-OPERATIONS = [field.name for field in fields(Policy) if field.name not in ("strength", "size", "keep", "color")]
+OTHERS = ("strength", "size", "keep", "color", "added")
+OPERATIONS = [field.name for field in fields(Policy) if field.name not in OTHERS]
 NOTHING = Policy(**dict.fromkeys(OPERATIONS))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from trainables.common.added import digested
 from trainables.common.errors import DataError, UserError
+from trainables.common.plugin_code import code_of
 from trainables.data.layouts import layout_name
 from trainables.data.records import Progress
 from trainables.data.settings import DataSettings
@@ -140,6 +141,8 @@ def _digest(settings: DataSettings, root: Path, key: bytes) -> str:
     for unread in ("path", "phantom", "links"):  # none of them changes the frames
         del chosen[unread]
     chosen["layout"] = [layout_name(settings.layout), digested(settings.layout)]
+    if (code := code_of(type(settings.layout))) is not None:
+        chosen["code"] = code
     state = hashlib.sha256(json.dumps([STORE_VERSION, chosen], sort_keys=True).encode())
     state.update(hmac.digest(key, b"frame store", "sha256"))
     for line in dataset_files(root, settings.links).state:
