@@ -57,7 +57,8 @@ class FakeScheduler:
 
     @property
     def plan(self) -> SimpleNamespace:
-        return SimpleNamespace(sources_of=lambda job: self.sources.get(job.id, []))
+        study = SimpleNamespace(plugins=[])
+        return SimpleNamespace(sources_of=lambda job: self.sources.get(job.id, []), study=study)
 
     @property
     def done(self) -> bool:

@@ -17,6 +17,7 @@ from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretraini
 from study.config.ranges import Range
 from study.config.settings import parse
 from study.planning.jobs import CELL_KINDS
+from study.plugins.recorded import load_recorded
 from study.scheduling.state import StudyState
 from study.storage.events import ConfigurationChosen, JobFinished, events_of_type
 from study.storage.ledger import read_ledger
@@ -193,6 +194,7 @@ def _read_plan(path: Path) -> PlannedStudy:
         raise UserError(f"{path}: file not found (expected the plan of a study). Fix: run the study first.")
     try:
         raw = read_plan(path)
+        load_recorded(raw)
         frames = (raw.get("frames") or {}).get("data")
         factors = {factor: tuple(map(str, levels)) for factor, levels in raw["factors"].items()}
         spec, metric = raw.get("spec") or {}, raw["search"]["metric"]

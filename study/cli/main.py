@@ -16,11 +16,13 @@ from rich.text import Text
 from study.cli import (  # noqa: F401 - each module registers its commands
     best,
     compare,
+    components,
     datasets,
     doctor,
     export,
     init_dataset,
     lifecycle,
+    new,
     rehearse,
     report,
     run,

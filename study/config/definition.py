@@ -135,15 +135,18 @@ def load_study(
         1
     """
     path = find(source)
+    load_installed()
     document = with_sets(with_profile(read(path, search_spaces.FOLDER), profile), sets)
+    plugins = declared_sources(document)
+    load_sources(plugins, node_cache)  # their layouts may be named by `data`
     document, layouts = with_data(document, data)
     if name is not None:
-        return Study(document.with_value("name", name, "--name"))
+        return Study(document.with_value("name", name, "--name"), plugins)
     base_name = document.values.get("name", path.stem)
     if isinstance(base_name, str):
         full_name = "-".join([base_name, *([profile] if profile else []), *layouts])
         document = document.with_value("name", full_name, str(path))
-    return Study(document)
+    return Study(document, plugins)
 
 
 def _design(document: Document) -> Design:

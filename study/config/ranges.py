@@ -46,7 +46,12 @@ class Range(ABC):
 
 @dataclass(frozen=True)
 class Uniform(Range):
-    """A number from low to high, uniformly distributed."""
+    """A number from low to high, uniformly distributed.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+    """
 
     low: float
     high: float
@@ -62,7 +67,12 @@ class Uniform(Range):
 
 @dataclass(frozen=True)
 class LogUniform(Range):
-    """A positive number from low to high, uniformly distributed on a logarithmic scale."""
+    """A positive number from low to high, uniformly distributed on a logarithmic scale.
+
+    Attributes:
+        low: smallest value, above 0.
+        high: largest value.
+    """
 
     low: float
     high: float
@@ -80,7 +90,12 @@ class LogUniform(Range):
 
 @dataclass(frozen=True)
 class Int(Range):
-    """A whole number from low to high, both included."""
+    """A whole number from low to high, both included.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+    """
 
     low: int
     high: int
@@ -96,7 +111,11 @@ class Int(Range):
 
 @dataclass(frozen=True)
 class Choice(Range):
-    """One of several unordered values: names, numbers, booleans or null."""
+    """One of several unordered values: names, numbers, booleans or null.
+
+    Attributes:
+        values: the values, at least one.
+    """
 
     values: tuple[bool | int | float | str | None, ...]
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,6 @@ GROUP = "pretext_study.components"
 
 NAMESPACE = "study_plugins"
 """Package as whose modules the plug-ins of study files are imported, so that they hide no other module."""
-
-Registries = Callable[[], Mapping[str, Registry[Any]]]
 
 
 @functools.cache
@@ -72,26 +70,22 @@ def load_sources(sources: Iterable[PluginSource], cache: Callable[[], Path]) -> 
         record_code(module, source.sha256)
 
 
-def registries() -> Mapping[str, Registry[Any]]:
-    """Return every registry that a plug-in can add to, by the name of what it holds."""
+def registries() -> list[Registry[Any]]:
+    """Return every registry that a plug-in can add to."""
     from study.config.spec import COMPONENTS
     from study.stages import STAGES
     from trainables.downstream.trainers import TRAINERS
     from trainables.phantom import PHANTOMS
 
-    shown = [*(each for group in COMPONENTS.values() for each in group), STAGES, TRAINERS, PHANTOMS]
-    found: dict[str, Registry[Any]] = {}
-    for registry in {id(each): each for each in shown}.values():
-        name = registry.kind if registry.kind not in found else f"{registry.kind}, {len(found)}"
-        found[name] = registry
-    return found
+    named = [registry for group in COMPONENTS.values() for registry in group]
+    return list({id(registry): registry for registry in (*named, STAGES, TRAINERS, PHANTOMS)}.values())
 
 
 @contextlib.contextmanager
 def _all_or_nothing(folder: Path) -> Iterator[None]:
     """Import from a folder too; if that fails, forget it and what was registered, so that it can be mended."""
     sys.path.append(str(folder))
-    held = [(registry, set(registry)) for registry in registries().values()]
+    held = [(registry, set(registry)) for registry in registries()]
     try:
         yield
     except BaseException:

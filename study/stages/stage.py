@@ -20,6 +20,7 @@ from study.stages.workload import Workload
 from study.storage.artifacts import ArtifactStore, digest
 from study.storage.workspace import JobFolder
 from trainables.common.learning import Learning
+from trainables.common.plugin_code import code_of
 from trainables.data.records import Split
 from trainables.data.store.frames import FrameStore
 from trainables.engine.runtime import Runtime
@@ -162,7 +163,7 @@ class SharedStage(Stage):
         levels: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Job:
-        """Return a shared job of this stage.
+        """Return a shared job of this stage; the hash of a plug-in's code is a part of its digest.
 
         Args:
             configuration: configuration that needs the job.
@@ -179,6 +180,8 @@ class SharedStage(Stage):
         full = {"schema": SCHEMA, "stage": self.name, "data": data.fingerprint, **config, **configuration.mark}
         if unnamed:
             full["inputs"] = unnamed
+        if (code := code_of(type(self))) is not None:  # a plug-in's
+            full["code"] = code
         address = digest(full)
         return Job(
             id="-".join([self.name, *(levels or {}).values(), address[:12]]),

@@ -56,7 +56,7 @@ def forgotten(monkeypatch, tmp_path):
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(plugin_code, "_hashes", {})
-    held = [(registry, set(registry)) for registry in loading.registries().values()]
+    held = [(registry, set(registry)) for registry in loading.registries()]
     loading.load_installed.cache_clear()
     yield
     loading.load_installed.cache_clear()

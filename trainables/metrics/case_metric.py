@@ -22,9 +22,11 @@ class CaseMetric(ABC):
     Attributes:
         unit: unit or range of the values, such as "mm" or "0 to 1".
         meaning: the metric in words, for tables and model cards.
+        limits: smallest and largest possible value, at which intervals are cut.
     """
 
     unit: ClassVar[str] = ""
+    limits: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     meaning: ClassVar[str] = ""
 
     @abstractmethod
@@ -44,6 +46,7 @@ class Sensitivity(CaseMetric):
     """Share of the true pixels that are found; NaN for a class that the reference lacks."""
 
     unit: ClassVar[str] = "0 to 1"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
     meaning: ClassVar[str] = "share of the reference's pixels that were found; higher is better"
 
     def __call__(self, predicted: np.ndarray, truth: np.ndarray, classes: int, spacing: np.ndarray) -> np.ndarray:
@@ -56,6 +59,7 @@ class Precision(CaseMetric):
     """Share of the predicted pixels that are true; NaN for a class that the prediction lacks."""
 
     unit: ClassVar[str] = "0 to 1"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
     meaning: ClassVar[str] = "share of the predicted pixels that the reference has; higher is better"
 
     def __call__(self, predicted: np.ndarray, truth: np.ndarray, classes: int, spacing: np.ndarray) -> np.ndarray:
@@ -76,6 +80,7 @@ class SurfaceDice(CaseMetric):
 
     tolerance: float = 2.0
     unit: ClassVar[str] = "0 to 1"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
     meaning: ClassVar[str] = "share of both outlines within the tolerance of the other one; higher is better"
 
     def __post_init__(self) -> None:
@@ -110,6 +115,14 @@ def metric_name(metric: CaseMetric) -> str:
     """Return the name of a metric, with what tells two of one class apart, such as "surface_dice_2mm"."""
     name = next(name for name, cls in METRICS.items() if cls is type(metric))
     return f"{name}_{metric.tolerance:g}mm" if isinstance(metric, SurfaceDice) else name
+
+
+def limits_of(name: str) -> tuple[float, float]:
+    """Return the smallest and the largest possible value of a metric by the name that `metric_name` gives it."""
+    known = [
+        cls.limits for registered, cls in METRICS.items() if name == registered or name.startswith(f"{registered}_")
+    ]
+    return known[-1] if known else (-np.inf, np.inf)
 
 
 def _share(predicted: np.ndarray, truth: np.ndarray, of: np.ndarray, classes: int) -> np.ndarray:

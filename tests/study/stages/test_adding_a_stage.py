@@ -153,7 +153,7 @@ def entry_point(folder: Path) -> Path:
     info = folder / "toy_stage-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-stage\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[pretext_study]\ntoy = toy_stage\n")
+    (info / "entry_points.txt").write_text("[pretext_study.components]\ntoy = toy_stage\n")
     return folder
 
 

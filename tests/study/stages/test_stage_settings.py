@@ -17,9 +17,11 @@ from trainables.data.store.frames import FrameStore
 from trainables.downstream import LOSSES
 from trainables.downstream.finetune import finetune
 from trainables.downstream.settings import DownstreamSettings
+from trainables.downstream.test_metrics import further_scores
 from trainables.downstream.transfer import Transfer
 from trainables.engine.optim import OPTIMIZERS, SCHEDULES
 from trainables.engine.runtime import LocalRuntime
+from trainables.metrics.case_metric import METRICS
 from trainables.pretext import METHODS
 from trainables.pretext.denoise import Denoise
 from trainables.pretext.monitoring.probe import Probe
@@ -65,7 +67,8 @@ def of_stage(settings: Any, store: FrameStore) -> Any:
         dense = DenseLabels(rows, np.zeros((len(rows), 16, 16), np.uint8))
         start = PRETRAINED if settings.transfer.load == "network" else None
         tuned = finetune(settings, NETWORK, start, store, LocalRuntime(), 0, test=True, dense=dense)
-        return signature([tuned.state, tuned.fitted.history, astuple(tuned.labels)])
+        further = further_scores(store, tuned.test, settings.metrics) if tuned.test is not None else {}
+        return signature([tuned.state, tuned.fitted.history, astuple(tuned.labels), sorted(further)])
     except UserError as error:
         return str(error)
 
@@ -116,6 +119,7 @@ def test_every_setting_of_a_fit_acts_in_every_stage(stage, store):
                 "batch_norm": "recalibrated",
                 "fit": replace(SHORT, epochs=1),
                 "augment": PLAIN,
+                "metrics": (METRICS["sensitivity"](),),
             },
         ),
     ],
