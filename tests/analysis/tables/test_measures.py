@@ -45,7 +45,7 @@ def test_means_and_intervals_are_those_of_the_model_over_subjects_and_replicates
 
 def test_an_interval_keeps_to_possible_values(results):
     share = np.where(np.arange(len(results.images)) % 2, 1.0, 0.0)
-    more = with_columns(results, **{"sensitivity/lv": share, "hausdorff95/lv": share, "mine/lv": share - 0.5})
+    more = with_columns(results, **{"sensitivity/lv": share, "hausdorff95/lv": share, "mine/lv": share - 2})
     data = measure_table(more, arrange(more.plan)).data
     kept = data[data["measure"] == "sensitivity"]
     assert kept["ci_low"].min() >= 0

@@ -52,7 +52,7 @@ def test_a_worker_of_a_group_without_gpus_sees_none(monkeypatch, tmp_path, cuda,
     monkeypatch.setattr(workers, "share_outcome", create_autospec(workers.share_outcome))
     monkeypatch.setattr(workers, "TrainWorker", lambda io: SimpleNamespace(rank=1))
     paths = JobPaths("study", str(tmp_path / "jobs"), str(tmp_path / "artifacts"), None)
-    config = {"job": job_with(gpus, 2).plain(), "paths": vars(paths)}
+    config = {"job": job_with(gpus, 2).plain(), "paths": vars(paths), "plugins": []}
     workers._run_worker(config)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
 

@@ -109,7 +109,7 @@ def group(monkeypatch, tmp_path):
 
     monkeypatch.setattr(dist, "all_gather_object", gather)
     paths = JobPaths("study", str(tmp_path), str(tmp_path), "s3://bucket")
-    return SimpleNamespace(io=io, other=other, config={"job": job.plain(), "paths": asdict(paths)})
+    return SimpleNamespace(io=io, other=other, config={"job": job.plain(), "paths": asdict(paths), "plugins": []})
 
 
 def test_a_worker_group_that_fails_leaves_its_reason_in_the_store(group, monkeypatch):
