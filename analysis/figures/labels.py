@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from analysis.figures.dice_rows import dice_by_row
 from analysis.figures.legend import row_legend
 from analysis.figures.style import LineStyle, line_styles, new_figure, styled
 from analysis.io.load import StudyResults
@@ -19,7 +20,10 @@ from analysis.stats.label_equivalence import LabelEquivalence
 from analysis.tables.grid import FRACTION, Grid
 
 MANY = 8
-"""Number of rows above which the figure of Dice grows in height."""
+"""Number of rows above which the figure of Dice has a line for each."""
+
+WIDE = 8
+"""Ratio of the ends of the axis of label equivalence from which its ticks are powers of two."""
 
 OFFSET = 0.03
 """Offset between rows at one column, as a share of the axis; neighbouring points of a figure do not touch."""
@@ -28,13 +32,13 @@ OFFSET = 0.03
 def dice_vs_labels(results: StudyResults, grid: Grid) -> Figure:
     """Plot mean test Dice with its 95% interval against the column factor, with one point per replicate.
 
-    Amounts of labels are on a logarithmic axis; other levels are evenly spaced.
+    Amounts of labels are on a logarithmic axis; other levels are evenly spaced. Many rows stand below each other.
     """
+    if len(grid.rows) > MANY:
+        return dice_by_row(results, grid)
     style = line_styles(grid.rows, grid.references.values())
     with styled():
-        figure = new_figure(
-            min(max(6.4, 0.32 * len(grid.rows) * len(grid.columns)), 12.0), 4.2 + 0.12 * max(0, len(grid.rows) - MANY)
-        )
+        figure = new_figure(min(max(6.4, 0.32 * len(grid.rows) * len(grid.columns)), 12.0), 4.2)
         axes = figure.add_subplot()
         positions = np.log(grid.amounts) if grid.amounts else np.arange(len(grid.columns), dtype=np.float64)
         step = _dodge(positions, len(grid.rows))
@@ -89,6 +93,11 @@ def label_equivalence_plot(grid: Grid, found: Sequence[LabelEquivalence]) -> Fig
                     )
         axes.axhline(1, color="#666666", lw=1)
         axes.set_yscale("log", base=2)
+        low, high = axes.get_ylim()
+        wide = high / low > WIDE
+        ticks = [2.0**power for power in range(-6, 7)] if wide else [0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4]
+        axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
         axes.set_xticks(positions, [grid.column_title(column) for column in shown])
         axes.set_xlim(positions.min() - 0.5, positions.max() + 0.5)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.legend import row_legend
-from analysis.figures.style import line_styles, new_figure, panel_shape, panels_of, styled
+from analysis.figures.style import LineStyle, line_styles, new_figure, panel_shape, panels_of, styled
 from analysis.io.load import StudyResults
 from analysis.stats.importance import Importances
 from analysis.stats.pareto import pareto_front
@@ -158,7 +158,7 @@ def parallel_coordinates(results: StudyResults, grid: Grid, column: str) -> Figu
 
 
 def pareto(results: StudyResults, grid: Grid, objectives: Mapping[str, int]) -> Figure | None:
-    """Plot completed trials by two objectives, with the Pareto front of each row.
+    """Plot completed trials by two objectives, with the Pareto front of each row, a panel for each column.
 
     Args:
         results: results of the study.
@@ -173,36 +173,33 @@ def pareto(results: StudyResults, grid: Grid, objectives: Mapping[str, int]) -> 
     if trials.empty:
         return None
     style = line_styles(grid.rows, grid.references.values())
+    columns = [c for c in grid.columns if trials["cell"].isin([grid.cells.get((row, c)) for row in grid.rows]).any()]
     with styled():
-        figure = new_figure(6.4, 4.2)
-        axes = figure.add_subplot()
-        for row, own in trials.groupby(trials["cell"].map(grid.row_of)):
-            line_style, points = style[str(row)], own[names].to_numpy(np.float64)
-            kept = points[pareto_front(points * [objectives[name] for name in names])]
-            kept = kept[np.argsort(kept[:, 0])]
-            axes.plot(
-                points[:, 0],
-                points[:, 1],
-                line_style.marker,
-                color=line_style.colour,
-                ms=4,
-                alpha=0.35,
-                mew=0,
-                rasterized=len(trials) > MANY,
-            )
-            axes.plot(
-                kept[:, 0],
-                kept[:, 1],
-                line_style.marker,
-                color=line_style.colour,
-                ls=line_style.dash,
-                ms=7,
-                mec="white",
-            )
-        axes.set(xlabel=names[0], ylabel=names[1], title="Pareto front of the trials")
+        figure = new_figure(max(6.4, 3.6 * len(columns)), 4.2)
+        panels = figure.subplots(1, len(columns), squeeze=False, sharex=True, sharey=True)[0]
+        for axes, column in zip(panels, columns, strict=True):
+            for row in grid.rows:
+                own = trials[trials["cell"] == grid.cells.get((row, column))]
+                points = own[names].to_numpy(np.float64)
+                if len(points):
+                    _front(
+                        axes, points, [objectives[name] for name in names], style[row], rasterized=len(trials) > MANY
+                    )
+            axes.set(xlabel=names[0], title=grid.column_title(column) if grid.column_factor is not None else "")
+        panels[0].set_ylabel(names[1])
+        figure.suptitle("Pareto front of the trials", x=0.01, ha="left", fontsize=11, fontweight="bold")
         rows = [row for row in grid.rows if row in set(trials["cell"].map(grid.row_of))]
         row_legend(figure, rows, style, "Large: Pareto front. Small: other trials.")
     return figure
+
+
+def _front(axes: Axes, points: np.ndarray, signs: list[int], line_style: LineStyle, *, rasterized: bool) -> None:
+    """Draw the trials of one cell, and their Pareto front as a line."""
+    kept = points[pareto_front(points * signs)]
+    kept = kept[np.argsort(kept[:, 0])]
+    marker, colour = line_style.marker, line_style.colour
+    axes.plot(*points.T, marker, color=colour, ms=4, alpha=0.35, mew=0, rasterized=rasterized)
+    axes.plot(*kept.T, marker, color=colour, ls=line_style.dash, ms=7, mec="white")
 
 
 def _label(axes: Axes, scale: SettingScale) -> None:

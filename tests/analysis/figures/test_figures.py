@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.curves import learning_curves
 from analysis.figures.differences import differences
-from analysis.figures.labels import dice_vs_labels
+from analysis.figures.labels import MANY, dice_vs_labels
 from analysis.figures.paired import paired_subjects
 from analysis.figures.style import line_styles
 from analysis.io.load import load
@@ -97,7 +97,7 @@ def test_rows_stand_close_together_whatever_the_number_of_columns(
 
 def test_a_legend_of_many_rows_is_whole_and_leaves_the_axes_their_height(tmp_path: Path) -> None:
     heights = []
-    for count in (2, 12):
+    for count in (2, MANY):
         methods = ("random", *(f"a method with a long name, number {number}" for number in range(1, count)))
         study = FakeStudy(methods=methods, subjects=2, replicates=2, fractions=("1",)).write(tmp_path / str(count))
         figure = draw(dice_vs_labels, study)
@@ -108,6 +108,20 @@ def test_a_legend_of_many_rows_is_whole_and_leaves_the_axes_their_height(tmp_pat
         assert box.x1 <= figure.bbox.width
         heights.append(figure.axes[0].get_window_extent().height)
     assert heights[1] > 0.75 * heights[0]
+
+
+def test_more_rows_have_a_line_each_with_their_mean(make_study: Callable[..., StudyFolder]) -> None:
+    methods = ("random", *(f"method {number}" for number in range(MANY)))
+    folder = make_study(methods=methods, subjects=4, replicates=2, fractions=("0.1", "1"))
+    results = load(folder)
+    grid = arrange(results.plan)
+    figure = dice_vs_labels(results, grid)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [grid.column_title(each) for each in grid.columns]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(grid.rows)
+    for axes, column in zip(figure.axes, grid.columns, strict=True):
+        means = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"}
+        expected = [results.dice(grid.cells[row, column]).to_numpy().mean() for row in grid.rows]
+        assert [means[place] for place in range(len(grid.rows))] == pytest.approx(expected)
 
 
 def test_a_difference_names_the_levels_that_both_rows_have_once(finished_study: StudyFolder) -> None:
