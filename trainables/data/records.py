@@ -10,6 +10,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from trainables.data.readers.grey import GreyRule
+
 Split = Literal["train", "val", "test"]
 Phase = Literal["ED", "ES", ""]
 Severity = Literal["note", "loss", "damage"]
@@ -140,9 +142,11 @@ class Layout(ABC):
 
     Attributes:
         title: the dataset's published name.
+        grey: rule by which `read` turns the files' values into gray levels.
     """
 
     title: ClassVar[str]
+    grey: ClassVar[GreyRule] = "uint8"
 
     @abstractmethod
     def scan(self, root: Path) -> DatasetListing:

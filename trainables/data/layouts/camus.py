@@ -17,7 +17,7 @@ import numpy as np
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage, nifti
-from trainables.data.readers.grey import to_gray
+from trainables.data.readers.grey import GreyRule, to_gray
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.tables import parse_count, parse_float, read_pairs
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
@@ -50,6 +50,7 @@ class Camus(Layout):
     """
 
     title: ClassVar[str] = "CAMUS"
+    grey: ClassVar[GreyRule] = "display"
     partition: str = "official"
 
     def __post_init__(self) -> None:

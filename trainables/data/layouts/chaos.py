@@ -19,7 +19,7 @@ from trainables.data.readers.dicom import DicomHeader, read_dicom_header
 from trainables.data.readers.dicom_file import NotAnImageError, is_dicom
 from trainables.data.readers.dicom_pixels import read_dicom_frames
 from trainables.data.readers.flat_pictures import read_flat
-from trainables.data.readers.grey import percentile_window
+from trainables.data.readers.grey import GreyRule, percentile_window
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 
 PARTS: dict[str, Split | None] = {"Train_Sets": None, "Test_Sets": None}
@@ -42,6 +42,7 @@ class Chaos(Layout):
     """
 
     title: ClassVar[str] = "CHAOS (MR)"
+    grey: ClassVar[GreyRule] = "stretched"
 
     def scan(self, root: Path) -> DatasetListing:
         """List the volumes of every patient.

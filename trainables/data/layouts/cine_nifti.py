@@ -11,6 +11,7 @@ from typing import ClassVar
 from trainables.common.errors import DataError
 from trainables.data.layouts.nifti_volumes import read_sequence, unlabelled_volumes, volume
 from trainables.data.layouts.slice_axes import slice_axis_notes
+from trainables.data.readers.grey import GreyRule
 from trainables.data.readers.grid import require_slice_axis
 from trainables.data.readers.nifti import find_nifti
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
@@ -75,6 +76,7 @@ class CineNifti(Layout):
     """
 
     form: ClassVar[CineFormat]
+    grey: ClassVar[GreyRule] = "stretched"
     frame_step: int = 5
     slice_axis: int | None = None
 

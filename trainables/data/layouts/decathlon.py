@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.nifti_volumes import read_sequence, readable_header, volume
 from trainables.data.layouts.slice_axes import slice_axis_notes
+from trainables.data.readers.grey import GreyRule
 from trainables.data.readers.grid import require_slice_axis
 from trainables.data.readers.tables import is_file, is_inside, parse_count
 from trainables.data.records import GREY, DatasetIssue, DatasetListing, Layout, Pixels, SequenceRecord
@@ -35,6 +36,7 @@ class Decathlon(Layout):
     """
 
     title: ClassVar[str] = "Medical Segmentation Decathlon"
+    grey: ClassVar[GreyRule] = "stretched"
     channels: tuple[str, ...] | None = None
     slice_axis: int | None = None
 

@@ -15,7 +15,7 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage
-from trainables.data.readers.grey import to_gray
+from trainables.data.readers.grey import GreyRule, to_gray
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.tables import parse_count, parse_float, read_pairs
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord
@@ -31,6 +31,7 @@ class Ted(Layout):
     """`database/patientNNN/patientNNN_4CH_sequence[_gt].mhd` and `patientNNN_4CH_info.cfg`; no official split."""
 
     title: ClassVar[str] = "TED"
+    grey: ClassVar[GreyRule] = "display"
 
     def scan(self, root: Path) -> DatasetListing:
         """List the patients' sequences.

@@ -25,6 +25,22 @@ class PixelGrid:
     offset: tuple[int, int]
 
     @classmethod
+    def fitted(
+        cls, shape: tuple[int, int], size: int, spacing: tuple[float, float] | None, pixel_mm: float | None
+    ) -> PixelGrid | None:
+        """Return the grid for a dataset's `pixel_mm`, stretched where it is None; None where the spacing is missing.
+
+        Args:
+            shape: (rows, columns) of the image.
+            size: side of the square in stored pixels.
+            spacing: (row, column) spacing of the image's pixels in mm; None when unknown.
+            pixel_mm: width of the stored pixels in mm, or None.
+        """
+        if pixel_mm is None:
+            return cls.stretched(shape, size)
+        return cls.centered(shape, size, spacing, pixel_mm) if spacing is not None else None
+
+    @classmethod
     def stretched(cls, shape: tuple[int, int], size: int) -> PixelGrid:
         """Return the grid that stretches the full image to the square; the aspect ratio is not kept."""
         return cls(size, (size, size), (shape[0] / size, shape[1] / size), (0, 0))
