@@ -92,6 +92,20 @@ class Chaos(Layout):
         masks = dict(enumerate(mask[order])) if mask is not None else {}
         return Pixels(images, masks, planes, (issue,) if issue else ())
 
+    def takes(self, path: Path) -> bool:
+        """Return True for a folder of DICOM slices."""
+        return path.is_dir() and any(each.is_file() and is_dicom(each) for each in path.iterdir())
+
+    def records_of(self, path: Path) -> tuple[SequenceRecord]:
+        """List a folder of slices by itself.
+
+        Raises:
+            DataError: the first slice has no readable header.
+        """
+        header = read_dicom_header(_slices(path)[0])
+        files = {"image": path.name}
+        return (SequenceRecord("", path.name, "", spacing=header.spacing, stack=True, files=files),)
+
 
 def _record(
     root: Path, patient: Path, view: str, folder: Path, ground: Path, issues: list[DatasetIssue]
