@@ -21,6 +21,7 @@ from study.cli import (  # noqa: F401 - each module registers its commands
     export,
     init_dataset,
     lifecycle,
+    predict,
     rehearse,
     report,
     run,

@@ -194,6 +194,10 @@ class Layout(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} reads no single images")
 
+    def frame_files(self, record: SequenceRecord) -> Sequence[str]:
+        """Return the files of a sequence's frames, in order, where each has a file of its own; empty for others."""
+        return ()
+
     def grid(self, root: Path, record: SequenceRecord) -> Grid | None:
         """Return the grid whose `voxels` puts a sequence's frames back into its file's array; None for other files.
 

@@ -125,13 +125,17 @@ class Camus(Layout):
         count, spacing = _header(path)
         return (SequenceRecord("", path.name, "", frames=count, spacing=spacing, files={"sequence": path.name}),)
 
-    def grid(self, root: Path, record: SequenceRecord) -> Grid:
-        """Return the grid of a view's half sequence, or of its end-diastole without one.
+    def frame_files(self, record: SequenceRecord) -> tuple[str, ...]:
+        """Return the files of end-diastole and end-systole of a view without a half sequence."""
+        return () if "sequence" in record.files else (record.files["ED"], record.files["ES"])
+
+    def grid(self, root: Path, record: SequenceRecord) -> Grid | None:
+        """Return the grid of a view's half sequence.
 
         Raises:
             DataError: it has no readable header.
         """
-        return frames_grid(root / record.files.get("sequence", record.files.get("ED", "")))
+        return frames_grid(root / record.files["sequence"]) if "sequence" in record.files else None
 
     def _splits(self, root: Path, present: set[str], issues: list[DatasetIssue]) -> dict[str, Split | None]:
         """Return the split of each listed patient, None for those whom the partition leaves out.

@@ -135,6 +135,10 @@ class Manifest(Layout):
         stack, files = header.slices and not self.time, {"image": path.name}
         return (replace(record, stack=stack, slice_axis=header.slice_axis, files=files),)
 
+    def frame_files(self, record: SequenceRecord) -> list[str]:
+        """Return the files of a sequence of single images."""
+        return _images(record)
+
     def grid(self, root: Path, record: SequenceRecord) -> Grid | None:
         """Return the grid of a volume's file.
 

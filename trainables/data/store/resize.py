@@ -67,7 +67,7 @@ class PixelGrid:
             return images
         method = cv2.INTER_AREA if height > rows or width > columns else cv2.INTER_LINEAR
         stored = np.zeros((*images.shape[:2], self.size, self.size), np.uint8)
-        inner, outer = self._overlap()
+        inner, outer = self.overlap()
         for target, source in zip(
             stored.reshape(-1, self.size, self.size), images.reshape(-1, height, width), strict=True
         ):
@@ -80,7 +80,7 @@ class PixelGrid:
         if mask.shape == self.resized == (self.size, self.size):
             return mask
         stored = np.zeros((self.size, self.size), np.uint8)
-        inner, outer = self._overlap()
+        inner, outer = self.overlap()
         stored[inner] = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)[outer]
         return stored
 
@@ -95,7 +95,7 @@ class PixelGrid:
         """Convert the (row, column) spacing in mm of the source pixels to that of the stored ones."""
         return spacing[0] * self.scale[0], spacing[1] * self.scale[1]
 
-    def _overlap(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    def overlap(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Return the overlap of the resized image and the square as slices of the square, and of the image."""
         inner, outer = [], []
         for offset, length in zip(self.offset, self.resized, strict=True):
