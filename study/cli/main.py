@@ -18,6 +18,7 @@ from study.cli import (  # noqa: F401 - each module registers its commands
     compare,
     datasets,
     doctor,
+    evaluate,
     export,
     init_dataset,
     lifecycle,

@@ -31,11 +31,6 @@ class Scores:
     disagreement: Tensor | None = None
 
     @property
-    def masks(self) -> Tensor:
-        """Class indices `(N, S, S)`, uint8."""
-        return self.scores.argmax(1).to(torch.uint8)
-
-    @property
     def probabilities(self) -> Tensor:
         """Probabilities `(N, K, S, S)`, float32."""
         return self.scores.float().softmax(1)

@@ -24,7 +24,7 @@ from trainables.prediction.measures import measure
 from trainables.prediction.overlay import overlay_suffix, write_overlay
 from trainables.prediction.preprocessing import Preprocessing
 from trainables.prediction.reading import FailedImage, decoded_ahead
-from trainables.prediction.restoring import restore, restored_masks
+from trainables.prediction.restoring import largest, restore, restored_masks
 from trainables.prediction.results import Outputs, ResultFolder
 from trainables.prediction.segmentation_object import is_dicom_image, write_segmentation
 from trainables.prediction.sources import ImageSource
@@ -172,7 +172,7 @@ class Predictor:
             maps["probabilities"] = _numpy(restore(scores.probabilities, pixels, shape, outside=0))
         if scores.disagreement is not None:
             maps["disagreement"] = _numpy(restore(scores.disagreement[:, None], pixels, shape)[:, 0])
-        return _Part(_numpy(masks), _numpy(scores.masks), maps)
+        return _Part(_numpy(masks), _numpy(largest(scores.scores)), maps)
 
     def _written(self, image: DecodedImage, parts: Sequence[Future[_Part]]) -> dict[str, Any] | FailedImage:
         """Write an image's files and its record, and return the record, or why there is none."""

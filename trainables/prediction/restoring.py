@@ -52,11 +52,21 @@ def restored_masks(scores: Tensor, pixels: PixelGrid, shape: tuple[int, int]) ->
         shape: size (H, W) of the image.
     """
     if shape == pixels.resized == (pixels.size, pixels.size):
-        return scores.argmax(1).to(torch.uint8)
+        return largest(scores)
     chunks = _chunks(scores, shape)
-    return torch.cat(
-        [restore(part.float().softmax(1), pixels, shape, outside=0).argmax(1).to(torch.uint8) for part in chunks]
-    )
+    return torch.cat([largest(restore(part.float().softmax(1), pixels, shape, outside=0)) for part in chunks])
+
+
+def largest(values: Tensor) -> Tensor:
+    """Return the index of the largest value over the second axis, the first one of several, uint8 `(N, ...)`.
+
+    On a CPU this is many times faster than `argmax` over an axis that is not the last.
+    """
+    best, found = values[:, 0], torch.zeros_like(values[:, 0], dtype=torch.uint8)
+    for number in range(1, values.shape[1]):
+        found = torch.where(values[:, number] > best, number, found).to(torch.uint8)
+        best = torch.maximum(best, values[:, number])
+    return found
 
 
 def _chunks(scores: Tensor, shape: tuple[int, int]) -> Iterator[Tensor]:

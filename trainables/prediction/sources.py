@@ -130,8 +130,15 @@ def _of_dataset(name: str, root: Path, data: DataSettings, unusable: list[tuple[
     for record in records:
         file = _main_file(record)
         part = f"_{record.timepoint}" if files[file] > 1 else ""
-        found.append(ImageSource(file + part, "", root.absolute() / file, layout, root.absolute(), (record,)))
+        path = root.absolute() / file
+        found.append(ImageSource(file + part, "", path, layout, root.absolute(), (_without_masks(record),)))
     return found
+
+
+def _without_masks(record: SequenceRecord) -> SequenceRecord:
+    """Return a sequence as if it were unlabelled, so that its masks are not read."""
+    files = {role: file for role, file in record.files.items() if not role.startswith("mask")}
+    return replace(record, labelled={}, outlines={}, files=files)
 
 
 def _main_file(record: SequenceRecord) -> str:
