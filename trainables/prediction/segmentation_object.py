@@ -16,6 +16,19 @@ from trainables.data.readers.pictures import is_dicom
 from trainables.prediction.containers import replacing
 from trainables.prediction.decoding import DecodedImage
 
+_MAY_BE_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+"""Entries of patient and study that an object must have, and that anonymized files often lack."""
+
 _MAKER, _MODEL = "pretext-study", "segmentation network"
 
 
@@ -90,7 +103,16 @@ def write_segmentation(path: Path, image: DecodedImage, masks: np.ndarray, class
 
 
 def _sources(image: DecodedImage) -> list[Any]:
-    """Return the image's files without their pixels, in the order of its frames."""
+    """Return the image's files in the order of its frames, with empty entries where anonymization removed them."""
+    sources = _files(image)
+    for source in sources:
+        for name in _MAY_BE_EMPTY:
+            if name not in source:
+                setattr(source, name, "")
+    return sources
+
+
+def _files(image: DecodedImage) -> list[Any]:
     path = image.source.path
     if path.is_file():
         return [dcmread(path)]
