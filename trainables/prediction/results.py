@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trainables.common.files import write_json
 from trainables.prediction.measures import Measures
 from trainables.prediction.sources import ImageSource
+
+JOURNAL = "records.jsonl"
+"""Name of the file of records."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +38,23 @@ class Outputs:
     dicom_seg: bool = False
 
 
-@dataclass(frozen=True)
 class ResultFolder:
-    """Folder of predictions: `masks/`, `overlays/`, ..., and `records/` with a record of each complete image.
+    """Folder of predictions: `masks/`, `overlays/`, ..., and `records.jsonl` with a record of each complete image.
 
-    A record is written after the files that it lists, so that a killed run leaves an image either complete or without
-    one.
+    A record is appended after the files that it lists, so that a killed run leaves an image either complete or without
+    one. Several threads may complete images.
 
-    Attributes:
+    Args:
         root: the folder.
         key: digest of everything but the image that determines the results: weights, preprocessing, options.
     """
 
-    root: Path
-    key: str
+    def __init__(self, root: Path, key: str) -> None:
+        self.root, self.key = root, key
+        self._journal = root / JOURNAL
+        self._known = _read(self._journal)
+        self._lock = threading.Lock()
+        self._whole = not self._journal.exists() or self._journal.read_bytes()[-1:] in (b"", b"\n")
 
     def path(self, part: str, source: ImageSource, suffix: str) -> Path:
         """Return the file of an image in a part of the folder, such as "masks"."""
@@ -67,22 +73,36 @@ class ResultFolder:
 
     def record(self, source: ImageSource) -> dict[str, Any] | None:
         """Return the record of an image whose results are complete and up to date, or None."""
-        try:
-            found: dict[str, Any] = json.loads(self._record(source).read_text())
-            sizes = {file: (self.root / file).stat().st_size for file in found["files"]}
-        except (OSError, ValueError, KeyError):
+        found = self._known.get(source.name)
+        if found is None or found["digest"] != self.digest(source):
             return None
-        return found if found["digest"] == self.digest(source) and sizes == found["files"] else None
+        try:
+            sizes = {file: (self.root / file).stat().st_size for file in found["files"]}
+        except OSError:
+            return None
+        return found if sizes == found["files"] else None
 
     def complete(self, source: ImageSource, files: list[Path], measures: Measures) -> dict[str, Any]:
-        """Write the record of an image whose files are all there, and return it."""
+        """Append the record of an image whose files are all there, and return it."""
         sizes = {file.relative_to(self.root).as_posix(): file.stat().st_size for file in files}
-        content = {"digest": self.digest(source), "files": sizes, "measures": _plain(asdict(measures))}
-        write_json(self._record(source), content)
-        return content
+        found = {"name": source.name, "digest": self.digest(source), "files": sizes, "measures": _plain(measures)}
+        line = json.dumps(found).encode() + b"\n"
+        with self._lock, self._journal.open("ab") as file:
+            file.write(line if self._whole else b"\n" + line)
+            self._whole = True
+        return found
 
-    def _record(self, source: ImageSource) -> Path:
-        return self.root / "records" / f"{source.output}.json"
+
+def _read(journal: Path) -> dict[str, dict[str, Any]]:
+    """Return the last record of each image; a torn line counts as none."""
+    found = {}
+    for line in journal.read_bytes().splitlines() if journal.exists() else ():
+        try:
+            record = json.loads(line)
+            found[record["name"]] = {name: record[name] for name in ("name", "digest", "files", "measures")}
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
 
 
 def key_of(values: Mapping[str, Any]) -> str:
@@ -90,9 +110,7 @@ def key_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return value
+def _plain(measures: Measures) -> dict[str, Any]:
+    values = {field.name: getattr(measures, field.name) for field in fields(measures)}
+    heart = asdict(measures.ventricle) if measures.ventricle is not None else None
+    return {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in values.items()} | {"ventricle": heart}

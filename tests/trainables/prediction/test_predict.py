@@ -167,14 +167,19 @@ def test_complete_images_are_skipped_and_others_made_again(tmp_path):
     for number in range(5):
         write_png(tmp_path / f"in/{number}.png", disc((40, 40), 10 + number))
     first, _ = predict(tmp_path / "out", tmp_path / "in")
-    masks, records = tmp_path / "out/masks", tmp_path / "out/records"
+    masks, journal = tmp_path / "out/masks", tmp_path / "out/records.jsonl"
     (masks / "0.png").unlink()  # lost
     (masks / "1.png").write_bytes(b"torn")  # of another size
     write_png(tmp_path / "in/2.png", disc((40, 40), 5))  # changed
-    (records / "3.json").write_text("{")  # torn
+    lines = {json.loads(line)["name"]: line for line in journal.read_text().splitlines()}
+    torn = lines.pop("3.png")
+    journal.write_text("\n".join([*lines.values(), torn[:-20]]))  # as a killed run leaves it
     again, _ = predict(tmp_path / "out", tmp_path / "in")
     assert (again.skipped, again.frames) == (1, 4)
-    assert again.records["4.png"] == json.loads((records / "4.json").read_text())
+    assert again.records["4.png"] == json.loads(lines["4.png"])
+    added = journal.read_text().splitlines()[-4:]
+    assert {json.loads(line)["name"] for line in added} == {f"{number}.png" for number in range(4)}
+    assert predict(tmp_path / "out", tmp_path / "in")[0].skipped == 5
     assert {**first.records, "2.png": 0} == {**again.records, "2.png": 0}
     other = Predictor(ensemble(batch=4), PREPROCESSING, folder(tmp_path / "out", "other weights"))
     assert other.run(find_sources([str(tmp_path / "in")], DATA, PREPROCESSING).sources).skipped == 0
