@@ -1,4 +1,4 @@
-"""Measures of predicted masks: areas, volumes, ejection fraction, smoothness."""
+"""Areas, volumes, ejection fraction and smoothness of predicted masks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Ventricle:
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures of one image.
+    """Numbers measured on the masks of one image.
 
     Attributes:
         unit: unit of the areas, "mm2" or "pixels".

@@ -61,7 +61,7 @@ class Preprocessing:
         )
 
     def plain(self) -> dict[str, Any]:
-        """Return JSON-able values."""
+        """Return the fields as JSON-able values."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
 
     @staticmethod

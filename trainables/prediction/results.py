@@ -25,7 +25,7 @@ class Outputs:
 
     Attributes:
         probabilities: probability of each class.
-        disagreement: where the networks disagree.
+        disagreement: map of the networks' disagreement in bits.
         overlays: the image with outlines; videos always have one.
         network_size: masks at the size of the network's input.
         dicom_seg: masks of DICOM images as segmentation objects instead of NIfTI.
