@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,7 @@ def load(folder: StudyFolder) -> StudyResults:
     events = read_ledger(folder.ledger)
     outcomes = StudyState.replay(events).outcomes.values()
     jobs = _jobs(plan, outcomes)
-    images = _images(folder, plan, jobs)
+    images = _images(plan, jobs, lambda job: folder.job(job).test)
     starts = replicate_starts(folder, jobs)
     found = (*pretrainings(folder, plan.cells, starts), *failed_pretrainings(folder, outcomes))
     methods = {digest: method for method, digest in map(job_parts, jobs.loc[jobs["kind"] == "pretext", "id"])}
@@ -260,11 +260,25 @@ def _levels(plan: PlannedStudy, cell: str | None) -> dict[str, str | None]:
     return {factor: levels.get(factor) for factor in plan.factors}
 
 
-def _images(folder: StudyFolder, plan: PlannedStudy, jobs: pd.DataFrame) -> pd.DataFrame:
+def results_of_images(results: StudyResults, path: Callable[[str], Path]) -> StudyResults:
+    """Return results with the test scores of other files.
+
+    Args:
+        results: results of the study.
+        path: file of the test scores of each completed replicate, by its job.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    images = _images(results.plan, results.jobs, path)
+    return replace(results, images=images, subjects=_by_subject(results.plan, images))
+
+
+def _images(plan: PlannedStudy, jobs: pd.DataFrame, path: Callable[[str], Path]) -> pd.DataFrame:
     replicates = jobs[(jobs["kind"] == "replicate") & (jobs["status"] == "completed")]
     if replicates.empty:
         return pd.DataFrame(columns=["job", "cell", *plan.factors, "replicate", "subject", "row", "phase", "dice"])
-    tables = [read_test(folder.job(job).test) for job in replicates["id"]]
+    tables = [read_test(path(job)) for job in replicates["id"]]
     places = pd.DataFrame(
         [
             {"job": job, "cell": cell, **_levels(plan, cell), "replicate": int(index)}

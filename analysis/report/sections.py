@@ -30,7 +30,7 @@ from analysis.stats.minimal_labels import MARGIN, minimal_labels
 from analysis.stats.pairs import best_probabilities, best_sentences, compare_pairs
 from analysis.tables.cells import cell_table, difference_table
 from analysis.tables.grid import Grid, arrange
-from analysis.tables.measures import measure_table
+from analysis.tables.other_metrics import other_metrics_table
 from analysis.tables.pairs import best_table, pair_table
 from analysis.temporal.section import temporal_section
 from trainables.common.errors import DataError
@@ -117,7 +117,7 @@ def _scores(
     probabilities = best_probabilities(results, usual)
     best = best_table(usual, probabilities)
     tables |= {"best": best} if best is not None else {}
-    others = measure_table(results, usual)
+    others = other_metrics_table(results, usual)
     tables |= {"other_metrics": others} if others is not None else {}
     sentences += best_sentences(results, usual, probabilities)
     figures = {

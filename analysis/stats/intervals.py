@@ -27,7 +27,10 @@ Range = tuple[float, float]
 
 UNBOUNDED: Range = (-np.inf, np.inf)
 DICE_RANGE: Range = (0.0, 1.0)
-RANGES: Mapping[str, Range] = {"dice": DICE_RANGE, "mean_absolute": (0.0, np.inf), "hausdorff": (0.0, np.inf)}
+RANGES: Mapping[str, Range] = {
+    "dice": DICE_RANGE,
+    **dict.fromkeys(("hausdorff", "hausdorff95", "mean_absolute", "mean_contour"), (0.0, np.inf)),
+}
 """Range of each measure that a table or figure shows with an interval."""
 
 

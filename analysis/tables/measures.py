@@ -1,4 +1,4 @@
-"""Table of the test metrics beside Dice: surface distances, and those that the study names."""
+"""Table of every measure of a cell's test results, with its confidence interval."""
 
 from __future__ import annotations
 
@@ -7,60 +7,59 @@ import pandas as pd
 
 from analysis.io.load import StudyResults
 from analysis.stats.comparisons import pretrainings_of
-from analysis.stats.intervals import Estimate, interval
-from analysis.tables.grid import Grid
+from analysis.stats.intervals import RANGES, Estimate, interval
 from analysis.tables.table import Entry, Table
 from trainables.metrics.case_metric import limits_of
 
-TITLES = {"hausdorff95": "HD95 (mm)", "mean_absolute": "mean distance (mm)"}
-"""Column title of a metric; a metric of a study has its name."""
-
-UNSHOWN = ("dice", "hausdorff", "mean_contour")
-"""Metrics that stand elsewhere, or say the same as one that is shown."""
+_PLACES = ("job", "cell", "replicate", "subject", "row", "phase")
 
 
-def measures_of(images: pd.DataFrame) -> list[str]:
-    """Return the names of the metrics that a table of images has a value of, in its order."""
-    named = [name for name in images.columns if "/" in name and images[name].notna().any()]
-    return [name for name in dict.fromkeys(name.partition("/")[0] for name in named) if name not in UNSHOWN]
+def measure_table(results: StudyResults) -> Table:
+    """Return mean and 95% interval over subjects and replicates of each measure and class, in each cell.
 
-
-def measure_table(results: StudyResults, grid: Grid) -> Table | None:
-    """Return mean and 95% interval of each metric by cell; None where Dice is the only one.
-
-    A subject's value is the mean over its images and classes, as for Dice.
+    Distances are in mm; a measure that no subject has is left out.
     """
-    measures = measures_of(results.images)
-    if not measures:
-        return None
-    body, data = [], []
-    for (row, column), cell in grid.cells.items():
-        found = {name: _estimate(results, cell, name) for name in measures}
-        title = f"{row}, {grid.column_title(column)}" if len(grid.columns) > 1 else row
-        body.append((Entry(title), *(_entry(each) for each in found.values())))
-        for name, each in found.items():
-            known = {"measure": name, "mean": each.mean, "ci_low": each.low, "ci_high": each.high} if each else {}
-            data.append({**results.plan.cells[cell], "measure": name, **known})
-    header = (grid.row_header, *(TITLES.get(name, name) for name in measures))
-    note = "Means over subjects and replicates, with the model of the table of Dice; test.csv has each image's values."
-    return Table("Other metrics of the test images (mean, 95% CI)", header, tuple(body), (note,), pd.DataFrame(data))
+    found = {
+        (cell, measure): estimate
+        for cell in results.plan.cells
+        for measure in _measures(results)
+        if (estimate := measure_estimate(results, cell, measure)).n_subjects
+    }
+    rows = tuple(tuple(map(Entry, (*place, *_texts(estimate)))) for place, estimate in found.items())
+    header = ("cell", "measure", "mean", "95% CI", "subjects", "replicates")
+    notes = ("Subjects and replicates are random in the intervals. Distances in mm.",)
+    data = [{"cell": cell, "measure": measure, **_values(each)} for (cell, measure), each in found.items()]
+    return Table("Measures (mean, 95% CI)", header, rows, notes, pd.DataFrame(data))
 
 
-def _estimate(results: StudyResults, cell: str, measure: str) -> Estimate | None:
-    own = results.images[results.images["cell"] == cell]
-    classes = [name for name in own.columns if name.startswith(f"{measure}/")]
-    values = own.assign(value=own[classes].mean(axis="columns"))
-    table = values.pivot_table(index="replicate", columns="subject", values="value", dropna=False)
-    table = table.dropna(axis="columns")
-    if table.empty:
-        return None
+def measure_estimate(results: StudyResults, cell: str, measure: str) -> Estimate:
+    """Return a measure's mean over subjects and replicates with its interval; subjects without a value are dropped.
+
+    Args:
+        results: results of the study.
+        cell: key of the cell.
+        measure: column of `results.images`, such as "dice" or "hausdorff/lv"; the mean over its classes for a measure
+            that has columns by class only, such as "hausdorff".
+    """
+    own, name = results.images[results.images["cell"] == cell], measure.partition("/")[0]
+    classes = [measure] if measure in own.columns else [each for each in own.columns if each.startswith(f"{measure}/")]
+    values = own.assign(value=own[classes].mean(axis="columns")).groupby(["replicate", "subject"], sort=False)["value"]
+    table = values.mean().unstack().dropna(axis="columns")
     starts = pretrainings_of(table.index, results.starts_of(cell))
-    possible = (0.0, np.inf) if measure in TITLES else limits_of(measure)
+    possible = RANGES.get(name, limits_of(name))
     return interval(table.to_numpy(dtype=np.float64), starts, possible=possible)
 
 
-def _entry(estimate: Estimate | None) -> Entry:
-    if estimate is None:
-        return Entry("-")
-    bounds = f" ({estimate.low:.3g} to {estimate.high:.3g})" if estimate.known else ""
-    return Entry(f"{estimate.mean:.3g}{bounds}")
+def _measures(results: StudyResults) -> list[str]:
+    known = {*_PLACES, *results.plan.factors}
+    return [name for name in results.images.columns if name not in known]
+
+
+def _values(estimate: Estimate) -> dict[str, float | int]:
+    counts = {"subjects": estimate.n_subjects, "replicates": estimate.n_replicates}
+    return {"mean": estimate.mean, "ci_low": estimate.low, "ci_high": estimate.high, **counts}
+
+
+def _texts(estimate: Estimate) -> tuple[str, ...]:
+    bounds = f"{estimate.low:.3f} to {estimate.high:.3f}" if estimate.known else "-"
+    return f"{estimate.mean:.3f}", bounds, str(estimate.n_subjects), str(estimate.n_replicates)

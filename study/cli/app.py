@@ -53,6 +53,8 @@ COMMANDS = (
     "report",
     "best",
     "compare",
+    "predict",
+    "evaluate",
     "stop",
     "retry",
     "extend",

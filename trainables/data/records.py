@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
+
+from trainables.data.readers.grey import GreyRule
+from trainables.data.readers.grid import Grid
 
 Split = Literal["train", "val", "test"]
 Phase = Literal["ED", "ES", ""]
@@ -140,9 +143,13 @@ class Layout(ABC):
 
     Attributes:
         title: the dataset's published name.
+        grey: rule by which `read` turns the files' values into gray levels.
+        suffixes: ends of the names of image files that `records_of` takes, in lower case.
     """
 
     title: ClassVar[str]
+    grey: ClassVar[GreyRule] = "uint8"
+    suffixes: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def scan(self, root: Path) -> DatasetListing:
@@ -169,3 +176,32 @@ class Layout(ABC):
             DataError: as `read`.
         """
         return self.read(root, record)
+
+    def takes(self, path: Path) -> bool:
+        """Return True for an image file, or a folder of slices, that `records_of` takes; by default by the suffix."""
+        return path.name.lower().endswith(self.suffixes) and path.is_file()
+
+    def records_of(self, path: Path) -> Sequence[SequenceRecord]:
+        """List the sequences of an image that lies outside of a dataset, for `read` with the image's folder.
+
+        Subjects and views are "", and there are no masks. A file of several volumes has a record for each.
+
+        Args:
+            path: a file or folder that the layout takes.
+
+        Raises:
+            DataError: the image has no readable header.
+        """
+        raise NotImplementedError(f"{type(self).__name__} reads no single images")
+
+    def frame_files(self, record: SequenceRecord) -> Sequence[str]:
+        """Return the files of a sequence's frames, in order, where each has a file of its own; empty for others."""
+        return ()
+
+    def grid(self, root: Path, record: SequenceRecord) -> Grid | None:
+        """Return the grid whose `voxels` puts a sequence's frames back into its file's array; None for other files.
+
+        Raises:
+            DataError: the file has no readable header.
+        """
+        return None

@@ -150,7 +150,7 @@ def predict(tasks: Sequence[Segmentation], batches: Iterable[Batch]) -> Predicti
     first = tasks[0]
     rows, masks, evaluated, references, overlaps, sizes, losses = [], [], [], [], [], [], []
     for batch in batches:
-        scores = _ensemble([task.scores(batch) for task in tasks])
+        scores = mean_scores([task.scores(batch) for task in tasks])
         predicted, number = scores.argmax(1), batch.rows.cpu().numpy()
         rows.append(number)
         masks.append(predicted.to(torch.uint8).cpu())
@@ -194,8 +194,8 @@ def scores_of(store: FrameStore, found: Predictions) -> dict[str, float]:
     return {"dice": float(np.nanmean(per_subject)), **named}
 
 
-def _ensemble(scores: Sequence[Tensor]) -> Tensor:
-    """Return the log of the mean probabilities, or the only scores unchanged."""
+def mean_scores(scores: Sequence[Tensor]) -> Tensor:
+    """Return the log of the mean probabilities of logits `(B, K, S, S)`, or the only scores unchanged."""
     if len(scores) == 1:
         return scores[0]
     return torch.stack([each.float().softmax(1) for each in scores]).mean(0).clamp_min(1e-12).log()

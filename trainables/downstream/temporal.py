@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.augment.policy import Policy
 from trainables.data.sampling.batches import Batch
@@ -84,17 +84,35 @@ class TemporalSegmentation(Segmentation):
 
     def _sequence(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """Return log-probabilities `(N, K, S, S)` of a sequence's frames."""
-        windows = sliding_windows(len(rows), self.window)
         images = torch.from_numpy(self.store.images[rows]).to(device)  # read once, though windows overlap
-        found = []
-        for part in np.array_split(windows, -(-len(windows) // self.windows_per_batch)):
-            found.append(
-                self._windows(images[torch.from_numpy(part).to(device)].float() / 255).float().softmax(1).movedim(2, 1)
-            )
-        return mean_over_windows(windows, torch.cat(found), len(rows)).clamp_min(1e-12).log()
+        return sequence_scores(self.network, self.normalise, images, self.window, self.windows_per_batch)
 
     def _windows(self, images: Tensor) -> Tensor:
-        """Return logits `(B, K, T, S, S)` of windows `(B, T, C, S, S)` of images in [0, 1]."""
-        normal = self.normalise(images.flatten(0, 1)).unflatten(0, images.shape[:2])
-        logits: Tensor = self.network(normal.movedim(1, 2))
-        return logits
+        return _logits(self.network, self.normalise, images)
+
+
+def sequence_scores(
+    network: nn.Module, normalise: nn.Module, images: Tensor, window: int, windows_per_batch: int
+) -> Tensor:
+    """Return log-probabilities `(N, K, S, S)` of a sequence's frames, averaged over windows that slide along it.
+
+    Args:
+        network: temporal segmentation network.
+        normalise: normalization of images in [0, 1].
+        images: uint8 `(N, C, S, S)`, the frames in order.
+        window: number of frames in a window.
+        windows_per_batch: number of windows in one forward pass.
+    """
+    windows = sliding_windows(len(images), window)
+    found = []
+    for part in np.array_split(windows, -(-len(windows) // windows_per_batch)):
+        chosen = images[torch.from_numpy(part).to(images.device)].float() / 255
+        found.append(_logits(network, normalise, chosen).float().softmax(1).movedim(2, 1))
+    return mean_over_windows(windows, torch.cat(found), len(images)).clamp_min(1e-12).log()
+
+
+def _logits(network: nn.Module, normalise: nn.Module, images: Tensor) -> Tensor:
+    """Return logits `(B, K, T, S, S)` of windows `(B, T, C, S, S)` of images in [0, 1]."""
+    normal = normalise(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+    logits: Tensor = network(normal.movedim(1, 2))
+    return logits

@@ -66,7 +66,13 @@ def test_the_common_options_are_those_of_the_commands_that_the_documentation_nam
     targets = {path for path in PATHS if path[:1] == ("data",) and len(path) == 2} - {("data", "init")}
     leaves = {path for path in PATHS if not any(other[:-1] == path for other in PATHS if other)}
     workspaces = leaves - {("list",), ("data", "init")}
-    listed = {"all but `list`, `data init`": workspaces, "STUDY": studies, "STUDY, TARGET": studies | targets}
+    both = studies | targets
+    listed = {
+        "all but `list`, `data init`": workspaces,
+        "STUDY": studies,
+        "STUDY, TARGET": both,
+        "STUDY, TARGET, `evaluate`": both | {("evaluate",)},
+    }
     rows = re.findall(r"^\| `(--\w+)[^`]*` \| (.*?) \| .* \|$", text, re.MULTILINE)
     assert len(rows) == 6
     for option, commands in rows:

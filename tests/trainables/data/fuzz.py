@@ -29,7 +29,7 @@ from trainables.common.errors import DataError
 from trainables.data.layouts.decathlon import Decathlon
 from trainables.data.layouts.echonet import EchoNetDynamic
 from trainables.data.layouts.manifest import Manifest
-from trainables.data.readers.metaimage import write_metaimage
+from trainables.data.readers.metaimage_writer import write_metaimage
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 from trainables.phantom import PhantomSettings, write_echonet

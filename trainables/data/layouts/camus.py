@@ -17,9 +17,11 @@ import numpy as np
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage, nifti
-from trainables.data.readers.grey import to_gray
+from trainables.data.readers.grey import GreyRule, to_gray
+from trainables.data.readers.grid import Grid
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.tables import parse_count, parse_float, read_pairs
+from trainables.data.readers.volume import frames_grid
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 from trainables.data.sampling.splits import split_subjects
 
@@ -50,6 +52,8 @@ class Camus(Layout):
     """
 
     title: ClassVar[str] = "CAMUS"
+    grey: ClassVar[GreyRule] = "display"
+    suffixes: ClassVar[tuple[str, ...]] = (*nifti.SUFFIXES, ".mhd")
     partition: str = "official"
 
     def __post_init__(self) -> None:
@@ -111,6 +115,27 @@ class Camus(Layout):
             if mask is not None:
                 masks[frame] = mask
         return Pixels(to_gray(images, display=True)[:, None], masks, issues=tuple(issues))
+
+    def records_of(self, path: Path) -> tuple[SequenceRecord]:
+        """List an image or a half sequence by itself.
+
+        Raises:
+            DataError: it has no readable header.
+        """
+        count, spacing = _header(path)
+        return (SequenceRecord("", path.name, "", frames=count, spacing=spacing, files={"sequence": path.name}),)
+
+    def frame_files(self, record: SequenceRecord) -> tuple[str, ...]:
+        """Return the files of end-diastole and end-systole of a view without a half sequence."""
+        return () if "sequence" in record.files else (record.files["ED"], record.files["ES"])
+
+    def grid(self, root: Path, record: SequenceRecord) -> Grid | None:
+        """Return the grid of a view's half sequence.
+
+        Raises:
+            DataError: it has no readable header.
+        """
+        return frames_grid(root / record.files["sequence"]) if "sequence" in record.files else None
 
     def _splits(self, root: Path, present: set[str], issues: list[DatasetIssue]) -> dict[str, Split | None]:
         """Return the split of each listed patient, None for those whom the partition leaves out.

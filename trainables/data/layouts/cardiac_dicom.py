@@ -13,7 +13,7 @@ import numpy as np
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.dicom_series import Series, find_series, read_moments
-from trainables.data.readers.grey import percentile_window
+from trainables.data.readers.grey import GreyRule, percentile_window
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Pixels, SequenceRecord
 
 VIEWS = ("SA", "2CH", "3CH", "4CH", "RVOT")
@@ -44,6 +44,7 @@ class CardiacDicom(Layout):
     """
 
     title: ClassVar[str] = "cardiac MR (DICOM)"
+    grey: ClassVar[GreyRule] = "stretched"
     series: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

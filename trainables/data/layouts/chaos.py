@@ -19,7 +19,7 @@ from trainables.data.readers.dicom import DicomHeader, read_dicom_header
 from trainables.data.readers.dicom_file import NotAnImageError, is_dicom
 from trainables.data.readers.dicom_pixels import read_dicom_frames
 from trainables.data.readers.flat_pictures import read_flat
-from trainables.data.readers.grey import percentile_window
+from trainables.data.readers.grey import GreyRule, percentile_window
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 
 PARTS: dict[str, Split | None] = {"Train_Sets": None, "Test_Sets": None}
@@ -42,6 +42,7 @@ class Chaos(Layout):
     """
 
     title: ClassVar[str] = "CHAOS (MR)"
+    grey: ClassVar[GreyRule] = "stretched"
 
     def scan(self, root: Path) -> DatasetListing:
         """List the volumes of every patient.
@@ -90,6 +91,20 @@ class Chaos(Layout):
         mask, issue = to_classes(labels.astype(np.int64), volume.shape, _MEANING, file)
         masks = dict(enumerate(mask[order])) if mask is not None else {}
         return Pixels(images, masks, planes, (issue,) if issue else ())
+
+    def takes(self, path: Path) -> bool:
+        """Return True for a folder of DICOM slices."""
+        return path.is_dir() and any(each.is_file() and is_dicom(each) for each in path.iterdir())
+
+    def records_of(self, path: Path) -> tuple[SequenceRecord]:
+        """List a folder of slices by itself.
+
+        Raises:
+            DataError: the first slice has no readable header.
+        """
+        header = read_dicom_header(_slices(path)[0])
+        files = {"image": path.name}
+        return (SequenceRecord("", path.name, "", spacing=header.spacing, stack=True, files=files),)
 
 
 def _record(

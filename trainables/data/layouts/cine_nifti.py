@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from trainables.common.errors import DataError
-from trainables.data.layouts.nifti_volumes import read_sequence, unlabelled_volumes, volume
+from trainables.data.layouts.nifti_volumes import file_records, read_sequence, unlabelled_volumes, volume
 from trainables.data.layouts.slice_axes import slice_axis_notes
-from trainables.data.readers.grid import require_slice_axis
-from trainables.data.readers.nifti import find_nifti
+from trainables.data.readers.grey import GreyRule
+from trainables.data.readers.grid import Grid, require_slice_axis
+from trainables.data.readers.nifti import SUFFIXES, find_nifti, read_nifti_header
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 
 
@@ -75,6 +76,8 @@ class CineNifti(Layout):
     """
 
     form: ClassVar[CineFormat]
+    grey: ClassVar[GreyRule] = "stretched"
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     frame_step: int = 5
     slice_axis: int | None = None
 
@@ -137,6 +140,22 @@ class CineNifti(Layout):
         labels = self.form.labels[record.view]
         class_of = {number: self.form.classes.index(name) for name, number in labels.items()}
         return read_sequence(root, record, class_of, slice_axis=self.slice_axis)
+
+    def records_of(self, path: Path) -> tuple[SequenceRecord, ...]:
+        """List the volumes of an image by itself, or its frames where it has a single slice.
+
+        Raises:
+            DataError: it has no readable header.
+        """
+        return file_records(path, next(iter(self.form.views)), self.slice_axis)
+
+    def grid(self, root: Path, record: SequenceRecord) -> Grid:
+        """Return the grid of a volume or a cine.
+
+        Raises:
+            DataError: it has no readable header.
+        """
+        return read_nifti_header(root / record.files["image"], self.slice_axis).grid
 
     def _subjects(self, root: Path, issues: list[DatasetIssue]) -> Iterator[tuple[Path, Split | None]]:
         """Yield every subject's folder once, with its split."""

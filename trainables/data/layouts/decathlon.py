@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 from trainables.common.errors import DataError, did_you_mean
 from trainables.data.layouts.nifti_volumes import read_sequence, readable_header, volume
 from trainables.data.layouts.slice_axes import slice_axis_notes
-from trainables.data.readers.grid import require_slice_axis
+from trainables.data.readers.grey import GreyRule
+from trainables.data.readers.grid import Grid, require_slice_axis
+from trainables.data.readers.nifti import SUFFIXES, read_nifti_header
 from trainables.data.readers.tables import is_file, is_inside, parse_count
 from trainables.data.records import GREY, DatasetIssue, DatasetListing, Layout, Pixels, SequenceRecord
 
@@ -35,6 +37,8 @@ class Decathlon(Layout):
     """
 
     title: ClassVar[str] = "Medical Segmentation Decathlon"
+    grey: ClassVar[GreyRule] = "stretched"
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     channels: tuple[str, ...] | None = None
     slice_axis: int | None = None
 
@@ -63,15 +67,40 @@ class Decathlon(Layout):
         return DatasetListing(tuple(records), ("background", *task.classes.values()), tuple(issues), wanted)
 
     def read(self, root: Path, record: SequenceRecord) -> Pixels:
-        """Decode a volume, each channel stretched by itself.
+        """Decode a volume, each channel stretched by itself; outside of a task, all channels in the file's order.
 
         Raises:
             DataError: its image or its mask is unreadable.
         """
-        task = read_task(root)
+        place = next((folder for folder in (root, root.parent) if is_file(folder / LIST)), None)
+        if place is None:  # an image outside of a task
+            count = read_nifti_header(root / record.files["image"]).timepoints
+            return read_sequence(root, record, {}, range(count), self.slice_axis)
+        task = read_task(place)
         meaning = {number: index for index, number in enumerate(task.classes, 1)}
         channels = [task.channels.index(name) for name in self.channels or task.channels]
         return read_sequence(root, record, meaning, channels, self.slice_axis, negatives=True)
+
+    def records_of(self, path: Path) -> tuple[SequenceRecord]:
+        """List a volume by itself.
+
+        Raises:
+            DataError: it has no readable header.
+        """
+        issues: list[DatasetIssue] = []
+        record = SequenceRecord("", path.name, "", files={"image": path.name})
+        found = volume(path.parent, record, issues, slice_axis=self.slice_axis)
+        if found is None:
+            raise DataError(f"{path}: {issues[0].message}")
+        return (found,)
+
+    def grid(self, root: Path, record: SequenceRecord) -> Grid:
+        """Return the grid of a volume.
+
+        Raises:
+            DataError: it has no readable header.
+        """
+        return read_nifti_header(root / record.files["image"], self.slice_axis).grid
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.layouts.tracing import fill_polygon, polygon_area
 from trainables.data.readers.tables import is_file, is_inside, parse_count, parse_float, read_rows
-from trainables.data.readers.video import read_video
+from trainables.data.readers.video import VIDEO, read_video
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord, Split
 
 FILE_LIST = "FileList.csv"
@@ -43,6 +43,7 @@ class EchoNetDynamic(Layout):
     """
 
     title: ClassVar[str] = "EchoNet-Dynamic"
+    suffixes: ClassVar[tuple[str, ...]] = VIDEO
     untraced: bool = True
 
     def scan(self, root: Path) -> DatasetListing:
@@ -107,6 +108,10 @@ class EchoNetDynamic(Layout):
                 issues.append(DatasetIssue(video, place, "tracing outside the image", text))
             masks[frame] = mask.astype(np.uint8)
         return Pixels(images[:, None], masks, issues=tuple(issues))
+
+    def records_of(self, path: Path) -> tuple[SequenceRecord]:
+        """List a video by itself."""
+        return (SequenceRecord("", path.name, "", files={"video": path.name}),)
 
 
 def _refusal(root: Path, row: int, name: str, split: str, records: dict[str, SequenceRecord]) -> DatasetIssue | None:

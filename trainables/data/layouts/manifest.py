@@ -11,14 +11,16 @@ from typing import ClassVar
 from trainables.common.added import ADDED
 from trainables.common.errors import DataError
 from trainables.data.layouts.manifest_classes import read_classes
-from trainables.data.layouts.manifest_masks import MaskReader, mask_roles
+from trainables.data.layouts.manifest_masks import MaskReader, mask_files, mask_roles
 from trainables.data.layouts.manifest_rows import Row, read_manifest
 from trainables.data.layouts.manifest_subjects import drop_repeated_files, note_similar_subjects, read_splits
 from trainables.data.layouts.slice_axes import slice_axis_notes
 from trainables.data.readers.colors import Channels, ColorCount, channels_first
-from trainables.data.readers.grid import require_slice_axis
-from trainables.data.readers.pictures import read_picture, read_picture_header, read_pictures
+from trainables.data.readers.grid import Grid, require_slice_axis
+from trainables.data.readers.pictures import FILE_TYPES, file_type, read_picture, read_picture_header, read_pictures
 from trainables.data.readers.tables import is_inside
+from trainables.data.readers.volume import SUFFIXES as VOLUMES
+from trainables.data.readers.volume import read_volume_grid
 from trainables.data.records import (
     GREY,
     RGB,
@@ -58,6 +60,7 @@ class Manifest(Layout):
     slice_axis: int | None = None
     ignore: tuple[str, ...] = ()
     channels: Channels = field(default="grey", metadata=ADDED)
+    suffixes: ClassVar[tuple[str, ...]] = FILE_TYPES
 
     def __post_init__(self) -> None:
         require_slice_axis(self.slice_axis)
@@ -112,12 +115,38 @@ class Manifest(Layout):
             picture = read_picture(file, slice_axis=self.axis, channels=self.channels, colors=colors)
         else:
             picture = read_pictures([root / file for file in _images(record)], self.channels, colors)
+        images = channels_first(picture.images, self.channels)
+        if not mask_files(record):
+            return Pixels(images, {}, picture.planes)
         classes = read_classes(root, self.ignore)
         cine = len(picture.images) > 1 and not picture.slices  # then the third axis of a mask's file is time, too
         reader = MaskReader(root, classes, picture, _TIME_AXIS if cine else self.axis, self.time)
         masks = reader.masks(record)
-        images = channels_first(picture.images, self.channels)
         return Pixels(images, masks, picture.planes, tuple(reader.issues))
+
+    def records_of(self, path: Path) -> tuple[SequenceRecord]:
+        """List an image file by itself.
+
+        Raises:
+            DataError: it has no readable header.
+        """
+        header = read_picture_header(path, self.axis, self.channels)
+        record = SequenceRecord("", path.name, "", frames=header.frames, spacing=header.spacing)
+        stack, files = header.slices and not self.time, {"image": path.name}
+        return (replace(record, stack=stack, slice_axis=header.slice_axis, files=files),)
+
+    def frame_files(self, record: SequenceRecord) -> list[str]:
+        """Return the files of a sequence of single images."""
+        return _images(record)
+
+    def grid(self, root: Path, record: SequenceRecord) -> Grid | None:
+        """Return the grid of a volume's file.
+
+        Raises:
+            DataError: it has no readable header.
+        """
+        file = record.files.get("image", "")
+        return read_volume_grid(root / file, self.axis) if file_type(file) in VOLUMES else None
 
     @property
     def axis(self) -> int | None:

@@ -100,6 +100,25 @@ def unlabelled_volumes(
     ]
 
 
+def file_records(path: Path, view: str, slice_axis: int | None = None) -> tuple[SequenceRecord, ...]:
+    """Return the records of an image outside of a dataset: every volume, or a single-slice cine as one sequence.
+
+    Args:
+        path: the NIfTI file.
+        view: view of the records.
+        slice_axis: axis of the slices, from 0; None to choose it by `choose_slice_axis`.
+
+    Raises:
+        DataError: the file has no readable header.
+    """
+    issues: list[DatasetIssue] = []
+    record = SequenceRecord("", path.name, view, files={"image": path.name})
+    records = unlabelled_volumes(path.parent, record, 1, (), issues, slice_axis)
+    if not records:
+        raise DataError(f"{path}: {issues[0].message}")
+    return tuple(records)
+
+
 def readable_header(
     root: Path, file: str, issues: list[DatasetIssue], slice_axis: int | None = None
 ) -> NiftiHeader | None:

@@ -15,9 +15,11 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.layouts.labels import to_classes
 from trainables.data.readers import metaimage
-from trainables.data.readers.grey import to_gray
+from trainables.data.readers.grey import GreyRule, to_gray
+from trainables.data.readers.grid import Grid
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.tables import parse_count, parse_float, read_pairs
+from trainables.data.readers.volume import frames_grid
 from trainables.data.records import DatasetIssue, DatasetListing, Layout, Phase, Pixels, SequenceRecord
 
 FOLDER = "database"
@@ -31,6 +33,8 @@ class Ted(Layout):
     """`database/patientNNN/patientNNN_4CH_sequence[_gt].mhd` and `patientNNN_4CH_info.cfg`; no official split."""
 
     title: ClassVar[str] = "TED"
+    grey: ClassVar[GreyRule] = "display"
+    suffixes: ClassVar[tuple[str, ...]] = (".mhd",)
 
     def scan(self, root: Path) -> DatasetListing:
         """List the patients' sequences.
@@ -70,6 +74,24 @@ class Ted(Layout):
                     masks[frame] = mask
         return Pixels(images[:, None], masks, issues=tuple(issues))
 
+    def records_of(self, path: Path) -> tuple[SequenceRecord]:
+        """List a sequence by itself.
+
+        Raises:
+            DataError: it has no readable header.
+        """
+        header = metaimage.read_metaimage_header(path)
+        record = SequenceRecord("", path.name, "", spacing=_spacing(header), files={"image": path.name})
+        return (record,)
+
+    def grid(self, root: Path, record: SequenceRecord) -> Grid:
+        """Return the grid of a sequence.
+
+        Raises:
+            DataError: it has no readable header.
+        """
+        return frames_grid(root / record.files["image"])
+
 
 def _record(root: Path, folder: Path, issues: list[DatasetIssue]) -> SequenceRecord | None:
     stem = folder / f"{folder.name}_4CH"
@@ -104,9 +126,8 @@ def _record(root: Path, folder: Path, issues: list[DatasetIssue]) -> SequenceRec
     else:
         text = "the sequence has no mask file"
         issues.append(DatasetIssue(name, "", "missing mask", text, "loss", "mask"))
-    spacing = header.spacing
-    if spacing is None or min(spacing[:2]) <= 0:
-        spacing = None
+    spacing = _spacing(header)
+    if spacing is None:
         issues.append(DatasetIssue(name, "", "spacing missing", "the header gives no pixel spacing"))
     value = parse_float(info.get("EF", ""))
     return SequenceRecord(
@@ -115,10 +136,16 @@ def _record(root: Path, folder: Path, issues: list[DatasetIssue]) -> SequenceRec
         view="4CH",
         frames=count,
         labelled=labelled,
-        spacing=(spacing[1], spacing[0]) if spacing is not None else None,
+        spacing=spacing,
         clinical={"ef": value} if value is not None else {},
         files=files,
     )
+
+
+def _spacing(header: metaimage.MetaImageHeader) -> tuple[float, float] | None:
+    """Return the (row, column) spacing in mm after transposing, or None."""
+    found = header.spacing
+    return (found[1], found[0]) if found is not None and min(found[:2]) > 0 else None
 
 
 def _frames(path: Path) -> np.ndarray:

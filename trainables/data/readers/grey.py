@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
+
+GreyRule = Literal["uint8", "display", "stretched"]
+"""Rule by which a layout turns the values of an image file into 256 gray levels.
+
+"uint8" keeps uint8 and stretches other types between their percentiles 0.5 and 99.5 (`to_gray`), "display" keeps other
+types within 0..255 too, "stretched" stretches every type (`percentile_window`).
+"""
 
 DARK, BRIGHT = 0.5, 99.5  # percentiles; a few voxels of fat or flow must not take the full range
 _EXACT = 2.0**24  # whole numbers beyond it are not exact as float32

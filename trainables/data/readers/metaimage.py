@@ -32,7 +32,6 @@ ELEMENT_TYPES: Mapping[str, str] = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
-_WRITTEN = {code: name for name, code in reversed(list(ELEMENT_TYPES.items()))}
 _LONGEST_HEADER, _MOST_AXES = 1 << 16, 10  # bytes; axes as MetaIO
 _BEST_DEFLATION = 1100  # zlib cannot shrink data more than about 1030 times
 
@@ -114,47 +113,6 @@ def read_metaimage(path: Path) -> MetaImage:
     else:
         array = np.moveaxis(values.reshape((header.channels, *header.size), order="F"), 0, -1)
     return MetaImage(array, header.spacing, header.offset, header.direction)
-
-
-def write_metaimage(path: Path, array: np.ndarray, spacing: tuple[float, ...], *, compress: bool = False) -> None:
-    """Write an array of one channel, its first axis fastest.
-
-    Args:
-        path: ends in ".mha" to hold the pixels itself; else they go beside it as ".raw" (".zraw" when compressed).
-        array: integers of 8 to 64 bits or floats of 32 or 64 bits.
-        spacing: distance of samples along each axis in mm.
-        compress: True to compress the pixels with zlib.
-
-    Raises:
-        ValueError: `spacing` does not fit the array, or MetaImage has no such element type.
-    """
-    if len(spacing) != array.ndim:
-        raise ValueError(f"spacing {spacing}: expected {array.ndim} numbers, one for each axis")
-    element = _WRITTEN.get(array.dtype.str[1:])
-    if element is None:
-        raise ValueError(f"array of {array.dtype}: MetaImage stores {', '.join(sorted(_WRITTEN))}")
-    raw = np.asarray(array, array.dtype.newbyteorder("<")).tobytes(order="F")
-    data = zlib.compress(raw) if compress else raw
-    local = path.suffix == ".mha"
-    pixels = path.with_suffix(".zraw" if compress else ".raw")
-    tags = {
-        "ObjectType": "Image",
-        "NDims": array.ndim,
-        "BinaryData": True,
-        "BinaryDataByteOrderMSB": False,
-        "CompressedData": compress,
-        **({"CompressedDataSize": len(data)} if compress else {}),
-        "TransformMatrix": " ".join(f"{value:g}" for value in np.eye(array.ndim).ravel()),
-        "Offset": " ".join(["0"] * array.ndim),
-        "ElementSpacing": " ".join(f"{value:.9g}" for value in spacing),
-        "DimSize": " ".join(map(str, array.shape)),
-        "ElementType": element,
-        "ElementDataFile": "LOCAL" if local else pixels.name,
-    }
-    text = "".join(f"{tag} = {value}\n" for tag, value in tags.items()).encode()
-    path.write_bytes(text + data if local else text)
-    if not local:
-        pixels.write_bytes(data)
 
 
 def _header(path: Path) -> tuple[MetaImageHeader, int]:

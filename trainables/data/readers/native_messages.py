@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator
 
 _STDERR = 2
-_LOCK = threading.RLock()  # the descriptor belongs to the whole process
+DESCRIPTOR = threading.RLock()
+"""Lock of standard error, which belongs to the whole process; hold it to print while another thread decodes."""
 
 
 @contextlib.contextmanager
@@ -19,7 +20,7 @@ def native_messages() -> Iterator[list[str]]:
     It is the process's own descriptor, so hold it around one call of a decoder only.
     """
     lines: list[str] = []
-    with _LOCK, contextlib.ExitStack() as stack:
+    with DESCRIPTOR, contextlib.ExitStack() as stack:
         try:
             terminal = os.dup(_STDERR)
         except OSError:  # the process has no standard error

@@ -21,11 +21,11 @@ from trainables.data.readers.grey import to_gray
 from trainables.data.readers.grid import Grid
 from trainables.data.readers.label_numbers import to_label_numbers
 from trainables.data.readers.legend import Legend
-from trainables.data.readers.video import read_video
+from trainables.data.readers.video import VIDEO, read_video
 from trainables.data.readers.volume import SUFFIXES as VOLUMES
 from trainables.data.readers.volume import is_metaimage, read_volume, read_volume_grid
 
-_DICOM, _VIDEO = (".dcm", ".dicom"), (".avi", ".mp4")
+_DICOM = (".dcm", ".dicom")
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def read_picture_header(path: Path, slice_axis: int | None = None, channels: Cha
     if kind in _DICOM:
         header = read_dicom_header(path)
         return PictureHeader(header.frames, header.spacing, header.is_volume)
-    return PictureHeader(None) if kind in _VIDEO else PictureHeader()
+    return PictureHeader(None) if kind in VIDEO else PictureHeader()
 
 
 def file_type(name: str) -> str | None:
@@ -180,7 +180,7 @@ def file_type(name: str) -> str | None:
 
 def is_video(name: str) -> bool:
     """Return True for a video file, which cannot hold masks."""
-    return file_type(name) in _VIDEO
+    return file_type(name) in VIDEO
 
 
 def is_dicom(name: str) -> bool:
@@ -238,7 +238,7 @@ _KINDS: dict[str, Callable[[Path, _Wanted], Picture]] = {
     **dict.fromkeys(VOLUMES, _volume),
     **dict.fromkeys(ARRAYS, _array),
     **dict.fromkeys(_DICOM, _dicom),
-    **dict.fromkeys(_VIDEO, _video),
+    **dict.fromkeys(VIDEO, _video),
 }
 
 FILE_TYPES = tuple(_KINDS)

@@ -14,6 +14,9 @@ from trainables.common.errors import DataError
 from trainables.data.readers.colors import Channels, ColorCount, is_colored
 from trainables.data.readers.limits import require_size
 
+VIDEO = (".avi", ".mp4")
+"""Suffixes of video files."""
+
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: luma uses all of 0..255
 _YUV = ("yuv420p", "yuv422p", "yuv444p")
 _NEUTRAL, _TINT = 128, 2  # chroma of gray; the difference from it that `is_colored` sees as color

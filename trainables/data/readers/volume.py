@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,17 @@ def read_volume_grid(path: Path, slice_axis: int | None = None) -> Grid:
         header = metaimage.read_metaimage_header(path)
         return metaimage_grid(header.size, header, slice_axis)
     return nifti.read_nifti_header(path, slice_axis).grid
+
+
+def frames_grid(path: Path) -> Grid:
+    """Read the grid of a file whose array is (column, row, frame), as ultrasound datasets store sequences.
+
+    It has no affine, so that frames are upright as they are stored.
+
+    Raises:
+        DataError: the file is missing or has no valid header.
+    """
+    return replace(read_volume_grid(path, slice_axis=2), affine=None)
 
 
 def is_metaimage(path: Path) -> bool:

@@ -98,15 +98,12 @@ class Decoder:
             file = next(iter(record.files.values()), "")
             return self._nothing(DatasetIssue(file, "", "channels differ", text, "loss", "sequence"))
         shape = (pixels.images.shape[2], pixels.images.shape[3])
-        if self.pixel_mm is None:
-            grid = PixelGrid.stretched(shape, self.image_size)
-        elif record.spacing is None:
+        grid = PixelGrid.fitted(shape, self.image_size, record.spacing, self.pixel_mm)
+        if grid is None:
             file, text = next(iter(record.files.values()), ""), "`pixel_mm` is set, but the spacing is unknown"
             return self._nothing(
                 DatasetIssue(file, "", "cannot be resampled without spacing", text, "loss", "sequence")
             )
-        else:
-            grid = PixelGrid.centered(shape, self.image_size, record.spacing, self.pixel_mm)
         frames = kept_frames(len(pixels.images), record.labelled, sorted(pixels.masks), self.stride)
         return DecodedSequence(
             grid.images(pixels.images[list(frames)]),

@@ -25,6 +25,22 @@ class PixelGrid:
     offset: tuple[int, int]
 
     @classmethod
+    def fitted(
+        cls, shape: tuple[int, int], size: int, spacing: tuple[float, float] | None, pixel_mm: float | None
+    ) -> PixelGrid | None:
+        """Return the grid for a dataset's `pixel_mm`, stretched where it is None; None where the spacing is missing.
+
+        Args:
+            shape: (rows, columns) of the image.
+            size: side of the square in stored pixels.
+            spacing: (row, column) spacing of the image's pixels in mm; None when unknown.
+            pixel_mm: width of the stored pixels in mm, or None.
+        """
+        if pixel_mm is None:
+            return cls.stretched(shape, size)
+        return cls.centered(shape, size, spacing, pixel_mm) if spacing is not None else None
+
+    @classmethod
     def stretched(cls, shape: tuple[int, int], size: int) -> PixelGrid:
         """Return the grid that stretches the full image to the square; the aspect ratio is not kept."""
         return cls(size, (size, size), (shape[0] / size, shape[1] / size), (0, 0))
@@ -51,7 +67,7 @@ class PixelGrid:
             return images
         method = cv2.INTER_AREA if height > rows or width > columns else cv2.INTER_LINEAR
         stored = np.zeros((*images.shape[:2], self.size, self.size), np.uint8)
-        inner, outer = self._overlap()
+        inner, outer = self.overlap()
         for target, source in zip(
             stored.reshape(-1, self.size, self.size), images.reshape(-1, height, width), strict=True
         ):
@@ -64,7 +80,7 @@ class PixelGrid:
         if mask.shape == self.resized == (self.size, self.size):
             return mask
         stored = np.zeros((self.size, self.size), np.uint8)
-        inner, outer = self._overlap()
+        inner, outer = self.overlap()
         stored[inner] = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)[outer]
         return stored
 
@@ -79,7 +95,7 @@ class PixelGrid:
         """Convert the (row, column) spacing in mm of the source pixels to that of the stored ones."""
         return spacing[0] * self.scale[0], spacing[1] * self.scale[1]
 
-    def _overlap(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    def overlap(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Return the overlap of the resized image and the square as slices of the square, and of the image."""
         inner, outer = [], []
         for offset, length in zip(self.offset, self.resized, strict=True):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from trainables.data.layouts.camus import VIEWS
-from trainables.data.readers import metaimage
+from trainables.data.readers.metaimage_writer import write_metaimage
 from trainables.data.records import Progress, Split
 from trainables.data.sampling.splits import split_subjects
 from trainables.phantom.imaging.cine import Cine, draw_cine
@@ -64,7 +64,7 @@ def write_mhd_view(folder: Path, name: str, view: str, cine: Cine) -> None:
     spacing = cine.millimetres / width
     stacks = {"sequence": tall, "ED": tall[:1], "ES": tall[-1:], "ED_gt": marked[:1], "ES_gt": marked[1:]}
     for stem, stack in stacks.items():
-        metaimage.write_metaimage(folder / f"{name}_{view}_{stem}.mhd", stack.T, (spacing, spacing / 2, _SLICE))
+        write_metaimage(folder / f"{name}_{view}_{stem}.mhd", stack.T, (spacing, spacing / 2, _SLICE))
     diastolic, systolic = (round(volume, 1) for volume in cine.volumes)
     volumes = {"LVedv": diastolic, "LVesv": systolic, "LVef": round(cine.ejection_fraction)}
     write_info(folder / f"Info_{view}.cfg", info(len(images), 1, len(images)) | volumes)

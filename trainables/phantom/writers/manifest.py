@@ -14,7 +14,7 @@ from pydicom import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from trainables.data.layouts import camus
-from trainables.data.readers import metaimage
+from trainables.data.readers.metaimage_writer import write_metaimage
 from trainables.data.records import Progress
 from trainables.data.sampling.splits import split_subjects
 from trainables.phantom.imaging.cine import Cine, draw_cine
@@ -89,11 +89,11 @@ def write_nifti(folder: Path, cine: Cine) -> list[Listed]:
     return [Listed("image.nii.gz", "mask.nii.gz")]
 
 
-def write_metaimage(folder: Path, cine: Cine) -> list[Listed]:
+def write_metaimages(folder: Path, cine: Cine) -> list[Listed]:
     """Write all frames along the third axis of one compressed file, and their masks to another."""
     spacing = cine.millimetres / cine.images.shape[-1]
     for stem, values in (("image", cine.images), ("mask", _masks(cine))):
-        metaimage.write_metaimage(folder / f"{stem}.mhd", values.T, (spacing, spacing, 1.0), compress=stem == "mask")
+        write_metaimage(folder / f"{stem}.mhd", values.T, (spacing, spacing, 1.0), compress=stem == "mask")
     return [Listed("image.mhd", "mask.mhd")]
 
 
@@ -135,7 +135,7 @@ KINDS: Mapping[str, Callable[[Path, Cine], list[Listed]]] = {
     "png": write_png,
     "nifti": write_nifti,
     "dicom": write_cine,
-    "metaimage": write_metaimage,
+    "metaimage": write_metaimages,
     "avi": write_motion_jpeg,
     "mp4": write_mpeg4,
 }

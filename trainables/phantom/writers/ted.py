@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data.readers import metaimage
+from trainables.data.readers.metaimage_writer import write_metaimage
 from trainables.data.records import Progress
 from trainables.phantom.imaging.cine import draw_cine
 from trainables.phantom.settings import PhantomSettings
@@ -27,7 +27,7 @@ def write_ted(root: Path, settings: PhantomSettings, progress: Progress | None =
         masks[masks > 2] = 0  # the left atrium has no label here
         spacing = cine.millimetres / settings.size
         for stem, values in (("sequence", cine.images), ("sequence_gt", masks)):
-            metaimage.write_metaimage(folder / f"{name}_{VIEW}_{stem}.mhd", values.T, (spacing, spacing, _STEP))
+            write_metaimage(folder / f"{name}_{VIEW}_{stem}.mhd", values.T, (spacing, spacing, _STEP))
         lines = info(len(cine.images), cine.end_diastole + 1, cine.end_systole + 1)
         write_info(folder / f"{name}_{VIEW}_info.cfg", lines | {"EF": round(cine.ejection_fraction)})
         if progress is not None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.ted import Ted
-from trainables.data.readers import metaimage
+from trainables.data.readers.metaimage_writer import write_metaimage
 from trainables.data.settings import DataSettings
 from trainables.data.store.check import check
 from trainables.phantom import PHANTOMS, PhantomSettings
@@ -47,7 +47,7 @@ def test_planted_faults_are_named(root):
     (one / "patient001_4CH_sequence_gt.mhd").unlink()
     raw = two / "patient002_4CH_sequence.raw"
     raw.write_bytes(raw.read_bytes()[:-100])
-    metaimage.write_metaimage(three / "patient003_4CH_sequence_gt.mhd", np.full((40, 40, 8), 3, np.uint8), (1, 1, 1))
+    write_metaimage(three / "patient003_4CH_sequence_gt.mhd", np.full((40, 40, 8), 3, np.uint8), (1, 1, 1))
     (three / "patient003_4CH_info.cfg").write_text("ED: 0\nES: 99\n")
     found = issues(root)
     assert found["missing mask"] == ("database/patient001/patient001_4CH_sequence.mhd", "mask")
@@ -66,7 +66,7 @@ def test_planted_faults_are_named(root):
 )
 def test_masks_that_cannot_be_used(root, shape, value, kind):
     path = root / "database/patient001/patient001_4CH_sequence_gt.mhd"
-    metaimage.write_metaimage(path, np.full(shape, value, np.uint8), (1, 1, 1))
+    write_metaimage(path, np.full(shape, value, np.uint8), (1, 1, 1))
     found = [issue for issue in check(DataSettings(layout=Ted()), root).issues if issue.kind == kind]
     assert [issue.place for issue in found] == [f"frame {frame}" for frame in range(8)]
     assert {(issue.file, issue.skipped) for issue in found} == {(path.relative_to(root).as_posix(), "mask")}
@@ -77,7 +77,7 @@ def test_an_image_without_spacing_or_of_one_frame(root):
     lines = path.read_text().splitlines()
     path.write_text("\n".join(line for line in lines if not line.startswith("ElementSpacing")))
     assert issues(root)["spacing missing"] == ("database/patient001/patient001_4CH_sequence.mhd", "")
-    metaimage.write_metaimage(path, np.ones((40, 40), np.uint8), (1, 1))
+    write_metaimage(path, np.ones((40, 40), np.uint8), (1, 1))
     assert issues(root)["unreadable header"] == ("database/patient001/patient001_4CH_sequence.mhd", "sequence")
     with pytest.raises(DataError, match="no patients in database/, expected TED"):
         Ted().scan(root / "database")
@@ -85,7 +85,7 @@ def test_an_image_without_spacing_or_of_one_frame(root):
 
 def test_masks_of_another_length(root):
     path = root / "database/patient001/patient001_4CH_sequence_gt.mhd"
-    metaimage.write_metaimage(path, np.ones((40, 40, 5), np.uint8), (1, 1, 1))
+    write_metaimage(path, np.ones((40, 40, 5), np.uint8), (1, 1, 1))
     assert issues(root)["mask size differs from the image"][1] == "mask"
 
 

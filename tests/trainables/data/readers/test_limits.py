@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from trainables.common.errors import DataError
 from trainables.data.readers.limits import size_limit
-from trainables.data.readers.metaimage import write_metaimage
+from trainables.data.readers.metaimage_writer import write_metaimage
 from trainables.data.readers.pictures import read_picture
 
 VOLUME = np.zeros((100, 100, 20), np.int16)  # 400 kB

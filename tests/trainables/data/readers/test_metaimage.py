@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from trainables.common.errors import DataError
 from trainables.data.readers import metaimage
+from trainables.data.readers.metaimage_writer import write_metaimage
 
 HEADER = {
     "ObjectType": "Image",
@@ -190,7 +191,7 @@ def test_the_header_alone_needs_no_pixels(tmp_path):
 @pytest.mark.parametrize(("name", "compress"), [("a.mhd", False), ("a.mhd", True), ("a.mha", False), ("a.mha", True)])
 def test_what_is_written_is_read_back(tmp_path, code, name, compress):
     array = np.arange(24).reshape(2, 3, 4).astype(code)
-    metaimage.write_metaimage(tmp_path / name, array, (0.5, 1 / 3, 2.0), compress=compress)
+    write_metaimage(tmp_path / name, array, (0.5, 1 / 3, 2.0), compress=compress)
     image = metaimage.read_metaimage(tmp_path / name)
     np.testing.assert_array_equal(image.array, array)
     assert image.array.dtype == np.dtype(code).newbyteorder("=")
@@ -201,7 +202,7 @@ def test_what_is_written_is_read_back(tmp_path, code, name, compress):
 
 
 def test_written_bytes_are_little_endian_with_the_first_axis_fastest(tmp_path):
-    metaimage.write_metaimage(tmp_path / "a.mhd", np.array([[1, 2], [3, 4]], ">u2"), (1.0, 1.0))
+    write_metaimage(tmp_path / "a.mhd", np.array([[1, 2], [3, 4]], ">u2"), (1.0, 1.0))
     assert (tmp_path / "a.raw").read_bytes() == struct.pack("<4H", 1, 3, 2, 4)
     lines = dict(line.split(" = ") for line in (tmp_path / "a.mhd").read_text().splitlines())
     assert list(lines)[-1] == "ElementDataFile"
@@ -215,9 +216,9 @@ def test_written_bytes_are_little_endian_with_the_first_axis_fastest(tmp_path):
 
 def test_what_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected 2 numbers"):
-        metaimage.write_metaimage(tmp_path / "a.mhd", np.zeros((2, 2)), (1.0,))
+        write_metaimage(tmp_path / "a.mhd", np.zeros((2, 2)), (1.0,))
     with pytest.raises(ValueError, match="array of bool"):
-        metaimage.write_metaimage(tmp_path / "a.mhd", np.zeros((2, 2), bool), (1.0, 1.0))
+        write_metaimage(tmp_path / "a.mhd", np.zeros((2, 2), bool), (1.0, 1.0))
 
 
 tags = st.sampled_from(

@@ -7,9 +7,9 @@ import pytest
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from trainables.common.errors import DataError
-from trainables.data.readers import metaimage
 from trainables.data.readers.flat_pictures import FLAT
 from trainables.data.readers.grey import percentile_window
+from trainables.data.readers.metaimage_writer import write_metaimage
 from trainables.data.readers.pictures import file_type, is_video, read_picture, read_picture_header
 from trainables.phantom.writers.dicom_file import write_dicom
 from trainables.phantom.writers.echonet import write_avi
@@ -56,7 +56,7 @@ def test_colour_is_turned_grey_but_has_no_label_numbers(tmp_path):
 
 def test_volumes_and_cines_tell_their_frames_spacing_and_slices(tmp_path):
     nib.save(nib.Nifti1Image(GREY.T, np.diag([-0.5, -0.75, 3, 1])), tmp_path / "a.nii.gz")
-    metaimage.write_metaimage(tmp_path / "a.mhd", GREY.T, (0.5, 0.75, 3.0))
+    write_metaimage(tmp_path / "a.mhd", GREY.T, (0.5, 0.75, 3.0))
     tags = {"PixelSpacing": [0.75, 0.5]}
     write_dicom(tmp_path / "a.dcm", UltrasoundMultiFrameImageStorage, GREY, tags)
     for name, slices in (("a.nii.gz", True), ("a.mhd", True), ("a.dcm", False)):
@@ -89,7 +89,7 @@ def test_numbers_of_a_volume_that_are_not_whole_are_refused(tmp_path):
 
 def test_a_single_image_is_no_volume(tmp_path):
     nib.save(nib.Nifti1Image(GREY[0].T, np.diag([-1, -1, 1, 1])), tmp_path / "a.nii")
-    metaimage.write_metaimage(tmp_path / "a.mha", GREY[0].T, (1.0, 1.0))
+    write_metaimage(tmp_path / "a.mha", GREY[0].T, (1.0, 1.0))
     for name in ("a.nii", "a.mha"):
         assert (read_picture_header(tmp_path / name).frames, read_picture(tmp_path / name).slices) == (1, False)
         np.testing.assert_array_equal(read_picture(tmp_path / name).images, GREY[:1])
@@ -130,7 +130,7 @@ def test_half_a_file_is_an_error_that_names_it(tmp_path, suffix, share):
     if suffix == ".nii":
         nib.save(nib.Nifti1Image(large, np.eye(4)), path)
     elif suffix == ".mha":
-        metaimage.write_metaimage(path, large, (1.0, 1.0))
+        write_metaimage(path, large, (1.0, 1.0))
     elif suffix == ".dcm":
         write_dicom(path, UltrasoundMultiFrameImageStorage, large, {})
     elif suffix == ".avi":
@@ -161,7 +161,7 @@ def test_pages_that_would_be_lost_and_values_that_are_none(tmp_path):
 def test_intensities_are_converted_alike_in_every_format(tmp_path, scale):
     values = (GREY.astype(np.float32) * np.float32(scale))[:1]
     nib.save(nib.Nifti1Image(values.T, np.diag([-1, -1, 1, 1])), tmp_path / "a.nii")
-    metaimage.write_metaimage(tmp_path / "a.mha", values[0].T, (1.0, 1.0))
+    write_metaimage(tmp_path / "a.mha", values[0].T, (1.0, 1.0))
     picture(tmp_path / "a.tif", values[0])
     for name in ("a.nii", "a.mha", "a.tif"):
         found = read_picture(tmp_path / name).images

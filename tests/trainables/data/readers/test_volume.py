@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from trainables.common.errors import DataError
-from trainables.data.readers.metaimage import write_metaimage
+from trainables.data.readers.metaimage_writer import write_metaimage
 from trainables.data.readers.volume import read_volume, read_volume_grid
 
 VALUES = np.random.default_rng(0).integers(0, 999, (5, 4, 3)).astype(np.int16)

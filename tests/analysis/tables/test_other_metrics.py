@@ -10,7 +10,7 @@ import pytest
 from analysis.io.load import load
 from analysis.stats.intervals import interval
 from analysis.tables.grid import arrange
-from analysis.tables.measures import measure_table, measures_of
+from analysis.tables.other_metrics import other_metrics, other_metrics_table
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +25,14 @@ def with_columns(results, **columns):
 def test_a_study_without_other_metrics_has_no_table(results):
     plain = results.images[[name for name in results.images.columns if "/" not in name or name.startswith("dice/")]]
     without = dataclasses.replace(results, images=plain)
-    assert measures_of(without.images) == []
-    assert measure_table(without, arrange(without.plan)) is None
+    assert other_metrics(without.images) == []
+    assert other_metrics_table(without, arrange(without.plan)) is None
 
 
 def test_means_and_intervals_are_those_of_the_model_over_subjects_and_replicates(results):
     numbers = np.random.default_rng(0).uniform(0.2, 0.9, len(results.images))
     more = with_columns(results, **{"sensitivity/lv": numbers})
-    table = measure_table(more, arrange(more.plan))
+    table = other_metrics_table(more, arrange(more.plan))
     assert table is not None
     first = table.data[table.data["measure"] == "sensitivity"].iloc[0]
     cell = next(iter(arrange(more.plan).cells.values()))
@@ -46,7 +46,7 @@ def test_means_and_intervals_are_those_of_the_model_over_subjects_and_replicates
 def test_an_interval_keeps_to_possible_values(results):
     share = np.where(np.arange(len(results.images)) % 2, 1.0, 0.0)
     more = with_columns(results, **{"sensitivity/lv": share, "hausdorff95/lv": share, "mine/lv": share - 2})
-    data = measure_table(more, arrange(more.plan)).data
+    data = other_metrics_table(more, arrange(more.plan)).data
     kept = data[data["measure"] == "sensitivity"]
     assert kept["ci_low"].min() >= 0
     assert kept["ci_high"].max() <= 1

@@ -1,0 +1,106 @@
+"""`study evaluate`: scores a study's trained networks on labelled data that the study never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.cli.app import Overrides, Root, RunName, app, err, out, workspace
+from study.cli.console import foldable
+from study.cli.predict import Device, device_of, recommended_cell
+from study.progress import Progress
+from study.word_table import WordTable
+
+if TYPE_CHECKING:
+    from analysis.io.load import StudyResults
+    from study.prediction.evaluation import LabelledData
+
+
+@app.command()
+def evaluate(
+    name: RunName,
+    data: Annotated[str, typer.Option("--data", help="Labelled dataset: LAYOUT=PATH.")],
+    cells: Annotated[
+        list[str] | None, typer.Option("--cell", help="Key of a cell. Repeatable (default: the first of `study best`).")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all-cells", help="Evaluate all cells and compare them.")] = False,
+    sets: Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the results (default: one in the study's folder).")
+    ] = None,
+    device: Device = None,
+    root: Root = None,
+) -> None:
+    """Score a study's trained networks on labelled data that the study never saw.
+
+    All labelled subjects are test subjects, but those of whom an image was in the study's train or val split. Every
+    replicate is scored by itself; means, intervals and comparisons are those of the report.
+    """
+    from analysis.io.external import external_results
+    from analysis.io.load import load
+    from study.config.datasets import named_dataset
+    from study.prediction.evaluation import evaluate as evaluate_cell
+    from study.prediction.evaluation import labelled_data
+    from study.prediction.trained_cell import trained_cell
+
+    place, target = workspace(root), device_of(device)
+    folder = place.existing_study(name)
+    results = load(folder)
+    keys = list(results.plan.cells) if every else cells or [recommended_cell(folder)]
+    trained = [trained_cell(folder, key) for key in keys]
+    given = named_dataset(data, sets or [])
+    own = trained[0].data
+    if type(given.layout) is type(own.layout) and not any(each.startswith("layout.") for each in sets or []):
+        given = replace(given, layout=own.layout)
+    with Progress(err) as progress, progress.phase(f"{given.layout.title}: preparing frames") as advance:
+        found = labelled_data(trained[0], given, place, advance)
+    target_folder = output.absolute() if output else folder.root / "evaluations" / found.store.folder.name
+    metrics: dict[str, dict[str, float]] = {}
+    for number, each in enumerate(trained, 1):
+        err.print(f"{number}/{len(trained)} {each.cell}", markup=False, highlight=False, soft_wrap=True)
+        metrics |= evaluate_cell(each, found, target_folder, target)
+    _report(external_results(results, keys, target_folder), found, metrics, target_folder)
+
+
+def _report(
+    results: StudyResults, found: LabelledData, metrics: Mapping[str, Mapping[str, float]], folder: Path
+) -> None:
+    """Print and write the tables of the measures, of the replicates' metrics and, of several cells, of differences."""
+    from analysis.stats.comparisons import compare
+    from analysis.tables.cells import difference_table
+    from analysis.tables.grid import arrange
+    from analysis.tables.measures import measure_table
+    from study.stages.results.csv_text import csv_text
+    from trainables.common.files import write_text
+
+    tables = {"measures": measure_table(results)}
+    comparisons = compare(results, arrange(results.plan)) if len(results.plan.cells) > 1 else []
+    if comparisons:
+        tables["differences"] = difference_table(comparisons)
+    for name, table in tables.items():
+        write_text(folder / f"{name}.csv", table.data.to_csv(index=False))
+        words = WordTable(table.header)
+        for row in table.rows:
+            words.add_row(*(foldable(entry.text, out) for entry in row))
+        out.print(words)
+        for note in table.notes:
+            out.print(note, markup=False, highlight=False)
+    names = sorted({name for each in metrics.values() for name in each})
+    rows = [[job, *(repr(each[name]) if name in each else "" for name in names)] for job, each in metrics.items()]
+    write_text(folder / "replicates.csv", csv_text([["replicate", *names], *rows]))
+    _remarks(found)
+    out.print(f"{folder}: tables, and the scores and masks of each replicate", markup=False, soft_wrap=True)
+
+
+def _remarks(found: LabelledData) -> None:
+    """Print what the data lack, and whom they share with the study."""
+    if found.lacking:
+        text = f"note: the data have no masks of {', '.join(found.lacking)}, which are not scored"
+        err.print(text, markup=False, highlight=False, soft_wrap=True)
+    if found.seen:
+        text = f"note: {found.seen} subjects left out, as the study was trained or chosen on an image of them"
+        err.print(text, markup=False, highlight=False, soft_wrap=True)

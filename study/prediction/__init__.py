@@ -1,0 +1,1 @@
+"""Use of a finished study's networks on other images: prediction, and evaluation with reference masks."""

@@ -1,0 +1,1 @@
+"""Segmentation of new images by trained networks: read as the training frames were, written in their own geometry."""
