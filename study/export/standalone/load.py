@@ -1,9 +1,7 @@
-"""Segmentation of images by the networks in this folder; it needs PyTorch only.
+"""Segmentation of images by the networks in this folder; needs PyTorch only.
 
     from load import Model
-    masks = Model(".")(images)  # uint8 class indices (B, H, W) of images (B, C, H, W)
-
-README.md says what images these are. Run `python load.py` to segment a black image as a check.
+    masks = Model("FOLDER")(images)  # uint8 class indices (B, H, W) of images (B, C, H, W)
 """
 
 from __future__ import annotations
@@ -19,23 +17,17 @@ FILES = ("preprocessing.json", "models/model.pt2")
 
 
 class Model:
-    """Exported networks with their preprocessing.
-
-    Attributes:
-        about: content of preprocessing.json: `classes` names the masks' class indices.
-    """
+    """Exported networks; `about` has the content of preprocessing.json, such as `classes`."""
 
     def __init__(self, folder: str | Path = Path(__file__).parent, device: str = "cpu") -> None:
-        folder = Path(folder)
-        missing = [name for name in FILES if not (folder / name).is_file()]
-        if missing:
-            raise FileNotFoundError(f"{folder}: not a complete export (lacks {', '.join(missing)}). Fix: export again")
+        folder, self._device = Path(folder), device
+        lacking = [name for name in FILES if not (folder / name).is_file()]
+        if lacking:
+            raise FileNotFoundError(f"{folder}: not a complete export (lacks {', '.join(lacking)}). Fix: export again")
         self.about = json.loads((folder / FILES[0]).read_text())
         if self.about.get("format") != FORMAT:
-            text = f"found {self.about.get('format')}, expected {FORMAT}"
-            raise ValueError(f"{folder}: an export of another format ({text}). Fix: export again")
+            raise ValueError(f"{folder}: format {self.about.get('format')}, expected {FORMAT}. Fix: export again")
         self._program = torch.export.load(folder / FILES[1]).module().to(device)
-        self._device = device
 
     def __call__(self, images: Tensor, spacing: tuple[float, float] | None = None) -> Tensor:
         """Return masks, uint8 `(B, H, W)`; for the arguments see `probabilities`."""
@@ -43,23 +35,19 @@ class Model:
 
     @torch.no_grad()
     def probabilities(self, images: Tensor, spacing: tuple[float, float] | None = None) -> Tensor:
-        """Return class probabilities `(B, K, H, W)` of images `(B, C, H, W)`, uint8 or of any other type.
+        """Return class probabilities `(B, K, H, W)` of images `(B, C, H, W)` of any type.
 
-        The frames of a sequence or the slices of a volume belong together, as they are stretched to 256 gray levels
-        together. `spacing` is the (row, column) spacing of the pixels in mm, needed if `pixel_mm` is not null.
+        Pass all frames of a file together, as they are stretched together; `spacing` is that of (rows, columns) in mm.
         """
-        channels = self.about["channels"]
+        channels, width = self.about["channels"], self.about["pixel_mm"]
         if images.ndim != 4 or images.shape[1] != len(channels):
-            shape = f"(B, {len(channels)}, H, W)"
-            raise ValueError(f"images of shape {tuple(images.shape)}, expected {shape} with channels {channels}")
-        if (spacing is None) != (self.about["pixel_mm"] is None):
-            raise ValueError(f"spacing is {spacing}, but pixel_mm is {self.about['pixel_mm']}")
+            raise ValueError(f"images are {tuple(images.shape)}, expected (B, C, H, W) with channels {channels}")
+        if (spacing is None) != (width is None):
+            raise ValueError(f"spacing is {spacing}, expected {'none' if width is None else 'mm of rows and columns'}")
         if self.about["grey"] == "uint8" and images.dtype != torch.uint8:
             images = stretched(images)
-        given = (images.to(self._device, torch.float32),)
-        found: Tensor = self._program(
-            *given, *([] if spacing is None else [torch.tensor(spacing, device=self._device)])
-        )
+        given = [images, *([] if spacing is None else [torch.tensor(spacing)])]
+        found: Tensor = self._program(*(each.to(self._device, torch.float32) for each in given))
         return found
 
 
@@ -70,10 +58,3 @@ def stretched(images: Tensor) -> Tensor:
     low, high = values[places.floor().long()].lerp(values[places.ceil().long()], places.frac())
     low, high = (low, high) if high > low else (values[0], values[-1])
     return ((images.double() - low) * (255 / (high - low).clamp_min(1e-12))).clamp(0, 255).round()
-
-
-if __name__ == "__main__":
-    model = Model()
-    width = model.about["pixel_mm"]
-    image = torch.zeros(1, len(model.about["channels"]), 64, 64, dtype=torch.uint8)
-    print(model.about["classes"], model(image, None if width is None else (width, width)).shape)
