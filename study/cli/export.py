@@ -57,28 +57,27 @@ def model(
     an ONNX file with the preprocessing inside, and is a bundle of MONAI.
     """
     from analysis.io.load import load
-    from study.cli.lifecycle import study_from_plan
     from study.export.card import export_card
     from study.export.folder import write_export
-    from study.export.trained_cell import read_cell
+    from study.export.networks import read_networks
+    from study.prediction.trained_cell import trained_cell
     from study.storage.plan_file import read_plan
 
     place = workspace(root)
     folder = place.existing_study(name)
     results = load(folder)
     key = best_cell(results) if cell is None else cell
-    if key not in results.plan.cells:
-        raise UserError(f"study '{name}': no cell '{key}'{did_you_mean(key, results.plan.cells)}")
-    study = study_from_plan(read_plan(folder.plan))
-    trained = read_cell(folder, study, key, replicate)
-    out.print(f"cell {key}, {len(trained.networks)} networks", markup=False, highlight=False, soft_wrap=True)
+    trained = read_networks(trained_cell(folder, key, replicate))
+    _print_line(f"cell {key}, {len(trained.members)} networks")
     card = export_card(trained, score_of(results, key, replicate), licence, data_licence)
     made = write_export(trained, output, card, licence, onnx=onnx, report=_print_line)
     _print_line(str(made.folder))
     if register:
         from study.export.register import register as register_export
 
-        registered, number = register_export(made, name, study.spec.tracking or place.tracking_uri)
+        registered, number = register_export(
+            made, name, read_plan(folder.plan)["spec"].get("tracking") or place.tracking_uri
+        )
         _print_line(f"mlflow models serve -m models:/{registered}/{number} --env-manager local")
 
 
@@ -122,7 +121,7 @@ def backbone(
     root: Root = None,
 ) -> None:
     """Export a pretrained backbone as a state dict that torchvision, timm and smp load into the network of its name."""
-    from study.export.trained_cell import frames_of
+    from study.export.frames import frames_of
     from study.storage.artifacts import ArtifactStore
     from study.tracking.model_card import model_card
     from trainables.common.files import write_text

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import yaml
 
-from study.export.trained_cell import TrainedCell
+from study.export.networks import ExportedNetworks
+from study.prediction.trained_cell import TrainedCell
+from study.scheduling.state import StudyState
 from study.storage.artifacts import ArtifactStore
+from study.storage.events import JobFinished
+from study.storage.ledger import read_ledger
 from study.tracking.model_card import RESEARCH_ONLY, initial_weights, input_text, training_facts
 from trainables.data.records import SPLITS
 
@@ -52,16 +56,17 @@ class Score:
         return f"{self.mean:.3f}{bounds}, {self.subjects} subjects{f' ({self.caveat})' if self.caveat else ''}"
 
 
-def export_card(cell: TrainedCell, score: Score | None, licence: str, data_licence: str) -> str:
+def export_card(exported: ExportedNetworks, score: Score | None, licence: str, data_licence: str) -> str:
     """Return the model card of an export as Markdown, with the licences in its front matter.
 
     Args:
-        cell: the exported networks.
+        exported: the exported networks.
         score: test score of single networks; None where nothing was tested.
         licence: licence of the weights.
         data_licence: licence or terms of use of the training images.
     """
-    first = cell.replicates[0]
+    cell = exported.cell
+    config, chosen = exported.about[0]["config"], _outcome(cell)
     front = {
         "license": licence,
         "data_license": data_licence,
@@ -69,32 +74,34 @@ def export_card(cell: TrainedCell, score: Score | None, licence: str, data_licen
         "library_name": "pytorch",
     }
     facts = {
-        **training_facts(first.about["config"]),
-        "initial weights": initial_weights(
-            first.about["config"].get("start"), ArtifactStore(cell.folder.workspace.artifacts)
-        ),
-        "networks": f"{len(cell.networks)}, of replicates {_listed([each.finished.index for each in cell.replicates])}",
-        "searched settings": ", ".join(f"{name}={value}" for name, value in first.finished.params.items()) or "none",
-        "seeds": _listed([each.about["config"]["seed"] for each in cell.replicates]),
+        **training_facts(config),
+        "initial weights": initial_weights(config.get("start"), ArtifactStore(cell.folder.workspace.artifacts)),
+        "networks": f"{len(exported.members)}, of replicates {_listed([each.index for each in cell.replicates])}",
+        "searched settings": ", ".join(f"{name}={value}" for name, value in chosen.params.items()) or "none",
+        "seeds": _listed([about["config"]["seed"] for about in exported.about]),
     }
     sections = {
         "Use": USE,
         "Input": input_text(cell.preprocessing),
         "Output": _classes(cell.preprocessing.classes),
-        "Data": _bullets(_data(cell)),
+        "Data": _bullets(_data(cell, chosen.outcome.metrics)),
         "Training": _bullets(facts),
-        "Results": _results(cell, score),
+        "Results": _results(len(exported.members), score),
         "Limits": _limits(cell, score),
         "Licences": _bullets({"weights": licence, "training images": data_licence}),
     }
     body = "\n".join(f"## {title}\n\n{text.rstrip()}\n" for title, text in sections.items())
-    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {cell.title}\n\n{RESEARCH_ONLY}\n\n{body}"
+    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {exported.title}\n\n{RESEARCH_ONLY}\n\n{body}"
 
 
-def _data(cell: TrainedCell) -> dict[str, str]:
+def _outcome(cell: TrainedCell) -> JobFinished:
+    """Return the end of the cell's first replicate."""
+    return StudyState.replay(read_ledger(cell.folder.ledger)).outcomes[cell.replicates[0].job]
+
+
+def _data(cell: TrainedCell, metrics: Mapping[str, float]) -> dict[str, str]:
     """Return the dataset, and subjects and frames of its splits; no identifier of a subject is in it."""
-    store, settings = cell.store, cell.spec.data
-    metrics = cell.replicates[0].finished.outcome.metrics
+    store, settings = cell.store, cell.data
     labelled = {
         name: f"{metrics[key]:g} subjects in each replicate"
         for name, key in (("labelled for training", "labelled_subjects"), ("for validation", "validation_subjects"))
@@ -116,10 +123,10 @@ def _data(cell: TrainedCell) -> dict[str, str]:
     }
 
 
-def _results(cell: TrainedCell, score: Score | None) -> str:
+def _results(networks: int, score: Score | None) -> str:
     if score is None:
         return "None: no test results are in the study."
-    several = "" if len(cell.networks) == 1 else " The mean of all networks, which this export gives, was not tested."
+    several = "" if networks == 1 else " The mean of all networks, which this export gives, was not tested."
     return f"Test Dice of a single replicate, mean over subjects and classes: {score}.{several}\n"
 
 

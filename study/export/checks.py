@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from study.export.trained_cell import TrainedCell, TrainedReplicate
+from study.export.networks import ExportedNetworks
+from study.prediction.trained_cell import Replicate, TrainedCell
 from trainables.common.errors import UserError
 from trainables.prediction.graph import SegmentationGraph
 
@@ -23,15 +24,15 @@ MAX_DIFFERENCE = 1e-3
 """Largest difference of a probability between two forms of one graph."""
 
 
-def compare_with_study(cell: TrainedCell) -> str:
+def compare_with_study(exported: ExportedNetworks) -> str:
     """Segment test frames by each replicate alone, compare with its stored predictions, and return a line of text.
 
     Raises:
         UserError: more than one percent of the pixels differ, so that the weights or frames are not the study's.
     """
     differing, compared = 0, 0
-    for replicate in cell.replicates:
-        found = _masks_of(cell, replicate)
+    for replicate, networks in zip(exported.cell.replicates, exported.networks, strict=True):
+        found = _masks_of(exported.cell, replicate, networks)
         if found is not None:
             differing += int((found[0] != found[1]).sum())
             compared += found[0].size
@@ -40,7 +41,7 @@ def compare_with_study(cell: TrainedCell) -> str:
     share = differing / compared
     text = f"{differing} of {compared:,} pixels differ from the study's masks ({100 * share:.3g}%)"
     if share > MAX_DIFFERING:
-        raise UserError(f"{cell.title}: {text}. Fix: study repair {cell.folder.name}")
+        raise UserError(f"{exported.title}: {text}. Fix: study repair {exported.cell.folder.name}")
     return f"study: {text}"
 
 
@@ -84,15 +85,17 @@ def compare_forms(
     return f"{name}: {text}"
 
 
-def _masks_of(cell: TrainedCell, replicate: TrainedReplicate) -> tuple[np.ndarray, np.ndarray] | None:
+def _masks_of(
+    cell: TrainedCell, replicate: Replicate, networks: Sequence[nn.Module]
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Return masks `(N, S, S)` of some test frames by the replicate, and those stored; None where none are stored."""
-    path = cell.folder.job(replicate.finished.job).predictions
+    path = cell.folder.job(replicate.job).predictions
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as stored:
         chosen = np.linspace(0, len(stored["rows"]) - 1, FRAMES).round().astype(int)
         rows, masks = stored["rows"][chosen], stored["masks"][chosen]
-    graph = SegmentationGraph(replicate.networks, cell.preprocessing)
+    graph = SegmentationGraph(networks, cell.preprocessing)
     with torch.no_grad():
         found = graph.of_square(torch.from_numpy(cell.store.images[rows])).argmax(1)
     return found.numpy().astype(np.uint8), masks

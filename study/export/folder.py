@@ -18,11 +18,11 @@ from torch.export import ExportedProgram
 from study.export import standalone
 from study.export.bundle import inference, metadata
 from study.export.checks import compare_forms, compare_with_study, example_arguments
+from study.export.networks import ExportedNetworks
 from study.export.standalone.load import FORMAT
-from study.export.trained_cell import TrainedCell
 from trainables.common.errors import UserError
 from trainables.common.files import write_json, write_text
-from trainables.prediction.graph import SegmentationGraph, export_program
+from trainables.prediction.graph import export_program
 from trainables.prediction.onnx_file import OnnxModel, require_onnx, write_onnx
 from trainables.prediction.preprocessing import Preprocessing
 
@@ -51,7 +51,7 @@ class Export:
 
 
 def write_export(
-    cell: TrainedCell,
+    exported: ExportedNetworks,
     folder: Path,
     card: str,
     licence: str,
@@ -62,7 +62,7 @@ def write_export(
     """Write an export and check it; nothing remains of one that fails a check.
 
     Args:
-        cell: trained networks.
+        exported: trained networks.
         folder: new folder.
         card: model card, as Markdown.
         licence: licence of the weights.
@@ -77,12 +77,12 @@ def write_export(
         raise UserError(f"{folder}: exists already. Fix: choose another --out, or remove it")
     if onnx:
         require_onnx()
-    report(compare_with_study(cell))
+    report(compare_with_study(exported))
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        _write_files(cell, part, card, licence)
-        _write_graphs(cell, part, onnx, report)
+        _write_files(exported, part, card, licence)
+        _write_graphs(exported, part, onnx, report)
         part.chmod(0o755)
         part.rename(folder)
     finally:
@@ -111,46 +111,45 @@ def read_export(folder: Path) -> Export:
     return Export(folder, Preprocessing.from_plain({name: about[name] for name in names}), about)
 
 
-def describe(cell: TrainedCell) -> dict[str, Any]:
+def describe(exported: ExportedNetworks) -> dict[str, Any]:
     """Return the content of preprocessing.json."""
-    members = [replicate.finished for replicate in cell.replicates for _ in replicate.networks]
     return {
         "format": FORMAT,
-        "name": cell.title,
-        **cell.preprocessing.plain(),
-        "networks": [{"replicate": end.index, "artifact": end.digest} for end in members],
+        "name": exported.title,
+        **exported.cell.preprocessing.plain(),
+        "networks": [{"replicate": each.index, "artifact": each.digest} for each, _ in exported.members],
     }
 
 
-def _write_files(cell: TrainedCell, folder: Path, card: str, licence: str) -> None:
+def _write_files(exported: ExportedNetworks, folder: Path, card: str, licence: str) -> None:
     """Write everything but the graphs."""
     for name in ("models", "configs"):
         (folder / name).mkdir()
-    write_json(folder / PREPROCESSING, describe(cell))
+    write_json(folder / PREPROCESSING, describe(exported))
     write_text(folder / CARD, card)
     shutil.copy(STANDALONE / LOADER, folder / LOADER)
     configs = {
-        "metadata": metadata(cell.preprocessing, cell.title, licence, version("pretext-study")),
-        "inference": inference(cell.preprocessing),
+        "metadata": metadata(exported.cell.preprocessing, exported.title, licence, version("pretext-study")),
+        "inference": inference(exported.cell.preprocessing),
     }
     for name, content in configs.items():
         write_json(folder / "configs" / f"{name}.json", content)
 
 
-def _write_graphs(cell: TrainedCell, folder: Path, onnx: bool, report: Callable[[str], None]) -> None:
+def _write_graphs(exported: ExportedNetworks, folder: Path, onnx: bool, report: Callable[[str], None]) -> None:
     """Write weights and graphs, and compare the graphs with the networks."""
-    graph = SegmentationGraph(cell.networks, cell.preprocessing)
+    graph = exported.graph()
     program = export_program(graph)
     torch.export.save(program, folder / PROGRAM)
     state = {name: value.contiguous() for name, value in graph.state_dict().items()}
-    save_file(state, folder / WEIGHTS, metadata={"format": "pt", "preprocessing": json.dumps(describe(cell))})
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt", "preprocessing": json.dumps(describe(exported))})
     (folder / WEIGHTS).chmod(0o644)
     torch.save(state, folder / STATE)
-    given = example_arguments(cell, graph)
+    given = example_arguments(exported.cell, graph)
     loaded = _runner(torch.export.load(folder / PROGRAM))
     report(compare_forms(PROGRAM, loaded, graph, given))
     if onnx:
-        write_onnx(program, folder / ONNX, describe(cell))
+        write_onnx(program, folder / ONNX, describe(exported))
         report(compare_forms(ONNX, OnnxModel(folder / ONNX), graph, given))
 
 

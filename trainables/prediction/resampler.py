@@ -56,24 +56,22 @@ class Axis:
         return (weights * inside[:, None]).float()
 
     def to_image(self) -> Tensor:
-        """Return the linear weights `(n, S)` of the square's pixels in the image's; pixels outside it have none.
+        """Return the linear weights `(n, S)` of the square's pixels in the image's, low-pass filtered where it shrinks.
 
-        At the square's own border its outer pixels are repeated.
+        They sum to the share of a pixel that lies inside the square.
         """
-        place = (self.pixels + 0.5) * (self.length / self.size) - 0.5 - self.offset
-        last = self.square[-1]
-        inside = (place > -0.5 - _ROUNDING) & (place < last + 0.5 + _ROUNDING)
-        weights = (1 - (torch.minimum(place.clamp_min(0), last)[:, None] - self.square).abs()).clamp_min(0)
-        return (weights * inside[:, None]).float()
+        ratio = self.length / self.size
+        width, place = ratio.clamp_min(1), self.square + self.offset
+        center = torch.minimum(((self.pixels + 0.5) * ratio - 0.5).clamp_min(0), self.length - 1)
+        weights = (1 - (center[:, None] - place).abs() / width).clamp_min(0) * ((place >= 0) & (place < self.length))
+        # an image that the square covers has no weights outside it
+        total = torch.where(self.length <= self.square[-1] + 1, weights.sum(1, keepdim=True), width)
+        return (weights / total).float()
 
     def _linear(self, center: Tensor) -> Tensor:
         """Return linear weights `(S, n)` of the pixels about positions `(S,)`, which the image's ends bound."""
         bounded = torch.minimum(center.clamp_min(0), self.pixels[-1])
         return (1 - (bounded[:, None] - self.pixels).abs()).clamp_min(0)
-
-
-_ROUNDING = 1e-6
-"""Of a pixel: positions that lie outside the square by no more are inside it."""
 
 
 class Resampler(nn.Module):

@@ -1,7 +1,6 @@
 """Segmentation of images by the networks in this folder; needs PyTorch only.
 
-    from load import Model
-    masks = Model("FOLDER")(images)  # uint8 class indices (B, H, W) of images (B, C, H, W)
+`from load import Model; masks = Model("FOLDER")(images)` returns uint8 class indices (B, H, W) of images (B, C, H, W).
 """
 
 from __future__ import annotations

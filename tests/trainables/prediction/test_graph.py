@@ -13,6 +13,7 @@ from trainables.prediction.graph import SegmentationGraph, export_program
 from trainables.prediction.levels import to_levels
 from trainables.prediction.preprocessing import Preprocessing
 from trainables.prediction.resampler import Resampler
+from trainables.prediction.restoring import restore
 
 SIZE = 24
 PLAIN = Preprocessing(SIZE, ("grey",), (0.3,), (0.2,), ("background", "lv"))
@@ -79,11 +80,16 @@ def test_probabilities_return_to_the_image_and_outside_the_square_all_is_backgro
     torch.testing.assert_close(back.sum(1), torch.ones(1, 60, SIZE))
 
 
-def test_enlarged_probabilities_are_those_of_torch():
-    resampler, probabilities = Resampler(SIZE), torch.rand(1, 3, SIZE, SIZE).softmax(1)
-    found = resampler.to_image(probabilities, resampler.axes(torch.zeros(1, 1, 55, 80)))
-    expected = nn.functional.interpolate(probabilities, (55, 80), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(found, expected)
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [((55, 80), None), ((7, 80), None), ((9, 13), None), ((60, 31), (0.9, 0.8)), ((11, 12), (1.5, 1.9))],
+)
+def test_probabilities_return_to_an_image_as_those_of_study_predict(shape, spacing):
+    given = replace(PLAIN, pixel_mm=None if spacing is None else 1.0)
+    resampler, probabilities = Resampler(SIZE, given.pixel_mm), torch.rand(1, 3, SIZE, SIZE).softmax(1)
+    axes = resampler.axes(torch.zeros(1, 1, *shape), None if spacing is None else torch.tensor(spacing))
+    expected = restore(probabilities, given.grid(shape, spacing), shape, outside=0)
+    torch.testing.assert_close(resampler.to_image(probabilities, axes), expected)
 
 
 @pytest.mark.parametrize("scale", [0.004, 1.0, 7.3])
