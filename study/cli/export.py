@@ -74,10 +74,11 @@ def model(
     _print_line(str(made.folder))
     if register:
         from study.export.register import register as register_export
+        from study.tracking.local_store import move_files
 
-        registered, number = register_export(
-            made, name, read_plan(folder.plan)["spec"].get("tracking") or place.tracking_uri
-        )
+        uri = read_plan(folder.plan)["spec"].get("tracking") or place.tracking_uri
+        move_files(uri, place.root / "mlflow")
+        registered, number = register_export(made, name, uri)
         _print_line(f"mlflow models serve -m models:/{registered}/{number} --env-manager local")
 
 

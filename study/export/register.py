@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -44,7 +45,7 @@ def register(
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
         save_model(export, model)
-        place = f"model-{export.about['networks'][0]['artifact'][:12]}"
+        place = f"model-{hashlib.sha256((export.folder / PROGRAM).read_bytes()).hexdigest()[:12]}"
         client.log_artifacts(run_id, str(model), place)
     if not client.search_registered_models(f"name = '{study}'"):
         client.create_registered_model(study, description="Segmentation networks of a study, see README.md")

@@ -28,11 +28,12 @@ class Segmentation(PythonModel):
         spec.loader.exec_module(loader)
         self.model = loader.Model(folder)
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow would check hints
+    def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
         """Return masks, uint8 `(B, H, W)`, of images `(B, C, H, W)`; `row_mm` and `column_mm` give their spacing."""
         given = params or {}
         spacing = (given["row_mm"], given["column_mm"]) if "row_mm" in given else None
-        return self.model(torch.from_numpy(np.array(model_input)), spacing).numpy()
+        masks: np.ndarray = self.model(torch.from_numpy(np.array(model_input)), spacing).numpy()
+        return masks
 
 
 set_model(Segmentation())
