@@ -24,5 +24,5 @@ def test_a_form_that_differs_is_refused(networks):
     assert [tuple(each[0].shape) for each in given] == [(6, 1, 64, 64), (6, 1, 129, 192), (6, 1, 63, 33)]
     text = compare_forms("same", lambda arguments: graph(*arguments).detach().numpy(), graph, given)
     assert text.startswith("same: largest difference of a probability 0, 0 of ")
-    with pytest.raises(UserError, match="other: largest difference of a probability 0.01"):
+    with pytest.raises(UserError, match=r"other: largest difference of a probability 0\.01"):
         compare_forms("other", lambda arguments: graph(*arguments).detach().numpy() + 0.01, graph, given)
