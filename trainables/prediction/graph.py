@@ -51,7 +51,7 @@ class SegmentationGraph(nn.Module):
     def example(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the arguments of `forward` for images, with a spacing where one is needed."""
         width = self.preprocessing.pixel_mm
-        return (images,) if width is None else (images, torch.full((2,), float(width)))
+        return (images,) if width is None else (images, torch.tensor([width, 1.1 * width]))
 
 
 def export_program(graph: SegmentationGraph) -> ExportedProgram:

@@ -20,6 +20,9 @@ from trainables.common.errors import UserError
 INPUTS, OUTPUT = ("images", "spacing"), "probabilities"
 """Names of a graph's inputs, the second one only with `pixel_mm`, and of its output."""
 
+ABOUT = "preprocessing"
+"""Name of the description in a file's metadata."""
+
 LARGEST = 1_900_000_000
 """Bytes of weights in one file; ONNX allows 2 GB, and larger weights are written beside it."""
 
@@ -50,7 +53,7 @@ def write_onnx(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -
         warnings.simplefilter("ignore")
         made = torch.onnx.export(program, input_names=names, output_names=[OUTPUT], dynamo=True, verbose=False)
     assert made is not None
-    made.model.metadata_props["preprocessing"] = json.dumps(dict(about))
+    made.model.metadata_props[ABOUT] = json.dumps(dict(about))
     size = sum(value.numel() * value.element_size() for value in program.state_dict.values())
     made.save(path, external_data=size > LARGEST)
 
@@ -66,6 +69,11 @@ class OnnxModel:
         import onnxruntime
 
         self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    @property
+    def about(self) -> str:
+        """Description that `write_onnx` kept in the file, JSON."""
+        return str(self._session.get_modelmeta().custom_metadata_map[ABOUT])
 
     def __call__(self, arguments: Sequence[Tensor]) -> np.ndarray:
         """Return the probabilities `(B, K, H, W)` of a graph's arguments."""

@@ -57,7 +57,7 @@ def test_pytorch_alone_gives_the_masks_of_the_networks(networks, exported, tmp_p
     export, _ = exported
     folder = tmp_path / "model"
     shutil.copytree(export.folder, folder)
-    frames = torch.from_numpy(np.asarray(networks.cell.store.images))
+    frames = torch.from_numpy(np.array(networks.cell.store.images))
     torch.save(frames, folder / "frames.pt")
     script = tmp_path / "script.py"
     script.write_text(ALONE)
