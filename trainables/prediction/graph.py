@@ -55,11 +55,16 @@ class SegmentationGraph(nn.Module):
 
 
 def export_program(graph: SegmentationGraph) -> ExportedProgram:
-    """Return the graph as a program of `torch.export` for any number, height and width of images."""
+    """Return the graph as a program of `torch.export` for any number, height and width of images, on any device."""
     side = graph.preprocessing.image_size
     images = torch.linspace(0, 255, 2 * side * (side + 3)).view(2, 1, side, side + 3)
     images = images.repeat(1, len(graph.preprocessing.channels), 1, 1)
     given = graph.example(images)
     any_size = {0: Dim("images", min=1), 2: Dim("rows", min=2), 3: Dim("columns", min=2)}
     with torch.no_grad():
-        return torch.export.export(graph, given, dynamic_shapes=(any_size, *(None for _ in given[1:])))
+        program = torch.export.export(graph, given, dynamic_shapes=(any_size, *(None for _ in given[1:])))
+    for node in list(program.graph.nodes):
+        if node.target is torch.ops.aten._assert_tensor_metadata.default:  # it holds the program on its device
+            program.graph.erase_node(node)
+    program.graph_module.recompile()
+    return program

@@ -115,7 +115,11 @@ def test_probabilities_are_the_mean_over_networks_of_normalised_frames():
 @pytest.mark.parametrize("given", [PLAIN, replace(PLAIN, grey="display", pixel_mm=0.8)])
 def test_a_program_gives_the_modules_probabilities_for_every_number_and_size_of_images(given):
     graph = SegmentationGraph([Bright()], given)
-    program = export_program(graph).module()
+    exported = export_program(graph)
+    assert not [node for node in exported.graph.nodes if node.kwargs.get("device") is not None]
+    program = exported.module()
     for shape in ((1, 1, 40, 33), (3, 1, 10, 70), (1, 1, SIZE, SIZE)):
         arguments = graph.example(torch.rand(shape) * 255)
         torch.testing.assert_close(program(*arguments), graph(*arguments))
+    elsewhere = [each.to("meta") for each in graph.example(torch.rand(2, 1, 30, 31))]
+    assert program.to("meta")(*elsewhere).device.type == "meta"
