@@ -67,6 +67,15 @@ def chosen_configurations(results: StudyResults) -> tuple[list[str], list[dict[s
     return [metric], sorted(found, key=lambda row: -row[metric])
 
 
+def best_cell(results: StudyResults) -> str:
+    """Return the key of the cell with the best mean validation metric of its replicates.
+
+    Raises:
+        UserError: no replicate has finished, or none was validated.
+    """
+    return str(chosen_configurations(results)[1][0]["cell"])
+
+
 def _reason(results: StudyResults, metric: str) -> str:
     """Return why no cell has a validation metric."""
     done = results.of_kind("replicate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from study.tracking.metrics_file import MetricRow, NewRows, read_new_rows
 from study.tracking.mlflow_runs import MLFLOW_STATUS, MlflowRuns
 from study.tracking.model_card import model_card
 from study.tracking.record import RunRecord
+from trainables.common.errors import DataError
+from trainables.data.store.frames import FrameStore
 
 LONGEST_TAG = 4000
 """Characters of a failure's reason that are sent; MLflow refuses tags of more than 5000."""
@@ -88,9 +91,12 @@ class JobUpload:
         if not self._artifacts.has(job.digest):
             return
         about, weights = self._artifacts.about(job.digest), self._artifacts.weights(job.digest)
+        store = None
+        with contextlib.suppress(DataError):
+            store = FrameStore.open(Path(job.frames))
         with tempfile.TemporaryDirectory() as folder:
             torch.save(weights, Path(folder) / "weights.pt")
-            card = model_card(f"`{self._folder.name}`, {job.label}", about, weights, self._artifacts)
+            card = model_card(f"`{self._folder.name}`, {job.label}", about, weights, self._artifacts, store)
             (Path(folder) / "card.md").write_text(card)
             self._runs.log_folder(run_id, Path(folder), "model")
 

@@ -42,12 +42,23 @@ def move_files(uri: str, files: Path) -> None:
             new = (files / name).as_uri()
             if old == new or not str(old).endswith(f"/{files.name}/{name}"):
                 continue
+            _move_models(store, experiment, old, new)
             store.execute("update experiments set artifact_location = ? where experiment_id = ?", (new, experiment))
             store.execute(
                 "update runs set artifact_uri = ? || substr(artifact_uri, ?) "
                 "where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
                 (new, len(old) + 1, experiment, len(old) + 1, f"{old}/"),
             )
+
+
+def _move_models(store: sqlite3.Connection, experiment: int, old: str, new: str) -> None:
+    """Let the registered models of an experiment's runs find their files, whose absolute addresses the store holds."""
+    for column in ("source", "storage_location"):
+        store.execute(
+            f"update model_versions set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ? "
+            "and run_id in (select run_uuid from runs where experiment_id = ?)",
+            (new, len(old) + 1, len(old) + 1, f"{old}/", experiment),
+        )
 
 
 def _path(uri: str) -> Path:
@@ -63,4 +74,4 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection | None]:
         return
     with contextlib.closing(sqlite3.connect(file, timeout=10)) as store, store:
         tables = {name for (name,) in store.execute("select name from sqlite_master where type = 'table'")}
-        yield store if {"runs", "experiments"} <= tables else None
+        yield store if {"runs", "experiments", "model_versions"} <= tables else None

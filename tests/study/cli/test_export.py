@@ -4,6 +4,7 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from study.cli.app import app
 from study.cli.main import guarded
@@ -13,6 +14,7 @@ from study.storage.events import JobFinished
 from study.storage.ledger import Ledger
 from study.storage.plan_file import write_plan
 from study.storage.workspace import Workspace
+from tests.fake_trained import write_trained
 from tests.study.scheduling.test_scheduler import Bench
 from trainables.networks import ResNet50
 from trainables.networks.torchvision_ops import torchvision
@@ -83,6 +85,66 @@ def test_missing_weights_are_refused_with_one_message(capsys, trained, tmp_path,
     assert code == 2
     assert text in " ".join(err.split())
     assert not (tmp_path / "x.pt").exists()
+
+
+def test_timm_and_smp_load_the_backbone_with_equal_features(capsys, trained, tmp_path):
+    torchvision()  # they import it
+    import segmentation_models_pytorch as smp
+    import timm
+
+    file = tmp_path / "backbone.safetensors"
+    run(capsys, "mine", "--workspace", str(trained), "--pretext", "byol", "--out", str(file))
+    weights, images = load_file(file), torch.rand(2, 1, 64, 64)
+    for dilated, stride in ((True, 8), (False, 32)):
+        ours = ResNet50(dilated=dilated).build(1).eval()
+        ours.load_state_dict(weights)
+        theirs = timm.create_model("resnet50", features_only=True, in_chans=1, output_stride=stride).eval()
+        theirs.load_state_dict(weights)
+        with torch.no_grad():
+            for found, expected in zip(theirs(images)[1:], ours.features(images), strict=True):
+                torch.testing.assert_close(found, expected)
+    encoder = smp.encoders.get_encoder("resnet50", in_channels=1, weights=None).eval()
+    encoder.load_state_dict(dict(weights))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(images)[-1], ours.features(images)[-1])
+
+
+def test_the_backbone_of_the_best_cell_is_exported(capsys, tmp_path):
+    write_trained(tmp_path / "ws", replicates=1)
+    file = tmp_path / "backbone.pt"
+    code, _, err = run(capsys, "fake", "--workspace", str(tmp_path / "ws"), "--out", str(file))
+    assert code == 0
+    assert "pretext-simclr-ab: the pretraining of the best cell, method=simclr" in err
+    assert list(torch.load(file, weights_only=True)) == ["x"]
+    write_trained(tmp_path / "other", replicates=1, best="random")
+    code, _, err = run(capsys, "fake", "--workspace", str(tmp_path / "other"), "--out", str(file))
+    assert code == 2
+    assert "the best cell, method=random, starts from no pretraining. Fix: name one with --pretext" in err
+
+
+def test_a_model_is_exported_with_the_lines_of_its_checks(capsys, tmp_path):
+    write_trained(tmp_path / "ws", replicates=2)
+    folder = tmp_path / "model"
+    asked = ["export", "model", "fake", "--workspace", str(tmp_path / "ws"), "--out", str(folder), "--no-onnx"]
+    assert guarded(lambda: app([*asked, "--replicate", "1"], standalone_mode=False)) == 0
+    first, study, program, last = capsys.readouterr().out.splitlines()
+    assert first == "cell method=simclr, 1 networks"
+    assert study.startswith("study: 0 of ")
+    assert program.startswith("models/model.pt2: ")
+    assert last == str(folder)
+    assert not (folder / "models" / "model.onnx").exists()
+    about = json.loads((folder / "preprocessing.json").read_text())
+    assert [network["replicate"] for network in about["networks"]] == [1]
+    for change, text in (
+        (["--cell", "method=simclf"], "no cell 'method=simclf'; did you mean 'method=simclr'"),
+        (["--replicate", "7"], "no replicate 7 (found 0, 1)"),
+        ([], f"{folder}: exists already"),
+    ):
+        assert guarded(lambda change=change: app([*asked, *change], standalone_mode=False)) == 2
+        assert text in capsys.readouterr().err
+    (Workspace(tmp_path / "ws").artifacts / b"simclr-replicate-1".hex().ljust(64, "0") / "artifact.json").unlink()
+    assert guarded(lambda: app(asked, standalone_mode=False)) == 2
+    assert "lacks the weights of replicates 1). Fix: study repair fake" in capsys.readouterr().err
 
 
 def test_the_trials_of_a_search_become_an_optuna_storage(capsys, tmp_path):

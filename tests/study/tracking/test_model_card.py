@@ -1,5 +1,6 @@
 """Tests of the model card: what the weights are, what they started from, and what each metric means."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import torch
 
 from study.storage.artifacts import ArtifactStore
 from study.tracking.metric_meanings import MEANINGS, UNKNOWN, meaning_of
-from study.tracking.model_card import model_card
+from study.tracking.model_card import input_text, model_card
+from trainables.data.store.synthetic_store import synthetic_store
+from trainables.prediction.preprocessing import Preprocessing
 
 WEIGHTS = {"a": torch.zeros(2, 3), "b": torch.zeros(4)}
 CONFIG = {"data": "f00", "seed": 3}
@@ -59,6 +62,18 @@ def test_a_pretraining_is_not_fine_tuned_and_a_segmentation_network_is_trained_o
 )
 def test_the_initial_weights_are_named(artifacts, start, text):
     assert f"- initial weights: {text}\n" in card(artifacts, "pretext", {"start": start})
+
+
+def test_the_input_is_described_by_its_numbers(artifacts):
+    store = replace(synthetic_store(2, 16, 1, ("red", "green")), mean=(0.25, 0.5), std=(0.125, 0.0625))
+    text = model_card("Mine", {"stage": "pretext", "digest": "abc", "config": CONFIG}, WEIGHTS, artifacts, store)
+    numbers = "red: mean 0.25, standard deviation 0.125; green: mean 0.5, standard deviation 0.0625."
+    assert "Frames of 16 x 16 pixels. Levels 0 to 255 are divided by 255, " in text
+    assert f"normalized by the training frames' {numbers}" in text
+    assert "the frame store of the training no longer exists" in card(artifacts, "pretext", {})
+    resampled = Preprocessing(64, ("grey",), (0.5,), (0.25,), ("background", "lv"), "stretched", 1.5)
+    assert "resampled to pixels of 1.5 mm, and cut or padded to 64 x 64" in input_text(resampled)
+    assert "All values are stretched: their percentiles 0.5 and 99.5" in input_text(resampled)
 
 
 def test_each_metric_has_its_unit_and_meaning(artifacts):

@@ -1,0 +1,1 @@
+"""Files that an export copies into its folder; they import nothing of this package."""
