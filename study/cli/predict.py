@@ -93,9 +93,9 @@ def recommended_cell(folder: StudyFolder) -> str:
         UserError: no replicate has finished, or none was validated.
     """
     from analysis.io.load import load
-    from study.cli.best import chosen_configurations
+    from study.cli.best import best_cell
 
-    return str(chosen_configurations(load(folder))[1][0]["cell"])
+    return best_cell(load(folder))
 
 
 def device_of(name: str | None) -> torch.device:
