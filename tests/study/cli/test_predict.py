@@ -141,7 +141,7 @@ def test_an_evaluation_on_the_studys_own_data_is_its_test(workspace, folder, dat
     assert code == 0, text
     assert "16 subjects left out" in text
     cells = [entry["key"] for entry in json.loads(folder.plan.read_text())["cells"]]
-    measures = pd.read_csv(tmp_path / "scores.csv")
+    measures = pd.read_csv(tmp_path / "measures.csv")
     assert set(measures["cell"]) == set(cells)
     for key in cells:
         for each in trained_cell(folder, key).replicates:
@@ -160,7 +160,7 @@ def test_an_evaluation_of_other_data_scores_every_labelled_subject(workspace, tm
     code, text = call(capsys, "evaluate", "tiny", *arguments)
     assert code == 0, text
     assert "left out" not in text
-    measures = pd.read_csv(tmp_path / "o/scores.csv").set_index("measure")
+    measures = pd.read_csv(tmp_path / "o/measures.csv").set_index("measure")
     assert measures.loc["dice", "subjects"] == 7
     assert measures.loc["dice", "replicates"] == 2
     scores = [pd.read_csv(path) for path in (tmp_path / "o").glob("*/test.csv")]
