@@ -87,15 +87,22 @@ def predict(
 
 
 def recommended_cell(folder: StudyFolder) -> str:
-    """Return the cell with the best validation metric.
+    """Return the cell with the best validation metric, or the only one.
 
     Raises:
         UserError: no replicate has finished, or none was validated.
     """
     from analysis.io.load import load
     from study.cli.best import best_cell
+    from trainables.common.errors import UserError
 
-    return best_cell(load(folder))
+    results = load(folder)
+    if len(results.plan.cells) == 1:
+        return next(iter(results.plan.cells))
+    try:
+        return best_cell(results)
+    except UserError as error:
+        raise UserError(f"{error}, or name a cell (--cell)") from None
 
 
 def device_of(name: str | None) -> torch.device:

@@ -9,6 +9,7 @@ import numpy as np
 from trainables.common.errors import DataError
 from trainables.data.readers.grey import percentile_window
 from trainables.data.readers.grid import Grid
+from trainables.data.readers.nifti import decoded_once
 from trainables.data.records import Pixels
 from trainables.data.store.guard import guarded
 from trainables.data.store.resize import PixelGrid
@@ -85,7 +86,7 @@ def decode(source: ImageSource, preprocessing: Preprocessing, max_gigabytes: flo
         DataError: the file is unreadable, has other channels than the networks' input, or no known spacing where that
             is resampled by it; the message names the file.
     """
-    with guarded(source.root, max_gigabytes):
+    with guarded(source.root, max_gigabytes), decoded_once():
         records = source.records or tuple(source.layout.records_of(source.path))
         parts = [source.layout.read(source.root, record) for record in records]
         grid = source.layout.grid(source.root, records[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -78,23 +79,25 @@ def write_segmentation(path: Path, image: DecodedImage, masks: np.ndarray, class
         for number, name in enumerate(classes[1:], 1)
     ]
     try:
-        written = hd.seg.Segmentation(
-            sources,
-            masks if len(masks) > 1 or len(sources) == 1 else masks[0],
-            hd.seg.SegmentationTypeValues.BINARY,
-            segments,
-            generate_uid(entropy_srcs=["series", key]),
-            100,
-            generate_uid(entropy_srcs=["instance", key, image.source.name]),
-            1,
-            _MAKER,
-            _MODEL,
-            key[:12],
-            key[:16],
-            content_label="SEGMENTATION",
-            series_description="Predicted segmentation",
-            omit_empty_frames=bool(masks.any()),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they repeat the patient's name
+            written = hd.seg.Segmentation(
+                sources,
+                masks,
+                hd.seg.SegmentationTypeValues.BINARY,
+                segments,
+                generate_uid(entropy_srcs=["series", key]),
+                100,
+                generate_uid(entropy_srcs=["instance", key, image.source.name]),
+                1,
+                _MAKER,
+                _MODEL,
+                key[:12],
+                key[:16],
+                content_label="SEGMENTATION",
+                series_description="Predicted segmentation",
+                omit_empty_frames=bool(masks.any()),
+            )
     except (AttributeError, ValueError, KeyError, TypeError) as error:
         text = f"no segmentation object can refer to it ({one_line(error)}). Fix: write NIfTI"
         raise DataError(f"{image.source.path}: {text}") from None

@@ -8,8 +8,17 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from images import PREPROCESSING, Threshold, ensemble
 
-from trainables.downstream.segmentation import mean_scores
-from trainables.prediction.ensemble import disagreement
+from trainables.augment.policy import Policy
+from trainables.data.sampling.batches import Batches
+from trainables.data.store.synthetic_store import synthetic_store
+from trainables.downstream.losses import DiceCrossEntropy
+from trainables.downstream.segmentation import mean_scores, predict
+from trainables.downstream.temporal import TemporalSegmentation
+from trainables.downstream.transfer import Transfer
+from trainables.networks.unet import UNetEncoder
+from trainables.networks.unet3d import UNet3D
+from trainables.prediction.ensemble import Ensemble, disagreement
+from trainables.prediction.preprocessing import Preprocessing
 from trainables.prediction.restoring import largest
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 1, 32, 32)).astype(np.uint8))
@@ -70,3 +79,16 @@ def test_the_largest_class_is_that_of_argmax_with_its_ties():
     assert (largest(values) == values.argmax(1)).all()
     assert PREPROCESSING.classes == ("background", "lv")
     assert mean_scores([values]) is values
+
+
+def test_a_sequence_is_segmented_as_the_test_of_a_network_over_time_does():
+    store = synthetic_store(sequences=1, size=32, frames=11)
+    network = UNet3D(backbone=UNetEncoder(width=4, depth=2), window=4).build(1, len(store.classes)).eval()
+    given = Preprocessing(32, ("grey",), store.mean, store.std, store.classes)
+    task = TemporalSegmentation(network, DiceCrossEntropy(), Policy(), store, Transfer(), 4, 2).eval()
+    rows = store.rows("train")
+    with torch.no_grad():
+        expected = predict([task], Batches(store, rows, 5, shuffle=False).epoch(0)).masks
+    found = Ensemble([network], given, device=torch.device("cpu"), precision="float32", frames=4, batch=2)
+    np.testing.assert_array_equal(largest(found(torch.from_numpy(store.images[rows])).scores), expected)
+    assert len(np.unique(expected)) > 1

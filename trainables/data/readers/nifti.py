@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
 import zlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,11 @@ class NiftiHeader:
         return self.grid.spacing
 
 
+_decoded: ContextVar[dict[tuple[Path, int | None], tuple[np.ndarray, NiftiHeader]] | None] = ContextVar(
+    "decoded", default=None
+)
+
+
 def find_nifti(path: Path) -> Path | None:
     """Return the file `path` plus `.nii.gz` or `.nii`, whichever exists; None where neither does."""
     return next((found for suffix in SUFFIXES if is_file(found := path.with_name(path.name + suffix))), None)
@@ -71,6 +79,16 @@ def read_nifti_header(path: Path, slice_axis: int | None = None) -> NiftiHeader:
     return _header(_open(path), slice_axis)
 
 
+@contextlib.contextmanager
+def decoded_once() -> Iterator[None]:
+    """Decode each file at most once inside the `with` block, for readers that take one volume of it after the other."""
+    token = _decoded.set({})
+    try:
+        yield
+    finally:
+        _decoded.reset(token)
+
+
 def read_nifti(path: Path, slice_axis: int | None = None) -> tuple[np.ndarray, NiftiHeader]:
     """Return a NIfTI file's array, trailing axes of length one dropped, and its grid.
 
@@ -81,6 +99,9 @@ def read_nifti(path: Path, slice_axis: int | None = None) -> tuple[np.ndarray, N
     Raises:
         DataError: the file is missing, damaged or has values that are not finite.
     """
+    known = _decoded.get()
+    if known is not None and (path, slice_axis) in known:
+        return known[path, slice_axis]
     image = _open(path)
     require_size(path, image.shape, image.get_data_dtype())
     try:
@@ -91,7 +112,10 @@ def read_nifti(path: Path, slice_axis: int | None = None) -> tuple[np.ndarray, N
         array = array[..., 0]
     if not np.isfinite(array).all():
         raise DataError(f"{path}: voxel values that are not finite")
-    return array, _header(image, slice_axis)
+    found = array, _header(image, slice_axis)
+    if known is not None:
+        known[path, slice_axis] = found
+    return found
 
 
 def read_labels(path: Path) -> tuple[np.ndarray, NiftiHeader]:
