@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -22,6 +22,12 @@ OWN_TRAINER = "torch"
 
 FEW_IMAGES = 2
 """Images of a step that are certain whatever the labels; a batch may be smaller than its settings say."""
+
+SIDE_UNITS = (7, 8, 12, 14, 16, 28, 32, 56, 64)
+"""Sides of patches and of windows of encoders, whose multiples are sides of images that these accept."""
+
+MODEL_SIDES = (224, 256, 384, 448, 512)
+"""Sides of images for which encoders of a fixed size are built."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,9 @@ class NetworkCheck:
                 continue  # batch norm is shared with other workers
             found = self._footprint(step, images)
             if isinstance(found, str):
-                yield f"{step.path}: the network cannot be trained on {images} image(s) of {step.size} pixels ({found})"
+                nearest = self._nearest_size(step, images)
+                text = f"{step.path}: the network cannot be trained on {images} image(s) of {step.size} pixels"
+                yield f"{text} ({found})" + (f"; the nearest size that it accepts is {nearest}" if nearest else "")
             elif found is not None and self._machine is not None:
                 yield from self._memory_problems(step, images, found, self._machine)
 
@@ -78,6 +86,14 @@ class NetworkCheck:
             if isinstance(found := self._footprint(step, FEW_IMAGES), Footprint)
         ]
         return max(needs, default=0.0) / GIGABYTE
+
+    def _nearest_size(self, step: _Step, images: int) -> int | None:
+        """Return the side of images nearest to a step's that its network accepts, among usual sides; None for none."""
+        sides = {unit * (step.size // unit + up) for unit in SIDE_UNITS for up in (0, 1)}
+        for side in sorted(sides | set(MODEL_SIDES), key=lambda each: abs(each - step.size)):
+            if side and not isinstance(self._footprint(replace(step, size=side), images), str):
+                return side
+        return None
 
     def _footprint(self, step: _Step, images: int) -> Footprint | str | None:
         """Return the memory of a step, or why it cannot be taken."""

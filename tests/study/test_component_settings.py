@@ -67,10 +67,15 @@ SMALL_METHODS: dict[str, Method] = {
 
 SMALL_NETWORKS: dict[str, Any] = {
     "deeplabv3": NETWORKS["deeplabv3"](BACKBONES["resnet_tiny"](width=4), width=8),  # type: ignore[call-arg]
+    "linear": NETWORKS["linear"](BACKBONES["resnet_tiny"](width=4)),  # type: ignore[call-arg]
+    "setr": NETWORKS["setr"](BACKBONES["resnet_tiny"](width=4), width=4),  # type: ignore[call-arg]
     "unet3d": NETWORKS["unet3d"](UNetEncoder(width=2, depth=2)),
 }
 
-SMALL_BACKBONES = {"unet_encoder": UNetEncoder(width=4, depth=2)}
+SMALL_BACKBONES: dict[str, Any] = {
+    "unet_encoder": UNetEncoder(width=4, depth=2),
+    "timm": BACKBONES["timm"](model="test_vit"),  # type: ignore[call-arg]
+}
 
 
 def of_network(settings: Any, store: FrameStore) -> Any:
@@ -82,7 +87,10 @@ def of_network(settings: Any, store: FrameStore) -> Any:
 
 def of_backbone(settings: Any, store: FrameStore) -> Any:
     torch.manual_seed(0)
-    backbone = settings.build(1)
+    try:
+        backbone = settings.build(1)
+    except UserError as error:
+        return str(error)
     return signature(backbone.features(torch.rand(2, 1, 32, 32)))
 
 

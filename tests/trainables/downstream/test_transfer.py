@@ -14,7 +14,7 @@ from trainables.downstream.transfer import Transfer, parameter_groups
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
-from trainables.networks import BACKBONES, DeepLabV3, TinyResNet, UNet, UNetEncoder
+from trainables.networks import BACKBONES, DeepLabV3, Timm, TinyResNet, UNet, UNetEncoder
 from trainables.networks.normalise import Normalise
 from trainables.pretext.denoise import Denoise
 
@@ -150,7 +150,11 @@ def test_recalibration_is_refused_where_it_would_disturb_training(bad):
         replace(settings(Transfer()), batch_norm="recalibrated", **bad)
 
 
-@pytest.mark.parametrize("name", list(BACKBONES))
+OF_LIBRARIES = (Timm,)
+"""Backbones of other libraries, whose stages are tested with them."""
+
+
+@pytest.mark.parametrize("name", [name for name, kind in BACKBONES.items() if kind not in OF_LIBRARIES])
 def test_the_stages_hold_every_parameter_once(name):
     backbone = BACKBONES[name]().build(1)
     held = [id(p) for stage in backbone.stages() for p in stage.parameters()]
