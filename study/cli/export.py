@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from study.storage.events import JobFinished
     from study.storage.workspace import StudyFolder
 
+LIBRARY = "model"
+"""Part of a backbone's weights that has the names of timm."""
+
 export = typer.Typer(
     rich_markup_mode=None,
     help="Export trained weights, or the trials of a search, as files that other software reads.",
@@ -38,7 +41,7 @@ def backbone(
     ] = False,
     root: Root = None,
 ) -> None:
-    """Export a pretrained backbone as a state dict that torchvision's network of the same name loads."""
+    """Export a pretrained backbone as a state dict that torchvision's or timm's network of the same name loads."""
     import torch
 
     from study.storage.artifacts import ArtifactStore
@@ -50,6 +53,7 @@ def backbone(
     job = _pretraining(place.existing_study(name), pretext)
     artifacts = ArtifactStore(place.artifacts)
     weights = part_of(artifacts.weights(job.digest), "backbone")
+    weights = part_of(weights, LIBRARY) or weights
     about = artifacts.about(job.digest)
     if rgb:
         weights = to_rgb(weights)

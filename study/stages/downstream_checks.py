@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from study.config.plain import component_name
-from study.config.spec import ImageNetStart, RandomStart, Start, StudySpec
+from study.config.spec import FileStart, ImageNetStart, RandomStart, Start, StudySpec
 from study.planning.network_check import OWN_TRAINER
+from study.stages.weights_file import file_problem
 from trainables.common.errors import UserError
 from trainables.downstream.trainers import TRAINERS
 from trainables.networks.imagenet import has_imagenet_weights
+from trainables.networks.weight_files.read import WeightsFile
 from trainables.pretext.method import NetworkMethod
 
 SMOOTHNESS = "val/smoothness"
@@ -34,10 +36,21 @@ def start_problems(spec: StudySpec) -> Iterator[str]:
         return
     if isinstance(start, ImageNetStart):
         yield from _imagenet_problems(spec, start, network)
-    elif spec.downstream.transfer.load == "network" and not isinstance(start, Start | NetworkMethod):
-        method = component_name(type(start))
+    elif isinstance(start, FileStart):
+        found = file_problem(start.weights, spec.network.image_network.backbone)
+        if found is not None:
+            yield f"pretext.method: {found}"
+    elif not isinstance(start, Start):
+        earlier = spec.pretext.chain[0].init_from
+        found = file_problem(earlier, spec.network.image_network.backbone) if isinstance(earlier, WeightsFile) else None
+        if found is not None:
+            yield f"pretext.init_from: {found}"
+    if spec.downstream.transfer.load == "network" and not isinstance(
+        start, RandomStart | ImageNetStart | NetworkMethod
+    ):
+        source = "file has" if isinstance(start, FileStart) else f"{component_name(type(start))} trains"
         yield (
-            f"downstream.transfer.load: {method} trains a backbone only (found network). Fix: set it to backbone, or "
+            f"downstream.transfer.load: {source} a backbone only (found network). Fix: set it to backbone, or "
             "choose a pretext method that trains the whole network"
         )
 

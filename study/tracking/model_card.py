@@ -32,7 +32,7 @@ def model_card(title: str, about: Mapping[str, Any], weights: Mapping[str, Tenso
     size = sum(value.numel() for value in weights.values())
     facts = {
         **_training(config),
-        "initial weights": _initial_weights(config.get("start"), artifacts),
+        "initial weights": _initial_weights(_start(config), artifacts),
         "artifact": f"`{about['digest']}`",
         "data fingerprint": f"`{config['data']}`",
         "seed": config["seed"],
@@ -67,6 +67,12 @@ def _training(config: Mapping[str, Any]) -> dict[str, str]:
     return facts
 
 
+def _start(config: Mapping[str, Any]) -> Any:
+    """Return the start of a stage's configuration; a pretraining names a file in its settings."""
+    before = (config.get("pretext") or {}).get("init_from") or {}
+    return {"name": "file", "path": before["file"]} if "file" in before else config.get("start")
+
+
 def _initial_weights(start: Any, artifacts: ArtifactStore) -> str:
     """Return the weights that training started from, in words.
 
@@ -77,7 +83,7 @@ def _initial_weights(start: Any, artifacts: ArtifactStore) -> str:
     """
     named = start if isinstance(start, Mapping) else {"artifact": start} if start is not None else {"name": "random"}
     if "artifact" not in named:
-        return str(named["name"])
+        return f"{named['name']} `{named['path']}`" if "path" in named else str(named["name"])
     address = str(named["artifact"])
     job = f"{artifacts.about(address)['job']}, " if artifacts.has(address) else ""
     return f"{job}artifact `{address}`"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from study.config.ranges import RANGES
 from study.config.search import ASHA, Hyperband, Median
-from study.config.spec import COMPONENTS, ImageNetStart
+from study.config.spec import COMPONENTS, FileStart, ImageNetStart
 from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.keep import Keep
 from trainables.augment.policies import POLICIES
@@ -134,6 +134,7 @@ def of_metric(settings: Any, store: FrameStore) -> Any:
 
 
 ELSEWHERE = {
+    FileStart: "path and format: tests/study/stages/test_weights_file.py",
     ImageNetStart: "weights and download: tests/trainables/networks/test_weights.py",
     **dict.fromkeys((*RANGES.values(),), "a range of a search: tests/study/scheduling/test_cell_search.py"),
     **dict.fromkeys((ASHA, Median, Hyperband), "a pruner of a search: tests/study/scheduling/test_pruning.py"),

@@ -35,6 +35,10 @@ class Backbone(nn.Module, ABC):
         """
         return [stage[-1] if isinstance(stage, nn.ModuleList) else stage for stage in self.stages()]
 
+    def published_name(self, name: str) -> str:
+        """Return the name under which an entry of the state dict is published, by default its own."""
+        return name
+
     @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:
         """Return feature maps of float images `(B, C, H, W)`, each `(B, channels[i], h_i, w_i)`, shallow to deep."""

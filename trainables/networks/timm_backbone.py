@@ -81,7 +81,9 @@ class TimmBackbone(Backbone):
         super().__init__()
         self.model = _create(name, in_chans=in_channels, num_classes=0, **arguments)
         self._returns_levels = hasattr(self.model, "forward_intermediates")
+        self._joined: dict[str, str] = {}
         if not self._returns_levels:
+            self._joined = {each.replace(".", "_", 1): each for each in self.model.state_dict()}
             self.model = _create(name, in_chans=in_channels, features_only=True, **arguments)
         levels = _feature_maps(name, self.model)
         strides = [level["reduction"] for level in levels]
@@ -115,6 +117,11 @@ class TimmBackbone(Backbone):
         layout = getattr(self.model, "output_fmt", "NCHW")
         channels_last = str(getattr(layout, "value", layout)) != "NCHW"
         return [] if self.single_stride or channels_last else self._level_modules()
+
+    def published_name(self, name: str) -> str:
+        """Return timm's name; the wrapper of `features_only` joins the first two parts of some names by "_"."""
+        name = name.removeprefix("model.")
+        return self._joined.get(name, name)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Return the feature maps, shallow to deep."""
