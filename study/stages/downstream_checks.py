@@ -8,11 +8,10 @@ from pathlib import Path
 from study.config.plain import component_name
 from study.config.spec import FileStart, ImageNetStart, RandomStart, Start, StudySpec
 from study.planning.network_check import OWN_TRAINER
-from study.stages.weights_file import file_problem
+from study.stages.weights_file import fit_of
 from trainables.common.errors import UserError
 from trainables.downstream.trainers import TRAINERS
 from trainables.networks.imagenet import has_imagenet_weights
-from trainables.networks.weight_files.read import WeightsFile
 from trainables.pretext.method import NetworkMethod
 
 SMOOTHNESS = "val/smoothness"
@@ -36,15 +35,9 @@ def start_problems(spec: StudySpec) -> Iterator[str]:
         return
     if isinstance(start, ImageNetStart):
         yield from _imagenet_problems(spec, start, network)
-    elif isinstance(start, FileStart):
-        found = file_problem(start.weights, spec.network.image_network.backbone)
-        if found is not None:
-            yield f"pretext.method: {found}"
-    elif not isinstance(start, Start):
-        earlier = spec.pretext.chain[0].init_from
-        found = file_problem(earlier, spec.network.image_network.backbone) if isinstance(earlier, WeightsFile) else None
-        if found is not None:
-            yield f"pretext.init_from: {found}"
+    fit = fit_of(spec)
+    if isinstance(fit, str):
+        yield f"pretext.{'method' if isinstance(start, FileStart) else 'init_from'}: {fit}"
     if spec.downstream.transfer.load == "network" and not isinstance(
         start, RandomStart | ImageNetStart | NetworkMethod
     ):

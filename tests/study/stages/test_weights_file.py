@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import json
 from pathlib import Path
 from unittest.mock import create_autospec
 
@@ -56,6 +56,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def context(folder: Path) -> StageContext:
+    (folder / "job").mkdir(exist_ok=True)
     return StageContext(toy_store(), ArtifactStore(folder / "artifacts"), JobFolder(folder / "job"), LocalRuntime())
 
 
@@ -71,17 +72,17 @@ def test_the_content_of_a_file_is_in_the_digests_and_its_path_is_not(setting, fi
     assert not set(before) & set(after)
 
 
-def test_a_start_reaches_the_training_and_its_report_the_log(file, tmp_path, monkeypatch, caplog):
+def test_a_start_reaches_the_training_and_its_report_the_jobs_folder(file, tmp_path, monkeypatch):
     train = create_autospec(downstream.finetune, return_value=FinetuneResult({}, FITTED, LabelCounts(1, 1), None))
     monkeypatch.setattr(downstream, "finetune", train)
     (job,) = jobs_of(METHOD.format(file))
-    with caplog.at_level(logging.INFO):
-        DOWNSTREAM.run(job, context(tmp_path))
+    DOWNSTREAM.run(job, context(tmp_path))
     start = train.call_args.args[2]
     theirs = torch.load(file, weights_only=True)
     torch.testing.assert_close(start[KERNEL], theirs["conv_stem.weight"].sum(1, keepdim=True))
-    assert "tensors of the encoder loaded (100.0% of its numbers) by native names; adapted: 1 (conv_stem" in caplog.text
-    assert "missing: none; left over in the file: " in caplog.text
+    report = json.loads((tmp_path / "job" / "initial_weights.json").read_text())
+    assert (report["share"], report["adapted"], report["missing"]) == (1.0, ["conv_stem.weight"], [])
+    assert report["left_over"][0] == "conv_head.weight"
     about = {"stage": "downstream", "digest": job.digest, "config": job.config}
     assert "- initial weights: file `sha256:" in model_card("Weights", about, {}, context(tmp_path).artifacts)
 
@@ -125,6 +126,10 @@ def test_validate_names_the_setting(file, capsys):
     code, said = call(capsys, "validate", str(TINY), *sets)
     assert code == 2, said
     assert "pretext.method: /nowhere.pth: no such file" in said
+    code, said = call(capsys, "validate", str(TINY), *sets[:-1], METHOD.format(file))
+    assert code == 0, said
+    assert "tensors of the encoder loaded (100.0% of its numbers) by native names; adapted: 1 (conv_stem" in said
+    assert "missing: none; left over in the file: 7 (conv_head.weight, " in said
     code, said = call(capsys, "validate", str(TINY), *sets[:-1], "pretext.method={name: file}")
     assert code == 2
     assert "pretext.method.path: missing" in said

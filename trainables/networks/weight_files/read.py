@@ -48,7 +48,7 @@ class WeightsFile:
 
     @property
     def path(self) -> Path:
-        """The absolute path."""
+        """Absolute path of the file."""
         return Path(self.file).expanduser().absolute()
 
 
