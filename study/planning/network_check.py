@@ -131,7 +131,7 @@ def _steps(spec: StudySpec) -> Iterator[_Step]:
     """Yield the training steps of a configuration whose shapes are known."""
     channels = len(GREY)
     if spec.network.trainer == OWN_TRAINER:
-        frozen = spec.downstream.transfer.train == "decoder"
+        frozen = spec.downstream.transfer.keeps_backbone
 
         def segmentation() -> nn.Module:
             built = spec.network.build(channels, 2)

@@ -45,7 +45,8 @@ def _outermost_blocks(module: nn.Module) -> list[nn.Module]:
 
 def _is_block(module: nn.Module) -> bool:
     parts = sum(
-        name in TRANSFORMER or isinstance(child, nn.Conv2d | nn.Conv3d) for name, child in module.named_children()
+        name in TRANSFORMER or isinstance(getattr(child, "base_layer", child), nn.Conv2d | nn.Conv3d)
+        for name, child in module.named_children()
     )
     return parts >= 2 and not isinstance(module, nn.ModuleList)
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from trainables.common.errors import CheckpointError
@@ -62,12 +60,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: no such file, expected pretrained weights")
     try:
         if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
             return dict(load_file(path))
         with torch.serialization.safe_globals(
             [argparse.Namespace]
         ):  # DINO and MAE keep their options beside the weights
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, Exception) as error:
+    except Exception as error:
         reason = str(error).partition("\n")[0][:200]
         text = "Fix: save its state dict by itself, with torch.save or as .safetensors"
         raise CheckpointError(f"{path}: not a file of tensors ({reason}). {text}") from None
