@@ -15,6 +15,7 @@ from study.planning.machine import GIGABYTE, Machine
 from trainables.data.records import GREY
 from trainables.engine.settings import FitSettings
 from trainables.networks.footprint import Footprint, footprint
+from trainables.networks.lora import LoRA, add_adapters
 from trainables.pretext.method import BackboneMethod
 
 OWN_TRAINER = "torch"
@@ -131,14 +132,17 @@ def _steps(spec: StudySpec) -> Iterator[_Step]:
     """Yield the training steps of a configuration whose shapes are known."""
     channels = len(GREY)
     if spec.network.trainer == OWN_TRAINER:
-        frozen = spec.downstream.transfer.keeps_backbone
+        transfer = spec.downstream.transfer
+        lora = (transfer.lora or LoRA()) if transfer.train == "lora" else None
 
         def segmentation() -> nn.Module:
             built = spec.network.build(channels, 2)
-            built.backbone.requires_grad_(not frozen)
+            built.backbone.requires_grad_(not transfer.keeps_backbone)
+            if lora is not None:
+                add_adapters(built.backbone, lora)
             return built
 
-        plain_network = [plain(spec.network), frozen]
+        plain_network = [plain(spec.network), transfer.keeps_backbone, lora and plain(lora)]
         fit, resources = spec.downstream.fit, spec.resources.downstream
         yield _Step(
             "downstream", plain_network, segmentation, fit, resources, spec.data.image_size, spec.network.frames
