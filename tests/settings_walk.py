@@ -55,6 +55,8 @@ CHANGES: dict[Setting, Any] = {
     ("Polynomial", "power"): 2.0,
     ("SGD", "momentum"): 0.5,
     ("Setr", "width"): 8,
+    ("SmpEncoder", "encoder"): "resnet18",
+    ("SmpEncoder", "output_stride"): 16,
     ("Timm", "image_size"): 64,
     ("Timm", "model"): "test_vit2",
     ("Timm", "output_stride"): 8,

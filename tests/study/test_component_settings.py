@@ -67,6 +67,7 @@ SMALL_METHODS: dict[str, Method] = {
 
 SMALL_NETWORKS: dict[str, Any] = {
     "deeplabv3": NETWORKS["deeplabv3"](BACKBONES["resnet_tiny"](width=4), width=8),  # type: ignore[call-arg]
+    "smp": NETWORKS["smp"](BACKBONES["smp"](encoder="resnet18")),  # type: ignore[call-arg]
     "linear": NETWORKS["linear"](BACKBONES["resnet_tiny"](width=4)),  # type: ignore[call-arg]
     "setr": NETWORKS["setr"](BACKBONES["resnet_tiny"](width=4), width=4),  # type: ignore[call-arg]
     "unet3d": NETWORKS["unet3d"](UNetEncoder(width=2, depth=2)),
@@ -75,6 +76,7 @@ SMALL_NETWORKS: dict[str, Any] = {
 SMALL_BACKBONES: dict[str, Any] = {
     "unet_encoder": UNetEncoder(width=4, depth=2),
     "timm": BACKBONES["timm"](model="test_vit"),  # type: ignore[call-arg]
+    "smp": BACKBONES["smp"](encoder="tu-test_efficientnet"),  # type: ignore[call-arg]
 }
 
 

@@ -6,6 +6,7 @@ from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.light_decoders import Linear, Setr
 from trainables.networks.network import NetworkSettings
 from trainables.networks.resnet import ResNet18, ResNet50, TinyResNet
+from trainables.networks.smp_networks import Smp, SmpEncoder
 from trainables.networks.timm_backbone import Timm
 from trainables.networks.unet import UNet, UNetEncoder
 from trainables.networks.unet3d import UNet3D
@@ -18,8 +19,9 @@ BACKBONES: Registry[type[BackboneSettings]] = Registry(
         "resnet_tiny": TinyResNet,
         "unet_encoder": UNetEncoder,
         "timm": Timm,
+        "smp": SmpEncoder,
     },
 )
 NETWORKS: Registry[type[NetworkSettings]] = Registry(
-    "network", {"deeplabv3": DeepLabV3, "unet": UNet, "unet3d": UNet3D, "linear": Linear, "setr": Setr}
+    "network", {"deeplabv3": DeepLabV3, "unet": UNet, "unet3d": UNet3D, "linear": Linear, "setr": Setr, "smp": Smp}
 )

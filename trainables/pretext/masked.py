@@ -131,7 +131,7 @@ def visible_features(backbone: Backbone, images: Tensor, visible: Tensor) -> lis
     handles = []
 
     def hide(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        if output.ndim != 4:  # tokens
+        if not isinstance(output, Tensor) or output.ndim != 4:  # tokens
             return output
         return output * F.adaptive_max_pool2d(visible.float(), output.shape[-2:]).to(output.dtype)
 

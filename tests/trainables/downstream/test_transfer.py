@@ -15,7 +15,7 @@ from trainables.downstream.transfer import Transfer, parameter_groups
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
-from trainables.networks import BACKBONES, DeepLabV3, Timm, TinyResNet, UNet, UNetEncoder
+from trainables.networks import BACKBONES, DeepLabV3, SmpEncoder, Timm, TinyResNet, UNet, UNetEncoder
 from trainables.networks.lora import LoRA, adapters, add_adapters
 from trainables.networks.normalise import Normalise
 from trainables.pretext.denoise import Denoise
@@ -152,7 +152,7 @@ def test_recalibration_is_refused_where_it_would_disturb_training(bad):
         replace(settings(Transfer()), batch_norm="recalibrated", **bad)
 
 
-OF_LIBRARIES = (Timm,)
+OF_LIBRARIES = (Timm, SmpEncoder)
 """Backbones of other libraries, whose stages are tested with them."""
 
 

@@ -98,7 +98,12 @@ def test_imagenet_weights_are_not_downloaded_by_default_and_errors_name_the_prob
 
 def test_every_registered_backbone_returns_feature_maps_with_its_channels():
     for name, settings in BACKBONES.items():
-        small = {"resnet_tiny": {"width": 8}, "unet_encoder": {"width": 8}, "timm": {"model": "test_vit"}}
+        small = {
+            "resnet_tiny": {"width": 8},
+            "unet_encoder": {"width": 8},
+            "timm": {"model": "test_vit"},
+            "smp": {"encoder": "resnet18"},
+        }
         chosen: BackboneSettings = settings(**small.get(name, {}))
         backbone = chosen.build(1)
         maps = backbone.features(torch.randn(2, 1, 32, 32))

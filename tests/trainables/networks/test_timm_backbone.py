@@ -20,6 +20,7 @@ from trainables.networks.light_decoders import Linear, Setr
 from trainables.networks.network import NetworkSettings
 from trainables.networks.timm_backbone import Timm
 from trainables.pretext import METHODS
+from trainables.pretext.masked import visible_features
 from trainables.pretext.method import BackboneMethod, NetworkMethod
 
 MODELS = ["resnet10t", "convnext_atto", "test_efficientnet", "efficientnet_lite0", "test_convnext", "densenet121"]
@@ -167,3 +168,13 @@ def test_a_missing_library_names_its_extra(monkeypatch):
             Timm("resnet10t")
     finally:
         _load.cache_clear()
+
+
+@pytest.mark.parametrize("model", ["resnet10t", "convnext_atto", "test_efficientnet", "densenet121"])
+def test_masked_patches_stay_empty_inside_a_convolutional_encoder(model):
+    visible = torch.zeros(1, 1, 128, 128, dtype=torch.bool)
+    visible[..., :64] = True
+    for each in visible_features(Timm(model).build(1), torch.randn(4, 1, 128, 128), visible):
+        half = each.shape[-1] // 2
+        assert float(each[..., half:].abs().max()) == 0
+        assert float(each[..., :half].abs().max()) > 0
