@@ -15,7 +15,7 @@ from analysis.tables.grid import Grid
 from trainables.data.records import SPLITS
 from trainables.data.store.frames import FrameStore
 
-STARTS = {"random": "random weights", "imagenet": "weights learned on ImageNet"}
+STARTS = {"random": "random weights", "imagenet": "weights learned on ImageNet", "file": "weights of a file"}
 """Methods that pretrain nothing, in words."""
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NOT_STATED = "not stated"
 """Licence that nobody has stated."""
 
+LIBRARY = "model"
+"""Part of a backbone's weights that has the names of timm."""
+
 export = typer.Typer(
     rich_markup_mode=None,
     help="Export trained weights, or the trials of a search, as files that other software reads.",
@@ -133,6 +136,7 @@ def backbone(
     job, digest = _pretraining(folder, pretext)
     artifacts = ArtifactStore(place.artifacts)
     weights = part_of(artifacts.weights(digest), "backbone")
+    weights = part_of(weights, LIBRARY) or weights
     about = artifacts.about(digest)
     if rgb:
         weights = to_rgb(weights)

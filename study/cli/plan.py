@@ -25,6 +25,7 @@ from study.planning.plan import Plan
 from study.planning.searched_jobs import searched_paths
 from study.scheduling.occupancy import MOST_JOBS, occupancies
 from study.scheduling.prior import prior_observations
+from study.stages.weights_file import weight_reports
 from study.storage.workspace import Workspace
 from study.word_table import WordTable
 from trainables.common.errors import DataError, UserError
@@ -70,6 +71,8 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
     out.print(_cell_table(plan, out))
     if labels:
         out.print(label_line(labels.values()), soft_wrap=True)
+    for report in weight_reports(plan.resolve(cell.key, {}) for cell in plan.cells):
+        out.print(f"initial weights: {report}", markup=False, highlight=False, soft_wrap=True)
     if warning := unused_gpus(plan.resource_requests(), local_resources()):
         out.print(warning, markup=False, soft_wrap=True)
     out.print("jobs: " + ", ".join(f"{kind} {count}" for kind, count in plan.planned().items()), soft_wrap=True)

@@ -60,6 +60,7 @@ def validate(
     from study.planning.dataset_check import check_datasets
     from study.planning.machine import this_machine
     from study.planning.plan import Plan
+    from study.stages.weights_file import weight_reports
 
     study = load(source, profile, overrides, data, run_as)
     Plan(study).check(None if os.environ.get("RAY_ADDRESS") else this_machine())
@@ -76,6 +77,8 @@ def validate(
     labels = _labels(study, listed=bool(data))
     if labels:
         out.print(label_line(labels.values()), markup=False, soft_wrap=True)
+    for report in weight_reports(study.resolve(cell.overrides) for cell in study.cells()):
+        out.print(f"initial weights: {report}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _unread(study: Study, source: str) -> list[str]:

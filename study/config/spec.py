@@ -31,6 +31,8 @@ from trainables.metrics.case_metric import METRICS, CaseMetric
 from trainables.networks import BACKBONES, NETWORKS
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
+from trainables.networks.weight_files.names import Format
+from trainables.networks.weight_files.read import WeightsFile
 from trainables.pretext import METHODS
 from trainables.pretext.method import Method
 from trainables.pretext.pretrain import PretextSettings
@@ -65,7 +67,25 @@ class ImageNetStart(Start):
     download: bool = False
 
 
-STARTS: Registry[type[Start]] = Registry("start", {"random": RandomStart, "imagenet": ImageNetStart})
+@dataclass(frozen=True)
+class FileStart(Start):
+    """Backbone weights of a local file, pretrained elsewhere.
+
+    Attributes:
+        path: path of the file, a state dict or checkpoint of torch, or .safetensors.
+        format: naming scheme of its tensors; "auto", the default, recognizes it.
+    """
+
+    path: str
+    format: Format = "auto"
+
+    @property
+    def weights(self) -> WeightsFile:
+        """The file as the networks read it."""
+        return WeightsFile(self.path, self.format)
+
+
+STARTS: Registry[type[Start]] = Registry("start", {"random": RandomStart, "imagenet": ImageNetStart, "file": FileStart})
 
 
 @dataclass(frozen=True)
@@ -165,7 +185,7 @@ class StudySpec:
         name: name of the study's folder and of its MLflow experiment: letters, digits, and `._-` after the first.
         data: dataset of the downstream stage.
         network: segmentation network.
-        pretext: pretraining of the backbone; `random` and `imagenet` in place of a method skip it.
+        pretext: pretraining of the backbone; `random`, `imagenet` and `file` in place of a method skip it.
         title: question that the study answers, one line for people.
         notes: sentences for readers of the results, such as departures from a paper; the report begins with them.
         seed: whole number from which every random seed is derived.

@@ -14,7 +14,7 @@ from study.scheduling.state import StudyState
 from study.storage.artifacts import ArtifactStore
 from study.storage.events import JobFinished
 from study.storage.ledger import read_ledger
-from study.tracking.model_card import RESEARCH_ONLY, initial_weights, input_text, training_facts
+from study.tracking.model_card import RESEARCH_ONLY, initial_weights, input_text, start_of, training_facts
 from trainables.data.records import SPLITS
 
 USE = """\
@@ -75,7 +75,7 @@ def export_card(exported: ExportedNetworks, score: Score | None, licence: str, d
     }
     facts = {
         **training_facts(config),
-        "initial weights": initial_weights(config.get("start"), ArtifactStore(cell.folder.workspace.artifacts)),
+        "initial weights": initial_weights(start_of(config), ArtifactStore(cell.folder.workspace.artifacts)),
         "networks": f"{len(exported.members)}, of replicates {_listed([each.index for each in cell.replicates])}",
         "searched settings": ", ".join(f"{name}={value}" for name, value in chosen.params.items()) or "none",
         "seeds": _listed([about["config"]["seed"] for about in exported.about]),

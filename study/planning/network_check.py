@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -15,6 +15,7 @@ from study.planning.machine import GIGABYTE, Machine
 from trainables.data.records import GREY
 from trainables.engine.settings import FitSettings
 from trainables.networks.footprint import Footprint, footprint
+from trainables.networks.lora import LoRA, add_adapters
 from trainables.pretext.method import BackboneMethod
 
 OWN_TRAINER = "torch"
@@ -22,6 +23,12 @@ OWN_TRAINER = "torch"
 
 FEW_IMAGES = 2
 """Images of a step that are certain whatever the labels; a batch may be smaller than its settings say."""
+
+SIDE_UNITS = (7, 8, 12, 14, 16, 28, 32, 56, 64)
+"""Sides of patches and of windows of encoders, whose multiples are sides of images that these accept."""
+
+MODEL_SIDES = (224, 256, 384, 448, 512)
+"""Sides of images for which encoders of a fixed size are built."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,9 @@ class NetworkCheck:
                 continue  # batch norm is shared with other workers
             found = self._footprint(step, images)
             if isinstance(found, str):
-                yield f"{step.path}: the network cannot be trained on {images} image(s) of {step.size} pixels ({found})"
+                nearest = self._nearest_size(step, images)
+                text = f"{step.path}: the network cannot be trained on {images} image(s) of {step.size} pixels"
+                yield f"{text} ({found})" + (f"; the nearest size that it accepts is {nearest}" if nearest else "")
             elif found is not None and self._machine is not None:
                 yield from self._memory_problems(step, images, found, self._machine)
 
@@ -78,6 +87,14 @@ class NetworkCheck:
             if isinstance(found := self._footprint(step, FEW_IMAGES), Footprint)
         ]
         return max(needs, default=0.0) / GIGABYTE
+
+    def _nearest_size(self, step: _Step, images: int) -> int | None:
+        """Return the side of images nearest to a step's that its network accepts, among usual sides; None for none."""
+        sides = {unit * (step.size // unit + up) for unit in SIDE_UNITS for up in (0, 1)}
+        for side in sorted(sides | set(MODEL_SIDES), key=lambda each: abs(each - step.size)):
+            if side and not isinstance(self._footprint(replace(step, size=side), images), str):
+                return side
+        return None
 
     def _footprint(self, step: _Step, images: int) -> Footprint | str | None:
         """Return the memory of a step, or why it cannot be taken."""
@@ -115,14 +132,17 @@ def _steps(spec: StudySpec) -> Iterator[_Step]:
     """Yield the training steps of a configuration whose shapes are known."""
     channels = len(GREY)
     if spec.network.trainer == OWN_TRAINER:
-        frozen = spec.downstream.transfer.train == "decoder"
+        transfer = spec.downstream.transfer
+        lora = (transfer.lora or LoRA()) if transfer.train == "lora" else None
 
         def segmentation() -> nn.Module:
             built = spec.network.build(channels, 2)
-            built.backbone.requires_grad_(not frozen)
+            built.backbone.requires_grad_(not transfer.keeps_backbone)
+            if lora is not None:
+                add_adapters(built.backbone, lora)
             return built
 
-        plain_network = [plain(spec.network), frozen]
+        plain_network = [plain(spec.network), transfer.keeps_backbone, lora and plain(lora)]
         fit, resources = spec.downstream.fit, spec.resources.downstream
         yield _Step(
             "downstream", plain_network, segmentation, fit, resources, spec.data.image_size, spec.network.frames

@@ -11,7 +11,7 @@ import numpy as np
 from study.config.plain import plain
 from study.config.resources import StageResources
 from study.config.settings import parse
-from study.config.spec import ImageNetStart, Start, StudySpec
+from study.config.spec import FileStart, ImageNetStart, Start, StudySpec
 from study.planning.dataset_sizes import dataset_sizes
 from study.planning.jobs import Job
 from study.planning.network_check import OWN_TRAINER
@@ -20,6 +20,7 @@ from study.stages.downstream_checks import SMOOTHNESS, start_problems, trainer_p
 from study.stages.results.smoothness import mean_smoothness
 from study.stages.results.test_results import save_test_results
 from study.stages.stage import EVALUATED_SPLITS, SCHEMA, Artifact, Stage, StageContext, StageResult
+from study.stages.weights_file import PATH, by_content, file_weights
 from study.stages.workload import Workload, samples_of, training_workload
 from study.storage.artifacts import ArtifactStore, digest
 from trainables.data.records import GREY, Split
@@ -84,7 +85,7 @@ class DownstreamStage(Stage):
             "data": configuration.data.fingerprint,
             "network": plain(spec.network),
             self.name: plain(spec.downstream),
-            "start": {"artifact": weights.digest} if weights is not None else plain(spec.pretext.method),
+            "start": {"artifact": weights.digest} if weights is not None else _digested(spec.pretext.method),
             "labels": inputs.get(LABELS),
             "seed": run.seed,
             "test": run.kind == "replicate",
@@ -100,7 +101,7 @@ class DownstreamStage(Stage):
             levels=run.levels,
             index=run.index,
             params=dict(run.params),
-            config=config,
+            config={**config, **_file_path(spec.pretext.method)},
             digest=digest(config),
             inputs=inputs,
             frames=configuration.data.folder,
@@ -115,7 +116,7 @@ class DownstreamStage(Stage):
         result = finetune(
             settings,
             parse(NetworkSettings, job.config["network"]),
-            _initial_weights(job, artifacts),
+            _initial_weights(job, context),
             store,
             runtime,
             job.config["seed"],
@@ -182,10 +183,23 @@ class DownstreamStage(Stage):
         )
 
 
-def _initial_weights(job: Job, artifacts: ArtifactStore) -> PretrainedWeights:
+def _digested(start: Any) -> dict[str, Any]:
+    """Return what the digest says of a start without pretraining; a file is named by its content."""
+    return plain(replace(start, path=by_content(start.weights).file) if isinstance(start, FileStart) else start)
+
+
+def _file_path(start: Any) -> dict[str, str]:
+    """Return the entry of a job's `config` with the path of its weights, if it starts from a file."""
+    return {PATH: str(start.weights.path)} if isinstance(start, FileStart) else {}
+
+
+def _initial_weights(job: Job, context: StageContext) -> PretrainedWeights:
     """Return the weights that training starts from; None for random ones."""
     if WEIGHTS in job.inputs:
-        return artifacts.weights(job.inputs[WEIGHTS])
+        return context.artifacts.weights(job.inputs[WEIGHTS])
+    if PATH in job.config:
+        backbone = parse(NetworkSettings, job.config["network"]).image_network.backbone
+        return file_weights(job, context, parse(Start, job.config["start"]).weights, backbone)  # type: ignore[attr-defined]
     start: Any = parse(Start, job.config["start"])
     return ImageNetWeights(start.weights, start.download) if isinstance(start, ImageNetStart) else None
 

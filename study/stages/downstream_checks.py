@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from study.config.plain import component_name
-from study.config.spec import ImageNetStart, RandomStart, Start, StudySpec
+from study.config.spec import FileStart, ImageNetStart, RandomStart, Start, StudySpec
 from study.planning.network_check import OWN_TRAINER
+from study.stages.weights_file import fit_of
 from trainables.common.errors import UserError
 from trainables.downstream.trainers import TRAINERS
 from trainables.networks.imagenet import has_imagenet_weights
@@ -34,10 +35,15 @@ def start_problems(spec: StudySpec) -> Iterator[str]:
         return
     if isinstance(start, ImageNetStart):
         yield from _imagenet_problems(spec, start, network)
-    elif spec.downstream.transfer.load == "network" and not isinstance(start, Start | NetworkMethod):
-        method = component_name(type(start))
+    fit = fit_of(spec)
+    if isinstance(fit, str):
+        yield f"pretext.{'method' if isinstance(start, FileStart) else 'init_from'}: {fit}"
+    if spec.downstream.transfer.load == "network" and not isinstance(
+        start, RandomStart | ImageNetStart | NetworkMethod
+    ):
+        source = "file has" if isinstance(start, FileStart) else f"{component_name(type(start))} trains"
         yield (
-            f"downstream.transfer.load: {method} trains a backbone only (found network). Fix: set it to backbone, or "
+            f"downstream.transfer.load: {source} a backbone only (found network). Fix: set it to backbone, or "
             "choose a pretext method that trains the whole network"
         )
 

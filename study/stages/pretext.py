@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from study.config.plain import component_name, plain
 from study.config.resources import StageResources
@@ -17,8 +18,12 @@ from study.stages.configuration import Configuration
 from study.stages.pretraining import network_of, pretraining_workload, trained_part
 from study.stages.stage import Artifact, SharedStage, StageContext, StageResult
 from study.stages.strength import StrengthStage
+from study.stages.weights_file import PATH, by_content, file_weights
 from study.stages.workload import Workload
 from trainables.data.records import Split
+from trainables.networks.backbones import BackboneSettings
+from trainables.networks.network import NetworkSettings
+from trainables.networks.weight_files.read import WeightsFile
 from trainables.pretext.pretrain import PretextSettings, epoch_rows, pretrain
 
 
@@ -26,8 +31,8 @@ class PretextStage(SharedStage):
     """Pretraining of the backbone, or of the whole network; its artifact holds the weights.
 
     A configuration has one job for each step of its chain `pretext.init_from`, each starting from the weights of the
-    step before, and none where `pretext.method` is random or ImageNet weights. A step whose `augment.strength` is
-    "auto" reads the strength that the strength stage found.
+    step before, the first one from a file if the chain names one. It has none where `pretext.method` names
+    weights itself. A step whose `augment.strength` is "auto" reads the strength that the strength stage found.
     """
 
     name = "pretext"
@@ -50,8 +55,11 @@ class PretextStage(SharedStage):
         strength = configuration.output(StrengthStage.provides)
         if step.augment.strength == "auto" and strength is not None:
             inputs[StrengthStage.provides] = strength
+        options: dict[str, str] = {"guard": step.guard}
+        if isinstance(step.init_from, WeightsFile):
+            options[PATH] = str(step.init_from.path)
         config = {
-            self.name: unguarded(plain(step if before is not None else replace(step, init_from=None))),
+            self.name: unguarded(plain(_files_by_content(step))),
             **trained_part(spec, step),
             "start": before.digest if before is not None else None,
             "seed": configuration.seed(self.name),
@@ -63,7 +71,7 @@ class PretextStage(SharedStage):
             inputs=inputs,
             epochs=step.fit.epochs,
             levels={"method": str(component_name(type(step.method)))},
-            options={"guard": step.guard},
+            options=options,
         )
 
     def run(self, job: Job, context: StageContext) -> StageResult:
@@ -73,8 +81,7 @@ class PretextStage(SharedStage):
         if found is not None:
             strength = float(context.artifacts.about(found)["metrics"]["strength"])
             settings = replace(settings, augment=settings.augment.resolved(strength))
-        before = job.inputs.get(self.provides)
-        start = context.artifacts.weights(before) if before is not None else None
+        start = _initial_weights(job, context, network)
         done = pretrain(settings, network, context.store, context.runtime, job.config["seed"], start)
         metrics = dict(done.fitted.metrics)
         if found is not None:
@@ -95,6 +102,29 @@ class PretextStage(SharedStage):
     def workload(self, spec: StudySpec, job: Job) -> Workload:
         """Return the images of all epochs and evaluations of one step."""
         return pretraining_workload(spec, step_of(job), job.resources)
+
+
+def _initial_weights(
+    job: Job, context: StageContext, network: NetworkSettings | BackboneSettings
+) -> Mapping[str, Tensor] | None:
+    """Return the weights that a pretraining starts from, of the step before or of a file; None for random ones."""
+    before = job.inputs.get(PretextStage.provides)
+    if before is not None:
+        return context.artifacts.weights(before)
+    if PATH not in job.config:
+        return None
+    backbone = network if isinstance(network, BackboneSettings) else network.image_network.backbone
+    planned = step_of(job).init_from
+    assert isinstance(planned, WeightsFile)
+    return file_weights(job, context, planned, backbone)
+
+
+def _files_by_content(step: PretextSettings) -> PretextSettings:
+    """Return a step whose chain names a file by its content."""
+    before = step.init_from
+    if isinstance(before, PretextSettings):
+        return replace(step, init_from=_files_by_content(before))
+    return replace(step, init_from=by_content(before)) if before is not None else step
 
 
 def step_of(job: Job) -> PretextSettings:

@@ -183,6 +183,11 @@ class JobFolder:
         return self.root / "result.json"
 
     @property
+    def initial_weights(self) -> Path:
+        """Report of the weight file that the job starts from: names loaded, adapted, missing and left over."""
+        return self.root / "initial_weights.json"
+
+    @property
     def test(self) -> Path:
         """Per-image test metrics of a replicate."""
         return self.root / "test.csv"

@@ -51,7 +51,7 @@ def model_card(
     size = sum(value.numel() for value in weights.values())
     facts = {
         **training_facts(config),
-        "initial weights": initial_weights(config.get("start"), artifacts),
+        "initial weights": initial_weights(start_of(config), artifacts),
         "artifact": f"`{about['digest']}`",
         "data fingerprint": f"`{config['data']}`",
         "seed": config["seed"],
@@ -114,6 +114,12 @@ def training_facts(config: Mapping[str, Any]) -> dict[str, str]:
     return facts
 
 
+def start_of(config: Mapping[str, Any]) -> Any:
+    """Return the start of a stage's configuration; a pretraining names a file in its settings."""
+    before = (config.get("pretext") or {}).get("init_from") or {}
+    return {"name": "file", "path": before["file"]} if "file" in before else config.get("start")
+
+
 def initial_weights(start: Any, artifacts: ArtifactStore) -> str:
     """Return the weights that training started from, in words.
 
@@ -124,7 +130,7 @@ def initial_weights(start: Any, artifacts: ArtifactStore) -> str:
     """
     named = start if isinstance(start, Mapping) else {"artifact": start} if start is not None else {"name": "random"}
     if "artifact" not in named:
-        return str(named["name"])
+        return f"{named['name']} `{named['path']}`" if "path" in named else str(named["name"])
     address = str(named["artifact"])
     job = f"{artifacts.about(address)['job']}, " if artifacts.has(address) else ""
     return f"{job}artifact `{address}`"

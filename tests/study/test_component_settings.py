@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from study.config.ranges import RANGES
 from study.config.search import ASHA, Hyperband, Median
-from study.config.spec import COMPONENTS, ImageNetStart
+from study.config.spec import COMPONENTS, FileStart, ImageNetStart
 from trainables.augment.batch_rng import BatchRNG
 from trainables.augment.keep import Keep
 from trainables.augment.policies import POLICIES
@@ -67,10 +67,17 @@ SMALL_METHODS: dict[str, Method] = {
 
 SMALL_NETWORKS: dict[str, Any] = {
     "deeplabv3": NETWORKS["deeplabv3"](BACKBONES["resnet_tiny"](width=4), width=8),  # type: ignore[call-arg]
+    "smp": NETWORKS["smp"](BACKBONES["smp"](encoder="resnet18")),  # type: ignore[call-arg]
+    "linear": NETWORKS["linear"](BACKBONES["resnet_tiny"](width=4)),  # type: ignore[call-arg]
+    "setr": NETWORKS["setr"](BACKBONES["resnet_tiny"](width=4), width=4),  # type: ignore[call-arg]
     "unet3d": NETWORKS["unet3d"](UNetEncoder(width=2, depth=2)),
 }
 
-SMALL_BACKBONES = {"unet_encoder": UNetEncoder(width=4, depth=2)}
+SMALL_BACKBONES: dict[str, Any] = {
+    "unet_encoder": UNetEncoder(width=4, depth=2),
+    "timm": BACKBONES["timm"](model="test_vit"),  # type: ignore[call-arg]
+    "smp": BACKBONES["smp"](encoder="tu-test_efficientnet"),  # type: ignore[call-arg]
+}
 
 
 def of_network(settings: Any, store: FrameStore) -> Any:
@@ -82,7 +89,10 @@ def of_network(settings: Any, store: FrameStore) -> Any:
 
 def of_backbone(settings: Any, store: FrameStore) -> Any:
     torch.manual_seed(0)
-    backbone = settings.build(1)
+    try:
+        backbone = settings.build(1)
+    except UserError as error:
+        return str(error)
     return signature(backbone.features(torch.rand(2, 1, 32, 32)))
 
 
@@ -126,6 +136,7 @@ def of_metric(settings: Any, store: FrameStore) -> Any:
 
 
 ELSEWHERE = {
+    FileStart: "path and format: tests/study/stages/test_weights_file.py",
     ImageNetStart: "weights and download: tests/trainables/networks/test_weights.py",
     **dict.fromkeys((*RANGES.values(),), "a range of a search: tests/study/scheduling/test_cell_search.py"),
     **dict.fromkeys((ASHA, Median, Hyperband), "a pruner of a search: tests/study/scheduling/test_pruning.py"),

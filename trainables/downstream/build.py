@@ -12,6 +12,7 @@ from trainables.common.seeds import derive
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.transfer import Transfer
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
+from trainables.networks.lora import LoRA, add_adapters
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
 from trainables.networks.weights import load_weights, part_of
 
@@ -22,10 +23,10 @@ PretrainedWeights = Mapping[str, Tensor] | ImageNetWeights | None
 def build_network(
     transfer: Transfer, network: NetworkSettings, start: PretrainedWeights, store: FrameStore, seed: int
 ) -> SegmentationNetwork:
-    """Build a segmentation network and load pretrained weights into it.
+    """Build a segmentation network, load pretrained weights into it, and add adapters if they shall be trained.
 
     Args:
-        transfer: selection of the pretrained weights that are loaded.
+        transfer: selection of the weights that are loaded and trained.
         network: settings of the network to build.
         start: pretrained weights; None keeps the random initialization.
         store: frame store that determines the numbers of channels and classes.
@@ -46,4 +47,6 @@ def build_network(
             text = "downstream.transfer.load is 'network', but the pretext trained a backbone only"
             raise UserError(f"{text}; choose a pretext method that trains the whole network, or load: backbone")
         load_weights(built, network.adapt_weights(wanted), partly=True)
+    if transfer.train == "lora":
+        add_adapters(built.backbone, transfer.lora or LoRA())
     return built

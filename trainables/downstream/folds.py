@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainables.common.seeds import numpy_generator
 from trainables.engine.runtime import Runtime
 from trainables.engine.settings import FitResult
+from trainables.networks.lora import merged_weights
 
 
 def split_folds(subjects: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -99,6 +100,6 @@ class FoldRuntime:
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of a module's state dict on the CPU."""
+    """Return a copy of a module's state dict on the CPU, with adapters merged into the weights."""
     with torch.no_grad():
-        return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+        return {name: value.detach().cpu().clone() for name, value in merged_weights(module).items()}

@@ -75,7 +75,8 @@ class Segmentation(Task):
     ) -> None:
         super().__init__()
         self.transfer = transfer or Transfer()
-        self.frozen, self.freeze_norms, self.calibration = self.transfer.frozen(0), freeze_norms, calibration
+        self.frozen, self.calibration = self.transfer.frozen(0), calibration
+        self.freeze_norms = freeze_norms or self.transfer.train == "lora"  # the backbone's weights stay, too
         freeze(network.backbone, self.transfer.train == "decoder")
         self.network, self.loss, self.augment = network, loss, augment
         self.division = "images" if loss.by_image else "none"

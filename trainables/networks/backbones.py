@@ -13,9 +13,11 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         channels: number of channels of each feature map that `features` returns, shallow to deep.
+        strides: rows and columns of the image for one of each feature map, shallow to deep.
     """
 
     channels: tuple[int, ...]
+    strides: tuple[int, ...]
 
     @property
     def feature_channels(self) -> int:
@@ -25,6 +27,17 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def stages(self) -> list[nn.Module]:
         """Return the backbone's stages, shallow to deep; together they contain all its parameters."""
+
+    def masked_modules(self) -> list[nn.Module]:
+        """Return the modules whose outputs masked modelling sets to zero in masked patches, by default each stage's.
+
+        None for a network whose layers mix distant pixels anyway, such as a ViT: it sees the masked image alone.
+        """
+        return [stage[-1] if isinstance(stage, nn.ModuleList) else stage for stage in self.stages()]
+
+    def published_name(self, name: str) -> str:
+        """Return the name under which an entry of the state dict is published, by default its own."""
+        return name
 
     @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:

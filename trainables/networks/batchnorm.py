@@ -146,6 +146,18 @@ class SyncBatchNorm(_BatchNorm):
         self.running_var.lerp_((variance * (count / max(count - 1, 1))).to(self.running_var.dtype), momentum)
 
 
+class _SyncBatchNormAct(SyncBatchNorm):
+    """Synchronized batch normalization with the dropout and activation of timm's `BatchNormAct2d`."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalize and activate `(B, C, ...)`."""
+        activated: Tensor = self.act(self.drop(super().forward(input)))
+        return activated
+
+
 def uses_fused_kernels(x: Tensor) -> bool:
     """Return True where torch has fused kernels for synchronized batch normalization: on GPUs."""
     return x.is_cuda
@@ -173,7 +185,11 @@ def synchronise(module: nn.Module) -> nn.Module:
 
 
 def _to_sync_batch_norm(norm: _BatchNorm) -> SyncBatchNorm:
-    synced = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    activates = hasattr(norm, "drop") and hasattr(norm, "act")
+    kind = _SyncBatchNormAct if activates else SyncBatchNorm
+    synced = kind(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    if activates:
+        synced.drop, synced.act = norm.drop, norm.act
     for name in ("weight", "bias"):
         synced.register_parameter(name, getattr(norm, name))
     for name in ("running_mean", "running_var", "num_batches_tracked"):

@@ -1,4 +1,4 @@
-"""DeepLabV3 (Chen et al. 2017, section 3.3): atrous spatial pyramid pooling on a residual backbone."""
+"""DeepLabV3 (Chen et al. 2017, section 3.3): atrous spatial pyramid pooling of a backbone's deepest features."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from torch import Tensor, nn
 
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
-from trainables.networks.resnet import ResNet18, ResNet50, TinyResNet
+from trainables.networks.resnet import ResNet50
 from trainables.networks.torchvision_ops import torchvision
-
-RESIDUAL = (ResNet50, ResNet18, TinyResNet)
 
 
 @dataclass(frozen=True)
@@ -19,12 +17,13 @@ class DeepLabV3(NetworkSettings):
     """Settings of a DeepLabV3.
 
     Attributes:
-        backbone: settings of a residual backbone (`resnet50`, `resnet18`, `resnet_tiny`); ResNet-50 by default.
+        backbone: settings of a backbone; the paper's ResNet-50 with stride 8 by default.
         rates: dilation rates of the pyramid's 3x3 branches, each from 1 up; the default is the paper's for stride 8.
         width: number of channels of each branch, from 1 up; 256 in the paper and by default.
 
     Example:
         >>> import torch
+        >>> from trainables.networks.resnet import TinyResNet
         >>> network = DeepLabV3(TinyResNet(width=8), rates=(1, 2), width=16).build(in_channels=1, classes=3)
         >>> network(torch.zeros(2, 1, 32, 32)).shape
         torch.Size([2, 3, 32, 32])
@@ -35,8 +34,6 @@ class DeepLabV3(NetworkSettings):
     width: int = 256
 
     def __post_init__(self) -> None:
-        if not isinstance(self.backbone, RESIDUAL):
-            raise ValueError("deeplabv3 requires a residual backbone: resnet50, resnet18 or resnet_tiny")
         if not self.rates or min(self.rates) < 1 or self.width < 1:
             raise ValueError(f"rates {self.rates}, width {self.width}: expected whole numbers from 1 up")
 

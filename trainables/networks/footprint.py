@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trainables.common.errors import UserError
+
 BYTES = 4
 """Bytes of a float32 value."""
 
@@ -55,7 +57,9 @@ def footprint(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> Footpri
                 output = network.train()(images)
     except NotImplementedError:
         return None
-    except (RuntimeError, ValueError) as error:
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    except (RuntimeError, ValueError, AssertionError) as error:
         if "meta" in str(error):
             return None
         raise ValueError(str(error)) from error

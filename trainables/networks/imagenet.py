@@ -14,6 +14,7 @@ from trainables.common.errors import CheckpointError, UserError
 from trainables.networks.backbones import Backbone, BackboneSettings
 from trainables.networks.resnet import ResNet, ResNet18, ResNet50
 from trainables.networks.torchvision_ops import torchvision
+from trainables.networks.weight_files.adapt import adapt_channels
 
 _CLASSIFIER = ("fc.weight", "fc.bias")
 
@@ -54,7 +55,7 @@ def load_imagenet(backbone: Backbone, weights: ImageNetWeights) -> None:
     state = dict(_state(name, weights))
     for key in _CLASSIFIER:
         state.pop(key, None)
-    state["conv1.weight"] = _adapt_channels(state["conv1.weight"], backbone.conv1.in_channels)
+    state["conv1.weight"] = adapt_channels(state["conv1.weight"], backbone.conv1.in_channels)
     try:
         backbone.load_state_dict(state)
     except RuntimeError as error:
@@ -88,10 +89,3 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping) or "conv1.weight" not in state:
         raise CheckpointError(f"{path}: has no 'conv1.weight', expected ImageNet weights as torchvision saves them")
     return state
-
-
-def _adapt_channels(kernel: Tensor, channels: int) -> Tensor:
-    """Return an RGB kernel `(O, 3, k, k)` as `(O, channels, k, k)` with an equal response to gray images."""
-    if channels == kernel.shape[1]:
-        return kernel
-    return kernel.sum(1, keepdim=True).expand(-1, channels, -1, -1) / channels

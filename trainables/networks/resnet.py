@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,9 @@ class ResNet(Backbone):
             width = self.conv1.out_channels
             self.conv1 = nn.Conv2d(in_channels, width, kernel_size=7, stride=2, padding=3, bias=False)
             nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
-        self.channels = tuple(_width(layer) for layer in (self.layer1, self.layer2, self.layer3, self.layer4))
+        layers = (self.layer1, self.layer2, self.layer3, self.layer4)
+        self.channels = tuple(_width(layer) for layer in layers)
+        self.strides = tuple(4 * math.prod(_stride(each) for each in layers[: depth + 1]) for depth in range(4))
 
     def stages(self) -> list[nn.Module]:
         """Return the first convolution and the four residual stages."""
@@ -104,6 +107,7 @@ class TinyBackbone(Backbone):
     def __init__(self, in_channels: int, width: int, dilated: bool = True) -> None:
         super().__init__()
         self.channels = (width, 2 * width, 4 * width, 4 * width)
+        self.strides = (2, 4, 8, 8 if dilated else 16)
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
@@ -147,6 +151,11 @@ class _Block(nn.Module):
         branch = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
         out: Tensor = self.relu(branch + self.shortcut(x))
         return out
+
+
+def _stride(layer: nn.Sequential) -> int:
+    """Return the stride of a stage of torchvision's network."""
+    return int(layer[0].downsample[0].stride[0]) if layer[0].downsample is not None else 1  # type: ignore[index]
 
 
 def _width(layer: nn.Sequential) -> int:

@@ -5,9 +5,7 @@ The third dimension is time: kernels cover three frames, while only rows and col
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,57 +13,8 @@ from torch.nn import functional as F
 
 from trainables.networks.backbones import Backbone, BackboneSettings
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
-
-Norm = Literal["none", "batch", "instance"]
-"""Normalization after each convolution."""
-
-Dims = Literal[2, 3]
-"""Dimensions of a convolution: rows and columns, or time, rows and columns."""
-
-
-@dataclass(frozen=True)
-class _Layers:
-    """Layer classes of two or three dimensions.
-
-    Attributes:
-        conv: convolution class.
-        up_conv: transposed convolution class.
-        norms: constructors of a normalization layer from its number of channels.
-        pool: max pooling function.
-        halving: kernel size and stride that halve rows and columns.
-    """
-
-    conv: type[nn.Conv2d] | type[nn.Conv3d]
-    up_conv: type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]
-    norms: Mapping[Norm, Callable[[int], nn.Module]]
-    pool: Callable[..., Tensor]
-    halving: Any
-
-
-_LAYERS: Mapping[Dims, _Layers] = {
-    2: _Layers(
-        nn.Conv2d,
-        nn.ConvTranspose2d,
-        {
-            "none": lambda channels: nn.Identity(),
-            "batch": nn.BatchNorm2d,
-            "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
-        },
-        F.max_pool2d,
-        (2, 2),
-    ),
-    3: _Layers(
-        nn.Conv3d,
-        nn.ConvTranspose3d,
-        {
-            "none": lambda channels: nn.Identity(),
-            "batch": nn.BatchNorm3d,
-            "instance": lambda channels: nn.InstanceNorm3d(channels, affine=True),
-        },
-        F.max_pool3d,
-        (1, 2, 2),
-    ),
-}
+from trainables.networks.pyramid_decoder import PyramidDecoder
+from trainables.networks.unet_layers import LAYERS, Dims, Norm, conv_pair
 
 
 @dataclass(frozen=True)
@@ -102,10 +51,12 @@ class UNetEncoder(BackboneSettings):
 
 @dataclass(frozen=True)
 class UNet(NetworkSettings):
-    """Settings of a UNet, whose expanding path mirrors the encoder with a skip connection at each level.
+    """Settings of a UNet, whose expanding path has a skip connection at each level of the encoder.
 
     Attributes:
-        backbone: settings of a `unet_encoder`; the expanding path has its width, depth and norm.
+        backbone: settings of a `unet_encoder`, which the expanding path mirrors with its width, depth and norm, or of
+            any other backbone, over which that path is 256 channels wide at its deepest level and half as wide at each
+            further one, down to 16.
 
     Example:
         >>> network = UNet(UNetEncoder(width=8, depth=2)).build(in_channels=1, classes=3)
@@ -115,15 +66,12 @@ class UNet(NetworkSettings):
 
     backbone: BackboneSettings = field(default_factory=UNetEncoder)
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.backbone, UNetEncoder):
-            raise ValueError("unet requires the backbone unet_encoder")
-
     def build(self, in_channels: int, classes: int) -> SegmentationNetwork:
         """Return a network for images with `in_channels` channels and masks of `classes` classes."""
-        assert isinstance(self.backbone, UNetEncoder)
         encoder = self.backbone.build(in_channels)
-        return SegmentationNetwork(encoder, UNetDecoder(self.backbone.widths, self.backbone.norm), classes)
+        if isinstance(self.backbone, UNetEncoder):
+            return SegmentationNetwork(encoder, UNetDecoder(self.backbone.widths, self.backbone.norm), classes)
+        return SegmentationNetwork(encoder, PyramidDecoder(encoder.channels, encoder.strides), classes)
 
 
 class UNetBackbone(Backbone):
@@ -138,9 +86,10 @@ class UNetBackbone(Backbone):
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], norm: Norm, dims: Dims = 2) -> None:
         super().__init__()
-        self.channels, self._layers = widths, _LAYERS[dims]
+        self.channels, self._layers = widths, LAYERS[dims]
+        self.strides = tuple(2**level for level in range(len(widths)))
         inputs = (in_channels, *widths[:-1])
-        self.levels = nn.ModuleList(_conv_pair(i, o, norm, dims) for i, o in zip(inputs, widths, strict=True))
+        self.levels = nn.ModuleList(conv_pair(i, o, norm, dims) for i, o in zip(inputs, widths, strict=True))
 
     def stages(self) -> list[nn.Module]:
         """Return the levels, from the image's size down."""
@@ -167,9 +116,9 @@ class UNetDecoder(nn.Module):
         super().__init__()
         self.channels, self._dims = widths[0], dims
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
-        up_conv, halving = _LAYERS[dims].up_conv, _LAYERS[dims].halving
+        up_conv, halving = LAYERS[dims].up_conv, LAYERS[dims].halving
         self.up = nn.ModuleList(up_conv(deep, shallow, halving, halving) for deep, shallow in pairs)
-        self.levels = nn.ModuleList(_conv_pair(2 * shallow, shallow, norm, dims) for _, shallow in pairs)
+        self.levels = nn.ModuleList(conv_pair(2 * shallow, shallow, norm, dims) for _, shallow in pairs)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return pixel features `(B, channels, [T,] H, W)` at the image's size."""
@@ -180,15 +129,3 @@ class UNetDecoder(nn.Module):
                 x = F.interpolate(x, skipped.shape[-self._dims :], mode="nearest")
             x = level(torch.cat([skipped, x], 1))
         return x
-
-
-def _conv_pair(inputs: int, outputs: int, norm: Norm, dims: Dims) -> nn.Sequential:
-    """Return two convolutions of kernel size 3, each followed by normalization and ReLU."""
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        conv = _LAYERS[dims].conv(channels, outputs, 3, padding=1, bias=norm == "none")
-        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # the paper's section 3: deviation sqrt(2 / fan-in)
-        if conv.bias is not None:
-            nn.init.zeros_(conv.bias)
-        layers += [conv, _LAYERS[dims].norms[norm](outputs), nn.ReLU()]
-    return nn.Sequential(*layers)

@@ -1,7 +1,9 @@
 """Masked image modelling for convolutional networks, after SparK (Tian et al. 2023).
 
 A dense convolution leaks visible pixels into masked patches. Therefore the features of masked patches are set to zero
-after each level of the encoder, as a sparse convolution would. The decoder fills the gaps.
+after each level of the encoder, as a sparse convolution would. The decoder fills the gaps. An encoder that mixes
+distant pixels by attention sees the image with masked patches at the mean gray value instead (SimMIM, Xie et al. 2022,
+without its mask token).
 """
 
 from __future__ import annotations
@@ -124,17 +126,18 @@ def pixel_mask(masked: Tensor, patch: int, size: torch.Size | tuple[int, ...]) -
 def visible_features(backbone: Backbone, images: Tensor, visible: Tensor) -> list[Tensor]:
     """Return the backbone's feature maps of the `visible` pixels, a mask `(B, 1, H, W)`.
 
-    After every stage, features without a visible pixel in their cell are set to zero.
+    After every stage of a convolutional backbone, features without a visible pixel in their cell are set to zero.
     """
     handles = []
 
     def hide(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        if not isinstance(output, Tensor) or output.ndim != 4:  # tokens
+            return output
         return output * F.adaptive_max_pool2d(visible.float(), output.shape[-2:]).to(output.dtype)
 
     try:
-        for stage in backbone.stages():
-            last = stage if not isinstance(stage, nn.ModuleList) else stage[-1]
-            handles.append(last.register_forward_hook(hide))
+        for module in backbone.masked_modules():
+            handles.append(module.register_forward_hook(hide))
         return backbone.features(images * visible)
     finally:
         for handle in handles:

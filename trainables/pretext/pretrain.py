@@ -25,6 +25,7 @@ from trainables.engine.trainer import fit
 from trainables.engine.validator import evaluate_now
 from trainables.networks.backbones import BackboneSettings
 from trainables.networks.network import NetworkSettings
+from trainables.networks.weight_files.read import WeightsFile
 from trainables.networks.weights import load_weights
 from trainables.pretext.method import HEAD, BackboneMethod, Method, NetworkMethod, head_of, no_usable_frame
 from trainables.pretext.monitoring.guard import GuardMode, LearningGuard
@@ -49,14 +50,15 @@ class PretextSettings:
         guard: "stop" to end a collapsed, diverged or hopeless run early, which then fails; "warn" to train on and only
             record the verdict; "off" for no verdict. A loss that is not finite always ends the run.
         probe: linear probe of the frozen features, scored on validation at each evaluation; None for no probe.
-        init_from: earlier pretext stage whose weights initialize this one; None for random weights.
+        init_from: earlier pretext stage whose weights initialize this one, or a file with weights of the backbone; None
+            for random weights.
     """
 
     method: Method = field(default_factory=SimCLR)
     fit: FitSettings = field(default_factory=FitSettings)
     augment: Policy = field(default_factory=Policy)
     frames: Literal["one_per_sequence", "fixed_per_sequence", "all"] = "one_per_sequence"
-    init_from: PretextSettings | None = None
+    init_from: PretextSettings | WeightsFile | None = None
     guard: GuardMode = "stop"
     probe: Probe | None = None
     splits: Literal["train", "all"] = field(default="train", metadata=ADDED)
@@ -77,8 +79,8 @@ class PretextSettings:
 
     @property
     def chain(self) -> list[PretextSettings]:
-        """Steps of the chain of pretrainings that ends with this one, first step first."""
-        earlier = [] if self.init_from is None else self.init_from.chain
+        """Steps of the chain of pretrainings that ends with this one, first step first; a file is no step."""
+        earlier = self.init_from.chain if isinstance(self.init_from, PretextSettings) else []
         return [*earlier, self]
 
 

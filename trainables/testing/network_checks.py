@@ -25,6 +25,16 @@ def features_have_the_stated_channels(settings: BackboneSettings) -> None:
     assert torch.equal(backbone(_images()), maps[-1]), "calling the backbone must return its deepest map"
 
 
+def features_have_the_stated_strides(settings: BackboneSettings) -> None:
+    """Check that a feature map has one row for `strides` rows of the image, from which decoders are sized."""
+    backbone = _backbone(settings)
+    sides = [each.shape[-1] for each in backbone.features(_images())]
+    expected = tuple(round(SIZE / stride) for stride in backbone.strides)
+    assert tuple(sides) == expected, (
+        f"found maps of sides {sides}, expected {list(expected)} for images of {SIZE} pixels"
+    )
+
+
 def stages_hold_each_parameter_once(settings: BackboneSettings) -> None:
     """Check that `stages` divides all parameters, so that layer decay reaches each of them once."""
     backbone = _backbone(settings)
@@ -89,6 +99,7 @@ def images_are_segmented_independently(settings: NetworkSettings) -> None:
 
 BACKBONE_CHECKS: tuple[Callable[[BackboneSettings], None], ...] = (
     features_have_the_stated_channels,
+    features_have_the_stated_strides,
     stages_hold_each_parameter_once,
     a_seed_repeats_the_weights,
     inputs_may_have_several_channels,

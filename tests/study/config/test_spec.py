@@ -85,10 +85,10 @@ def test_pruners_go_by_name():
             r"resources\.pretext: gpus is 0\.5 for 2 workers, expected 0 or 1, .* Fix: set gpus to 1, or workers to 1",
         ),
         ({"resources": {"downstream": {"cpus": 0}}}, "resources.downstream: cpus is 0"),
-        ({"network": {"name": "deeplabv3", "backbone": "unet_encoder"}}, "network: deeplabv3 requires a residual"),
+        ({"network": {"name": "unet3d", "backbone": "resnet18"}}, "network: unet3d requires the backbone unet_encoder"),
         (
             {"network": {}},
-            "network: found an empty mapping, expected the network's name; known: deeplabv3, nnunet, unet, unet3d",
+            "network: found an empty mapping, expected the network's name; known: deeplabv3, linear, nnunet, setr, ",
         ),
     ],
 )

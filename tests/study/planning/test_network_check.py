@@ -29,6 +29,21 @@ def test_a_valid_study_has_no_problem():
             ["network=unet", "pretext.method={name: imagenet, download: true}"],
             "unet cannot start from ImageNet weights",
         ),
+        (
+            ["network={name: linear, backbone: {name: timm, model: test_vit}}", "data.image_size=36"],
+            "the nearest size that it accepts is 32",
+        ),
+        (
+            ["network={name: linear, backbone: {name: timm, model: beit_base_patch16_224}}"],
+            "Input height (32) doesn't match model (224).); the nearest size that it accepts is 224",
+        ),
+        (
+            [
+                "downstream.transfer={train: lora, lora: {layers: linear}}",
+                "network.backbone={name: resnet_tiny, width: 4}",
+            ],
+            "downstream.transfer.lora.layers: TinyBackbone has none (found no linear layers)",
+        ),
         (["network=nnunet"], "nnunet starts from random weights (found simclr)"),
         (["network=nnunet", "pretext.method=random", "resources.downstream.workers=2"], "trains with one worker"),
         (["downstream.transfer.load=network"], "simclr trains a backbone only"),

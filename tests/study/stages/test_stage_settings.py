@@ -22,6 +22,7 @@ from trainables.downstream.transfer import Transfer
 from trainables.engine.optim import OPTIMIZERS, SCHEDULES
 from trainables.engine.runtime import LocalRuntime
 from trainables.metrics.case_metric import METRICS
+from trainables.networks.lora import LoRA
 from trainables.pretext import METHODS
 from trainables.pretext.denoise import Denoise
 from trainables.pretext.monitoring.probe import Probe
@@ -145,10 +146,13 @@ def test_every_setting_of_transfer_acts(store):
         return of_stage(replace(base, transfer=transfer), store)
 
     alone = {"train": "decoder", "backbone_rate": 0.1, "layer_decay": 0.5, "freeze_epochs": 1}
-    walked = check(Transfer(load="network"), behave, {**alone, "method": ..., "beta": ...})
-    beside = {"method": Denoise(0.3), "beta": 2, **dict.fromkeys((*alone, "load"), ...)}
+    walked = check(Transfer(load="network"), behave, {**alone, "method": ..., "beta": ..., "lora": ...})
+    beside = {"method": Denoise(0.3), "beta": 2, **dict.fromkeys((*alone, "load", "lora"), ...)}
     walked |= check(Transfer("multitask", method=Denoise(), beta=1), behave, beside)
+    adapted = {"lora": LoRA(rank=2), **dict.fromkeys((*alone, "load", "method", "beta"), ...)}
+    walked |= check(Transfer("lora"), behave, adapted)
     assert walked == {field.name for field in fields(Transfer)}
+    check(LoRA(2), lambda lora: behave(Transfer("lora", lora=lora)), {"layers": "linear"})
 
 
 def test_every_setting_of_propagation_acts(store):

@@ -9,12 +9,14 @@ from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
 from trainables.downstream.finetune import finetune
 from trainables.downstream.losses import DiceCrossEntropy
+from trainables.downstream.segmentation import Segmentation
 from trainables.downstream.settings import DownstreamSettings
 from trainables.downstream.transfer import Transfer, parameter_groups
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
-from trainables.networks import BACKBONES, DeepLabV3, TinyResNet, UNet, UNetEncoder
+from trainables.networks import BACKBONES, DeepLabV3, SmpEncoder, Timm, TinyResNet, UNet, UNetEncoder
+from trainables.networks.lora import LoRA, adapters, add_adapters
 from trainables.networks.normalise import Normalise
 from trainables.pretext.denoise import Denoise
 
@@ -150,7 +152,11 @@ def test_recalibration_is_refused_where_it_would_disturb_training(bad):
         replace(settings(Transfer()), batch_norm="recalibrated", **bad)
 
 
-@pytest.mark.parametrize("name", list(BACKBONES))
+OF_LIBRARIES = (Timm, SmpEncoder)
+"""Backbones of other libraries, whose stages are tested with them."""
+
+
+@pytest.mark.parametrize("name", [name for name, kind in BACKBONES.items() if kind not in OF_LIBRARIES])
 def test_the_stages_hold_every_parameter_once(name):
     backbone = BACKBONES[name]().build(1)
     held = [id(p) for stage in backbone.stages() for p in stage.parameters()]
@@ -166,3 +172,46 @@ def test_more_labelled_subjects_than_there_are_is_an_error():
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match="expected"):
         Transfer(**bad)
+
+
+def test_adapters_train_and_are_merged_into_low_rank_changes(tmp_path):
+    begun = start("backbone")
+    low = settings(Transfer("lora", lora=LoRA(rank=1, layers="conv")), epochs=4)
+    done = finetune(low, NETWORK, begun, STORE, LocalRuntime(), seed=0)
+    assert done.state.keys() == NETWORK.build(1, 2).state_dict().keys()
+    assert changed(begun, done.state) == {key for key, value in begun.items() if value.ndim == 4}  # no batch norm
+    change = done.state["backbone.levels.1.0.weight"] - begun["backbone.levels.1.0.weight"]
+    assert torch.linalg.matrix_rank(change.flatten(1), rtol=1e-3) == 1
+    resumed = killed_and_resumed(low, begun, tmp_path)
+    assert not changed(done.state, resumed.state)
+
+
+def killed_and_resumed(wanted, begun, folder):
+    def kill(epoch, metrics):
+        if epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        finetune(wanted, NETWORK, begun, STORE, LocalRuntime(folder, kill, save_every=0), seed=0)
+    return finetune(wanted, NETWORK, begun, STORE, LocalRuntime(folder, save_every=0), seed=0)
+
+
+def test_adapters_have_the_rate_of_their_stage_and_rest_in_the_first_epochs():
+    built = NETWORK.build(1, 2)
+    add_adapters(built.backbone, LoRA(rank=1))
+    transfer = Transfer("lora", layer_decay=0.5, freeze_epochs=2)
+    groups = parameter_groups(built, transfer)
+    held = {id(p) for group in groups for p in group["params"]}
+    trained = [*adapters(built.backbone), *built.decoder.parameters(), *built.head.parameters()]
+    assert held == {id(p) for p in trained}
+    assert [group.get("lr_scale", 1.0) for group in groups] == [0.125, 0.25, 0.5, 1.0]
+    task = Segmentation(built, DiceCrossEntropy(), Policy(), STORE, transfer)
+    for epoch, free in ((0, False), (2, True)):
+        task.before_epoch(epoch)
+        assert {p.requires_grad for p in adapters(built.backbone)} == {free}
+        assert not built.backbone.state_dict(keep_vars=True)["levels.0.0.base_layer.weight"].requires_grad
+
+
+def test_settings_of_adapters_belong_to_lora():
+    with pytest.raises(ValueError, match=r"lora: expected only where train is 'lora' \(found 'all'\)"):
+        Transfer(lora=LoRA())

@@ -25,6 +25,7 @@ from trainables.networks import UNet, UNet3D, UNetEncoder
 from trainables.networks.deeplabv3 import DeepLabV3
 from trainables.networks.recompute import recompute
 from trainables.networks.resnet import ResNet50, TinyResNet
+from trainables.networks.timm_backbone import Timm
 from trainables.pretext.byol import BYOL
 from trainables.pretext.simclr import SimCLR
 
@@ -40,6 +41,9 @@ TASKS = {
     "UNet": lambda: segmentation(UNet(UNetEncoder(width=4, depth=2))),
     "DeepLabV3": lambda: segmentation(DeepLabV3(TinyResNet(width=8), rates=(1, 2), width=8)),
     "SimCLR": lambda: SimCLR(projection=8).build(TinyResNet(width=8).build(1), VIEWS, STORE),
+    "ViT": lambda: SimCLR(projection=8).build(Timm("test_vit").build(1), VIEWS, STORE),
+    "EfficientNet": lambda: SimCLR(projection=8).build(Timm("test_efficientnet").build(1), VIEWS, STORE),
+    "ConvNeXt": lambda: SimCLR(projection=8).build(Timm("test_convnext").build(1), VIEWS, STORE),
     "BYOL": lambda: BYOL(hidden=8, projection=8).build(TinyResNet(width=8).build(1), VIEWS, STORE),
 }
 

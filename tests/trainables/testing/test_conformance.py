@@ -17,9 +17,11 @@ from trainables.data.records import Layout
 from trainables.data.sampling.batches import Batch
 from trainables.data.store.frames import FrameStore
 from trainables.engine.task import Task
-from trainables.networks import DeepLabV3, ResNet18, ResNet50, TinyResNet, UNet, UNet3D, UNetEncoder
+from trainables.networks import DeepLabV3, ResNet18, ResNet50, Timm, TinyResNet, UNet, UNet3D, UNetEncoder
 from trainables.networks.backbones import Backbone
+from trainables.networks.light_decoders import Linear, Setr
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
+from trainables.networks.smp_networks import Smp, SmpEncoder
 from trainables.phantom import PHANTOMS, PhantomSettings
 from trainables.pretext.barlow import BarlowTwins
 from trainables.pretext.byol import BYOL
@@ -48,11 +50,23 @@ METHODS: list[Method] = [
     Denoise(),
     MaskedModelling(patch=4),
 ]
-BACKBONES = [TinyResNet(width=4), UNetEncoder(width=4, depth=2), ResNet18(), ResNet50()]
+BACKBONES = [
+    TinyResNet(width=4),
+    UNetEncoder(width=4, depth=2),
+    ResNet18(),
+    ResNet50(),
+    Timm("test_vit"),
+    Timm("test_efficientnet"),
+    SmpEncoder("resnet18"),
+]
 NETWORKS: list[NetworkSettings] = [
     DeepLabV3(TinyResNet(width=4), rates=(1, 2), width=8),
     UNet(UNetEncoder(width=4, depth=2)),
     UNet3D(UNetEncoder(width=4, depth=2)),
+    UNet(Timm("test_efficientnet")),
+    Linear(Timm("test_vit"), levels=4),
+    Setr(Timm("test_vit"), width=8),
+    Smp(SmpEncoder("tu-test_efficientnet"), arch="FPN"),
 ]
 
 

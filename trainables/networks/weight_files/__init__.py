@@ -1,0 +1,1 @@
+"""Files of pretrained weights: read, recognized by their names, fitted to a backbone, and reported."""
