@@ -20,7 +20,7 @@ from study.stages.downstream_checks import SMOOTHNESS, start_problems, trainer_p
 from study.stages.results.smoothness import mean_smoothness
 from study.stages.results.test_results import save_test_results
 from study.stages.stage import EVALUATED_SPLITS, SCHEMA, Artifact, Stage, StageContext, StageResult
-from study.stages.weights_file import PATH, by_content, file_weights
+from study.stages.weights_file import PATH, by_content, file_weights, planned_file
 from study.stages.workload import Workload, samples_of, training_workload
 from study.storage.artifacts import ArtifactStore, digest
 from trainables.data.records import GREY, Split
@@ -34,6 +34,7 @@ from trainables.engine.runtime import Runtime
 from trainables.engine.settings import FitSettings
 from trainables.networks.imagenet import ImageNetWeights
 from trainables.networks.network import NetworkSettings
+from trainables.networks.weight_files.read import WeightsFile
 
 WEIGHTS, LABELS = "pretext", "labels"
 """Roles of the inputs: pretrained weights, and pseudo-labels (arrays `rows` and `masks`)."""
@@ -198,8 +199,11 @@ def _initial_weights(job: Job, context: StageContext) -> PretrainedWeights:
     if WEIGHTS in job.inputs:
         return context.artifacts.weights(job.inputs[WEIGHTS])
     if PATH in job.config:
-        backbone = parse(NetworkSettings, job.config["network"]).image_network.backbone
-        return file_weights(job, context, parse(Start, job.config["start"]).weights, backbone)  # type: ignore[attr-defined]
+        network: NetworkSettings = parse(NetworkSettings, job.config["network"])
+        planned: WeightsFile = parse(Start, job.config["start"]).weights  # type: ignore[attr-defined]
+        if network.trainer != OWN_TRAINER:
+            return planned_file(job, planned)
+        return file_weights(job, context, planned, network.image_network.backbone)
     start: Any = parse(Start, job.config["start"])
     return ImageNetWeights(start.weights, start.download) if isinstance(start, ImageNetStart) else None
 

@@ -11,6 +11,7 @@ from study.planning.network_check import OWN_TRAINER
 from study.stages.weights_file import fit_of
 from trainables.common.errors import UserError
 from trainables.downstream.trainers import TRAINERS
+from trainables.external.nnunet.start import check_start
 from trainables.networks.imagenet import has_imagenet_weights
 from trainables.pretext.method import NetworkMethod
 
@@ -29,9 +30,8 @@ def trainer_problems(spec: StudySpec) -> Iterator[str]:
 def start_problems(spec: StudySpec) -> Iterator[str]:
     """Yield why the network cannot start from the configured weights."""
     start, network = spec.pretext.method, str(component_name(type(spec.network)))
-    if spec.network.trainer != OWN_TRAINER and not isinstance(start, RandomStart):
-        found = component_name(type(start))
-        yield f"network: {network} starts from random weights (found {found}). Fix: set pretext.method to random"
+    if spec.network.trainer != OWN_TRAINER:
+        yield from _own_start_problems(start, network)
         return
     if isinstance(start, ImageNetStart):
         yield from _imagenet_problems(spec, start, network)
@@ -46,6 +46,19 @@ def start_problems(spec: StudySpec) -> Iterator[str]:
             f"downstream.transfer.load: {source} a backbone only (found network). Fix: set it to backbone, or "
             "choose a pretext method that trains the whole network"
         )
+
+
+def _own_start_problems(start: object, network: str) -> Iterator[str]:
+    """Yield why nnU-Net cannot start from the configured weights."""
+    if isinstance(start, FileStart):
+        try:
+            check_start(start.weights)
+        except UserError as error:
+            yield f"pretext.method: {error}"
+    elif not isinstance(start, RandomStart):
+        found = component_name(type(start))
+        fix = "Fix: set pretext.method to random, or to a file of nnU-Net's weights"
+        yield f"network: {network} starts from random weights (found {found}). {fix}"
 
 
 def worker_problems(spec: StudySpec) -> Iterator[str]:

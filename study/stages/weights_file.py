@@ -10,6 +10,7 @@ from torch import Tensor
 
 from study.config.spec import FileStart, Start, StudySpec
 from study.planning.jobs import Job
+from study.planning.network_check import OWN_TRAINER
 from study.stages.stage import StageContext
 from trainables.common.errors import CheckpointError, UserError
 from trainables.common.files import write_json
@@ -39,7 +40,7 @@ def file_of(spec: StudySpec) -> WeightsFile | None:
 def fit_of(spec: StudySpec) -> WeightReport | str | None:
     """Return how a configuration's file fits its backbone, or why it does not; None for a start without a file."""
     weights = file_of(spec)
-    if weights is None:
+    if weights is None or spec.network.trainer != OWN_TRAINER:
         return None
     return _fit(weights, spec.network.image_network.backbone, sha256_of(weights.path))
 
@@ -58,6 +59,24 @@ def _fit(weights: WeightsFile, backbone: BackboneSettings, sha256: str) -> Weigh
         return str(error)
 
 
+def planned_file(job: Job, planned: WeightsFile) -> WeightsFile:
+    """Return the file of a job by its path, with the content that was planned.
+
+    Args:
+        job: job whose `config` has the file's path.
+        planned: the file as the job's digest names it, from `by_content`.
+
+    Raises:
+        CheckpointError: the file has changed since the job was planned.
+    """
+    weights = replace(planned, file=job.config[PATH])
+    found = by_content(weights)
+    if found != planned:
+        text = f"found {found.file[:20]}, expected {planned.file[:20]}"
+        raise CheckpointError(f"{weights.file}: the weights have changed since the job was planned ({text})")
+    return weights
+
+
 def file_weights(
     job: Job, context: StageContext, planned: WeightsFile, backbone: BackboneSettings
 ) -> dict[str, Tensor]:
@@ -72,11 +91,7 @@ def file_weights(
     Raises:
         CheckpointError: the file has changed since the job was planned, or does not fit.
     """
-    weights = replace(planned, file=job.config[PATH])
-    found = by_content(weights)
-    if found != planned:
-        text = f"found {found.file[:20]}, expected {planned.file[:20]}"
-        raise CheckpointError(f"{weights.file}: the weights have changed since the job was planned ({text})")
+    weights = planned_file(job, planned)
     loaded, report = initial_weights(backbone, context.store.channels, weights, job.config["seed"])
     if context.runtime.rank == 0:
         write_json(context.folder.initial_weights, asdict(report))

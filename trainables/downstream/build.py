@@ -14,10 +14,12 @@ from trainables.downstream.transfer import Transfer
 from trainables.networks.imagenet import ImageNetWeights, load_imagenet
 from trainables.networks.lora import LoRA, add_adapters
 from trainables.networks.network import NetworkSettings, SegmentationNetwork
+from trainables.networks.weight_files.load import load_file
+from trainables.networks.weight_files.read import WeightsFile
 from trainables.networks.weights import load_weights, part_of
 
-PretrainedWeights = Mapping[str, Tensor] | ImageNetWeights | None
-"""Pretrained weights (keys "backbone...." and perhaps "decoder...."), ImageNet's, or None for random weights."""
+PretrainedWeights = Mapping[str, Tensor] | ImageNetWeights | WeightsFile | None
+"""Pretrained weights (keys "backbone...." and perhaps "decoder...."), ImageNet's, a file's, or None for random ones."""
 
 
 def build_network(
@@ -39,6 +41,8 @@ def build_network(
     built = network.build(store.channels, len(store.classes))
     if isinstance(start, ImageNetWeights):
         load_imagenet(built.backbone, start)
+    elif isinstance(start, WeightsFile):
+        load_file(built.backbone, start)
     elif start is not None:
         wanted = dict(start)
         if transfer.load == "backbone":

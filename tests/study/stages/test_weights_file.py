@@ -26,6 +26,7 @@ from trainables.downstream.segmentation_trainer import FinetuneResult
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitResult
 from trainables.networks.libraries import timm
+from trainables.networks.weight_files.read import WeightsFile
 from trainables.pretext.pretrain import Pretrained
 
 BACKBONE = "network={name: linear, backbone: {name: timm, model: test_efficientnet}}"
@@ -138,3 +139,17 @@ def test_validate_names_the_setting(file, capsys):
 def test_a_file_has_no_decoder(file):
     with pytest.raises(UserError, match=r"downstream\.transfer\.load: file has a backbone only"):
         planned(METHOD.format(file), "downstream.transfer.load=network").check()
+
+
+def test_nnunet_takes_a_file_of_its_own_names_by_its_path(tmp_path, monkeypatch):
+    train = create_autospec(downstream.finetune, return_value=FinetuneResult({}, FITTED, LabelCounts(1, 1), None))
+    monkeypatch.setattr(downstream, "finetune", train)
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"network_weights": {"encoder.stages.0.0.convs.0.conv.weight": torch.zeros(4)}}, path)
+    plan = planned("network=nnunet", METHOD.format(path), "downstream.fit={epochs: 1}")
+    assert not [problem for _, problem in plan.problems() if "encoder" in problem]
+    job = plan.trial(plan.cells[0].key, 0, {})
+    DOWNSTREAM.run(job, context(tmp_path))
+    assert train.call_args.args[2] == WeightsFile(str(path))
+    torch.save({"conv1.weight": torch.zeros(4)}, path)
+    assert [problem for _, problem in plan.problems() if "has no encoder of nnU-Net (found conv1.weight" in problem]

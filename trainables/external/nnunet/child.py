@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerp
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from trainables.common.errors import CheckpointError
+from trainables.common.files import write_json
 from trainables.engine.checkpoint import save_tensors
 from trainables.external.nnunet.dataset import NAME
+from trainables.external.nnunet.start import load_start
+from trainables.networks.weight_files.read import WeightsFile
 
 DATASET = 1
 PLANS = "nnUNetPlans"
@@ -101,6 +106,9 @@ def _train(config: Any, plans: Any, described: Any, fold: int, device: torch.dev
     trainer.num_val_iterations_per_epoch = max(1, config["iterations"] // 5)
     trainer.save_every = 10
     trainer.initialize()
+    if "start" in config:
+        report = load_start(trainer.network, WeightsFile(config["start"]))
+        write_json(root / "initial_weights.json", asdict(report))
     folder = Path(trainer.output_folder)
     for name in ("checkpoint_final.pth", "checkpoint_latest.pth"):
         if (folder / name).exists():
@@ -112,4 +120,7 @@ def _train(config: Any, plans: Any, described: Any, fold: int, device: torch.dev
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except CheckpointError as error:
+        raise SystemExit(str(error)) from None

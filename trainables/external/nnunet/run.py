@@ -22,6 +22,7 @@ from trainables.data.store.frames import FrameStore
 from trainables.engine.checkpoint import load_tensors
 from trainables.external.nnunet.dataset import Case, cases_of, image_of, write_dataset
 from trainables.external.nnunet.settings import NnUNet
+from trainables.networks.weight_files.read import WeightsFile
 
 POLL = 0.5
 """Seconds between looks at the process."""
@@ -54,6 +55,7 @@ def train_nnunet(
     device: torch.device,
     folder: Path,
     report: EpochCallback,
+    start: WeightsFile | None = None,
 ) -> NnUNetResult:
     """Train a network for each part, and predict with all of them as one ensemble.
 
@@ -67,6 +69,7 @@ def train_nnunet(
         device: device to train on.
         folder: working folder of nnU-Net; a killed run resumes in it.
         report: called after each epoch, counted over all folds.
+        start: checkpoint of nnU-Net or nnssl whose weights are loaded first; None for random weights.
 
     Raises:
         UserError: nnunetv2 is not installed.
@@ -90,7 +93,9 @@ def train_nnunet(
     np.savez(folder / "predict_rows.npz", **request)  # type: ignore[arg-type]  # arrays by name
     config = {"configuration": settings.configuration, "axes": settings.axes, "iterations": settings.iterations}
     counts = {"epochs": epochs, "folds": len(parts), "threads": torch.get_num_threads()}
-    write_json(folder / "train_config.json", {**config, **counts, "seed": seed % 2**31, "device": str(device)})
+    initial = {"start": str(start.path)} if start is not None else {}
+    settled = {**config, **counts, **initial, "seed": seed % 2**31, "device": str(device)}
+    write_json(folder / "train_config.json", settled)
     history = _run(folder, epochs, report)
     with np.load(folder / "predictions.npz") as predictions:
         masks: dict[int, np.ndarray] = {}

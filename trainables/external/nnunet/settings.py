@@ -16,7 +16,7 @@ class NnUNet(NetworkSettings):
     """nnU-Net plans its own network, patches, augmentation, loss, optimizer and schedule.
 
     Of the downstream settings it takes the labelled subjects, views, targets, folds and `fit.epochs`; it starts from
-    random weights. It needs the package nnunetv2 (the extra `nnunet`).
+    random weights or a checkpoint of its own. It needs the package nnunetv2 (the extra `nnunet`).
 
     Attributes:
         configuration: "2d" segments frames, "3d_fullres" sequences or volumes.

@@ -23,6 +23,7 @@ from trainables.engine.settings import FitResult, FitSettings
 from trainables.external.nnunet.run import NnUNetResult, train_nnunet
 from trainables.external.nnunet.settings import NnUNet
 from trainables.networks.network import NetworkSettings
+from trainables.networks.weight_files.read import WeightsFile
 
 TAKEN = ("label_fraction", "labels", "views", "targets", "folds")
 """Settings of the downstream stage that nnU-Net takes, beside `fit.epochs`; it plans everything else itself."""
@@ -34,11 +35,11 @@ class NnUNetTrainer:
     Args:
         settings: settings of the downstream stage: those of `TAKEN`, and `fit.epochs`; the others at their defaults.
         network: settings of nnU-Net.
-        start: None; nnU-Net cannot load pretrained weights.
+        start: file with weights of nnU-Net or nnssl; None for random weights.
         scratch: folder for nnU-Net's files, in which a killed run resumes; None uses a temporary folder.
 
     Raises:
-        UserError: pretrained weights are given, or a setting that nnU-Net would ignore.
+        UserError: other pretrained weights are given, or a setting that nnU-Net would ignore.
     """
 
     def __init__(
@@ -49,13 +50,15 @@ class NnUNetTrainer:
         scratch: Path | None = None,
     ) -> None:
         assert isinstance(network, NnUNet)
-        if start is not None:
-            raise UserError("network: nnunet starts from random weights; expected pretext.method: random")
+        if start is not None and not isinstance(start, WeightsFile):
+            raise UserError(
+                "network: nnunet starts from random weights or a file; expected pretext.method: random or file"
+            )
         ignored = ignored_settings(settings)
         if ignored:
             text = "nnU-Net plans its own and takes the defaults only"
             raise UserError(f"downstream: {text} (found {', '.join(ignored)}). Fix: remove them for network: nnunet")
-        self.settings, self.network, self.scratch = settings, network, scratch
+        self.settings, self.network, self.start, self.scratch = settings, network, start, scratch
 
     def train(self, data: DownstreamData, runtime: Runtime, seed: int) -> FinetuneResult:
         """Train nnU-Net on every fold, evaluate it on all val subjects and segment the test rows.
@@ -85,7 +88,9 @@ class NnUNetTrainer:
             rows = around(eval_store, rows)
         with _folder(self.scratch) as folder:
             epochs, device = self.settings.fit.epochs, runtime.device
-            result = train_nnunet(self.network, train_store, folds, rows, epochs, seed, device, folder, runtime.report)
+            result = train_nnunet(
+                self.network, train_store, folds, rows, epochs, seed, device, folder, runtime.report, self.start
+            )
         last = result.history[-1] if result.history else {}
         scores = scores_of(eval_store, _predictions(eval_store, result, val))
         metrics = {**last, **{f"val/{name}": value for name, value in scores.items()}}

@@ -115,7 +115,7 @@ def _fit(backbone: Backbone, weights: WeightsFile) -> tuple[dict[str, Tensor], W
     own = {backbone.published_name(name): name for name in backbone.state_dict()}
     expected = dict(zip(own, backbone.state_dict().values(), strict=True))
     fits = [
-        _match(expected, translated, WeightReport(weights.file, scheme, prefix, 0.0, (), (), (), ()))
+        _match(expected, translated, _unread(weights.file, scheme, prefix))
         for scheme, prefix, translated in _translations(backbone, tensors, expected, weights.format)
     ]
     if not fits:
@@ -127,6 +127,29 @@ def _fit(backbone: Backbone, weights: WeightsFile) -> tuple[dict[str, Tensor], W
         limit = f"expected at least {100 * MIN_SHARE:.0f}% of the numbers"
         raise CheckpointError(f"{report}. Too little fits the encoder, {limit}. Fix: name the file's own encoder")
     return {own[name]: value for name, value in found.items()}, report
+
+
+def best_reading(
+    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], file: str
+) -> tuple[dict[str, Tensor], WeightReport]:
+    """Return the tensors of a file that fit expected ones by name behind some prefix, and the report.
+
+    Args:
+        expected: tensors of a network by name.
+        tensors: tensors of the file by name.
+        file: path of the file, for the report.
+    """
+    readings = (
+        ({name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}, prefix)
+        for prefix in _prefixes(tensors)
+    )
+    fits = [_match(expected, inner, _unread(file, "native", prefix)) for inner, prefix in readings]
+    return max(fits, key=lambda fit: fit[1].share)
+
+
+def _unread(file: str, scheme: str, prefix: str) -> WeightReport:
+    """Return the report of a reading before its tensors are matched."""
+    return WeightReport(file, scheme, prefix, 0.0, (), (), (), ())
 
 
 def _translations(

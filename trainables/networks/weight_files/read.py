@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy._core.multiarray import scalar
 from torch import Tensor
 
 from trainables.common.errors import CheckpointError
@@ -30,6 +33,14 @@ CONTAINERS = (
     "module",
 )
 """Entries of a checkpoint that may hold the weights, preferred first."""
+
+HARMLESS: tuple[Any, ...] = (
+    argparse.Namespace,
+    *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),  # names of NumPy 1 and 2
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)),
+)
+"""Classes of options and metrics that DINO, MAE and nnU-Net save beside their weights; reading them runs no code."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +74,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return dict(load_file(path))
-        with torch.serialization.safe_globals(
-            [argparse.Namespace]
-        ):  # DINO and MAE keep their options beside the weights
+        with torch.serialization.safe_globals(list(HARMLESS)):
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).partition("\n")[0][:200]
+        reason = _reason(error)
         text = "Fix: save its state dict by itself, with torch.save or as .safetensors"
         raise CheckpointError(f"{path}: not a file of tensors ({reason}). {text}") from None
     tensors = _state_dict(found)
@@ -90,6 +99,12 @@ def sha256_of(path: Path) -> str:
 def _sha256(path: Path, modified: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """Return the part of torch's message that names the content it refuses, or else its first line."""
+    refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f"it holds {refused.group(1)}" if refused else str(error).partition("\n")[0][:200]
 
 
 def _state_dict(found: Any) -> dict[str, Tensor]:

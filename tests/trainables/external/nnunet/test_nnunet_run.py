@@ -63,7 +63,7 @@ def test_a_missing_package_is_one_clear_error(store):
 
 
 def test_pretrained_weights_are_refused(store):
-    with pytest.raises(UserError, match=r"nnunet starts from random weights; expected pretext\.method: random"):
+    with pytest.raises(UserError, match=r"nnunet starts from random weights or a file; expected pretext\.method"):
         finetune(settings_of("ed_es"), NnUNet(), {}, store, LocalRuntime(), seed=0)
 
 
