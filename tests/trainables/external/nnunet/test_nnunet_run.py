@@ -15,6 +15,7 @@ from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.external.nnunet.dataset import NAME
 from trainables.external.nnunet.settings import NnUNet
+from trainables.networks.weight_files.read import WeightsFile
 from trainables.phantom import PhantomSettings
 
 THERE = importlib.util.find_spec("nnunetv2") is not None
@@ -71,3 +72,16 @@ def test_settings_that_it_would_ignore_are_refused(store):
     settings = DownstreamSettings(fit=FitSettings(1, batch_size=4), batch_norm="frozen", labels=2)
     with pytest.raises(UserError, match=r"takes the defaults only \(found batch_norm, fit\)\. Fix: remove them"):
         finetune(settings, NnUNet(), None, store, LocalRuntime(), seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not THERE, reason="nnunetv2 is not installed: make test-slow installs it")
+def test_a_checkpoint_of_an_earlier_run_starts_a_later_one(store, tmp_path):
+    network, settings = NnUNet("2d", iterations=2), settings_of("ed_es")
+    finetune(settings, network, None, store, LocalRuntime(), seed=0, test=True, scratch=tmp_path / "first")
+    checkpoint = next((tmp_path / "first").rglob("checkpoint_final.pth"))
+    start = WeightsFile(str(checkpoint))
+    finetune(settings, network, start, store, LocalRuntime(), seed=1, test=True, scratch=tmp_path / "second")
+    report = json.loads((tmp_path / "second" / "initial_weights.json").read_text())
+    assert (report["share"], report["missing"]) == (1.0, [])
+    assert all(".seg_layers." in name for name in report["left_over"])
