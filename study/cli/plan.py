@@ -135,8 +135,8 @@ def _sources(plan: Plan, cell: str) -> str:
 
     Jobs that read each other are joined by ">", the pretrainings of different replicates by "; ".
     """
-    replicates = (plan.replicate(cell, index, {}) for index in range(plan.spec.replicates.pretrainings))
-    chains = (" > ".join(job.id for job in plan.sources_of(replicate)) for replicate in replicates)
+    pretrainings = range(plan.spec.replicates.pretrainings)
+    chains = (" > ".join(job.id for job in plan.sources(cell, {}, number)) for number in pretrainings)
     return "; ".join(dict.fromkeys(chains)) or str(component_name(type(plan.resolve(cell, {}).pretext.method)))
 
 

@@ -42,6 +42,10 @@ class Registry(Generic[T], Mapping[str, T]):
             raise ValueError(f"{self.kind} '{name}' is already registered")
         self._entries[name] = entry
 
+    def name_of(self, entry: object) -> str | None:
+        """Return the name under which `entry` itself is registered; None if it is not."""
+        return next((name for name, known in self._entries.items() if known is entry), None)
+
     def __getitem__(self, name: str) -> T:
         try:
             return self._entries[name]
