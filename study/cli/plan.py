@@ -24,7 +24,7 @@ from study.planning.machine import free_gigabytes
 from study.planning.plan import Plan
 from study.planning.searched_jobs import searched_paths
 from study.scheduling.occupancy import MOST_JOBS, occupancies
-from study.scheduling.prior import prior_observations
+from study.scheduling.prior import PriorTrials
 from study.storage.workspace import Workspace
 from study.word_table import WordTable
 from trainables.common.errors import DataError, UserError
@@ -48,8 +48,9 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
         DataError: a dataset's folder does not exist, or the study would refuse the dataset in it.
     """
     plan = Plan(study, prepared_in(place))
+    prior = PriorTrials(plan, place)
     for cell in plan.cells if study.spec.search.prior else ():
-        prior_observations(plan, cell.key, place)
+        prior.observations(cell.key)
     without_folder = check_datasets(study)
     cost, unknown = None, ""
     if without_folder:
