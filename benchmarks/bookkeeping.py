@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 import time
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from study.cli.console import PIPE_WIDTH
 from study.cli.plan import show_plan
 from study.config.definition import Study, load_study
 from study.execution import launch
@@ -30,7 +32,9 @@ EPOCHS = 4
 CELLS = {1: (1, 1), 10: (10, 1), 100: (10, 10)}
 """Levels of two factors, by the number of cells."""
 
-PLANNED = ((2_000, 0), (10_000, 0), (1, 10_000))
+METHODS = ["random", "simclr"]
+
+PLANNED = ((2_048, 0), (10_000, 0), (1, 990), (1, 10_000))
 """(Cells, trials of each) of the studies that are planned."""
 
 
@@ -85,11 +89,16 @@ def bookkeeping(trials: int, cells: int) -> Bookkeeping:
 
 def planning_seconds(cells: int, trials: int) -> float:
     """Return the CPU seconds of `study plan` without its measurement, of cells without search or of one search."""
-    side = round(cells**0.5)
+    pairs = cells // len(METHODS)
+    side = max((count for count in range(1, math.isqrt(pairs) + 1) if pairs % count == 0), default=1)
     fractions = [round((number + 1) / side, 6) for number in range(side)]
-    rates = [round(1e-5 * (number + 1), 8) for number in range(-(-cells // side))]
+    rates = [round(1e-5 * (number + 1), 8) for number in range(pairs // side)]
     search = [f"search.trials={trials}"] if trials else ["search.space=null"]
-    factors = [f"factors.downstream.label_fraction={fractions}", f"factors.downstream.fit.optimizer.lr={rates}"]
+    factors = [
+        f"factors.pretext.method={METHODS}",
+        f"factors.downstream.label_fraction={fractions}",
+        f"factors.downstream.fit.optimizer.lr={rates}",
+    ]
     with tempfile.TemporaryDirectory() as made:
         place = Workspace(Path(made))
         warm = load_study(str(STUDY), sets=["factors=null", "search.space=null"], name="warm")
@@ -97,28 +106,42 @@ def planning_seconds(cells: int, trials: int) -> float:
         rates_of = Calibration(place.calibration)
         estimate(Plan(warm, prepared_in(place)), rates_of)
         started = time.process_time()
-        sets = [*([] if trials else factors), *search, "replicates=1"]
-        show_plan(load_study(str(STUDY), sets=sets, name="many"), place, rates_of, Console(quiet=True), as_json=False)
-        return time.process_time() - started
+        sets = [*(["factors=null"] if trials else factors), *search, "replicates=1"]
+        out = Console(quiet=True, width=PIPE_WIDTH)
+        study = load_study(str(STUDY), sets=sets, name="many")
+        show_plan(study, place, rates_of, out, as_json=False)
+        seconds = time.process_time() - started
+    if len(study.cells()) != cells:
+        raise AssertionError(f"planned {len(study.cells())} cells, expected {cells}")
+    return seconds
 
 
-def start_seconds(events: int) -> tuple[int, float]:
-    """Return the number of events of a ledger and the CPU seconds in which a driver starts from it."""
-    study = build_study(10, events // (10 * (EPOCHS + 2)), "start")
+def start_seconds(events: int) -> tuple[float, float]:
+    """Return the CPU seconds in which a driver reads a ledger, and in which it then finds its first job.
+
+    The ledger was left in the middle of ten searches, all of which have to be rebuilt for the first job.
+
+    Args:
+        events: number of events in the ledger.
+    """
+    unpruned = ("search.sampler=random", "search.pruner=none")
+    study = build_study(10, events // 10, "start", *unpruned)
     with tempfile.TemporaryDirectory() as made, Progress(Console(quiet=True)) as progress:
         place = Workspace(Path(made))
         datasets = launch.prepare_datasets(study, place, progress)
+        plan = Plan(study, lambda settings: next(iter(datasets.values())))
         path = place.study("start").ledger
-        for again in (False, True):
-            plan = Plan(study, lambda settings: next(iter(datasets.values())))
-            started = time.process_time()
-            with contextlib.closing(Ledger(path, time.time)) as ledger:
-                scheduler = JobScheduler(plan, ledger, lambda digest: True)
-                if again:
-                    return len(ledger.events), time.process_time() - started
-                while (job := scheduler.next_job(PLENTY)) is not None:
-                    finish_job(scheduler, job)
-    raise AssertionError("the second pass returns")
+        with contextlib.closing(Ledger(path, time.time)) as ledger:
+            scheduler = JobScheduler(plan, ledger, lambda digest: True)
+            while len(ledger.events) < events and (job := scheduler.next_job(PLENTY)) is not None:
+                finish_job(scheduler, job)
+        started = time.process_time()
+        with contextlib.closing(Ledger(path, time.time)) as ledger:
+            scheduler = JobScheduler(plan, ledger, lambda digest: True)
+            read = time.process_time()
+            if scheduler.next_job(PLENTY) is None:
+                raise AssertionError("nothing is left to run")
+            return read - started, time.process_time() - read
 
 
 def finish_job(scheduler: JobScheduler, job: Job) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
 UNLIMITED = 10**6
 """Width in characters at which no table folds."""
+
+GAP = "  "
+"""Space between two columns without rules."""
 
 
 @dataclass
@@ -34,6 +39,10 @@ class WordTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table with rules if only its titles fold, else without them."""
+        lines = None if self.ruled else _lines(self, console, options.max_width)
+        if lines is not None:
+            yield from lines
+            return
         ruled = _table(self, ruled=True)
         if self.ruled and _fit(ruled, console, options, titles_only=True):
             yield ruled
@@ -41,6 +50,24 @@ class WordTable:
         table = _table(self, ruled=False)
         _fit(table, console, options)
         yield table
+
+
+def _lines(words: WordTable, console: Console, width: int) -> Sequence[Segment] | None:
+    """Return the lines of a table of plain strings of one line each, as rich's `Table` would; None for any other table.
+
+    A table with thousands of rows takes rich seconds.
+    """
+    given = [words.header, *words.rows] if words.header else words.rows
+    rows = [[cell for cell in row if isinstance(cell, str) and cell.isprintable()] for row in given]
+    if len({*map(len, given), *map(len, rows)}) != 1:
+        return None
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    if sum(widths) + len(GAP) * (len(widths) - 1) > width:
+        return None
+    lines = [Segment(f"{GAP.join(map(set_cell_size, row, widths))}\n") for row in rows]
+    if words.header:
+        lines[0] = Segment(lines[0].text, console.get_style("table.header"))
+    return lines
 
 
 def _table(words: WordTable, *, ruled: bool) -> Table:

@@ -24,7 +24,7 @@ from study.planning.machine import free_gigabytes
 from study.planning.plan import Plan
 from study.planning.searched_jobs import searched_paths
 from study.scheduling.occupancy import MOST_JOBS, occupancies
-from study.scheduling.prior import prior_observations
+from study.scheduling.prior import PriorTrials
 from study.stages.weights_file import weight_reports
 from study.storage.workspace import Workspace
 from study.word_table import WordTable
@@ -49,8 +49,9 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
         DataError: a dataset's folder does not exist, or the study would refuse the dataset in it.
     """
     plan = Plan(study, prepared_in(place))
+    prior = PriorTrials(plan, place)
     for cell in plan.cells if study.spec.search.prior else ():
-        prior_observations(plan, cell.key, place)
+        prior.observations(cell.key)
     without_folder = check_datasets(study)
     cost, unknown = None, ""
     if without_folder:
@@ -138,8 +139,8 @@ def _sources(plan: Plan, cell: str) -> str:
 
     Jobs that read each other are joined by ">", the pretrainings of different replicates by "; ".
     """
-    replicates = (plan.replicate(cell, index, {}) for index in range(plan.spec.replicates.pretrainings))
-    chains = (" > ".join(job.id for job in plan.sources_of(replicate)) for replicate in replicates)
+    pretrainings = range(plan.spec.replicates.pretrainings)
+    chains = (" > ".join(job.id for job in plan.sources(cell, {}, number)) for number in pretrainings)
     return "; ".join(dict.fromkeys(chains)) or str(component_name(type(plan.resolve(cell, {}).pretext.method)))
 
 

@@ -15,8 +15,13 @@ from trainables.common.plugin_code import code_of
 UNCHANGED = frozenset({str, int, bool, type(None)})
 """Types of most values, which canonical text takes as they are."""
 
+SCALARS = UNCHANGED | {float}
+"""Types of most values that are plain already."""
+
 MAX_KNOWN = 50_000
 """Number of settings whose plain values are remembered; thousands of configurations share most of their parts."""
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 _known: dict[int, tuple[Any, Components, dict[str, Any]]] = {}
 """Settings, which stay alive so that no others get their identity, with their plain values, by identity."""
@@ -44,13 +49,13 @@ def canonical(value: Any) -> str:
         >>> canonical({"b": 1.0, "a": (0.5, None)})
         '{"a":[0.5,null],"b":1}'
     """
-    return json.dumps(_integral(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(_integral(value))
 
 
 def component_name(cls: type, components: Components = COMPONENTS) -> str | None:
     """Return the registered name of a component's class, or None for any other class."""
     registries = (registry for base in cls.__mro__ for registry in components.get(base, ()))
-    return next((name for registry in registries for name, entry in registry.items() if entry is cls), None)
+    return next((name for registry in registries if (name := registry.name_of(cls)) is not None), None)
 
 
 def _integral(value: Any) -> Any:
@@ -73,7 +78,12 @@ def _code(cls: type) -> dict[str, str]:
 
 
 def _plain(value: Any, components: Components) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
+    if type(value) in SCALARS:
+        return value
+    known = _known.get(id(value))
+    if known is not None and known[0] is value and known[1] is components:
+        return known[2]
+    if isinstance(value, int | float | str):
         return value
     if isinstance(value, Path):
         return str(value)
@@ -83,9 +93,6 @@ def _plain(value: Any, components: Components) -> Any:
         return [_plain(item, components) for item in value]
     if not dataclasses.is_dataclass(value):
         raise TypeError(f"{value!r}: not something that settings can hold")
-    known = _known.get(id(value))
-    if known is not None and known[0] is value and known[1] is components:
-        return known[2]
     name = component_name(type(value), components)
     named = {} if name is None else {"name": name, **_code(type(value))}
     values = named | {field: _plain(getattr(value, field), components) for field in digested_fields(value)}

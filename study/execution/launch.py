@@ -26,7 +26,7 @@ from study.planning.machine import this_machine
 from study.planning.plan import Plan, datasets_of, finetuning_datasets
 from study.progress import Progress, RunningJob
 from study.scheduling.budget import BudgetSpent, BudgetTracker
-from study.scheduling.prior import prior_observations
+from study.scheduling.prior import PriorTrials
 from study.scheduling.scheduler import JobScheduler
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import Ledger
@@ -94,8 +94,9 @@ def run(
         datasets = prepare_datasets(study, workspace, progress)
         plan = Plan(study, lambda settings: datasets[canonical(plain(settings))])
         if study.spec.search.prior and not folder.plan.exists():
+            prior = PriorTrials(plan, workspace)
             for cell in plan.cells:
-                prior_observations(plan, cell.key, workspace)  # refused before anything is written
+                prior.observations(cell.key)  # refused before anything is written
         return run_plan(plan, folder, datasets.values(), progress, address, draw, repair_lost=repair_lost)
 
 
@@ -130,7 +131,7 @@ def run_plan(
             plan,
             ledger,
             _availability(artifacts, storage),
-            lambda cell: prior_observations(plan, cell, folder.workspace),
+            PriorTrials(plan, folder.workspace).observations,
         )
         if repair_lost:
             again = [job.id for job in repair(scheduler, folder, artifacts, storage)]

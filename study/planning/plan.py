@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from study.config.definition import Study
 from study.config.factors import Cell
@@ -26,9 +26,6 @@ from trainables.common.errors import UserError
 from trainables.common.seeds import derive
 from trainables.data.settings import DataSettings
 
-CACHED_CONFIGURATIONS = 256
-"""Number of planned configurations that are cached, at least; twice the number of cells if that is more."""
-
 
 class Plan:
     """Cells and jobs of a study.
@@ -38,7 +35,12 @@ class Plan:
         datasets: function that returns the frame store of each dataset that the cells use. The default returns
             placeholders, for a plan without data.
         cells: cells to plan; None for the study's.
+
+    Attributes:
+        cached: number of planned configurations that are cached, at least; twice the number of cells if that is more.
     """
+
+    cached: ClassVar[int] = 256
 
     def __init__(self, study: Study, datasets: Datasets = unprepared, cells: Sequence[Cell] | None = None) -> None:
         self.study, self.spec = study, study.spec
@@ -76,13 +78,22 @@ class Plan:
         if not job.inputs:
             return []
         assert job.cell is not None
-        pretraining = self._pretraining(job.index) if job.kind == "replicate" else 0
-        return self._configuration(job.cell, job.params, pretraining).sources_of(job.inputs)
+        return self.sources(job.cell, job.params, self._pretraining(job.index) if job.kind == "replicate" else 0)
+
+    def sources(self, cell: str, params: Mapping[str, Any], pretraining: int = 0) -> list[Job]:
+        """Return the shared jobs that the runs of a configuration need, each after those that it needs itself.
+
+        Args:
+            cell: key of the cell.
+            params: values of the searched settings by dotted path.
+            pretraining: number of the pretraining that the runs start from; trials start from the first.
+        """
+        return DOWNSTREAM.sources(self._configuration(cell, params, pretraining))
 
     def shared_jobs(self, cell: str, params: Mapping[str, Any]) -> list[Job]:
         """Return the shared jobs that a configuration's replicates need, in an order in which they can run."""
-        replicates = (self.replicate(cell, index, params) for index in range(self.spec.replicates.pretrainings))
-        return list({job.digest: job for replicate in replicates for job in self.sources_of(replicate)}.values())
+        numbers = range(self.spec.replicates.pretrainings)
+        return list({job.digest: job for number in numbers for job in self.sources(cell, params, number)}.values())
 
     def planned(self) -> dict[str, int]:
         """Return the number of jobs by kind, shared stages first.
@@ -120,9 +131,9 @@ class Plan:
         """Return each distinct request of a job with its stage's name, for the stages that some cell uses."""
         requests: dict[tuple[str, ResourceRequest], None] = {}
         for cell in self.cells:
-            final = self.trial(cell.key, 0, {})
-            for job in (*self.sources_of(final), final):
+            for job in self.sources(cell.key, {}):
                 requests[job.stage, job.resources] = None
+            requests[DOWNSTREAM.name, DOWNSTREAM.request(self.resolve(cell.key, {}))] = None
         return list(requests)
 
     def problems(self, machine: Machine | None = None) -> list[tuple[str, str]]:
@@ -168,7 +179,7 @@ class Plan:
         key = f"{pretraining} {cell} {canonical(params) if params else ''}"
         if key not in self._configurations:
             while len(self._configurations) >= max(
-                CACHED_CONFIGURATIONS, 2 * len(self.cells) * self.spec.replicates.pretrainings
+                self.cached, 2 * len(self.cells) * self.spec.replicates.pretrainings
             ):
                 self._configurations.pop(next(iter(self._configurations)))
             configuration = self.configure({**self._by_key[cell].overrides, **params}, pretraining)
@@ -180,11 +191,13 @@ class Plan:
 
 def _unique_folders(cells: Sequence[Cell]) -> dict[str, str]:
     """Return a short, distinct file-system name for each cell."""
-    names: dict[str, str] = {}
+    names, taken = dict[str, str](), set[str]()
     for cell in cells:
         name = re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(cell.levels.values())) or "study"
-        taken = name in names.values() or len(name) > 80
-        names[cell.key] = f"{name[:60]}-{digest({'cell': cell.key})[:8]}" if taken else name
+        if name in taken or len(name) > 80:
+            name = f"{name[:60]}-{digest({'cell': cell.key})[:8]}"
+        names[cell.key] = name
+        taken.add(name)
     return names
 
 
@@ -198,7 +211,7 @@ def datasets_of(study: Study) -> list[DataSettings]:
 
     plan = Plan(study, found_once(record))
     for cell in plan.cells:
-        plan.shared_jobs(cell.key, {})
+        plan.resolve(cell.key, {})
     return list(found.values())
 
 

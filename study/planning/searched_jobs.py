@@ -24,7 +24,7 @@ def searched_jobs(plan: Plan, cell: str) -> list[tuple[Job, int]]:
         With 40 trials that search the temperature of SimCLR, the cell's pretraining has 40 versions; with a choice of
         two batch sizes alone it has 2.
     """
-    default = plan.sources_of(plan.trial(cell, 0, {}))
+    default = plan.sources(cell, {})
     versions = [1.0] * len(default)
     for path, choice in _unconditional(plan, cell):
         for place in _varied(plan, cell, path, choice, default):
@@ -37,7 +37,7 @@ def searched_paths(plan: Plan) -> list[str]:
     """Return the paths of searched settings that a shared job of some cell has."""
     found: dict[str, None] = {}
     for cell in plan.cells:
-        default = plan.sources_of(plan.trial(cell.key, 0, {}))
+        default = plan.sources(cell.key, {})
         for path, choice in _unconditional(plan, cell.key):
             if path not in found and _varied(plan, cell.key, path, choice, default):
                 found[path] = None
@@ -56,7 +56,7 @@ def _varied(plan: Plan, cell: str, path: str, choice: Range, default: list[Job])
     """Return the places of the shared jobs that a setting changes."""
     places: set[int] = set()
     for value in (choice.examples[0], choice.examples[-1]):
-        jobs = plan.sources_of(plan.trial(cell, 0, {path: value}))
+        jobs = plan.sources(cell, {path: value})
         if len(jobs) != len(default):  # another method has other jobs
             return list(range(len(default)))
         places |= {place for place, job in enumerate(jobs) if job.digest != default[place].digest}

@@ -80,7 +80,7 @@ class CellSchedule:
 
     def open_trials(self) -> list[Job]:
         """Return the jobs of the trials that have not ended."""
-        return [self.job(index) for index in range(len(self._state.trials)) if index not in self._state.ended]
+        return [self.job(index) for index in sorted(self._state.under_way)]
 
     def job(self, index: int) -> Job:
         """Return the job of a trial; that of an open one is built once."""
@@ -97,9 +97,9 @@ class CellSchedule:
 
     def corrections(self) -> Iterator[tuple[Job, Outcome]]:
         """Yield the trials that had ended before the decision that stops them could be taken, as stopped."""
-        for index, outcome in list(self._state.ended.items()):
-            stop = self.stop(index)
-            if stop is not None and outcome.status != "stopped":
+        for index in list(self._decided().unheeded):
+            stop, outcome = self.stop(index), self._state.ended.get(index)
+            if stop is not None and outcome is not None and outcome.status != "stopped":
                 yield self.job(index), replace(stopped(stop), seconds=outcome.seconds)
 
     def choice(self) -> ConfigurationChosen | None:

@@ -16,7 +16,7 @@ from study.storage.events import E, Event
 PARTS = 10
 """Parts of the study's time for which the busy slots are counted."""
 
-MOST_JOBS = 2000
+MOST_JOBS = 1000
 """Largest number of jobs that is simulated."""
 
 MOST_SLOTS = 64
@@ -61,9 +61,10 @@ def occupancies(plan: Plan, hours: Mapping[str, float]) -> list[Occupancy]:
     if sum(plan.planned().values()) > MOST_JOBS:
         return []
     found: list[Occupancy] = []
+    unsearched = UnsearchedPlan(plan.study, plan.dataset, plan.cells)
     slots = 1
     while slots <= MOST_SLOTS:
-        now = occupancy(plan, hours, slots)
+        now = occupancy(unsearched, hours, slots)
         if found and now.hours > WORTHWHILE * found[-1].hours:
             break
         found.append(now)
@@ -75,7 +76,7 @@ def occupancy(plan: Plan, hours: Mapping[str, float], slots: int) -> Occupancy:
     """Simulate a study whose jobs all complete in the mean time of their kind.
 
     Args:
-        plan: plan of the study.
+        plan: plan of the study, whose search is simulated as it is.
         hours: hours of one job, by kind.
         slots: number of jobs that run at the same time, at least 1.
     """
@@ -92,8 +93,7 @@ def occupancy(plan: Plan, hours: Mapping[str, float], slots: int) -> Occupancy:
 def _simulate(plan: Plan, hours: Mapping[str, float], slots: int) -> Iterator[tuple[float, float]]:
     """Yield start and end of every job, in hours."""
     artifacts: set[str] = set()
-    unsearched = _UnsearchedPlan(plan.study, plan.dataset, plan.cells)
-    scheduler = JobScheduler(unsearched, _NoLedger(), artifacts.__contains__)
+    scheduler = JobScheduler(plan, _NoLedger(), artifacts.__contains__)
     running: list[tuple[float, int, Job]] = []
     started, now = 0, 0.0
     while True:
@@ -119,10 +119,16 @@ class _NoLedger:
         return event
 
 
-class _UnsearchedPlan(Plan):
-    """Plan whose configurations are drawn at random and never pruned, which takes no time."""
+class UnsearchedPlan(Plan):
+    """Plan whose configurations are drawn at random and never pruned, which takes no time.
+
+    All numbers of slots draw the same configurations.
+    """
+
+    cached = MOST_JOBS
 
     def search(self, cell: str) -> SearchSpec:
+        """Return the search of a cell without what takes time."""
         spec = super().search(cell)
         return replace(
             spec,

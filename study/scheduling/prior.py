@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from study.config.search import SearchSpec
 from study.planning.plan import Plan
 from study.scheduling.objectives import objective_values
 from study.scheduling.samplers import build_distribution
-from study.scheduling.state import StudyState
+from study.scheduling.state import CellState, StudyState
 from study.storage.ledger import read_ledger
 from study.storage.workspace import Workspace
 from trainables.common.errors import UserError
@@ -30,37 +30,60 @@ class Observation:
     values: list[float]
 
 
-def prior_observations(plan: Plan, key: str, workspace: Workspace) -> list[Observation]:
-    """Return the completed trials of the studies that `search.prior` names which lie in a cell's search space.
-
-    Of a study that has a cell of the same key, only the trials of that cell are returned, else those of all its cells.
+class PriorTrials:
+    """Completed trials of the studies that `search.prior` names; the ledger of each is read once.
 
     Args:
         plan: plan of the study that searches.
-        key: key of the cell that searches.
         workspace: workspace of all these studies.
-
-    Raises:
-        UserError: a study does not exist, or none of its trials lies in the space.
     """
-    spec, found = plan.search(key), list[Observation]()
-    for name in spec.prior if spec.space else ():
-        if name == plan.spec.name:
-            raise UserError(f"search.prior: '{name}' is the study itself, expected an earlier one")
-        cells = StudyState.replay(read_ledger(workspace.existing_study(name).ledger)).cells
+
+    def __init__(self, plan: Plan, workspace: Workspace) -> None:
+        self._plan, self._workspace = plan, workspace
+        self._cells: dict[str, Mapping[str, CellState]] = {}
+
+    def observations(self, key: str) -> list[Observation]:
+        """Return the trials that lie in a cell's search space.
+
+        Of a study that has a cell of the same key, only the trials of that cell are returned, else those of all its
+        cells.
+
+        Args:
+            key: key of the cell that searches.
+
+        Raises:
+            UserError: a study does not exist, or none of its trials lies in the space.
+        """
+        spec, found = self._plan.search(key), list[Observation]()
+        for name in spec.prior if spec.space else ():
+            valued = self._valued_trials(name, key, spec)
+            agreeing = [
+                Observation(params, list(values)) for params, values in valued if values and _lies_in(params, spec)
+            ]
+            if not agreeing:
+                searched = ", ".join(sorted({path for params, _ in valued for path in params})) or "no completed trial"
+                raise UserError(
+                    f"search.prior: no trial of '{name}' lies in the search space of cell {key} (found {searched}; "
+                    f"expected values of {', '.join(spec.space)} inside their ranges, and {', '.join(spec.objectives)})"
+                )
+            found += agreeing
+        return found
+
+    def _valued_trials(self, study: str, key: str, spec: SearchSpec) -> list[tuple[dict[str, Any], list[float] | None]]:
+        """Return parameters and values of the ended trials of an earlier study that concern a cell."""
+        cells, resources = self._cells_of(study), self._plan.spec.resources.downstream
         chosen = [cells[key]] if key in cells else list(cells.values())
         trials = [(cell.trials[index].params, end) for cell in chosen for index, end in sorted(cell.ended.items())]
-        gpus = plan.spec.resources.downstream.gpus * plan.spec.resources.downstream.workers
-        valued = [(dict(params), objective_values(end, spec.objectives, gpus)) for params, end in trials]
-        agreeing = [Observation(params, list(values)) for params, values in valued if values and _lies_in(params, spec)]
-        if not agreeing:
-            searched = ", ".join(sorted({path for params, _ in valued for path in params})) or "no completed trial"
-            raise UserError(
-                f"search.prior: no trial of '{name}' lies in the search space of cell {key} (found {searched}; "
-                f"expected values of {', '.join(spec.space)} inside their ranges, and {', '.join(spec.objectives)})"
-            )
-        found += agreeing
-    return found
+        gpus = resources.gpus * resources.workers
+        return [(dict(params), objective_values(end, spec.objectives, gpus)) for params, end in trials]
+
+    def _cells_of(self, study: str) -> Mapping[str, CellState]:
+        if study == self._plan.spec.name:
+            raise UserError(f"search.prior: '{study}' is the study itself, expected an earlier one")
+        if study not in self._cells:
+            ledger = self._workspace.existing_study(study).ledger
+            self._cells[study] = StudyState.replay(read_ledger(ledger)).cells
+        return self._cells[study]
 
 
 def best_observation(observations: Sequence[Observation]) -> Observation:

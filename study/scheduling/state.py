@@ -62,6 +62,8 @@ class CellState:
     Attributes:
         trials: Trials asked for so far, by index.
         ended: Outcome by trial index, in the order in which the trials ended.
+        under_way: Indices of the trials that have not ended.
+        replicates: Identifiers of the replicates that have ended.
         choice: Configuration that the replicates train with; None while the cell searches.
         prior: True where the search has begun with trials of earlier studies.
         planned: Number of trials of a search on a virtual clock with several workers; None before it is recorded.
@@ -69,6 +71,8 @@ class CellState:
 
     trials: list[TrialHistory] = field(default_factory=list)
     ended: dict[int, Outcome] = field(default_factory=dict)
+    under_way: set[int] = field(default_factory=set)
+    replicates: set[str] = field(default_factory=set)
     choice: ConfigurationChosen | None = None
     planned: int | None = None
     prior: bool = False
@@ -121,14 +125,15 @@ class StudyState:
             case SearchPlanned():
                 self.cell(event.cell).planned = event.trials
             case TrialAsked():
-                self.cell(event.cell).trials.append(TrialHistory(event.params, event.system_attrs))
+                cell = self.cell(event.cell)
+                cell.under_way.add(len(cell.trials))
+                cell.trials.append(TrialHistory(event.params, event.system_attrs))
             case EpochReported():
                 self.cell(event.cell).trials[event.index].reports[event.epoch] = event.value
             case ProbeReported():
                 self.cell(event.cell).trials[event.index].probe_reports[event.epoch] = event.value
             case ConfigurationChosen():
-                self.cell(event.cell).choice = event
-                self.outcomes = {job: end for job, end in self.outcomes.items() if not event.supersedes(end)}
+                self._choose(event)
             case CellReopened():
                 self.cell(event.cell).choice = None
             case TimeSpent():
@@ -141,21 +146,38 @@ class StudyState:
             case JobRetried():
                 self._retry(event)
 
+    def _choose(self, event: ConfigurationChosen) -> None:
+        cell = self.cell(event.cell)
+        cell.choice = event
+        for job in [job for job in cell.replicates if event.supersedes(self.outcomes[job])]:
+            del self.outcomes[job]
+            cell.replicates.discard(job)
+
     def _finish(self, event: JobFinished) -> None:
         self.outcomes[event.job] = event
         self.lost.pop(event.digest, None)
-        if event.cell is None and event.outcome.status == "failed":
-            self.failures[event.digest] = event.job
-        if event.kind == "trial" and event.cell is not None:
-            self.cell(event.cell).ended[event.index] = event.outcome
+        if event.cell is None:
+            if event.outcome.status == "failed":
+                self.failures[event.digest] = event.job
+            return
+        cell = self.cell(event.cell)
+        if event.kind == "trial":
+            cell.ended[event.index] = event.outcome
+            cell.under_way.discard(event.index)
+        else:
+            cell.replicates.add(event.job)
 
     def _retry(self, event: JobRetried) -> None:
         self.outcomes.pop(event.job, None)
         self.failures.pop(event.digest, None)
-        if isinstance(event, JobLost) and event.cell is None:
-            self.lost[event.digest] = event.job
-        if event.kind == "trial" and event.cell is not None:
-            cell = self.cell(event.cell)
+        if event.cell is None:
+            if isinstance(event, JobLost):
+                self.lost[event.digest] = event.job
+            return
+        cell = self.cell(event.cell)
+        cell.replicates.discard(event.job)
+        if event.kind == "trial":
             cell.ended.pop(event.index, None)
+            cell.under_way.add(event.index)
             trial = cell.trials[event.index]
             cell.trials[event.index] = TrialHistory(trial.params, trial.system_attrs)

@@ -103,6 +103,9 @@ class VirtualClock:
         search: sampler and pruner of the trials.
         probe: pruner of the pretrainings.
         workers: workers of the schedule, at least 1.
+
+    Attributes:
+        unheeded: trials that the schedule has stopped, of which `stopped` has not been told yet, in order.
     """
 
     def __init__(self, spec: SearchSpec, search: CellSearch, probe: ProbePruner, workers: int) -> None:
@@ -110,6 +113,7 @@ class VirtualClock:
         self._running: dict[int, _Trial] = {}
         self._again: deque[tuple[int, Timing]] = deque()
         self._stops: dict[int, Stop] = {}
+        self.unheeded: dict[int, None] = {}
         self._now = self._asked = self._planned = 0
 
     @property
@@ -162,6 +166,7 @@ class VirtualClock:
 
     def stopped(self, index: int) -> None:
         """Pass on that a trial was stopped, which the schedule usually knows already."""
+        self.unheeded.pop(index, None)
         if index in self._running:
             self._leave(index, None, stopped=True)
             self._advance()
@@ -178,6 +183,7 @@ class VirtualClock:
             trial.end = None
             return False
         self._stops.pop(index, None)
+        self.unheeded.pop(index, None)
         self._again.append((index, timing))
         self._advance()
         return True
@@ -222,17 +228,19 @@ class VirtualClock:
             epoch, value = trial.probes.take()
             self._probe.report(index, epoch, value)
             if self._probe.should_prune(index):
-                self._stops[index] = Stop(epoch, value, probe=True)
-                self._leave(index, None, stopped=True)
+                self._stop(index, Stop(epoch, value, probe=True))
         elif trial.reports.waiting:
             epoch, value = trial.reports.take()
             self._search.report(index, epoch, value)
             if epoch < trial.timing.epochs and self._search.should_prune(index):
-                self._stops[index] = Stop(epoch, value, probe=False)
-                self._leave(index, None, stopped=True)
+                self._stop(index, Stop(epoch, value, probe=False))
         else:
             assert trial.end is not None
             self._leave(index, trial.end[0], stopped=False)
+
+    def _stop(self, index: int, decision: Stop) -> None:
+        self._stops[index], self.unheeded[index] = decision, None
+        self._leave(index, None, stopped=True)
 
     def _leave(self, index: int, values: Sequence[float] | None, *, stopped: bool) -> None:
         del self._running[index]

@@ -77,16 +77,14 @@ class DownstreamStage(Stage):
     def job(self, configuration: Configuration, run: CellRun) -> Job:
         """Return the job of a trial or replicate with this configuration."""
         spec = configuration.spec
-        weights = configuration.output(WEIGHTS)
-        labels = configuration.output(LABELS) if spec.downstream.targets == "propagated" else None
-        inputs = {role: made.digest for role, made in ((WEIGHTS, weights), (LABELS, labels)) if made is not None}
+        inputs = _inputs(configuration)
         config = {
             "schema": SCHEMA,
             "stage": self.name,
             "data": configuration.data.fingerprint,
             "network": plain(spec.network),
             self.name: plain(spec.downstream),
-            "start": {"artifact": weights.digest} if weights is not None else _digested(spec.pretext.method),
+            "start": {"artifact": inputs[WEIGHTS]} if WEIGHTS in inputs else _digested(spec.pretext.method),
             "labels": inputs.get(LABELS),
             "seed": run.seed,
             "test": run.kind == "replicate",
@@ -109,6 +107,10 @@ class DownstreamStage(Stage):
             epochs=spec.downstream.epochs,
             resources=self.request(spec),
         )
+
+    def sources(self, configuration: Configuration) -> list[Job]:
+        """Return the shared jobs that the runs of a configuration need, each after those that it needs itself."""
+        return configuration.sources_of(_inputs(configuration))
 
     def run(self, job: Job, context: StageContext) -> StageResult:
         """Train and, for a replicate, write the test results and return the weights."""
@@ -182,6 +184,13 @@ class DownstreamStage(Stage):
             method=None,
             image_size=spec.data.image_size,
         )
+
+
+def _inputs(configuration: Configuration) -> dict[str, str]:
+    """Return the digest of each artifact that the runs of a configuration read, by role."""
+    roles = (WEIGHTS, LABELS) if configuration.spec.downstream.targets == "propagated" else (WEIGHTS,)
+    outputs = {role: configuration.output(role) for role in roles}
+    return {role: made.digest for role, made in outputs.items() if made is not None}
 
 
 def _digested(start: Any) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from study.word_table import WordTable
 
@@ -58,3 +60,19 @@ def test_brackets_are_text():
     table.add_row("[red]x", "[0.9, 0.99]")
     Console(file=text, width=80).print(table)
     assert text.getvalue().split("\n")[0].split("  ") == ["[red]x", "[0.9, 0.99]"]
+
+
+@pytest.mark.parametrize("header", [(), ("name", "Größe", "")])
+def test_a_table_of_short_strings_has_the_lines_of_richs_own(header):
+    rows = [("plain", "[red]x", "1"), ("", "深度 wide", "22"), ("é", " ", "")]
+    theirs = Table(box=None, pad_edge=False, show_header=bool(header))
+    for title in header or [""] * 3:
+        theirs.add_column(title)
+    for row in rows:
+        theirs.add_row(*map(Text, row))
+    texts = []
+    for table in (WordTable(header, list(rows)), theirs):
+        out = io.StringIO()
+        Console(file=out, width=80).print(table)
+        texts.append(out.getvalue())
+    assert texts[0] == texts[1]

@@ -6,6 +6,7 @@ Digests name trained weights and decoded frames. A new setting must not change t
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +16,8 @@ ADDED: Mapping[str, Any] = {"added": True}
 
 def digested_fields(settings: Any) -> list[str]:
     """Return the names of the fields of a dataclass's instance that determine its digest."""
-    return [
-        field.name
-        for field in dataclasses.fields(settings)
-        if field.init
-        and not (field.metadata.items() >= ADDED.items() and getattr(settings, field.name) == field.default)
-    ]
+    cls: Any = type(settings)
+    return [name for name, default in _fields(cls) if default is _ALWAYS or getattr(settings, name) != default]
 
 
 def digested(settings: Any) -> dict[str, Any]:
@@ -36,3 +33,16 @@ def digested(settings: Any) -> dict[str, Any]:
     """
     values = dataclasses.asdict(settings)
     return {name: values[name] for name in digested_fields(settings)}
+
+
+_ALWAYS: Any = object()
+
+
+@functools.cache
+def _fields(cls: Any) -> tuple[tuple[str, Any], ...]:
+    """Return the name of each field of a dataclass with the default at which it is left out, or `_ALWAYS`."""
+    return tuple(
+        (field.name, field.default if field.metadata.items() >= ADDED.items() else _ALWAYS)
+        for field in dataclasses.fields(cls)
+        if field.init
+    )

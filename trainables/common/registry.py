@@ -46,6 +46,10 @@ class Registry(Generic[T], Mapping[str, T]):
         """Remove the entry `name`, such as one of a plug-in that could not be imported to its end."""
         del self._entries[name]
 
+    def name_of(self, entry: object) -> str | None:
+        """Return the name under which `entry` itself is registered; None if it is not."""
+        return next((name for name, known in self._entries.items() if known is entry), None)
+
     def __getitem__(self, name: str) -> T:
         try:
             return self._entries[name]

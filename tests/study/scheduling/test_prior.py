@@ -5,11 +5,12 @@ import pytest
 from study.config.definition import load_study
 from study.planning.jobs import Outcome, ResourceRequest
 from study.planning.plan import Plan
+from study.scheduling import prior
 from study.scheduling.objectives import OBJECTIVE
-from study.scheduling.prior import prior_observations
+from study.scheduling.prior import PriorTrials
 from study.scheduling.scheduler import JobScheduler
 from study.storage.events import PriorRead
-from study.storage.ledger import Ledger
+from study.storage.ledger import Ledger, read_ledger
 from study.storage.workspace import Workspace
 from tests.study.scheduling.test_scheduler import TINY, Bench
 from trainables.common.errors import UserError
@@ -34,13 +35,13 @@ def plan_of(*sets):
 
 
 def scheduler_of(plan, ledger, workspace):
-    return JobScheduler(plan, ledger, lambda digest: True, lambda key: prior_observations(plan, key, workspace))
+    return JobScheduler(plan, ledger, lambda digest: True, PriorTrials(plan, workspace).observations)
 
 
 def test_the_search_begins_with_the_best_of_the_earlier_trials_and_learns_from_all(workspace, tmp_path):
     plan = plan_of("search.prior=[early]", "search.trials=3", "search.parallel=1")
     (cell,) = plan.cells
-    known = prior_observations(plan, cell.key, workspace)
+    known = PriorTrials(plan, workspace).observations(cell.key)
     assert len(known) == 5
     ledger = Ledger(tmp_path / "ledger.jsonl", lambda: 0.0)
     scheduler = scheduler_of(plan, ledger, workspace)
@@ -54,7 +55,7 @@ def test_the_search_begins_with_the_best_of_the_earlier_trials_and_learns_from_a
 
 def test_no_earlier_trial_comes_again_but_the_best(workspace, tmp_path):
     plan = plan_of("search.prior=[early]", "search.trials=9", "search.startup_trials=20", "seed=3")
-    known = prior_observations(plan, plan.cells[0].key, workspace)
+    known = PriorTrials(plan, workspace).observations(plan.cells[0].key)
     scheduler = scheduler_of(plan, Ledger(tmp_path / "ledger.jsonl", lambda: 0.0), workspace)
     jobs = [scheduler.next_job(ResourceRequest(cpus=99)) for _ in range(9)]
     assert sum(job.params in [each.params for each in known] for job in jobs) == 1
@@ -93,15 +94,24 @@ def test_it_goes_on_without_the_earlier_study(workspace, tmp_path):
 def test_a_study_without_a_trial_to_begin_with_is_refused(workspace, sets, message):
     plan = plan_of(*sets)
     with pytest.raises(UserError, match=message):
-        prior_observations(plan, plan.cells[0].key, workspace)
+        PriorTrials(plan, workspace).observations(plan.cells[0].key)
 
 
 def test_trials_outside_the_ranges_do_not_count(workspace):
-    everything = prior_observations(plan_of("search.prior=[early]"), plan_of().cells[0].key, workspace)
+    everything = PriorTrials(plan_of("search.prior=[early]"), workspace).observations(plan_of().cells[0].key)
     rates = sorted(each.params[RATE] for each in everything)
     narrow = plan_of("search.prior=[early]", f"search.space={{{RATE}: {{loguniform: [{rates[2]}, 1.0]}}}}")
-    found = prior_observations(narrow, narrow.cells[0].key, workspace)
+    found = PriorTrials(narrow, workspace).observations(narrow.cells[0].key)
     assert sorted(each.params[RATE] for each in found) == rates[2:]
+
+
+def test_the_ledger_of_an_earlier_study_is_read_once_for_all_cells(workspace, monkeypatch):
+    read: list[str] = []
+    monkeypatch.setattr(prior, "read_ledger", lambda path: read.append(path.parent.name) or read_ledger(path))
+    plan = plan_of("search.prior=[early]", "factors.downstream.label_fraction=[0.5, 1.0]")
+    trials = PriorTrials(plan, workspace)
+    assert [len(trials.observations(cell.key)) for cell in plan.cells] == [5, 5]
+    assert read == ["early"]
 
 
 def test_fixed_points_cannot_begin_with_others():

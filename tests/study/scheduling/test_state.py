@@ -78,6 +78,14 @@ def test_a_new_choice_drops_the_replicates_of_the_former_one():
     assert set(state.outcomes) == {"a-trial-0", "b-replicate-0"}
 
 
+def test_a_choice_looks_at_the_replicates_of_its_cell_alone(monkeypatch):
+    looked_at: list[str | None] = []
+    monkeypatch.setattr(ConfigurationChosen, "supersedes", lambda choice, end: bool(looked_at.append(end.cell)))
+    ends = [finished("replicate", index, cell=cell) for cell in "abc" for index in range(2)]
+    StudyState.replay([*ends, finished("trial", 0), ConfigurationChosen("b", None, {})])
+    assert looked_at == ["b", "b"]
+
+
 def test_time_adds_up():
     state = StudyState.replay([TimeSpent(60.0, 30.0), TimeSpent(10.0, 0.0)])
     assert (state.seconds, state.gpu_seconds) == (70.0, 30.0)
