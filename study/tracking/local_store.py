@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,23 @@ def move_files(uri: str, files: Path) -> None:
                 "where experiment_id = ? and substr(artifact_uri, 1, ?) = ?",
                 (new, len(old) + 1, experiment, len(old) + 1, f"{old}/"),
             )
+
+
+@contextlib.contextmanager
+def no_stray_folder(uri: str) -> Iterator[None]:
+    """Remove the empty folder that MLflow makes as it opens a store whose address has escapes, which it does not undo.
+
+    Args:
+        uri: address of the store or server.
+    """
+    stray = Path(uri.removeprefix(SQLITE)).parent
+    made = uri.startswith(SQLITE) and stray != _path(uri).parent and not stray.exists()
+    try:
+        yield
+    finally:
+        if made:
+            with contextlib.suppress(OSError):  # nothing was made, or somebody else uses it
+                os.removedirs(stray)
 
 
 def _path(uri: str) -> Path:
