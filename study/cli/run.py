@@ -50,7 +50,9 @@ def run(
 
     After an interruption, run the same command again: it continues from the last checkpoints.
     """
-    study, place = load(source, profile, overrides, data, run_as), workspace(root)
+    place = workspace(root)
+    err.print(f"starting {source} in {place.root}", markup=False, highlight=False, soft_wrap=True)
+    study = load(source, profile, overrides, data, run_as)
     if rehearsal and rehearsal_due(study, place, address):
         code = rehearse_study(study, place, address)
         if code != Exit.SUCCESS:

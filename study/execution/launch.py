@@ -236,6 +236,7 @@ def _sweep(driver: JobDriver, folder: StudyFolder, address: str | None) -> None:
     plan, progress = driver.scheduler.plan, driver.progress
     again = True
     while again:
+        progress.message(f"joining the Ray cluster at {address}" if address else "starting Ray on this machine")
         with ray_session(address) as resources:
             needs, total = plan.resource_requests(), capacity(resources, plan.spec.resources.max)
             preflight(needs, total, grows=address is not None and plan.spec.resources.max is None)

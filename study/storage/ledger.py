@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -83,8 +84,7 @@ def _read(path: Path) -> tuple[list[Event], int]:
         if record is None:
             if number < len(lines):
                 raise UserError(
-                    f"{path}:{number}: damaged line (found another checksum than the line's). "
-                    "Fix: restore the file from a backup."
+                    f"{path}:{number}: damaged line (found another checksum than the line's). {_go_back(path, number)}"
                 )
             break
         if number == 1:
@@ -93,12 +93,21 @@ def _read(path: Path) -> tuple[list[Event], int]:
             try:
                 events.append(from_record(record))
             except UnsafeName as error:
-                raise UserError(f"{path}:{number}: {error}. Fix: restore the file from a backup.") from error
+                raise UserError(f"{path}:{number}: {error}. {_go_back(path, number)}") from error
             except ValueError as error:
                 problem = f"written by another version of study ({error})"
                 raise UserError(f"{path}:{number}: {problem}. {FIX_VERSION}") from error
         complete += len(line)
     return events, complete
+
+
+def _go_back(path: Path, number: int) -> str:
+    """Return how to go on where line `number` cannot be read: the lines before it are an earlier state of the study."""
+    command = f"sed -i.damaged '{number},$d' {shlex.quote(str(path))}"
+    return (
+        "Fix: restore the file from a backup; or go back to the events before that line, and run the study again, "
+        f"which repeats what came after them: {command}"
+    )
 
 
 def _check_version(path: Path, first: Mapping[str, Any]) -> None:

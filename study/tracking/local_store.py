@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,23 @@ def _move_models(store: sqlite3.Connection, experiment: int, old: str, new: str)
             "and run_id in (select run_uuid from runs where experiment_id = ?)",
             (new, len(old) + 1, len(old) + 1, f"{old}/", experiment),
         )
+
+
+@contextlib.contextmanager
+def no_stray_folder(uri: str) -> Iterator[None]:
+    """Remove the empty folder that MLflow makes as it opens a store whose address has escapes, which it does not undo.
+
+    Args:
+        uri: address of the store or server.
+    """
+    stray = Path(uri.removeprefix(SQLITE)).parent
+    made = uri.startswith(SQLITE) and stray != _path(uri).parent and not stray.exists()
+    try:
+        yield
+    finally:
+        if made:
+            with contextlib.suppress(OSError):  # nothing was made, or somebody else uses it
+                os.removedirs(stray)
 
 
 def _path(uri: str) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.tracking.local_store import no_stray_folder
 from study.tracking.metrics_file import MetricRow
 
 if TYPE_CHECKING:
@@ -74,8 +75,9 @@ class MlflowRuns:
             experiment_tags: tags of the experiment by name.
             tags: tags of the study's run by name.
         """
-        self._client = self._new_client(self._uri)
-        experiment = self._client.get_experiment_by_name(self._study)
+        with no_stray_folder(self._uri):
+            self._client = self._new_client(self._uri)
+            experiment = self._client.get_experiment_by_name(self._study)
         if experiment is None:
             location = self._files.as_uri() if self._uri.startswith("sqlite:") else None
             self._experiment = self._client.create_experiment(self._study, artifact_location=location)

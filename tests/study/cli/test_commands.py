@@ -224,3 +224,12 @@ def test_a_long_study_is_rehearsed_first_and_not_started_if_it_fails(
     ended, _ = call(capsys, "run", study, "--workspace", str(tmp_path), *arguments)
     assert taken == steps
     assert ended == (Exit.SUCCESS if steps[-1] == "run" else Exit.USAGE)
+
+
+def test_a_run_says_at_once_what_it_starts(monkeypatch, capsys, tmp_path):
+    def load(*arguments):
+        raise UserError(f"so far: {capsys.readouterr().err}")
+
+    monkeypatch.setattr(run_module, "load", load)
+    with pytest.raises(UserError, match=rf"so far: starting quickstart in {tmp_path}"):
+        app(["run", "quickstart", "--workspace", str(tmp_path)], standalone_mode=False)

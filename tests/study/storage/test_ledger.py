@@ -1,4 +1,5 @@
 import json
+import subprocess
 import zlib
 
 import pytest
@@ -68,6 +69,21 @@ def test_damage_before_the_end_is_an_error_that_names_the_line(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"two", b"twx"))
     with pytest.raises(UserError, match=r"ledger\.jsonl:3: damaged line .* Fix: restore the file from a backup"):
         read_ledger(path)
+
+
+def test_the_advice_on_a_damaged_line_leads_back_to_the_events_before_it(tmp_path):
+    path = tmp_path / "it's #1" / "ledger.jsonl"
+    ledger = Ledger(path, lambda: 0.0)
+    for name in ("one", "two", "three"):
+        ledger.append(CellReopened(name))
+    ledger.close()
+    damaged = path.read_bytes().replace(b"two", b"twx")
+    path.write_bytes(damaged)
+    with pytest.raises(UserError) as refused:
+        read_ledger(path)
+    subprocess.run(str(refused.value).rpartition("came after them: ")[2], shell=True, check=True)
+    assert [event.cell for event in read_ledger(path)] == ["one"]
+    assert path.with_name("ledger.jsonl.damaged").read_bytes() == damaged
 
 
 @pytest.mark.parametrize(

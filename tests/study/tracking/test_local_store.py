@@ -31,15 +31,15 @@ def test_a_store_is_asked_for_a_run_and_a_server_is_not(written, tmp_path):
     assert store_holds("https://elsewhere:5000", run)
 
 
-@pytest.mark.parametrize("name", ["what?", "50%25 off #1"])
+@pytest.mark.parametrize("name", ["what?", "50%25 off #1", "100%/runs"])
 def test_the_store_lies_in_a_workspace_with_any_name(tmp_path, name):
     workspace = Workspace(tmp_path / name)
-    workspace.root.mkdir()
+    workspace.root.mkdir(parents=True)
     runs = MlflowRuns(workspace.tracking_uri, "mine", workspace.root / "mlflow" / "mine")
     runs.connect({}, {})
     assert (workspace.root / "mlflow.db").exists()
     assert store_holds(workspace.tracking_uri, runs.study_run)
-    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+    assert list(tmp_path.iterdir()) == [tmp_path / name.partition("/")[0]]
 
 
 def test_the_files_of_a_moved_workspace_are_found_again(written, tmp_path):
