@@ -81,6 +81,8 @@ def _report(
     comparisons = compare(results, arrange(results.plan)) if len(results.plan.cells) > 1 else []
     if comparisons:
         tables["differences"] = difference_table(comparisons)
+    else:
+        (folder / "differences.csv").unlink(missing_ok=True)  # of an earlier call
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.data.to_csv(index=False))
         words = WordTable(table.header)

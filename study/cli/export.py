@@ -142,7 +142,12 @@ def backbone(
         weights = to_rgb(weights)
     _write_weights(output.absolute(), weights)
     card = output.absolute().with_suffix(".md")
-    write_text(card, model_card(f"Backbone of `{name}`, {job}", about, weights, artifacts, frames_of(folder, job)))
+    write_text(
+        card,
+        model_card(
+            f"Backbone of `{name}`, {job}", about, weights, artifacts, frames_of(folder, job, about["config"]["data"])
+        ),
+    )
     for path in (output.absolute(), card):
         _print_line(str(path))
 
@@ -209,9 +214,10 @@ def _pretraining(folder: StudyFolder, wanted: str | None) -> tuple[str, str]:
     from study.scheduling.state import StudyState
     from study.storage.ledger import read_ledger
 
-    finished = StudyState.replay(read_ledger(folder.ledger)).outcomes.values()
-    completed = [each for each in finished if each.outcome.status == "completed"]
+    state = StudyState.replay(read_ledger(folder.ledger))
+    completed = [each for each in state.outcomes.values() if each.outcome.status == "completed"]
     jobs = {each.job: each.digest for each in completed if each.kind == "pretext"}
+    jobs |= {each.job: each.digest for each in state.reused.values()}
     if wanted is None and len(jobs) != 1 and any(each.kind == "replicate" for each in completed):
         return _pretraining_of_best(folder, jobs)
     if not jobs:

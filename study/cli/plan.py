@@ -64,6 +64,8 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
             raise
         except UserError as error:
             unknown = f"unknown: {error}"
+        except Exception as error:  # of a plug-in; `study rehearse` reports it with its place
+            unknown = f"unknown, as a measured step failed ({type(error).__name__}: {error}). Fix: run study rehearse"
     labels = planned_labels(study)
     if as_json:
         out.print_json(json.dumps(_as_json(plan, cost, labels)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 INTERVAL = 5.0
 """Seconds between two lines of progress."""
+
+FACTS = "prediction.json"
+"""File of everything but the images that determined the results of a folder."""
 
 VERSION = 1
 """Version of the files that a prediction writes; results of another version are made again."""
@@ -80,10 +84,34 @@ def predict(
     found = find_sources(images, trained.data, trained.preprocessing)
     networks = ensemble(trained, device_of(device), flips=flips, disagreement=disagreement)
     facts = _facts(trained, outputs, flips=flips)
+    _refuse_other_results(output.absolute(), facts)
     results = ResultFolder(output.absolute(), key_of(facts))
-    write_json(results.root / "prediction.json", facts)
+    write_json(results.root / FACTS, facts)
     prediction = _run(trained, networks, results, outputs, found)
-    return _report(prediction, found, results.root, trained)
+    return _report(prediction, found, results, trained)
+
+
+def _refuse_other_results(root: Path, facts: dict[str, object]) -> None:
+    """Refuse a folder with results of other weights or options: files of both would lie side by side.
+
+    Raises:
+        UserError: the folder has such results, or is a file.
+    """
+    from trainables.common.errors import UserError
+
+    if root.exists() and not root.is_dir():
+        raise UserError(f"--out {root}: a file, expected a folder")
+    if not (root / FACTS).exists():
+        return
+    try:
+        before = json.loads((root / FACTS).read_text())
+    except ValueError:
+        before = {}
+    now = json.loads(json.dumps(facts))
+    changed = sorted(name for name in {*now, *before} if now.get(name) != before.get(name))
+    if changed:
+        text = f"--out {root}: has results with other {', '.join(changed)} (see {FACTS}). Fix: choose another folder"
+        raise UserError(text)
 
 
 def recommended_cell(folder: StudyFolder) -> str:
@@ -199,17 +227,18 @@ def _progress() -> Callable[[int, int, int], None]:
     return advance
 
 
-def _report(prediction: Prediction, found: FoundSources, root: Path, trained: TrainedCell) -> int:
+def _report(prediction: Prediction, found: FoundSources, results: ResultFolder, trained: TrainedCell) -> int:
     """Write the tables, print the summary and return the exit code."""
     from study.prediction import tables
     from trainables.common.files import write_text
 
     failed = [*found.unusable, *((each.name, each.reason) for each in prediction.failed)]
-    classes = trained.store.classes
+    classes, root = trained.store.classes, results.root
+    records = results.others(prediction.records) | dict(prediction.records)
     written = {
-        "frames": tables.frame_table(prediction.records, classes),
-        "volumes": tables.volume_table(prediction.records, classes),
-        "sequences": tables.sequence_table(prediction.records, classes),
+        "frames": tables.frame_table(records, classes),
+        "volumes": tables.volume_table(records, classes),
+        "sequences": tables.sequence_table(records, classes),
         "failures": tables.failure_table(failed) if failed else None,
     }
     for name, text in written.items():

@@ -26,7 +26,6 @@ from study.cli.app import (
     workspace,
 )
 from study.word_table import WordTable
-from trainables.common.errors import UserError
 
 if TYPE_CHECKING:
     from study.config.definition import Study
@@ -99,7 +98,7 @@ def rehearsal_due(study: Study, place: Workspace, address: str | None) -> bool:
     try:
         cost = estimate(plan, rates, finished_work(name, place), rough=True, free=free_gigabytes())
         return cost.total > REHEARSED_HOURS
-    except UserError:
+    except Exception:  # of a plug-in, for example, which the rehearsal reports with its place
         return True
 
 

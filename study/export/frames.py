@@ -9,12 +9,16 @@ from study.storage.workspace import StudyFolder
 from trainables.data.store.frames import FrameStore
 
 
-def frames_of(folder: StudyFolder, job: str) -> FrameStore | None:
-    """Open the frame store of a job, also in a workspace that was moved; None where it does not exist any more."""
-    config = folder.job(job).config
-    if not config.exists():
-        return None
-    described = json.loads(config.read_text())
-    places = (Path(described["frames"]), folder.workspace.data / "frames" / Path(described["frames"]).name)
-    stores = (FrameStore.open(place) for place in places if place.is_dir())
-    return next((store for store in stores if store.fingerprint == described["config"]["data"]), None)
+def frames_of(folder: StudyFolder, job: str, fingerprint: str) -> FrameStore | None:
+    """Open the frame store that a job read, also in a workspace that was moved; None where it does not exist any more.
+
+    Args:
+        folder: folder of the study.
+        job: identifier of the job, which may be of another study of the workspace.
+        fingerprint: fingerprint of the frames.
+    """
+    config, frames = folder.job(job).config, folder.workspace.data / "frames"
+    named = [Path(json.loads(config.read_text())["frames"])] if config.exists() else []
+    places = [*named, *(frames / path.name for path in named), *sorted(frames.glob("*-*"))]
+    stores = (FrameStore.open(place) for place in places if (place / "meta.json").is_file())
+    return next((store for store in stores if store.fingerprint == fingerprint), None)

@@ -102,15 +102,19 @@ def _import_errors(plugin: str, fix: str) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else _line(error)
-        place = f", line {line}" if line else ""
-        raise UserError(f"{plugin}: import failed{place} ({type(error).__name__}: {error}). Fix: {fix}") from error
+        raise UserError(
+            f"{plugin}: import failed{_place(error)} ({type(error).__name__}: {error}). Fix: {fix}"
+        ) from error
 
 
-def _line(error: BaseException) -> int | None:
-    """Return the line of a study file's plug-in at which its import failed."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((each.lineno for each in reversed(frames) if f"{os.sep}{NAMESPACE}{os.sep}" in each.filename), None)
+def _place(error: BaseException) -> str:
+    """Return file and line of a study file's plug-in at which its import failed, such as ", mine/loss.py, line 3"."""
+    frames = [(each.filename, each.lineno) for each in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):
+        frames.append((error.filename or "", error.lineno))
+    inside = f"{os.sep}{NAMESPACE}{os.sep}"
+    found = next(((file.partition(inside)[2], line) for file, line in reversed(frames) if inside in file), None)
+    return f", {found[0]}, line {found[1]}" if found else ""
 
 
 def _unpacked(source: PluginSource, cache: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
 import re
 from pathlib import Path
 
@@ -143,6 +145,8 @@ def write_method(name: str, folder: Path) -> list[Path]:
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"name '{name}': expected lower-case letters, digits and _, with a letter first")
+    if keyword.iskeyword(name) or importlib.util.find_spec(name) is not None:
+        raise UserError(f"name '{name}': a module or word of Python, which a file of this name would hide. Fix: rename")
     if name in METHODS:
         raise UserError(f"name '{name}': a pretext method has it already. Fix: choose another one")
     if not folder.is_dir():

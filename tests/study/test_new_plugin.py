@@ -45,7 +45,13 @@ def test_the_skeleton_passes_the_checks_of_a_method(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("simclr", "a pretext method has it already"), ("2d", "expected lower-case letters")]
+    ("name", "message"),
+    [
+        ("simclr", "a pretext method has it already"),
+        ("2d", "expected lower-case letters"),
+        ("torch", "a module or word of Python, which a file of this name would hide"),
+        ("class", "a module or word of Python, which a file of this name would hide"),
+    ],
 )
 def test_a_name_that_cannot_be_used_is_refused(tmp_path, name, message):
     with pytest.raises(UserError, match=message):

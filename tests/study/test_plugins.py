@@ -164,7 +164,7 @@ def test_other_code_under_a_loaded_name_is_refused(tmp_path):
 
 def test_a_failed_import_leaves_nothing_registered_and_names_the_line(tmp_path):
     file = study_with(tmp_path, LOSS + "\nraise RuntimeError('half way')\n")
-    with pytest.raises(UserError, match=r"plug-in 'my_losses': import failed, line \d+ \(RuntimeError: half way\)"):
+    with pytest.raises(UserError, match=r"import failed, my_losses.py, line \d+ \(RuntimeError: half way\)"):
         load_study(str(file))
     assert "plain" not in LOSSES
     (tmp_path / "my_losses.py").write_text(LOSS)
@@ -180,6 +180,14 @@ def test_a_folder_is_a_package_whose_modules_import_each_other(tmp_path):
     assert sorted(source.files) == ["pack/__init__.py", "pack/part.py"]
     loading.load_sources([source], lambda: tmp_path / "cache")
     assert sys.modules["study_plugins.pack"].VALUE == 7
+
+
+def test_an_error_in_a_module_of_a_folder_names_the_module(tmp_path):
+    source = PluginSource(
+        "half", {"half/__init__.py": "from . import part\n", "half/part.py": "\nimport no_such_module\n"}
+    )
+    with pytest.raises(UserError, match=r"plug-in 'half': import failed, half/part.py, line 2 \(ModuleNotFoundError"):
+        loading.load_sources([source], lambda: tmp_path / "cache")
 
 
 def test_damaged_files_in_the_cache_are_written_again(tmp_path):
@@ -199,7 +207,11 @@ def test_damaged_files_in_the_cache_are_written_again(tmp_path):
         ("2nd.py", lambda path: path.write_text(""), "found the name '2nd', expected letters"),
         ("large.py", lambda path: path.write_text("#" * (MAX_BYTES + 1)), f"at most {MAX_FILES} files"),
         ("latin.py", lambda path: path.write_bytes(b"# \xe9"), "cannot be read as Python source"),
-        ("broken.py", lambda path: path.write_text("def"), "plug-in 'broken': import failed, line 1 .SyntaxError"),
+        (
+            "broken.py",
+            lambda path: path.write_text("def"),
+            "import failed, broken.py, line 1 .SyntaxError",
+        ),
     ],
 )
 def test_what_is_no_plugin_is_refused_with_its_place(tmp_path, name, make, message):

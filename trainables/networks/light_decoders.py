@@ -46,8 +46,10 @@ class Linear(NetworkSettings):
         """
         backbone = self.backbone.build(in_channels)
         if self.levels > len(backbone.channels):
-            found = f"found {self.levels}, expected at most {len(backbone.channels)}"
-            raise UserError(f"network.levels: the backbone has fewer feature maps ({found})")
+            most = len(backbone.channels)
+            raise UserError(
+                f"network.levels is {self.levels}, expected at most the {most} feature maps of the backbone"
+            )
         return SegmentationNetwork(backbone, LinearDecoder(backbone.channels[-self.levels :]), classes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,18 @@ class ResultFolder:
         found = self._known.get(source.name)
         if found is None or found["digest"] != self.digest(source):
             return None
+        return found if self._present(found) else None
+
+    def _present(self, record: Mapping[str, Any]) -> bool:
+        """Return True if the files of a record are there, with their sizes."""
         try:
-            sizes = {file: (self.root / file).stat().st_size for file in found["files"]}
+            return all((self.root / file).stat().st_size == size for file, size in record["files"].items())
         except OSError:
-            return None
-        return found if sizes == found["files"] else None
+            return False
+
+    def others(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the records of images of earlier calls whose results are still there, but for those named."""
+        return {name: found for name, found in self._known.items() if name not in names and self._present(found)}
 
     def complete(self, source: ImageSource, files: list[Path], measures: Measures) -> dict[str, Any]:
         """Append the record of an image whose files are all there, and return it."""

@@ -118,6 +118,25 @@ def test_what_cannot_be_done_is_one_message(workspace, dataset, tmp_path, capsys
     assert not list(tmp_path.iterdir())
 
 
+def test_a_later_call_adds_its_images_and_one_with_other_options_is_refused(workspace, dataset, cell, tmp_path, capsys):
+    out, (one, two) = tmp_path / "out", videos(dataset, "TEST")[:2]
+    common = ("--cell", cell, "--out", str(out), "--workspace", str(workspace))
+    for video in (one, two):
+        assert call(capsys, "predict", "tiny", str(video), *common)[0] == 0
+    assert sorted(set(pd.read_csv(out / "frames.csv")["file"])) == sorted([one.name, two.name])
+    code, text = call(capsys, "predict", "tiny", str(one), "--replicate", "0", *common)
+    assert code == 2
+    assert "has results with other replicates, weights (see prediction.json). Fix: choose another folder" in text
+    (tmp_path / "file").write_text("kept")
+    code, text = call(capsys, "predict", "tiny", str(one), "--cell", cell, "--out", str(tmp_path / "file"))
+    assert code == 2
+    code, text = call(
+        capsys, "predict", "tiny", str(one), "--out", str(tmp_path / "file"), "--workspace", str(workspace)
+    )
+    assert code == 2
+    assert "a file, expected a folder" in text
+
+
 def test_missing_frames_and_weights_are_told_with_the_remedy(workspace, folder, cell, tmp_path, capsys):
     copy = tmp_path / "runs"
     shutil.copytree(workspace, copy)

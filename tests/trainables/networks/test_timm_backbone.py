@@ -156,7 +156,7 @@ def test_an_unknown_model_and_what_a_model_lacks_are_errors():
         Timm("coat_tiny").build(1)
     with pytest.raises(ValueError, match=r"output_stride is 4, expected 8, 16 or null"):
         Timm("resnet10t", output_stride=4)
-    with pytest.raises(UserError, match=r"the backbone has fewer feature maps \(found 5, expected at most 4\)"):
+    with pytest.raises(UserError, match=r"network.levels is 5, expected at most the 4 feature maps of the backbone"):
         Linear(VIT, levels=5).build(1, 2)
 
 

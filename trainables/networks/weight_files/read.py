@@ -88,10 +88,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal; "" for a file that is not there."""
-    try:
-        state = path.stat()
-    except OSError:
+    if not path.is_file():
         return ""
+    state = path.stat()
     return _sha256(path, state.st_mtime_ns, state.st_size)
 
 
@@ -102,9 +101,12 @@ def _sha256(path: Path, modified: int, size: int) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return the part of torch's message that names the content it refuses, or else its first line."""
+    """Return the part of torch's message that names the content it refuses, or else the kind of error.
+
+    The rest of the message may advise to load the file without `weights_only`, which would run its code.
+    """
     refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return f"it holds {refused.group(1)}" if refused else str(error).partition("\n")[0][:200]
+    return f"it holds {refused.group(1)}" if refused else type(error).__name__
 
 
 def _state_dict(found: Any) -> dict[str, Tensor]:
