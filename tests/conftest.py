@@ -29,11 +29,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The port of an S3-compatible server on this machine that holds an empty bucket, `studies`; the environment has
-    its address and credentials.
-    """
-    import boto3
+def aws_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of an empty imitation of AWS on this machine; the environment has its address and credentials."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -44,10 +41,22 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
     }.items():
         monkeypatch.setenv(name, value)
     # All servers of a process share what they hold.
     urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/moto-api/reset", method="POST")).close()
-    boto3.client("s3").create_bucket(Bucket="studies")
     yield port
     server.stop()
+
+
+@pytest.fixture
+def s3_server(aws_server: int) -> int:
+    """The port of an S3-compatible server on this machine that holds an empty bucket, `studies`; the environment has
+    its address and credentials.
+    """
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket="studies")
+    return aws_server
