@@ -21,10 +21,10 @@ def needed_text(difference: Difference, distance: float, tests: int = 1) -> str:
     with_power = f"would show {distance:.3f} Dice with {POWER:.0%} power"
     sample = sample_needed(difference.parts, distance, SIGNIFICANCE / max(tests, 1))
     if sample is None:
-        return f"no {MAX_RUNS} {noun} on {MAX_SUBJECTS:,} test subjects {with_power}"
+        return f"not even {MAX_RUNS} {noun} on {MAX_SUBJECTS:,} test subjects {with_power}"
     if sample.more_subjects:
         more = f"about {sample.runs} {noun} on about {sample.subjects:,} test subjects"
-        return f"no {MAX_RUNS} {noun} on these test subjects, but {more} {with_power}"
+        return f"not even {MAX_RUNS} {noun} on these test subjects {with_power}; {more} would"
     if sample.more_runs:
         return f"about {sample.runs} {noun} {with_power}"
     return f"these {sample.runs} {noun} {with_power}"

@@ -13,6 +13,9 @@ from analysis.stats.intervals import DICE_RANGE, RANGES, Difference, holm, paire
 from analysis.stats.power import SIGNIFICANCE
 from analysis.temporal.read import Temporal
 
+MOST_DECADES = 3
+"""Decimal logarithm of the largest ratio that is printed."""
+
 MEASURES = {"dice": "Dice", "mean_absolute": "mm mean absolute distance"}
 
 
@@ -59,8 +62,15 @@ class Claim:
         estimate = self.difference.estimate
         values = [estimate.mean, estimate.low, estimate.high]
         if self.ratio:
-            return "ratio {:.2f} (95% CI {:.2f} to {:.2f})".format(*(10**value for value in values))
+            return "ratio {} (95% CI {} to {})".format(*map(_ratio, values))
         return "{:+.3f} (95% CI {:+.3f} to {:+.3f})".format(*values)
+
+
+def _ratio(logarithm: float) -> str:
+    """Return a ratio from its decimal logarithm; one that few subjects leave open in orders of magnitude as a bound."""
+    if logarithm > MOST_DECADES:
+        return f">{10**MOST_DECADES:,}"
+    return f"{10**logarithm:.2f}" if logarithm >= -2 else "<0.01"
 
 
 def pseudo_label_claims(temporal: Temporal) -> list[Claim]:

@@ -88,6 +88,8 @@ def test_an_interval_of_few_replicates_stays_in_the_possible_range(make_study: C
     (found,) = compare(results, arrange(results.plan))
     assert (found.difference.estimate.low, found.difference.estimate.high) == (-1.0, 1.0)
     assert "(interval cut at the possible values, for lack of replicates or test subjects); " in found.sentence
-    assert found.sentence.endswith("no 50 replicates on 10,000 test subjects would show 0.020 Dice with 80% power")
+    assert found.sentence.endswith(
+        "not even 50 replicates on 10,000 test subjects would show 0.020 Dice with 80% power"
+    )
     (note,) = difference_table([found]).notes[1:]
     assert "cut at the possible values" in note

@@ -79,9 +79,9 @@ def undecided(parts: VarianceParts | None, replicates: int = 3, pretrainings: in
         (
             undecided(PARTS),
             0.012,
-            r"no 50 replicates on these test subjects, but about \d+ replicates on about \d+ test",
+            r"not even 50 replicates on these test subjects would show .+; about \d+ replicates on about \d+ test",
         ),
-        (undecided(PARTS), 0.00001, r"no 50 replicates on 10,000 test subjects would show 0\.000 Dice"),
+        (undecided(PARTS), 0.00001, r"not even 50 replicates on 10,000 test subjects would show 0\.000 Dice"),
         (undecided(None, 1), 0.03, "one replicate does not tell how many would do"),
     ],
 )
