@@ -95,7 +95,7 @@ def trained_cell(folder: StudyFolder, cell: str, replicate: int | None = None) -
 
     Args:
         folder: folder of the study.
-        cell: key of the cell.
+        cell: key of the cell; its levels may stand in any order.
         replicate: number of the only replicate to use, from 0; None for all.
 
     Raises:
@@ -105,8 +105,10 @@ def trained_cell(folder: StudyFolder, cell: str, replicate: int | None = None) -
     plan = read_plan(folder.plan)
     load_recorded(plan)
     known = [str(entry["key"]) for entry in plan.get("cells", ())]
-    if cell not in known:
+    same = [key for key in known if sorted(key.split(",")) == sorted(cell.split(","))]  # levels in any order
+    if not same:
         raise UserError(f"study '{folder.name}' has no cell '{cell}'{did_you_mean(cell, known)}")
+    cell = same[0]
     chosen = _replicates(folder, cell)
     if not chosen:
         raise UserError(f"study '{folder.name}': the cell '{cell}' has no finished replicate yet")

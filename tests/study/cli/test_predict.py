@@ -121,8 +121,9 @@ def test_what_cannot_be_done_is_one_message(workspace, dataset, tmp_path, capsys
 def test_a_later_call_adds_its_images_and_one_with_other_options_is_refused(workspace, dataset, cell, tmp_path, capsys):
     out, (one, two) = tmp_path / "out", videos(dataset, "TEST")[:2]
     common = ("--cell", cell, "--out", str(out), "--workspace", str(workspace))
-    for video in (one, two):
-        assert call(capsys, "predict", "tiny", str(video), *common)[0] == 0
+    turned = ("--cell", ",".join(reversed(cell.split(","))), *common[2:])  # levels in any order
+    for video, options in ((one, common), (two, turned)):
+        assert call(capsys, "predict", "tiny", str(video), *options)[0] == 0
     assert sorted(set(pd.read_csv(out / "frames.csv")["file"])) == sorted([one.name, two.name])
     code, text = call(capsys, "predict", "tiny", str(one), "--replicate", "0", *common)
     assert code == 2
