@@ -18,7 +18,7 @@ def test_a_process_whose_gpu_fails_ends_and_its_job_is_run_again(uninterrupted, 
     info.mkdir(parents=True)
     failures.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: failing-gpu\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[pretext_study]\nfailing = failing_gpu\n")
+    (info / "entry_points.txt").write_text("[pretext_study.components]\nfailing = failing_gpu\n")
     monkeypatch.setenv("FAILING_GPU", str(failures))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (info.parent, TESTS, TESTS.parent))))
     ran = study(tmp_path / "here", "run", str(TINY), "--no-rehearse")
