@@ -49,7 +49,9 @@ class FakePlan:
             replicates=Replicates(self.replicates),
             search=self.search_spec,
             budget=self.budget,
-            resources=SimpleNamespace(downstream=self.request),
+            resources=SimpleNamespace(
+                downstream=SimpleNamespace(gpus_per_job=self.request.workers * self.request.gpus)
+            ),
         )
 
     @property

@@ -15,6 +15,7 @@ from analysis.io.job_files import read_test
 from analysis.io.pretraining_names import DIGITS, PretrainingName, job_name, job_parts, pretraining_names
 from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings, replicate_starts
 from study.config.ranges import Range
+from study.config.resources import StageResources
 from study.config.settings import parse
 from study.planning.jobs import CELL_KINDS
 from study.plugins.recorded import load_recorded
@@ -199,7 +200,7 @@ def _read_plan(path: Path) -> PlannedStudy:
         factors = {factor: tuple(map(str, levels)) for factor, levels in raw["factors"].items()}
         spec, metric = raw.get("spec") or {}, raw["search"]["metric"]
         search = spec.get("search") or {}
-        need = (spec.get("resources") or {}).get("downstream") or {}
+        need = StageResources(**((spec.get("resources") or {}).get("downstream") or {}))
         return PlannedStudy(
             name=raw["name"],
             title=raw.get("title") or raw["name"],
@@ -210,7 +211,7 @@ def _read_plan(path: Path) -> PlannedStudy:
             metric=metric.removeprefix("val/"),
             objectives=tuple(search.get("objectives") or (f"val/{metric.removeprefix('val/')}",)),
             space={path: parse(Range, described) for path, described in search.get("space", {}).items()},
-            gpus=float(need.get("gpus", 0.0)) * int(need.get("workers", 1)),
+            gpus=need.gpus_per_job,
             planned=_planned(raw["planned_jobs"]),
             frames=Path(frames) if frames else None,
             classes=tuple(raw["classes"]),

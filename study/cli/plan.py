@@ -20,6 +20,7 @@ from study.planning.dataset_check import check_datasets, planned_labels
 from study.planning.datasets import prepared_in
 from study.planning.estimate import CostEstimate, estimate
 from study.planning.finished import finished_work
+from study.planning.gpu_share import chosen_line, with_numbers
 from study.planning.machine import free_gigabytes
 from study.planning.plan import Plan
 from study.planning.searched_jobs import searched_paths
@@ -48,7 +49,9 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
     Raises:
         DataError: a dataset's folder does not exist, or the study would refuse the dataset in it.
     """
-    plan = Plan(study, prepared_in(place))
+    described, datasets = study, prepared_in(place)
+    study = with_numbers(study, local_resources()["GPU"], rates, datasets)
+    plan = Plan(study, datasets)
     prior = PriorTrials(plan, place)
     for cell in plan.cells if study.spec.search.prior else ():
         prior.observations(cell.key)
@@ -76,6 +79,8 @@ def show_plan(study: Study, place: Workspace, rates: Calibration, out: Console, 
         out.print(label_line(labels.values()), soft_wrap=True)
     for report in weight_reports(plan.resolve(cell.key, {}) for cell in plan.cells):
         out.print(f"initial weights: {report}", markup=False, highlight=False, soft_wrap=True)
+    if line := chosen_line(described, study):
+        out.print(line, markup=False, soft_wrap=True)
     if warning := unused_gpus(plan.resource_requests(), local_resources()):
         out.print(warning, markup=False, soft_wrap=True)
     out.print("jobs: " + ", ".join(f"{kind} {count}" for kind, count in plan.planned().items()), soft_wrap=True)

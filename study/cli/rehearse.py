@@ -86,6 +86,7 @@ def rehearsal_due(study: Study, place: Workspace, address: str | None) -> bool:
     from study.planning.datasets import prepared_in
     from study.planning.estimate import estimate
     from study.planning.finished import finished_work
+    from study.planning.gpu_share import with_numbers
     from study.planning.machine import free_gigabytes, this_machine
     from study.planning.plan import Plan
     from study.rehearsal.record import passed_before
@@ -93,8 +94,9 @@ def rehearsal_due(study: Study, place: Workspace, address: str | None) -> bool:
     name = study.spec.name
     if place.study(name).ledger.exists() or passed_before(study, place):
         return False
-    plan, rates = Plan(study, prepared_in(place)), Calibration(place.calibration)
-    plan.check(this_machine() if address is None else None)
+    machine, rates, datasets = this_machine(), Calibration(place.calibration), prepared_in(place)
+    plan = Plan(with_numbers(study, machine.gpus, rates, datasets), datasets)
+    plan.check(machine if address is None else None)
     try:
         cost = estimate(plan, rates, finished_work(name, place), rough=True, free=free_gigabytes())
         return cost.total > REHEARSED_HOURS

@@ -58,11 +58,13 @@ def validate(
     start that its network cannot take, a missing file of weights, images or networks beyond this machine's memory.
     """
     from study.planning.dataset_check import check_datasets
+    from study.planning.gpu_share import with_numbers
     from study.planning.machine import this_machine
     from study.planning.plan import Plan
     from study.stages.weights_file import weight_reports
 
     study = load(source, profile, overrides, data, run_as)
+    study = with_numbers(study, this_machine().gpus)
     Plan(study).check(None if os.environ.get("RAY_ADDRESS") else this_machine())
     if data:
         _check_data(study)

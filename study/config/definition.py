@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,8 +58,7 @@ class Study:
         if not self._cells:
             filters.problems.append(Problem((), "exclude and only leave no cell", document.locate(("exclude",))))
             self._cells = designed  # to find their problems, too
-        self._cache: ParseCache = {}
-        self._resolved: dict[str, StudySpec] = {}
+        self._forget()
         problems = [
             *reader.problems,
             *design_problems(self._factors, design, document),
@@ -67,10 +67,7 @@ class Study:
         ]
         if problems:
             raise SpecError(problems)
-        # The cache identifies mappings by `id`: these values must stay alive.
-        self._first_cell = self._values(self._cells[0].overrides)
-        self.spec = parse(StudySpec, self._first_cell, cache=self._cache, fill_cache=True)
-        self._resolved.clear()  # from now on, configurations share the parts that do not vary
+        self._read_first_cell()
         self._check_budget()
 
     def cells(self) -> Sequence[Cell]:
@@ -93,9 +90,34 @@ class Study:
             self._resolved[key] = parse(StudySpec, values, locate=self._document.locate, cache=self._cache)
         return self._resolved[key]
 
+    def with_gpus(self, gpus: Mapping[str, float]) -> Study:
+        """Return this study with other GPUs for each worker of some stages.
+
+        Args:
+            gpus: number by name of the stage's resources, such as "pretext" or "stages.NAME".
+        """
+        other = copy.copy(self)
+        changed = {f"resources.{name}.gpus": number for name, number in gpus.items()}
+        other._document = Document(override_paths(self._document.values, changed), self._document.sources)
+        other._forget()
+        other._read_first_cell()
+        return other
+
     def document(self) -> dict[str, Any]:
         """Return all settings, defaults included, as JSON-able values."""
         return plain(self.spec)
+
+    def _forget(self) -> None:
+        """Begin with no configuration read."""
+        self._cache: ParseCache = {}
+        self._resolved: dict[str, StudySpec] = {}
+
+    def _read_first_cell(self) -> None:
+        """Read the settings of the first cell, whose parts that do not vary all later configurations share."""
+        # The cache identifies mappings by `id`: these values must stay alive.
+        self._first_cell = self._values(self._cells[0].overrides)
+        self.spec = parse(StudySpec, self._first_cell, cache=self._cache, fill_cache=True)
+        self._resolved.clear()
 
     def _values(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
         return {**override_paths(self._document.values, overrides), "factors": self._factors}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -14,20 +15,23 @@ class StageResources:
     Attributes:
         workers: number of data-parallel worker processes, at least 1.
         cpus: CPUs for each worker, above 0.
-        gpus: GPUs for each worker: 0, 1, or for a single worker a fraction, which others share (0.5).
+        gpus: GPUs for each worker: 0, 1, or for a single worker a fraction, which others share (0.5). With `auto`, the
+            launch chooses: none on a cluster without GPUs, else 1, or the fraction that a rehearsal has measured.
     """
 
     workers: int = 1
     cpus: float = 1.0
-    gpus: float = 0.0
+    gpus: float | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"workers is {self.workers}, expected a whole number from 1 up")
         if self.cpus <= 0:
             raise ValueError(f"cpus is {self.cpus:g}, expected more than 0")
+        if self.gpus == "auto":
+            return
         if self.gpus < 0:
-            raise ValueError(f"gpus is {self.gpus:g}, expected 0, 1 or a fraction below 1")
+            raise ValueError(f"gpus is {self.gpus:g}, expected auto, 0, 1 or a fraction below 1")
         if self.gpus > 1:
             fix = f"set workers to {math.ceil(self.workers * self.gpus)} and gpus to 1"
             raise ValueError(f"gpus is {self.gpus:g}, expected at most 1, as a worker uses one GPU. Fix: {fix}")
@@ -36,6 +40,16 @@ class StageResources:
                 f"gpus is {self.gpus:g} for {self.workers} workers, expected 0 or 1, as workers of one job cannot "
                 "share a GPU. Fix: set gpus to 1, or workers to 1"
             )
+
+    @property
+    def gpus_per_worker(self) -> float:
+        """GPUs for each worker as a number: 0 as long as the launch has not chosen."""
+        return 0.0 if self.gpus == "auto" else self.gpus
+
+    @property
+    def gpus_per_job(self) -> float:
+        """GPUs for all workers."""
+        return self.workers * self.gpus_per_worker
 
 
 @dataclass(frozen=True)

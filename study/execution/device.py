@@ -8,10 +8,9 @@ import os
 
 import torch
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
+from study.planning.machine import ALLOCATABLE
 
-ALLOCATABLE = 0.9
-"""Share of a part of a GPU that torch may allocate; CUDA's own memory, for each process, needs the rest."""
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def claim_device(gpus: float) -> torch.device:

@@ -15,12 +15,15 @@ from pathlib import Path
 from study.config.definition import Study
 from study.config.plain import canonical, plain
 from study.execution.cluster import capacity, local_resources, preflight, ray_session, unused_gpus
+from study.execution.errors import ClusterLost
+from study.execution.gpus import with_gpus
 from study.execution.job_driver import JobDriver
-from study.execution.plan_record import describe, refuse_changes
+from study.execution.plan_record import describe, recorded_gpus, refuse_changes
 from study.execution.repair import missing_jobs, repair
 from study.execution.sweep import Sweep
+from study.planning.calibration import Calibration
 from study.planning.dataset_check import labels_of_store, require_channels, require_labels
-from study.planning.datasets import Dataset
+from study.planning.datasets import Dataset, prepared_in
 from study.planning.jobs import Job
 from study.planning.machine import this_machine
 from study.planning.plan import Plan, datasets_of, finetuning_datasets
@@ -31,7 +34,7 @@ from study.scheduling.scheduler import JobScheduler
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import Ledger
 from study.storage.lock import driver_lock
-from study.storage.plan_file import write_plan
+from study.storage.plan_file import read_plan, write_plan
 from study.storage.progress_file import LaunchProgress, write_progress
 from study.storage.remote import ARTIFACT, FRAMES, Storage
 from study.storage.workspace import JobFolder, StudyFolder, Workspace
@@ -90,7 +93,9 @@ def run(
     """
     folder = workspace.create().study(study.spec.name)
     with driver_lock(folder.lock):
-        _check(study, folder, address)
+        refuse_changes(folder, study)
+        study = _with_gpus(study, folder, address, progress)
+        _check(study, address)
         datasets = prepare_datasets(study, workspace, progress)
         plan = Plan(study, lambda settings: datasets[canonical(plain(settings))])
         if study.spec.search.prior and not folder.plan.exists():
@@ -196,9 +201,19 @@ def prepare_datasets(study: Study, workspace: Workspace, progress: Progress) -> 
     return {name: Dataset(str(store.folder), store.fingerprint) for name, store in stores.items()}
 
 
-def _check(study: Study, folder: StudyFolder, address: str | None) -> None:
-    """Refuse a study that differs from the one of this name, is invalid, or never fits this machine."""
-    refuse_changes(folder, study)
+def _with_gpus(study: Study, folder: StudyFolder, address: str | None, progress: Progress) -> Study:
+    """Return the study with numbers of GPUs that suit the cluster; a finished study needs none, and keeps its own."""
+    workspace = folder.workspace
+    try:
+        return with_gpus(study, address, progress, Calibration(workspace.calibration), prepared_in(workspace))
+    except ClusterLost:
+        if not folder.plan.exists():
+            raise
+        return study.with_gpus(recorded_gpus(read_plan(folder.plan)))
+
+
+def _check(study: Study, address: str | None) -> None:
+    """Refuse a study that is invalid, or never fits this machine."""
     plan = Plan(study)
     plan.check(this_machine() if address is None else None)
     if address is None:

@@ -86,6 +86,18 @@ def _labels(plan: Plan) -> dict[str, LabelCounts]:
     return found
 
 
+def recorded_gpus(recorded: Mapping[str, Any]) -> dict[str, float]:
+    """Return the GPUs for each worker that the last launch has chosen, by name of the stage's resources.
+
+    Args:
+        recorded: content of plan.json.
+    """
+    resources = recorded["spec"]["resources"]
+    stages = {f"stages.{name}": asked for name, asked in resources["stages"].items()}
+    listed = {name: resources[name] for name in ("pretext", "registration", "downstream")} | stages
+    return {name: asked["gpus"] for name, asked in listed.items() if asked["gpus"] != "auto"}
+
+
 def refuse_changes(folder: StudyFolder, study: Study) -> None:
     """Refuse a study file that differs from the one with which a study of this name was started.
 

@@ -83,8 +83,13 @@ class Job:
     @property
     def report_every(self) -> int:
         """Epochs from one report to the next, 1 where the settings do not say; the last epoch is reported, too."""
-        fit = (self.config.get(self.stage) or {}).get("fit") or {}
-        return int(fit.get("evaluate_every", 1))
+        return int(self._fit.get("evaluate_every", 1))
+
+    @property
+    def batch_size(self) -> int | None:
+        """Batch size of the job's training; None for a stage that does not train."""
+        found = self._fit.get("batch_size")
+        return None if found is None else int(found)
 
     @property
     def label(self) -> str:
@@ -92,6 +97,13 @@ class Job:
         if self.shared:
             return " ".join([self.kind, *self.levels.values(), self.digest[:6]])
         return f"{' '.join(self.levels.values()) or self.kind} · {self.kind} {self.index}"
+
+    @property
+    def _fit(self) -> Mapping[str, Any]:
+        """Settings of the job's training; empty for a stage that does not train."""
+        settings = self.config.get(self.stage)
+        fit = settings.get("fit") if isinstance(settings, Mapping) else None
+        return fit if isinstance(fit, Mapping) else {}
 
     def plain(self) -> dict[str, Any]:
         """Return the job as JSON-able values."""

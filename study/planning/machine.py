@@ -15,6 +15,9 @@ GIGABYTE = 10**9
 USABLE = 0.95
 """Share of a machine's memory above which Ray kills processes."""
 
+ALLOCATABLE = 0.9
+"""Share of a part of a GPU that torch may allocate; CUDA's own memory, for each process, needs the rest."""
+
 
 @dataclass(frozen=True)
 class Machine:

@@ -108,7 +108,7 @@ class NetworkCheck:
         return self._known[key]
 
     def _memory_problems(self, step: _Step, images: int, found: Footprint, machine: Machine) -> Iterator[str]:
-        on_gpu = step.resources.gpus > 0
+        on_gpu = step.resources.gpus_per_worker > 0
         limit = machine.gpu_gigabytes if on_gpu else machine.gigabytes
         if not limit:
             return

@@ -18,8 +18,11 @@ from study.stages.stage import Stage, StageContext, StageResult
 from trainables.common.errors import TrainingFailed
 from trainables.engine.runtime import Runtime
 
-MEMORY, GPU_MEMORY, RESUMED = "rehearsal/gigabytes", "rehearsal/gpu_gigabytes", "rehearsal/resumed"
-"""Metrics of a rehearsed job: peak memory of a worker on its node and on its GPU in GB, and 1 if it was resumed."""
+MEMORY, GPU_MEMORY, GPU_SHARE = "rehearsal/gigabytes", "rehearsal/gpu_gigabytes", "rehearsal/gpu_share"
+"""Metrics of a rehearsed job: peak memory of a worker on its node and on its GPU in GB, and as a share of the GPU's."""
+
+RESUMED = "rehearsal/resumed"
+"""Metric of a rehearsed job: 1 if it was stopped and resumed."""
 
 
 class Stopped(Exception):
@@ -96,7 +99,12 @@ def rehearse_job(stage: Stage, job: Job, context: StageContext) -> StageResult:
             if context.runtime.load() is None:
                 raise TrainingFailed("the run cannot be resumed: its checkpoint is missing or damaged")
             result = stage.run(job, brief)
-    measured = {MEMORY: memory.peak / GIGABYTE, GPU_MEMORY: memory.gpu_peak / GIGABYTE, RESUMED: float(resumed)}
+    measured = {
+        MEMORY: memory.peak / GIGABYTE,
+        GPU_MEMORY: memory.gpu_peak / GIGABYTE,
+        GPU_SHARE: memory.gpu_share,
+        RESUMED: float(resumed),
+    }
     return replace(result, metrics={**result.metrics, **measured})
 
 

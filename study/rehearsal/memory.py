@@ -24,10 +24,11 @@ class MemoryMeter:
     Attributes:
         peak: largest number of bytes seen in the node's memory.
         gpu_peak: largest number of bytes reserved on the GPU; 0 without one.
+        gpu_share: `gpu_peak` as a share of the GPU's memory.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.peak = self.gpu_peak = 0
+        self.peak, self.gpu_peak, self.gpu_share = 0, 0, 0.0
         self._device, self._end = device, threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
 
@@ -48,6 +49,7 @@ class MemoryMeter:
         self._thread.join()
         if self._device.type == "cuda":
             self.gpu_peak = torch.cuda.max_memory_reserved(self._device)
+            self.gpu_share = self.gpu_peak / torch.cuda.get_device_properties(self._device).total_memory
 
     def _watch(self) -> None:
         process, again = psutil.Process(), True

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from study.planning.calibration import Calibration
+from study.planning.gpu_share import share_key
 from study.planning.jobs import CELL_KINDS, DEPENDENCY_FAILED, Job
 from study.planning.plan import Plan
 from study.rehearsal.arms import Arm, RehearsalPlan
 from study.rehearsal.crowding import Demand
-from study.rehearsal.job import GPU_MEMORY, MEMORY, RESUMED
+from study.rehearsal.job import GPU_MEMORY, GPU_SHARE, MEMORY, RESUMED
 from study.rehearsal.result import Failure, RehearsedJob
 from study.scheduling.state import StudyState
 from study.stages import STAGES
@@ -61,14 +62,18 @@ class RehearsalOutcomes:
         ]
 
     def record_rates(self, rates: Calibration) -> None:
-        """Store the measured rates; of jobs that share a rate, the lowest."""
+        """Store the measured rates; of jobs that share a rate, the lowest; and the largest shares of a GPU's memory."""
         found: dict[str, float] = {}
+        shares: dict[str, float] = {}
         for end, job in self._completed():
             rate = self._rate(job)
             workload = STAGES[job.stage].workload(self._plan.resolve(self._user(end), {}), job)
             if workload is not None and math.isfinite(rate):
                 found[workload.key] = min(found.get(workload.key, math.inf), rate / job.resources.workers)
-        for key, rate in found.items():
+            if workload is not None and job.resources.gpus:
+                key = share_key(workload, job)
+                shares[key] = max(shares.get(key, 0.0), end.outcome.metrics[GPU_SHARE])
+        for key, rate in (*found.items(), *shares.items()):
             rates.record(key, rate)
 
     def demands(self, study: Plan) -> list[Demand]:
@@ -104,7 +109,7 @@ class RehearsalOutcomes:
             self._cells_of(end),
             metrics[MEMORY],
             metrics[GPU_MEMORY],
-            _batch_size(job) / self._rate(job),
+            (job.batch_size or math.nan) / self._rate(job),
             end.outcome.seconds,
             bool(metrics[RESUMED]),
         )
@@ -144,10 +149,3 @@ def _input_failed(end: JobFinished) -> bool:
 
 def _reason(end: JobFinished) -> str:
     return (end.outcome.reason or f"the job ended as {end.outcome.status}").removeprefix(DEPENDENCY_FAILED)
-
-
-def _batch_size(job: Job) -> float:
-    """Return the batch size in a job's settings; NaN for a stage without one."""
-    settings = job.config.get(job.stage)
-    fit = settings.get("fit") if isinstance(settings, Mapping) else None
-    return float(fit["batch_size"]) if isinstance(fit, Mapping) else math.nan

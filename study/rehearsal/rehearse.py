@@ -12,6 +12,7 @@ from pathlib import Path
 from study.config.definition import Study
 from study.config.plain import canonical, plain
 from study.execution.cluster import local_resources, preflight
+from study.execution.gpus import with_gpus
 from study.execution.launch import prepare_stores, run_plan
 from study.planning.calibration import Calibration
 from study.planning.dataset_check import label_problems, labels_of_store
@@ -64,6 +65,7 @@ def rehearse(
         UserError: the study's data are missing or damaged, or a request never fits this machine.
         KeyboardInterrupt: the rehearsal was interrupted.
     """
+    study = with_gpus(study, address, progress)  # whole ones, so that each job's memory is measured
     plan, machine = Plan(study), this_machine() if address is None else None
     if machine is not None:
         preflight(plan.resource_requests(), local_resources())

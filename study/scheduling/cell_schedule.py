@@ -172,8 +172,7 @@ class CellSchedule:
 
     def _values(self, outcome: Outcome) -> list[float] | None:
         """Return the value of each objective that a trial reached, None if it lacks one."""
-        resources = self._plan.spec.resources.downstream
-        return objective_values(outcome, self._spec.objectives, resources.gpus * resources.workers)
+        return objective_values(outcome, self._spec.objectives, self._plan.spec.resources.downstream.gpus_per_job)
 
 
 def stopped(stop: Stop) -> Outcome:

@@ -87,7 +87,7 @@ def _storage(path: Path) -> BaseStorage:
 
 def _trials(plan: Plan, key: str, spec: SearchSpec, cell: CellState, events: list[Event]) -> Iterator[FrozenTrial]:
     distributions = {path: build_distribution(choice) for path, choice in spec.space.items()}
-    gpus = plan.spec.resources.downstream.gpus * plan.spec.resources.downstream.workers
+    gpus = plan.spec.resources.downstream.gpus_per_job
     asked = {event.index: event.time for event in events_of_type(events, TrialAsked) if event.cell == key}
     ends = {
         event.index: event

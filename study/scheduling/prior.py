@@ -71,10 +71,9 @@ class PriorTrials:
 
     def _valued_trials(self, study: str, key: str, spec: SearchSpec) -> list[tuple[dict[str, Any], list[float] | None]]:
         """Return parameters and values of the ended trials of an earlier study that concern a cell."""
-        cells, resources = self._cells_of(study), self._plan.spec.resources.downstream
+        cells, gpus = self._cells_of(study), self._plan.spec.resources.downstream.gpus_per_job
         chosen = [cells[key]] if key in cells else list(cells.values())
         trials = [(cell.trials[index].params, end) for cell in chosen for index, end in sorted(cell.ended.items())]
-        gpus = resources.gpus * resources.workers
         return [(dict(params), objective_values(end, spec.objectives, gpus)) for params, end in trials]
 
     def _cells_of(self, study: str) -> Mapping[str, CellState]:

@@ -111,7 +111,7 @@ class Stage(ABC):
 
     def resources(self, spec: StudySpec) -> StageResources:
         """Return what one job of this stage asks of the cluster; by default `resources.stages.NAME`, or one CPU."""
-        return spec.resources.stages.get(self.name, StageResources())
+        return spec.resources.stages.get(self.name, StageResources(gpus=0.0))
 
     def workload(self, spec: StudySpec, job: Job) -> Workload | None:
         """Return the cost of a job; None if it is not known, so that it counts as zero."""
@@ -131,7 +131,7 @@ class Stage(ABC):
     def request(self, spec: StudySpec) -> ResourceRequest:
         """Return `resources` as a request to the cluster."""
         asked = self.resources(spec)
-        return ResourceRequest(asked.workers, asked.cpus, asked.gpus)
+        return ResourceRequest(asked.workers, asked.cpus, asked.gpus_per_worker)
 
 
 class SharedStage(Stage):

@@ -56,12 +56,16 @@ def test_a_study_is_planned_without_hours_before_its_data_are_chosen(capsys, tmp
     assert (code, json.loads(out)["hours"]) == (0, None)
 
 
-@pytest.mark.parametrize(("gpus", "asked", "warned"), [(8.0, "0", True), (8.0, "1", False), (0.0, "0", False)])
+@pytest.mark.parametrize(
+    ("gpus", "asked", "warned"), [(8.0, 0, True), (8.0, 1, False), (8.0, "auto", False), (0.0, 0, False)]
+)
 def test_gpus_that_no_stage_asks_for_are_worth_a_warning(capsys, tmp_path, monkeypatch, gpus, asked, warned):
     monkeypatch.setattr(plan_command, "local_resources", lambda: {"CPU": 8.0, "GPU": gpus})
-    code, out, _ = run(capsys, tmp_path, "--set", "data.phantom=null", "--set", f"resources.downstream.gpus={asked}")
+    sets = [f"--set=resources.{stage}.gpus={asked}" for stage in ("pretext", "downstream")]
+    code, out, _ = run(capsys, tmp_path, "--set", "data.phantom=null", "--set", "resources.registration.gpus=0", *sets)
     assert code == 0
     assert ("no stage asks for a GPU (found 8). Fix: " in out) == warned
+    assert ("GPUs for each worker (auto): pretext 1, downstream 1" in out) == (asked == "auto")
 
 
 def test_cells_are_whole_in_a_pipe_and_fold_at_a_comma_on_a_terminal(capsys, tmp_path):

@@ -79,7 +79,7 @@ def test_pruners_go_by_name():
             r"resources\.downstream: gpus is 2, expected at most 1, .* Fix: set workers to 4 and gpus to 1",
         ),
         ({"resources": {"downstream": {"gpus": 1.5}}}, r"gpus is 1\.5, .* Fix: set workers to 2 and gpus to 1"),
-        ({"resources": {"downstream": {"gpus": -1}}}, "gpus is -1, expected 0, 1 or a fraction"),
+        ({"resources": {"downstream": {"gpus": -1}}}, "gpus is -1, expected auto, 0, 1 or a fraction"),
         (
             {"resources": {"pretext": {"workers": 2, "gpus": 0.5}}},
             r"resources\.pretext: gpus is 0\.5 for 2 workers, expected 0 or 1, .* Fix: set gpus to 1, or workers to 1",

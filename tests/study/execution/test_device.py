@@ -10,9 +10,10 @@ import torch
 from job_fakes import make_job
 
 from study.execution import trial, workers
-from study.execution.device import ALLOCATABLE, claim_device, release_memory
+from study.execution.device import claim_device, release_memory
 from study.execution.execute import execute
 from study.planning.jobs import ResourceRequest
+from study.planning.machine import ALLOCATABLE
 from study.storage.remote import JobPaths
 from trainables.engine.runtime import LocalRuntime
 

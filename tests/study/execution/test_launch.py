@@ -13,7 +13,7 @@ from toys import toy_store
 from whole_studies import PLANNED, TINY
 
 from study.config.definition import load_study
-from study.execution import launch
+from study.execution import gpus, launch
 from study.execution.errors import ClusterLost
 from study.execution.job_driver import JobDriver
 from study.execution.launch import StudyResult
@@ -124,6 +124,7 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launcher:
     monkeypatch.setattr(FrameStore, "open", create_autospec(FrameStore.open, return_value=frames))
     monkeypatch.setattr(launch, "prepare", create_autospec(launch.prepare, return_value=frames))
     monkeypatch.setattr(launch, "ray_session", create_autospec(launch.ray_session, side_effect=made.session))
+    monkeypatch.setattr(gpus, "_gpus_of", create_autospec(gpus._gpus_of, return_value=0.0))
     monkeypatch.setattr(launch, "Sweep", create_autospec(launch.Sweep, side_effect=made.sweep))
     monkeypatch.setattr(launch, "Tracker", create_autospec(launch.Tracker, side_effect=made.new_tracker))
     return made

@@ -1,14 +1,17 @@
 """Rehearsal of one job: stopped at its first checkpoint, resumed, and measured."""
 
 from pathlib import Path
-from unittest.mock import Mock
+from types import SimpleNamespace
+from unittest.mock import Mock, create_autospec
 
 import numpy as np
 import pytest
+import torch
 from toys import toy_store
 
 from study.planning.jobs import Job
 from study.rehearsal.job import MEMORY, RESUMED, rehearse_job
+from study.rehearsal.memory import MemoryMeter
 from study.stages.stage import Stage, StageContext, StageResult
 from trainables.common.errors import TrainingFailed
 from trainables.engine.runtime import LocalRuntime
@@ -57,3 +60,19 @@ def test_a_stage_without_checkpoints_runs_once(tmp_path):
 def test_a_checkpoint_that_is_lost_is_a_failure():
     with pytest.raises(TrainingFailed, match="cannot be resumed"):
         rehearse_job(Counting(), Mock(), context(None))
+
+
+def test_the_peak_on_a_gpu_is_also_a_share_of_that_gpu(monkeypatch):
+    for name, value in {
+        "empty_cache": None,
+        "reset_peak_memory_stats": None,
+        "max_memory_reserved": 20 * 10**9,
+        "get_device_properties": SimpleNamespace(total_memory=80 * 10**9),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, create_autospec(getattr(torch.cuda, name), return_value=value))
+    with MemoryMeter(torch.device("cuda", 0)) as memory:
+        pass
+    assert (memory.gpu_peak, memory.gpu_share) == (20 * 10**9, 0.25)
+    with MemoryMeter(torch.device("cpu")) as memory:
+        pass
+    assert (memory.gpu_peak, memory.gpu_share) == (0, 0.0)
