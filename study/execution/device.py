@@ -8,9 +8,15 @@ import os
 
 import torch
 
+from study.execution.errors import GpuFailed
 from study.planning.machine import ALLOCATABLE
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+NO_GPU = (
+    "torch finds no GPU, although Ray gave the job one. Fix: install torch for CUDA and the driver on this node "
+    "(`study doctor` shows what torch finds), or set gpus to 0"
+)
 
 
 def claim_device(gpus: float) -> torch.device:
@@ -22,16 +28,13 @@ def claim_device(gpus: float) -> torch.device:
         gpus: GPUs that the job asked for: 0, a fraction of one, or 1. A fraction limits torch's memory, too.
 
     Raises:
-        RuntimeError: the job asked for a GPU and torch finds none.
+        GpuFailed: the job asked for a GPU and torch finds none.
     """
     if not gpus:
         hide_gpus()
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise RuntimeError(
-            "torch finds no GPU, although Ray gave the job one. Fix: install torch for CUDA and the driver on this "
-            "node; `study doctor` shows what torch finds"
-        )
+        raise GpuFailed(NO_GPU)
     device = torch.device("cuda", 0)
     torch.cuda.set_device(device)
     torch.cuda.set_per_process_memory_fraction(gpus * ALLOCATABLE if gpus < 1 else 1.0, device)

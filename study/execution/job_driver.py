@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
+from study.execution.device import NO_GPU
 from study.execution.device_errors import gpu_failure_in
 from study.execution.errors import ClusterLost, SharedGpuFull, StorageFull
 from study.execution.execute import clear_stale_job, read_outcome
@@ -242,7 +243,7 @@ class JobDriver:
 
     def _broken_cluster(self, started: StartedJob) -> bool:
         """Return True if a crash is due to the cluster rather than to the job: no job has reported anything yet."""
-        return not self._any_report and not started.restarts.cause
+        return not self._any_report and started.restarts.cause in ("", NO_GPU)
 
     def _enlarge(self, started: StartedJob) -> None:
         """Give the next process of a job, which ran out of memory on its share of a GPU, the whole GPU."""

@@ -5,8 +5,10 @@ import os
 import pickle
 from dataclasses import asdict, replace
 
+import pytest
 from job_fakes import FREE, make_driver, make_job
 
+from study.execution.device import NO_GPU
 from study.execution.errors import ClusterLost, GpuFailed, SharedGpuFull, StorageFull
 from study.execution.execute import read_outcome
 from study.execution.job_driver import JobState
@@ -171,17 +173,21 @@ def test_a_process_that_died_after_its_outcome_was_written_is_not_restarted(tmp_
     assert scheduler.outcomes == {job.id: outcome}
 
 
-def test_processes_that_crash_before_any_report_stop_the_sweep(tmp_path):
+@pytest.mark.parametrize(
+    ("crash", "said"), [(CRASH, "crashed 3 times"), (RuntimeError(f"...\nGpuFailed: {NO_GPU}"), "torch finds no GPU")]
+)
+def test_processes_that_crash_before_any_report_stop_the_sweep(tmp_path, crash, said):
     job = make_job()
     driver, scheduler = make_driver(tmp_path, job)
     start(driver)
     for _ in range(MAX_CRASHES):
-        driver.crashed(job.id, CRASH)
+        driver.crashed(job.id, crash)
         driver.ended(job.id, None, error=True)
         if driver.stop_reason is None:
             start(driver)
     assert isinstance(driver.stop_reason, ClusterLost)
     assert "crash at start-up" in str(driver.stop_reason)
+    assert said in str(driver.stop_reason)
     assert not scheduler.outcomes
 
 
