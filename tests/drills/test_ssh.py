@@ -83,7 +83,7 @@ def of_ray(desk: Machines) -> Counter[str]:
     return Counter(match.group() for match in found if match)
 
 
-def test_a_cluster_comes_up_by_ssh_runs_a_study_on_both_machines_and_goes_down(desk):
+def test_a_cluster_comes_up_by_ssh_starts_jobs_on_both_machines_and_goes_down(desk):
     ray(desk, "get-auth-token", "--generate")
     ray(desk, "up", "--yes", "--no-config-cache", "cluster.yaml")
     on_head(desk, "for i in {1..30}; do ray status | grep /2.0 && break; sleep 1; done")
@@ -97,8 +97,8 @@ def test_a_cluster_comes_up_by_ssh_runs_a_study_on_both_machines_and_goes_down(d
     assert Counter(event.kind for event in events) == {"pretext": 1, "trial": 8, "replicate": 4}
     assert {event.outcome.status for event in events} <= {"completed", "stopped"}
     check_tracked(desk.shared, "study")
-    ran_on = set(re.findall(r'"node_id": "(\w+)"', on_head(desk, "ray list actors --format json")))
-    assert len(ran_on) == 2
+    started_on = set(re.findall(r'"node_id": "(\w+)"', on_head(desk, "ray list actors --format json")))
+    assert len(started_on) == 2
 
     ray(desk, "down", "--yes", "cluster.yaml")
     assert of_ray(desk)["raylet/raylet"] == 1  # with machines of one's own, Ray stops the head only
