@@ -29,7 +29,7 @@ import numpy as np
 import optuna
 
 from benchmarks import results
-from study.config.definition import load_study
+from study.config.definition import Study, load_study
 from study.config.search import SearchSpec
 from study.planning.jobs import Outcome, ResourceRequest
 from study.planning.plan import Plan
@@ -97,10 +97,10 @@ def length(seed: int, trial: int) -> float:
     return random.Random(f"{seed} {trial}").lognormvariate(0.0, 0.3)
 
 
-def plan_of(trials: int, parallel: int, pruner: str, seed: int) -> Plan:
-    """Return the plan of one cell that searches."""
+def study_of(trials: int, parallel: int, pruner: str, seed: int, *sets: str) -> Study:
+    """Return a study of one cell that searches."""
     space = {path: f"{{{kind}: [{low}, {high}]}}" for path, (kind, low, high) in SPACE.items()}
-    sets = [
+    own = [
         "factors.pretext.method=[random]",
         "factors.downstream.label_fraction=[1.0]",
         "search.space=null",
@@ -114,7 +114,12 @@ def plan_of(trials: int, parallel: int, pruner: str, seed: int) -> Plan:
         "replicates=1",
         f"seed={seed}",
     ]
-    return Plan(load_study(str(STUDY), sets=sets, name="search"))
+    return load_study(str(STUDY), sets=[*own, *sets], name="search")
+
+
+def plan_of(trials: int, parallel: int, pruner: str, seed: int) -> Plan:
+    """Return the plan of one cell that searches."""
+    return Plan(study_of(trials, parallel, pruner, seed))
 
 
 class MemoryLedger:
