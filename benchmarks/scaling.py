@@ -13,13 +13,11 @@ time for 10,000 trials on 64 GPUs.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +27,10 @@ from rich.console import Console
 from benchmarks import results
 from benchmarks.bookkeeping import EPOCHS, PLANNED, STUDY, bookkeeping, build_study, planning_seconds, start_seconds
 from benchmarks.peers import run_in_fresh_process
+from benchmarks.simulated_ray import Train, pretending_trial, simulated_cluster
 from study.config.definition import load_study
 from study.execution import launch, sweep
+from study.planning.jobs import Outcome
 from study.progress import Progress
 from study.storage.events import JobFinished, events_of_type
 from study.storage.ledger import read_ledger
@@ -63,54 +63,24 @@ class ClusterResult:
     driver: float
 
 
-def sleeping_trial(seconds: float) -> Callable[[dict[str, Any]], None]:
-    """Return a trial function that sleeps instead of training and reports once per epoch.
-
-    The function is self-contained because Ray's worker processes cannot import this module.
-    """
+def sleeping(seconds: float) -> Train:
+    """Return a training that only sleeps, and reports once per epoch."""
     epochs = EPOCHS
 
-    def sleeping(config: dict[str, Any]) -> None:
-        from dataclasses import asdict
+    def train(job: Any, runtime: Any) -> Outcome:
+        for epoch in range(1, epochs + 1):
+            time.sleep(seconds / epochs)
+            runtime.report(epoch, {"val/dice": 0.5, "loss": 1.0 / epoch})
+        return Outcome("completed", {"val/dice": 0.5}, epochs, seconds)
 
-        from study.execution import trial
-        from study.planning.jobs import Outcome
-        from trainables.common.files import write_json
-
-        def pretend(job: Any, folder: Any, artifacts: Any, runtime: Any) -> Outcome:
-            for epoch in range(1, epochs + 1):
-                time.sleep(seconds / epochs)
-                runtime.report(epoch, {"val/dice": 0.5, "loss": 1.0 / epoch})
-            outcome = Outcome("completed", {"val/dice": 0.5}, epochs, seconds)
-            write_json(folder.result, asdict(outcome))
-            return outcome
-
-        trial.execute = pretend
-        trial.run_trial(config)
-
-    return sleeping
-
-
-@contextlib.contextmanager
-def simulated_cluster(nodes: int) -> Iterator[str]:
-    """Start a simulated Ray cluster on this machine and yield its address."""
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": SLOTS, "object_store_memory": 10**8})
-    for _ in range(nodes - 1):
-        made.add_node(num_cpus=SLOTS, object_store_memory=10**8)
-    made.wait_for_nodes()
-    try:
-        yield made.address
-    finally:
-        made.shutdown()
+    return train
 
 
 def run_on_cluster(nodes: int, seconds: float) -> ClusterResult:
     """Run a study on a simulated cluster with equally many trials per slot; call it in a fresh process."""
     study = build_study(10, 2 * nodes, "scaling", "search.pruner=none")
-    sweep.run_trial = sleeping_trial(seconds)
-    with simulated_cluster(nodes) as address, tempfile.TemporaryDirectory() as made:
+    sweep.run_trial = pretending_trial(sleeping(seconds))
+    with simulated_cluster(nodes, SLOTS) as address, tempfile.TemporaryDirectory() as made:
         place = Workspace(Path(made))
         before = resource.getrusage(resource.RUSAGE_SELF)
         with Progress(Console(quiet=True)) as progress:

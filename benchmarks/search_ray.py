@@ -15,11 +15,10 @@ of the throughputs. It takes several minutes on two cores.
 
 from __future__ import annotations
 
-import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,10 @@ from rich.console import Console
 
 from benchmarks import results, search
 from benchmarks.peers import run_in_fresh_process
+from benchmarks.simulated_ray import Train, pretending_trial, simulated_cluster
 from study.config.search import SearchSpec
 from study.execution import launch, sweep
-from study.execution.cluster import QUIET
+from study.planning.jobs import Outcome
 from study.progress import Progress
 from study.scheduling.samplers import build_distribution, build_sampler
 from study.storage.events import ConfigurationChosen, events_of_type
@@ -90,9 +90,10 @@ def ours(pruner: str, trials: int, slots: int, unit: float) -> RealRun:
     """Run the product's driver; call it in a fresh process."""
     every = f"downstream.fit.evaluate_every={EVERY}"
     study = search.study_of(trials, 2 * slots, pruner, 0, every, f"resources.max.cpus={slots}")
-    with tempfile.TemporaryDirectory() as made, ray_slots(slots) as address:
+    with tempfile.TemporaryDirectory() as made, simulated_cluster(1, slots) as address:
         place, log = Workspace(Path(made)), Path(made) / "epochs.txt"
-        sweep.run_trial = sleeping_trial(unit, str(log))
+        send_by_value()
+        sweep.run_trial = pretending_trial(sleeping(unit, str(log)))
         with Progress(Console(quiet=True)) as progress:
             launch.run(study, place, progress, address)
         choice = next(events_of_type(read_ledger(place.study("search").ledger), ConfigurationChosen))
@@ -100,44 +101,33 @@ def ours(pruner: str, trials: int, slots: int, unit: float) -> RealRun:
         return measured(log, slots, choice.index, search.true_value(choice.params))
 
 
-def sleeping_trial(unit: float, log: str) -> Callable[[dict[str, Any]], None]:
-    """Return a trial function that sleeps instead of training; replicates end at once."""
+def sleeping(unit: float, log: str) -> Train:
+    """Return a training that only sleeps; replicates end at once."""
 
-    def sleeping(config: dict[str, Any]) -> None:
-        from dataclasses import asdict
+    def train(job: Any, runtime: Any) -> Outcome:
+        last = {"val/dice": 0.0}
 
-        from study.execution import trial
-        from study.planning.jobs import Outcome
-        from trainables.common.files import write_json
+        def report(epoch: int, value: float) -> None:
+            last["val/dice"] = value
+            runtime.report(epoch, {**last, "loss": 0.0})
 
-        def pretend(job: Any, folder: Any, artifacts: Any, runtime: Any) -> Outcome:
-            last = {"val/dice": 0.0}
+        if job.kind == "trial":
+            sleep_epochs(job.index, job.params, unit, log, report)
+        return Outcome("completed", last, job.epochs, 1.0)
 
-            def report(epoch: int, value: float) -> None:
-                last["val/dice"] = value
-                runtime.report(epoch, {**last, "loss": 0.0})
-
-            if job.kind == "trial":
-                sleep_epochs(job.index, job.params, unit, log, report)
-            outcome = Outcome("completed", last, job.epochs, 1.0)
-            write_json(folder.result, asdict(outcome))
-            return outcome
-
-        trial.execute = pretend
-        trial.run_trial(config)
-
-    return sleeping
+    return train
 
 
 def ray_tunes(pruner: str, trials: int, slots: int, unit: float) -> RealRun:
     """Run Ray Tune's asynchronous search; call it in a fresh process."""
     study = search.study_of(trials, 1, pruner, 0)
     spec = study.spec.search
-    with tempfile.TemporaryDirectory() as made, ray_slots(slots) as address:
+    with tempfile.TemporaryDirectory() as made, simulated_cluster(1, slots) as address:
         import ray
         from ray import tune
         from ray.tune.schedulers import ASHAScheduler
 
+        send_by_value()
         ray.init(address, log_to_driver=False, logging_level="ERROR")
         log = Path(made) / "epochs.txt"
 
@@ -154,7 +144,7 @@ def ray_tunes(pruner: str, trials: int, slots: int, unit: float) -> RealRun:
             tune_config=tune.TuneConfig(
                 metric="dice",
                 mode="max",
-                search_alg=numbered(spec, trials, slots),
+                search_alg=numbered(spec),
                 scheduler=rungs if "asha" in pruner else None,
                 num_samples=trials,
                 max_concurrent_trials=slots,
@@ -168,7 +158,7 @@ def ray_tunes(pruner: str, trials: int, slots: int, unit: float) -> RealRun:
         return measured(log, slots, params.pop("index"), search.true_value(params))
 
 
-def numbered(spec: SearchSpec, trials: int, slots: int) -> Any:
+def numbered(spec: SearchSpec) -> Any:
     """Return Ray Tune's search by Optuna, which adds the number of the trial to each configuration."""
     from ray.tune.search.optuna import OptunaSearch
 
@@ -187,24 +177,12 @@ def numbered(spec: SearchSpec, trials: int, slots: int) -> Any:
     return Numbered(space=space, metric="dice", mode="max", sampler=sampler)
 
 
-@contextmanager
-def ray_slots(slots: int) -> Iterator[str]:
-    """Start Ray on this machine with a number of logical CPUs, and yield its address."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    import ray
+def send_by_value() -> None:
+    """Send the functions of these modules to Ray's worker processes by value, as they cannot import the benchmarks."""
     from ray import cloudpickle
-    from ray.cluster_utils import Cluster
 
-    for module in (search, __import__(__name__, fromlist=["search_ray"])):  # workers cannot import the benchmarks
+    for module in (search, sys.modules[__name__]):
         cloudpickle.register_pickle_by_value(module)
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": slots, "object_store_memory": 10**8})
-    made.wait_for_nodes()
-    try:
-        yield made.address
-    finally:
-        ray.shutdown()
-        made.shutdown()
 
 
 def measured(log: Path, slots: int, chosen: int, value: float) -> RealRun:
