@@ -64,8 +64,8 @@ def validate(
     from study.stages.weights_file import weight_reports
 
     study = load(source, profile, overrides, data, run_as)
-    study = with_numbers(study, this_machine().gpus)
-    Plan(study).check(None if os.environ.get("RAY_ADDRESS") else this_machine())
+    machine = this_machine()
+    Plan(with_numbers(study, machine.gpus)).check(None if os.environ.get("RAY_ADDRESS") else machine)
     if data:
         _check_data(study)
     else:

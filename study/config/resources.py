@@ -83,3 +83,8 @@ class Resources:
     downstream: StageResources = field(default_factory=StageResources)
     max: Capacity | None = None
     stages: Mapping[str, StageResources] = field(default_factory=dict)
+
+    def by_name(self) -> dict[str, StageResources]:
+        """Return the resources of every stage by their path below `resources`, such as "pretext" or "stages.NAME"."""
+        own = {"pretext": self.pretext, "registration": self.registration, "downstream": self.downstream}
+        return own | {f"stages.{name}": asked for name, asked in self.stages.items()}

@@ -10,6 +10,8 @@ from typing import Any
 
 from study.config.definition import Study
 from study.config.plain import plain
+from study.config.resources import Resources
+from study.config.settings import parse
 from study.config.spec import Replicates
 from study.planning.differences import spec_differences
 from study.planning.plan import Plan
@@ -92,10 +94,8 @@ def recorded_gpus(recorded: Mapping[str, Any]) -> dict[str, float]:
     Args:
         recorded: content of plan.json.
     """
-    resources = recorded["spec"]["resources"]
-    stages = {f"stages.{name}": asked for name, asked in resources["stages"].items()}
-    listed = {name: resources[name] for name in ("pretext", "registration", "downstream")} | stages
-    return {name: asked["gpus"] for name, asked in listed.items() if asked["gpus"] != "auto"}
+    asked = parse(Resources, recorded["spec"]["resources"]).by_name()
+    return {name: each.gpus for name, each in asked.items() if each.gpus != "auto"}
 
 
 def refuse_changes(folder: StudyFolder, study: Study) -> None:

@@ -16,7 +16,7 @@ from trainables.engine.runtime import best_device
 
 
 class Calibration:
-    """Cache of measured rates, separate for each machine, device and torch version.
+    """Cache of measured rates and shares of a GPU's memory, separate for each machine, device and torch version.
 
     Args:
         path: JSON file of the cache; it is created by the first measurement.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from study.config.definition import Study
 from study.config.resources import StageResources
 from study.planning.calibration import Calibration
@@ -36,7 +34,7 @@ def with_numbers(
         rates: measurements on this machine; None for no fractions of a GPU.
         datasets: function that finds the study's frame stores.
     """
-    asking = {name: asked for name, asked in _resources(study) if asked.gpus == "auto"}
+    asking = _left_open(study)
     if not asking:
         return study
     numbers = {name: float(total >= asked.workers) for name, asked in asking.items()}
@@ -44,22 +42,19 @@ def with_numbers(
     one = [name for name, number in numbers.items() if number and asking[name].workers == 1]
     if rates is None or not one:
         return found
-    jobs = dict.fromkeys(one, 1)
     shares = _largest_shares(Plan(found, datasets), rates)
-    for name in one:
-        jobs[name] = _jobs_on_a_gpu(shares.get(name.removeprefix("stages."), 1.0))
-    return found.with_gpus({name: 1 / count for name, count in jobs.items()})
+    return found.with_gpus({name: 1 / _jobs_on_a_gpu(shares.get(name.removeprefix("stages."), 1.0)) for name in one})
 
 
 def leaves_gpus_open(study: Study) -> bool:
     """Return True if the GPUs of some stage are `auto`."""
-    return any(asked.gpus == "auto" for _, asked in _resources(study))
+    return bool(_left_open(study))
 
 
 def chosen_line(before: Study, after: Study) -> str:
     """Return one line that says which numbers of GPUs were chosen, "" if all are 0 or none was left to choose."""
-    numbers = dict(_resources(after))
-    chosen = {name: numbers[name].gpus_per_worker for name, asked in _resources(before) if asked.gpus == "auto"}
+    numbers = after.spec.resources.by_name()
+    chosen = {name: numbers[name].gpus_per_worker for name in _left_open(before)}
     if not any(chosen.values()):
         return ""
     return "GPUs for each worker (auto): " + ", ".join(f"{name} {number:.3g}" for name, number in chosen.items())
@@ -70,10 +65,9 @@ def share_key(workload: Workload, job: Job) -> str:
     return f"share of a GPU: {workload.key}, batch size {job.batch_size}"
 
 
-def _resources(study: Study) -> Iterator[tuple[str, StageResources]]:
-    asked = study.spec.resources
-    yield from (("pretext", asked.pretext), ("registration", asked.registration), ("downstream", asked.downstream))
-    yield from ((f"stages.{name}", each) for name, each in asked.stages.items())
+def _left_open(study: Study) -> dict[str, StageResources]:
+    """Return the resources whose GPUs are `auto`, by name."""
+    return {name: asked for name, asked in study.spec.resources.by_name().items() if asked.gpus == "auto"}
 
 
 def _largest_shares(plan: Plan, rates: Calibration) -> dict[str, float]:
