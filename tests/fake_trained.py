@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,40 @@ from trainables.networks import UNet, UNetEncoder
 STUDY = """
 data: {layout: echonet, phantom: {subjects: 3, size: 64}, image_size: 64}
 network: {name: unet, backbone: {name: unet_encoder, width: 4, depth: 1}}
-factors: {method: {random: {pretext.method: random}, simclr: {pretext.method: simclr}}}
+factors: {method: {random: {pretext.method: random}, simclr: {pretext.method: simclr, SIMCLR}}}
 """
 NETWORK = UNet(UNetEncoder(width=4, depth=1))
 SUBJECTS = 3
 
 
-def write_trained(root: Path, replicates: int = 2, best: str = "simclr") -> StudyFolder:
-    """Write a study of the cells "method=random" and "method=simclr", one of which is best on validation."""
+def write_trained(root: Path, replicates: int = 2, best: str = "simclr", data: str = "") -> StudyFolder:
+    """Write a study of the cells "method=random" and "method=simclr", one of which is best on validation.
+
+    Args:
+        root: folder of the workspace.
+        replicates: number of replicates of each cell.
+        best: method of the best cell.
+        data: settings that the level "simclr" sets of its dataset, in YAML; its frames have another mean, then.
+    """
     folder = Workspace(root).study("fake")
     folder.root.mkdir(parents=True)
     frames = root / "data" / "frames" / "echonet-0123"
     write_frames(frames, SUBJECTS)
     store = FrameStore.open(frames)
+    stores = {"random": store, "simclr": _other_frames(frames) if data else store}
     file = root / "fake.yaml"
-    file.write_text(STUDY)
+    file.write_text(STUDY.replace("SIMCLR", data))
     study = load_study(str(file))
     cells = {cell.levels["method"]: cell for cell in study.cells()}
     plan = {
         "name": "fake",
         "spec": study.document(),
         "factors": {factor.name: list(factor.levels) for factor in study.spec.factors},
-        "cells": [{"key": cell.key, "levels": dict(cell.levels)} for cell in cells.values()],
+        "cells": [
+            {"key": cell.key, "levels": dict(cell.levels)}
+            | ({"data": plain(study.resolve(cell.overrides).data)} if data else {})
+            for cell in cells.values()
+        ],
         "search": {"metric": "val/dice", "trials": 0},
         "planned_jobs": {"replicate": replicates * len(cells)},
         "frames": {"data": str(frames)},
@@ -62,6 +75,7 @@ def write_trained(root: Path, replicates: int = 2, best: str = "simclr") -> Stud
     artifacts.put("ab" * 32, about, {"backbone.x": torch.zeros(2)})
     ledger = Ledger(folder.ledger, lambda: 0.0)
     for method, cell in cells.items():
+        store = stores[method]
         for index in range(replicates):
             start = {"artifact": "ab" * 32} if method == "simclr" else {"name": "random"}
             config = {
@@ -75,6 +89,15 @@ def write_trained(root: Path, replicates: int = 2, best: str = "simclr") -> Stud
             ledger.append(_replicate(folder, store, f"{method}-replicate-{index}", cell.key, index, config, score))
     ledger.close()
     return folder
+
+
+def _other_frames(frames: Path) -> FrameStore:
+    """Return a copy of a frame store with another fingerprint and mean."""
+    other = frames.with_name("echonet-4567")
+    shutil.copytree(frames, other)
+    meta = json.loads((other / "meta.json").read_text())
+    (other / "meta.json").write_text(json.dumps({**meta, "fingerprint": "1" * 64, "mean": [0.4]}))
+    return FrameStore.open(other)
 
 
 def _replicate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,22 +52,25 @@ def evaluate(
     results = load(folder)
     keys = list(results.plan.cells) if every else cells or [recommended_cell(folder)]
     trained = [trained_cell(folder, key) for key in keys]
-    given = named_dataset(data, sets or [])
-    own = trained[0].data
-    if type(given.layout) is type(own.layout) and not any(each.startswith("layout.") for each in sets or []):
-        given = replace(given, layout=own.layout)
+    given, named_layout = named_dataset(data, sets or []), any(each.startswith("layout.") for each in sets or [])
+    found: dict[str, LabelledData] = {}  # by the cells' own dataset, which says how images are read and who was seen
     with Progress(err) as progress, progress.phase(f"{given.layout.title}: preparing frames") as advance:
-        found = labelled_data(trained[0], given, place, advance)
-    target_folder = output.absolute() if output else folder.root / "evaluations" / found.store.folder.name
+        for each in trained:
+            if each.store.fingerprint not in found:
+                same = type(given.layout) is type(each.data.layout) and not named_layout
+                like = replace(given, layout=each.data.layout) if same else given
+                found[each.store.fingerprint] = labelled_data(each, like, place, advance)
+    first = found[trained[0].store.fingerprint]
+    target_folder = output.absolute() if output else folder.root / "evaluations" / first.store.folder.name
     metrics: dict[str, dict[str, float]] = {}
     for number, each in enumerate(trained, 1):
         err.print(f"{number}/{len(trained)} {each.cell}", markup=False, highlight=False, soft_wrap=True)
-        metrics |= evaluate_cell(each, found, target_folder, target)
-    _report(external_results(results, keys, target_folder), found, metrics, target_folder)
+        metrics |= evaluate_cell(each, found[each.store.fingerprint], target_folder, target)
+    _report(external_results(results, keys, target_folder), list(found.values()), metrics, target_folder)
 
 
 def _report(
-    results: StudyResults, found: LabelledData, metrics: Mapping[str, Mapping[str, float]], folder: Path
+    results: StudyResults, found: Sequence[LabelledData], metrics: Mapping[str, Mapping[str, float]], folder: Path
 ) -> None:
     """Print and write the tables of the measures, of the replicates' metrics and, of several cells, of differences."""
     from analysis.stats.comparisons import compare
@@ -94,15 +97,14 @@ def _report(
     names = sorted({name for each in metrics.values() for name in each})
     rows = [[job, *(repr(each[name]) if name in each else "" for name in names)] for job, each in metrics.items()]
     write_text(folder / "replicates.csv", csv_text([["replicate", *names], *rows]))
-    _remarks(found)
+    for text in dict.fromkeys(text for each in found for text in _remarks(each)):
+        err.print(text, markup=False, highlight=False, soft_wrap=True)
     out.print(f"{folder}: tables, and the scores and masks of each replicate", markup=False, soft_wrap=True)
 
 
-def _remarks(found: LabelledData) -> None:
-    """Print what the data lack, and whom they share with the study."""
+def _remarks(found: LabelledData) -> Iterator[str]:
+    """Return what the data lack, and how many subjects they share with the study."""
     if found.lacking:
-        text = f"note: the data have no masks of {', '.join(found.lacking)}, which are not scored"
-        err.print(text, markup=False, highlight=False, soft_wrap=True)
+        yield f"note: the data have no masks of {', '.join(found.lacking)}, which are not scored"
     if found.seen:
-        text = f"note: {found.seen} subjects left out, as the study was trained or chosen on an image of them"
-        err.print(text, markup=False, highlight=False, soft_wrap=True)
+        yield f"note: {found.seen} subjects left out, as the study was trained or chosen on an image of them"

@@ -125,7 +125,7 @@ def backbone(
     root: Root = None,
 ) -> None:
     """Export a pretrained backbone as a state dict that torchvision, timm and smp load into the network of its name."""
-    from study.export.frames import frames_of
+    from study.prediction.frames import frames_of
     from study.storage.artifacts import ArtifactStore
     from study.tracking.model_card import model_card
     from trainables.common.files import write_text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,41 +82,42 @@ def _print_notebooks(place: Workspace, name: str) -> None:
 
 
 def prepare_frames(folder: StudyFolder, place: Workspace) -> None:
-    """Build the frame store of a study's dataset where it is missing, and record its folder in the study's plan.
+    """Build the frame stores of a study's cells where they are missing, and record the first one in the study's plan.
 
     Raises:
-        UserError: the dataset is missing, or differs from the one that the study's jobs read.
+        UserError: a dataset is missing, or differs from the one that the study's jobs read.
     """
-    from study.config.settings import parse
+    from study.config.recorded_data import datasets_of_cells
     from study.plugins.recorded import load_recorded
     from study.progress import Progress
     from study.storage.lock import driver_lock
     from study.storage.plan_file import read_plan, write_plan
-    from trainables.data.settings import DataSettings
     from trainables.data.store.prepare import prepare
 
     plan = read_plan(folder.plan)
     load_recorded(plan)
-    settings = parse(DataSettings, plan["spec"]["data"])  # the rest may be of an older version
+    stores = []
     with driver_lock(folder.lock):
-        with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:
-            store = prepare(settings, None, place.data, place.subject_key(), progress=advance)
-        expected = _fingerprint(folder) or store.fingerprint
-        if store.fingerprint != expected:
-            raise UserError(
-                f"{store.folder}: not the frames that the study was run on (found fingerprint "
-                f"{store.fingerprint[:12]}, expected {expected[:12]}). Fix: restore the dataset's files"
-            )
-        write_plan(folder.plan, {**plan, "frames": {"data": str(store.folder)}})
+        for settings, cells in datasets_of_cells(plan):
+            with Progress(err) as progress, progress.phase(f"{settings.layout.title}: preparing frames") as advance:
+                store = prepare(settings, None, place.data, place.subject_key(), progress=advance)
+            expected = _fingerprint(folder, cells) or store.fingerprint
+            if store.fingerprint != expected:
+                raise UserError(
+                    f"{store.folder}: not the frames that the study was run on (found fingerprint "
+                    f"{store.fingerprint[:12]}, expected {expected[:12]}). Fix: restore the dataset's files"
+                )
+            stores.append(store)
+        write_plan(folder.plan, {**plan, "frames": {"data": str(stores[0].folder)}})
 
 
-def _fingerprint(folder: StudyFolder) -> str | None:
-    """Return the fingerprint of the frames that the study's trials and replicates read; None before the first one."""
+def _fingerprint(folder: StudyFolder, cells: Sequence[str]) -> str | None:
+    """Return the fingerprint of the frames that trials and replicates of some cells read; None before the first one."""
     from study.storage.events import JobFinished, events_of_type
     from study.storage.ledger import read_ledger
 
     for event in events_of_type(read_ledger(folder.ledger), JobFinished):
         config = folder.job(event.job).config
-        if event.cell is not None and config.exists():
+        if event.cell in cells and config.exists():
             return str(json.loads(config.read_text())["config"]["data"])
     return None

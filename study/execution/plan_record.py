@@ -10,6 +10,7 @@ from typing import Any
 
 from study.config.definition import Study
 from study.config.plain import plain
+from study.config.recorded_data import SECTION, varies_data
 from study.config.resources import Resources
 from study.config.settings import parse
 from study.config.spec import Replicates
@@ -48,7 +49,13 @@ def describe(plan: Plan) -> dict[str, Any]:
         "design": plain(spec.design),
         "factors": {factor.name: list(factor.levels) for factor in spec.factors},
         "cells": [
-            {"key": cell.key, "levels": dict(cell.levels), "labels": asdict(labels[cell.key])} for cell in plan.cells
+            {
+                "key": cell.key,
+                "levels": dict(cell.levels),
+                "labels": asdict(labels[cell.key]),
+                **({SECTION: plain(plan.resolve(cell.key, {}).data)} if varies_data(cell.overrides) else {}),
+            }
+            for cell in plan.cells
         ],
         "search": {"metric": OBJECTIVE, "objectives": list(spec.search.objectives), "trials": spec.search.trials},
         "replicates": spec.replicates.runs,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from study.config.recorded_data import data_of_cell
 from study.config.settings import parse
 from study.planning.network_check import OWN_TRAINER
 from study.plugins.recorded import load_recorded
+from study.prediction.frames import frames_of
 from study.scheduling.state import StudyState
 from study.storage.artifacts import ArtifactStore
 from study.storage.ledger import read_ledger
@@ -49,8 +50,8 @@ class TrainedCell:
         folder: folder of the study.
         cell: key of the cell.
         replicates: the replicates in order, at least one.
-        data: settings of the study's dataset.
-        store: frames of the study's dataset.
+        data: settings of the cell's dataset.
+        store: frames of the cell's dataset.
         downstream: settings of the cell's chosen configuration.
         network: settings of its network.
     """
@@ -124,8 +125,7 @@ def trained_cell(folder: StudyFolder, cell: str, replicate: int | None = None) -
             f"study '{folder.name}', cell '{cell}': its network '{config['network']['name']}' is built and run by "
             "another package, whose plans are not part of the weights. Fix: choose a cell with another network (--cell)"
         )
-    data = parse(DataSettings, plan["spec"]["data"])
-    store = _store(folder, plan, str(config["data"]))
+    data, store = data_of_cell(plan, cell), _store(folder, chosen[0], str(config["data"]))
     return TrainedCell(folder, cell, chosen, data, store, parse(DownstreamSettings, config["downstream"]), network)
 
 
@@ -151,20 +151,16 @@ def _config(folder: StudyFolder, replicate: Replicate) -> dict[str, Any]:
     return config
 
 
-def _store(folder: StudyFolder, plan: Mapping[str, Any], fingerprint: str) -> FrameStore:
-    """Return the frame store that the replicates were trained on, which has their mean and standard deviation.
+def _store(folder: StudyFolder, replicate: Replicate, fingerprint: str) -> FrameStore:
+    """Return the frame store that a replicate was trained on, which has the mean and standard deviation of its input.
 
     Raises:
-        UserError: it is missing, or has other frames.
+        UserError: it is missing, or has other frames now.
     """
-    named = Path(str((plan.get("frames") or {}).get("data", "")))
-    moved = folder.workspace.data / "frames" / named.name
-    place = next((each for each in (named, moved) if named.name and (each / "meta.json").is_file()), None)
-    fix = f"Fix: study report {folder.name} --prepare"
-    if place is None:
-        raise UserError(f"{named}: the frames that the study was trained on are missing, with their mean gray. {fix}")
-    store = FrameStore.open(place)
-    if store.fingerprint != fingerprint:
-        found = f"found fingerprint {store.fingerprint[:12]}, expected {fingerprint[:12]}"
-        raise UserError(f"{place}: not the frames that the study was trained on ({found}). {fix}")
+    store = frames_of(folder, replicate.job, fingerprint)
+    if store is None:
+        raise UserError(
+            f"{folder.workspace.data / 'frames'}: the frames that {replicate.job} was trained on (fingerprint "
+            f"{fingerprint[:12]}) are missing, with their mean gray. Fix: study report {folder.name} --prepare"
+        )
     return store

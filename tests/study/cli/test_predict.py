@@ -141,11 +141,12 @@ def test_a_later_call_adds_its_images_and_one_with_other_options_is_refused(work
 def test_missing_frames_and_weights_are_told_with_the_remedy(workspace, folder, cell, tmp_path, capsys):
     copy = tmp_path / "runs"
     shutil.copytree(workspace, copy)
-    plan = json.loads(folder.plan.read_text())
-    moved = Path(plan["frames"]["data"])
-    plan["frames"]["data"] = str(moved.with_name("lost"))
     there = Workspace(copy).existing_study("tiny")
-    there.plan.write_text(json.dumps(plan))
+    for each in trained_cell(there, cell).replicates:
+        file = there.job(each.job).config
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"frames": "lost"}))
+    (frames,) = (copy / "data/frames").glob("*-*")
+    frames.rename(tmp_path / "moved")
     common = ["predict", "tiny", str(tmp_path), "--out", str(tmp_path / "o"), "--cell", cell, "--workspace", str(copy)]
     code, text = call(capsys, *common)
     assert (code, "are missing, with their mean gray. Fix: study report tiny --prepare" in text) == (2, True), text

@@ -37,7 +37,8 @@ def folder(place: Workspace) -> StudyFolder:
     folder = place.study("mine")
     folder.job("a").root.mkdir(parents=True)
     spec = {"data": plain(SETTINGS), "a_key_of_an_older_version": 1}
-    write_json(folder.plan, {"name": "mine", "spec": spec, "frames": {"data": str(old)}})
+    cells = [{"key": "cell", "levels": {}}]
+    write_json(folder.plan, {"name": "mine", "spec": spec, "cells": cells, "frames": {"data": str(old)}})
     write_json(folder.job("a").config, {"config": {"data": store.fingerprint}})
     ledger = Ledger(folder.ledger, lambda: 0.0)
     ledger.append(JobFinished("a", "replicate", "cell", 0, {}, "digest", Outcome("completed", {}, 1, 1.0)))

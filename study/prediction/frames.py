@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from study.storage.workspace import StudyFolder
-from trainables.data.store.frames import FrameStore
+from trainables.common.errors import DataError
+from trainables.data.store.frames import META, FrameStore
 
 
 def frames_of(folder: StudyFolder, job: str, fingerprint: str) -> FrameStore | None:
@@ -20,5 +21,13 @@ def frames_of(folder: StudyFolder, job: str, fingerprint: str) -> FrameStore | N
     config, frames = folder.job(job).config, folder.workspace.data / "frames"
     named = [Path(json.loads(config.read_text())["frames"])] if config.exists() else []
     places = [*named, *(frames / path.name for path in named), *sorted(frames.glob("*-*"))]
-    stores = (FrameStore.open(place) for place in places if (place / "meta.json").is_file())
-    return next((store for store in stores if store.fingerprint == fingerprint), None)
+    stores = (_opened(place) for place in places if (place / META).is_file())
+    return next((store for store in stores if store is not None and store.fingerprint == fingerprint), None)
+
+
+def _opened(place: Path) -> FrameStore | None:
+    """Open a frame store; None for a damaged one, or one of another format version."""
+    try:
+        return FrameStore.open(place)
+    except DataError:
+        return None
