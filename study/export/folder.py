@@ -19,6 +19,7 @@ from study.export import standalone
 from study.export.bundle import inference, metadata
 from study.export.checks import compare_forms, compare_with_study, example_arguments
 from study.export.networks import ExportedNetworks
+from study.export.smp_folder import write_smp
 from study.export.standalone.load import FORMAT
 from trainables.common.errors import UserError
 from trainables.common.files import write_json, write_text
@@ -83,6 +84,7 @@ def write_export(
     try:
         _write_files(exported, part, card, licence)
         _write_graphs(exported, part, onnx, report)
+        write_smp(exported, part, licence, report)
         part.chmod(0o755)
         part.rename(folder)
     finally:
