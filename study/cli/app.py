@@ -63,8 +63,23 @@ COMMANDS = (
 """Commands in the order of the help; the others follow."""
 
 
+class CommandInterrupted(Exception):
+    """Ctrl-C or SIGTERM in a command; typer would end silently on a KeyboardInterrupt."""
+
+
 class _OrderedGroup(TyperGroup):
     """Commands in the order in which a user needs them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        Raises:
+            CommandInterrupted: it was interrupted.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise CommandInterrupted from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands in the order of `COMMANDS`."""

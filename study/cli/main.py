@@ -31,17 +31,15 @@ from study.cli import (  # noqa: F401 - each module registers its commands
     status,
     study_files,
 )
-from study.cli.app import Exit, app, err
+from study.cli.app import CommandInterrupted, Exit, app, err
 from study.cli.console import discard_output, printable, reader_gone
 from study.cli.renamed import renamed_option_message
-from study.cli.termination import interrupted, termination_as_interrupt
+from study.cli.termination import CONTINUE, interrupted, termination_as_interrupt
 from study.errors import InfrastructureError
 from trainables.common.errors import UserError
 
 NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG)
 """Error numbers of files that this user may not write or read, such as those of a read-only workspace."""
-
-INTERRUPTED = "interrupted. Run the same command again to continue"
 
 
 def main() -> None:
@@ -66,11 +64,11 @@ def guarded(command: Callable[[], int | None]) -> int:
         return _fail(str(error), Exit.INFRASTRUCTURE)
     except typer.Exit as error:
         return error.exit_code
-    except KeyboardInterrupt:
-        return _fail(INTERRUPTED, interrupted())
+    except (KeyboardInterrupt, CommandInterrupted):
+        return _interrupted(interrupted())
     except SystemExit as error:
         if error.code == signal.SIGTERM:  # from Ray's own handler, while Ray starts
-            return _fail(INTERRUPTED, Exit.TERMINATED)
+            return _interrupted(Exit.TERMINATED)
         return _closed_pipe(error)
     except OSError as error:
         return _file_system_error(error)
@@ -114,6 +112,12 @@ def _usage_error(error: Exception) -> int:
     with contextlib.suppress(BrokenPipeError):
         show()
     return Exit.USAGE
+
+
+def _interrupted(code: Exit) -> Exit:
+    with contextlib.suppress(SystemExit):  # the reader of the message may be gone, and the code remains
+        err.print(CONTINUE)
+    return code
 
 
 def _fail(message: str, code: Exit) -> int:

@@ -71,7 +71,7 @@ def predict(
     CSV files beside them. Images that have their results already are skipped.
     """
     from study.prediction.trained_cell import trained_cell
-    from trainables.common.files import write_json
+    from trainables.common.files import remove_stale_parts, write_json
     from trainables.prediction.results import Outputs, ResultFolder, key_of
     from trainables.prediction.segmentation_object import require_highdicom
     from trainables.prediction.sources import find_sources
@@ -85,6 +85,7 @@ def predict(
     networks = ensemble(trained, device_of(device), flips=flips, disagreement=disagreement)
     facts = _facts(trained, outputs, flips=flips)
     _refuse_other_results(output.absolute(), facts)
+    remove_stale_parts(output.absolute())
     results = ResultFolder(output.absolute(), key_of(facts))
     write_json(results.root / FACTS, facts)
     prediction = _run(trained, networks, results, outputs, found)

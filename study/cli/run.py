@@ -22,7 +22,7 @@ from study.cli.app import (
 )
 from study.cli.console import discard_output, reader_gone
 from study.cli.rehearse import rehearsal_due, rehearse_study
-from study.cli.termination import interrupted
+from study.cli.termination import CONTINUE, interrupted
 
 if TYPE_CHECKING:
     from study.config.definition import Study
@@ -90,7 +90,7 @@ def run_study(study: Study, place: Workspace, address: str | None, *, repair_los
         )
         return Exit.BUDGET
     if not result.complete:
-        err.print("interrupted. Run the same command again to continue")
+        err.print(CONTINUE)
         return interrupted()
     counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
     err.print(f"{study.spec.name} is finished: {counts}. Next: study report {study.spec.name}")

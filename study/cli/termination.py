@@ -10,6 +10,9 @@ from types import FrameType
 
 from study.cli.app import Exit
 
+CONTINUE = "interrupted. Run the same command again to continue"
+"""Line that an interrupted command prints."""
+
 _received = threading.Event()
 
 

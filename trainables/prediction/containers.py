@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import cv2
 import nibabel as nib
 import numpy as np
 
+from trainables.common.files import part_tag
 from trainables.data.readers.array_path import SUFFIXES as ARRAYS
 from trainables.data.readers.flat_pictures import FLAT
 from trainables.data.readers.metaimage import read_metaimage_header
@@ -82,7 +81,7 @@ def arranged(image: DecodedImage, frames: np.ndarray) -> np.ndarray:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file's path with the suffix of `path`, and rename it to `path` on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.part{''.join(path.suffixes[-2:])}")
+    part = path.with_name(f".{part_tag()}{''.join(path.suffixes[-2:])}")
     try:
         yield part
         part.replace(path)

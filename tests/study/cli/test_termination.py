@@ -6,7 +6,10 @@ import time
 
 import pytest
 
+from study.cli import predict
+from study.cli.app import app
 from study.cli.main import guarded
+from study.cli.termination import CONTINUE
 
 
 def received() -> int:
@@ -17,7 +20,19 @@ def received() -> int:
 
 def test_a_terminated_command_says_how_to_continue(capsys):
     assert guarded(received) == 143
-    assert "Run the same command again" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"{CONTINUE}\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_typer_does_not_swallow_the_line_and_the_code(monkeypatch, tmp_path, capsys, number, code):
+    def kill(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr(predict, "workspace", kill)
+    arguments = ["predict", "any", "image.nii", "--out", str(tmp_path / "out")]
+    assert guarded(lambda: app(arguments, standalone_mode=False)) == code
+    assert capsys.readouterr().err == f"{CONTINUE}\n"
 
 
 def test_a_command_whose_ctrl_c_is_ignored_is_terminated(monkeypatch):
