@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NOT_STATED = "not stated"
 """Licence that nobody has stated."""
 
+WEIGHT_SUFFIXES = (".pt", ".safetensors")
+"""Suffixes of the formats that a backbone is written in."""
+
 LIBRARY = "model"
 """Part of a backbone's weights that has the names of timm."""
 
@@ -109,7 +112,7 @@ def backbone(
     name: RunName,
     output: Annotated[
         Path,
-        typer.Option("--out", help="File to write (.pt or .safetensors); its model card gets the suffix .md."),
+        typer.Option("--out", help="New file (.pt or .safetensors); its model card gets the suffix .md."),
     ],
     pretext: Annotated[
         str | None,
@@ -131,6 +134,7 @@ def backbone(
     from trainables.common.files import write_text
     from trainables.networks.weights import part_of
 
+    file, card = _new_weights_file(output)
     place = workspace(root)
     folder = place.existing_study(name)
     job, digest = _pretraining(folder, pretext)
@@ -140,16 +144,33 @@ def backbone(
     about = artifacts.about(digest)
     if rgb:
         weights = to_rgb(weights)
-    _write_weights(output.absolute(), weights)
-    card = output.absolute().with_suffix(".md")
+    _write_weights(file, weights)
     write_text(
         card,
         model_card(
             f"Backbone of `{name}`, {job}", about, weights, artifacts, frames_of(folder, job, about["config"]["data"])
         ),
     )
-    for path in (output.absolute(), card):
+    for path in (file, card):
         _print_line(str(path))
+
+
+def _new_weights_file(output: Path) -> tuple[Path, Path]:
+    """Return the absolute paths of a new file of weights and of its model card.
+
+    Raises:
+        UserError: the suffix is unknown, or one of the files exists.
+    """
+    file = output.absolute()
+    if file.suffix not in WEIGHT_SUFFIXES:
+        expected = " or ".join(WEIGHT_SUFFIXES)
+        found = file.suffix or "none"
+        raise UserError(f"--out {file}: unknown suffix (found {found}, expected {expected}). Fix: name a file of these")
+    card = file.with_suffix(".md")
+    for path in (file, card):
+        if path.exists():
+            raise UserError(f"{path}: exists already. Fix: choose another --out, or remove it")
+    return file, card
 
 
 def _write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:

@@ -87,6 +87,25 @@ def test_missing_weights_are_refused_with_one_message(capsys, trained, tmp_path,
     assert not (tmp_path / "x.pt").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.pth", "x.pth: unknown suffix (found .pth, expected .pt or .safetensors)"),
+        ("x", "x: unknown suffix (found none, expected .pt or .safetensors)"),
+        ("old.pt", "old.pt: exists already. Fix: choose another --out, or remove it"),
+        ("carded.pt", "carded.md: exists already. Fix: choose another --out, or remove it"),
+    ],
+)
+def test_a_file_of_another_suffix_and_an_existing_one_are_refused(capsys, trained, tmp_path, name, text):
+    before = {tmp_path / "old.pt": "old", tmp_path / "carded.md": "card"}
+    for path, content in before.items():
+        path.write_text(content)
+    arguments = ("mine", "--pretext", "simclr", "--workspace", str(trained), "--out", str(tmp_path / name))
+    code, _, err = run(capsys, *arguments)
+    assert (code, text in " ".join(err.split())) == (2, True), err
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == before
+
+
 def test_timm_and_smp_load_the_backbone_with_equal_features(capsys, trained, tmp_path):
     torchvision()  # they import it
     import segmentation_models_pytorch as smp
@@ -117,7 +136,7 @@ def test_the_backbone_of_the_best_cell_is_exported(capsys, tmp_path):
     assert "pretext-simclr-ab: the pretraining of the best cell, method=simclr" in err
     assert list(torch.load(file, weights_only=True)) == ["x"]
     write_trained(tmp_path / "other", replicates=1, best="random")
-    code, _, err = run(capsys, "fake", "--workspace", str(tmp_path / "other"), "--out", str(file))
+    code, _, err = run(capsys, "fake", "--workspace", str(tmp_path / "other"), "--out", str(tmp_path / "new.pt"))
     assert code == 2
     assert "the best cell, method=random, starts from no pretraining. Fix: name one with --pretext" in err
 
