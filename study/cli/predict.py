@@ -28,7 +28,7 @@ INTERVAL = 5.0
 FACTS = "prediction.json"
 """File of everything but the images that determined the results of a folder."""
 
-VERSION = 1
+VERSION = 2
 """Version of the files that a prediction writes; results of another version are made again."""
 
 Cell = Annotated[str | None, typer.Option(help="Key of the cell (default: the first of `study best`).")]
@@ -76,7 +76,8 @@ def predict(
     from trainables.prediction.segmentation_object import require_highdicom
     from trainables.prediction.sources import find_sources
 
-    folder = workspace(root).existing_study(name)
+    place = workspace(root)
+    folder = place.existing_study(name)
     trained = trained_cell(folder, cell or recommended_cell(folder), replicate)
     outputs = Outputs(probabilities, disagreement, overlays, network_size, dicom_seg)
     if dicom_seg:
@@ -86,7 +87,7 @@ def predict(
     facts = _facts(trained, outputs, flips=flips)
     _refuse_other_results(output.absolute(), facts)
     remove_stale_parts(output.absolute())
-    results = ResultFolder(output.absolute(), key_of(facts))
+    results = ResultFolder(output.absolute(), key_of(facts), place.subject_key())
     write_json(results.root / FACTS, facts)
     prediction = _run(trained, networks, results, outputs, found)
     return _report(prediction, found, results, trained)
@@ -240,6 +241,7 @@ def _report(prediction: Prediction, found: FoundSources, results: ResultFolder, 
         "frames": tables.frame_table(records, classes),
         "volumes": tables.volume_table(records, classes),
         "sequences": tables.sequence_table(records, classes),
+        "subjects": tables.subject_table(records),
         "failures": tables.failure_table(failed) if failed else None,
     }
     for name, text in written.items():

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from study.stages.results.csv_text import csv_text
+from trainables.downstream.test_metrics import BIPLANE
+from trainables.metrics.clinical import Discs, biplane_volume, ejection_fraction
 
 Records = Mapping[str, Mapping[str, Any]]
 """Record of each predicted image by its name, see `ResultFolder.complete`."""
@@ -51,6 +55,40 @@ def sequence_table(records: Records, classes: Sequence[str]) -> str | None:
         columns = columns[: -len(_HEART)]
         rows = [row[: len(columns)] for row in rows]
     return csv_text([columns, *rows]) if rows else None
+
+
+def subject_table(records: Records) -> str | None:
+    """Return a row for each subject with one sequence of each of the two apical views as CSV text; None without any.
+
+    `edv`, `esv` and `ef` are of elliptic discs (biplane Simpson), each view at its own frames of `sequence_table`.
+    """
+    apical: dict[str, dict[str, list[str]]] = {}
+    for name, record in records.items():
+        heart = record["measures"]["ventricle"]
+        if record["view"] in BIPLANE and heart is not None and heart["discs"] is not None:
+            apical.setdefault(record["subject"], {}).setdefault(record["view"], []).append(name)
+    rows: list[Sequence[object]] = []
+    for subject, views in sorted(apical.items()):
+        if all(len(views.get(view, ())) == 1 for view in BIPLANE):
+            names = [views[view][0] for view in BIPLANE]
+            edv, esv = _biplane([records[name]["measures"]["ventricle"]["discs"] for name in names])
+            ef = float(ejection_fraction(edv, esv))
+            rows.append([subject, *names, repr(edv), repr(esv), repr(ef)])
+    return csv_text([["subject", *BIPLANE, "edv", "esv", "ef"], *rows]) if rows else None
+
+
+def _biplane(views: Sequence[Sequence[Mapping[str, Any] | None]]) -> tuple[float, float]:
+    """Return the end-diastolic and end-systolic volume in mL from the recorded discs of two views."""
+    (ed, es), (other_ed, other_es) = [[_discs(each) for each in view] for view in views]
+    return biplane_volume(ed, other_ed), biplane_volume(es, other_es)
+
+
+def _discs(recorded: Mapping[str, Any] | None) -> Discs | None:
+    """Return recorded discs, whose arrays may be lists; None for an empty cavity."""
+    if recorded is None:
+        return None
+    arrays = (np.asarray(recorded[name], np.float64) for name in ("diameters", "base", "apex"))
+    return Discs(float(recorded["length"]), *arrays)
 
 
 def failure_table(failures: Iterable[tuple[str, str]]) -> str:

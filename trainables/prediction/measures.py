@@ -24,6 +24,8 @@ class Ventricle:
         ef: ejection fraction in percent.
         edv: end-diastolic volume in mL; None where the spacing is unknown.
         esv: end-systolic volume in mL; None where the spacing is unknown.
+        discs: the discs at end-diastole and end-systole that its volumes in mL are of, None for an empty cavity; None
+            where the volumes are unknown, or those of slices.
     """
 
     ed: int
@@ -31,6 +33,7 @@ class Ventricle:
     ef: float
     edv: float | None = None
     esv: float | None = None
+    discs: tuple[Discs | None, Discs | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,15 +106,13 @@ def _of_frames(cavity: np.ndarray, areas: np.ndarray, spacing: tuple[float, floa
     if areas.max() <= 0:
         return None
     ed, es = int(areas.argmax()), int(areas.argmin())
-    edv, esv = (_volume(discs(cavity[frame], spacing or (1.0, 1.0))) for frame in (ed, es))
+    at_ed, at_es = (discs(cavity[frame], spacing or (1.0, 1.0)) for frame in (ed, es))
+    edv, esv = (each.volume if each is not None else 0.0 for each in (at_ed, at_es))
     if edv <= 0:
         return None
-    known = spacing is not None
-    return Ventricle(ed, es, _fraction(edv, esv), edv if known else None, esv if known else None)
-
-
-def _volume(found: Discs | None) -> float:
-    return found.volume if found is not None else 0.0
+    if spacing is None:
+        return Ventricle(ed, es, _fraction(edv, esv))
+    return Ventricle(ed, es, _fraction(edv, esv), edv, esv, (at_ed, at_es))
 
 
 def _fraction(edv: float, esv: float) -> float:

@@ -172,7 +172,8 @@ class Predictor:
             maps["probabilities"] = _numpy(restore(scores.probabilities, pixels, shape, outside=0))
         if scores.disagreement is not None:
             maps["disagreement"] = _numpy(restore(scores.disagreement[:, None], pixels, shape)[:, 0])
-        return _Part(_numpy(masks), _numpy(largest(scores.scores)), maps)
+        small = _numpy(largest(scores.scores)) if self.outputs.network_size else None
+        return _Part(_numpy(masks), small, maps)
 
     def _written(self, image: DecodedImage, parts: Sequence[Future[_Part]]) -> dict[str, Any] | FailedImage:
         """Write an image's files and its record, and return the record, or why there is none."""
@@ -207,7 +208,7 @@ class Predictor:
             first = frames.stop
         if self.outputs.network_size:
             with replacing(file("network_size", source, ".npy")) as part:
-                np.save(part, np.concatenate([each.network_size for each in parts]))
+                np.save(part, np.concatenate([each.network_size for each in parts if each.network_size is not None]))
         if self.outputs.overlays or is_video(source.path.name):
             write_overlay(file("overlays", source, overlay_suffix(image)), image, masks)
         measures = measure(image, masks, self.preprocessing.classes, apical=self.apical)
@@ -226,10 +227,10 @@ class _Piece:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Results of some frames: masks `(n, H, W)`, masks at the network's size, and maps `(n, ..., H, W)` by name."""
+    """Results of some frames: masks `(n, H, W)`, those at the network's size if asked for, maps `(n, ..., H, W)`."""
 
     masks: np.ndarray
-    network_size: np.ndarray
+    network_size: np.ndarray | None
     maps: Mapping[str, np.ndarray]
 
 

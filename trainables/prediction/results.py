@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from trainables.data.store.subject_hash import hash_subject
 from trainables.prediction.measures import Measures
 from trainables.prediction.sources import ImageSource
 
 JOURNAL = "records.jsonl"
 """Name of the file of records."""
+
+_FIELDS = ("name", "digest", "files", "measures", "subject", "view")
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,11 @@ class ResultFolder:
     Args:
         root: the folder.
         key: digest of everything but the image that determines the results: weights, preprocessing, options.
+        subject_key: secret of the hashes that stand for a dataset's subjects.
     """
 
-    def __init__(self, root: Path, key: str) -> None:
-        self.root, self.key = root, key
+    def __init__(self, root: Path, key: str, subject_key: bytes) -> None:
+        self.root, self.key, self._subject_key = root, key, subject_key
         self._journal = root / JOURNAL
         self._known = _read(self._journal)
         self._lock = threading.Lock()
@@ -92,8 +96,16 @@ class ResultFolder:
     def complete(self, source: ImageSource, files: list[Path], measures: Measures) -> dict[str, Any]:
         """Append the record of an image whose files are all there, and return it."""
         sizes = {file.relative_to(self.root).as_posix(): file.stat().st_size for file in files}
-        found = {"name": source.name, "digest": self.digest(source), "files": sizes, "measures": _plain(measures)}
-        line = json.dumps(found).encode() + b"\n"
+        record = source.records[0] if source.records else None
+        found = {
+            "name": source.name,
+            "digest": self.digest(source),
+            "files": sizes,
+            "measures": _plain(measures),
+            "subject": record and hash_subject(record.subject, self._subject_key),
+            "view": record and record.view,
+        }
+        line = json.dumps(found, default=np.ndarray.tolist).encode() + b"\n"
         with self._lock, self._journal.open("ab") as file:
             file.write(line if self._whole else b"\n" + line)
             self._whole = True
@@ -106,7 +118,7 @@ def _read(journal: Path) -> dict[str, dict[str, Any]]:
     for line in journal.read_bytes().splitlines() if journal.exists() else ():
         try:
             record = json.loads(line)
-            found[record["name"]] = {name: record[name] for name in ("name", "digest", "files", "measures")}
+            found[record["name"]] = {name: record[name] for name in _FIELDS}
         except (ValueError, KeyError, TypeError):
             continue
     return found

@@ -58,4 +58,4 @@ def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> Path:
 
 
 def folder(root: Path, key: str = "a") -> ResultFolder:
-    return ResultFolder(root, key)
+    return ResultFolder(root, key, b"secret")

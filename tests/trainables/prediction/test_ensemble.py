@@ -82,6 +82,7 @@ def test_the_largest_class_is_that_of_argmax_with_its_ties():
 
 
 def test_a_sequence_is_segmented_as_the_test_of_a_network_over_time_does():
+    torch.manual_seed(0)
     store = synthetic_store(sequences=1, size=32, frames=11)
     network = UNet3D(backbone=UNetEncoder(width=4, depth=2), window=4).build(1, len(store.classes)).eval()
     given = Preprocessing(32, ("grey",), store.mean, store.std, store.classes)
