@@ -57,6 +57,7 @@ def validate(
     All mistakes of the file are reported at once, each with its place in it; then what no cell could train with: a
     start that its network cannot take, a missing file of weights, images or networks beyond this machine's memory.
     """
+    from study.config.transfer_remarks import untrained_backbones
     from study.planning.dataset_check import check_datasets
     from study.planning.gpu_share import with_numbers
     from study.planning.machine import this_machine
@@ -74,7 +75,7 @@ def validate(
         out.print_json(json.dumps({"name": study.spec.name, "cells": [cell.key for cell in study.cells()]}))
         return
     out.print(f"{study.spec.name}: valid, {len(study.cells())} cells", markup=False)
-    for note in [] if data else _unread(study, source):
+    for note in [*([] if data else _unread(study, source)), *untrained_backbones(study)]:
         out.print(f"note: {note}", markup=False, soft_wrap=True)
     labels = _labels(study, listed=bool(data))
     if labels:

@@ -113,7 +113,9 @@ def _current_keys(classes: Sequence[type], keys: tuple[str, ...], components: Co
     renamed = set() if known else {RENAMED_KEYS.get(cls, {}).get(key, key) for cls in classes} - {key}
     found: list[tuple[str, ...]] = []
     for name in sorted(renamed) or [key]:
-        below = [each for hints in fields.values() if name in hints for each in _classes(hints[name], components)]
+        below = [
+            each for hints in fields.values() if name in hints for each in settings_classes(hints[name], components)
+        ]
         found += [(name, *path) for path in _current_keys(below, rest, components)]
     return found
 
@@ -130,15 +132,20 @@ def _owners(keys: tuple[str, ...], current: tuple[str, ...]) -> str:
     return ", ".join(name for name in map(component_name, classes) if name)
 
 
-def _classes(kind: Any, components: Components) -> Iterator[type]:
-    """Yield the settings classes that a field of some type can hold."""
+def settings_classes(kind: Any, components: Components) -> Iterator[type]:
+    """Yield the settings classes that a field of some type can hold.
+
+    Args:
+        kind: type of the field.
+        components: registries of each component base class.
+    """
     if kind in components:
         yield from (entry for registry in components[kind] for entry in registry.values())
     elif dataclasses.is_dataclass(kind) and isinstance(kind, type):
         yield kind
     elif get_origin(kind) in (Union, types.UnionType):
         for choice in get_args(kind):
-            yield from _classes(choice, components)
+            yield from settings_classes(choice, components)
 
 
 def _message(kind: str, old: str, new: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from study.config.nested_keys import nested_key
 from study.config.plain import component_name
 from study.config.problems import Keys, Problem, SpecError, describe
 from study.config.renamed import dotted_key, renamed_key, renamed_name
@@ -196,7 +197,8 @@ class _Reader:
 
     def _unknown_key(self, cls: Any, keys: Keys) -> Any:
         name = str(keys[-1])
-        message = renamed_key(cls, name) or dotted_key(cls, keys, self.components)
+        hints = (renamed_key(cls, name), dotted_key(cls, keys, self.components), nested_key(cls, keys, self.components))
+        message = next(filter(None, hints), None)
         return self._add(keys, message or f"unknown key{did_you_mean(name, _fields(cls)[0])}", unknown=True)
 
     def _construct(self, cls: Any, values: dict[str, Any], keys: Keys) -> Any:
@@ -222,6 +224,8 @@ class _Reader:
         rest = [choice for choice in choices if choice is not types.NoneType]
         if type(value) in rest:
             rest = [type(value)]
+        numbers = [_NUMBERS[choice][1] for choice in rest if choice in _NUMBERS]
+        names = [name for choice in rest if get_origin(choice) is Literal for name in map(str, get_args(choice))]
         attempts = []
         for choice in rest:
             attempt = _Reader(self.components, self.cache, self.fill_cache)
@@ -229,6 +233,8 @@ class _Reader:
             if not attempt.problems:
                 return read
             attempts.append(attempt.problems)
+        if numbers and names and isinstance(value, str):
+            return self._mismatch(keys, value, f"{' or '.join(numbers)}, or {', '.join(names)}")
         deepest = max(attempts, key=lambda problems: max(len(problem.keys) for problem in problems))
         if len(rest) == 1 or any(len(problem.keys) > len(keys) for problem in deepest):
             self.problems += deepest
