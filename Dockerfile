@@ -12,8 +12,9 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /src
-COPY requirements.lock ./
-RUN pip install --requirement requirements.lock
+COPY requirements.lock requirements-torch.lock ./
+RUN pip install --require-hashes --no-deps --requirement requirements.lock \
+    && pip install --requirement requirements-torch.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY study study
 COPY trainables trainables

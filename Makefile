@@ -6,12 +6,17 @@ READY := $(VENV)/.ready
 NNUNET := $(VENV)/.nnunet
 DOCS := $(VENV)/.docs
 PEERS := .venv-peers
+UV := build/uv/bin/uv
+# Every file that these install must have a hash of its lock. pip demands this of dependencies, too, so none are resolved.
+LOCKS := requirements.lock requirements-nnunet.lock requirements-docs.lock
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKED := $(INSTALL) --require-hashes --no-deps -r
 # Processes among which the fast tests are divided: as many as CI has cores. Slow tests and drills start whole studies,
 # which use all cores themselves.
 TESTERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow test-drills test-cuda bench docs lint clean
+.PHONY: demo test test-slow test-drills test-cuda bench docs lint lock clean
 
 demo: $(READY)
 	$(BIN)/study run quickstart
@@ -45,20 +50,33 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 
-$(READY): requirements.lock pyproject.toml
+# The hashes of all files that PyPI has of the versions in the locks, for every platform and Python.
+lock: $(UV)
+	mkdir -p build && for lock in $(LOCKS); do \
+		sed -n 's/^\([A-Za-z0-9][^\\]*==[^\\]*\).*/\1/p' $$lock | $(UV) pip compile --quiet --universal --python-version 3.11.5 \
+			--generate-hashes --no-deps --custom-compile-command "make lock" - >build/$$lock && mv build/$$lock $$lock || exit 1; \
+	done
+
+$(UV):
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+# torch comes last, so that only its own CUDA packages are missing.
+$(READY): requirements.lock requirements-torch.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with make PYTHON=/path/to/python3" >&2; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(LOCKED) requirements.lock
+	$(INSTALL) -r requirements-torch.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(NNUNET): requirements-nnunet.lock $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-nnunet.lock
+	$(LOCKED) requirements-nnunet.lock
 	touch $@
 
 $(DOCS): requirements-docs.lock $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.lock
+	$(LOCKED) requirements-docs.lock
 	touch $@
 
 # The other programs alone; what they share with the product they find in its environment.
