@@ -154,7 +154,7 @@ def write_epochs(folder: StudyFolder, job: Job, first: int, last: int, end: str 
 
 def ended(job: Job, status: str = "completed", reason: str | None = None, digest: str | None = None) -> JobFinished:
     """Return the ledger's event of a job's end."""
-    outcome = Outcome(status, {"val/dice": 0.5, "loss": 1.0}, 3, 7.0, reason)
+    outcome = Outcome(status, {"val/dice": 0.5, "loss": 1.0}, 3, 7.0, reason, host="node7")
     return JobFinished(job.id, job.kind, job.cell, job.index, job.params, digest or job.digest, outcome, time=200.0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from study.errors import InfrastructureError
 
 
@@ -11,6 +13,16 @@ class ClusterLost(InfrastructureError):
 
 class StorageFull(InfrastructureError):
     """Disk on which nothing more can be written."""
+
+
+class FolderNotShared(InfrastructureError):
+    """Folder of a study that a node of its cluster does not share."""
+
+    @staticmethod
+    def parse(cause: Exception | None) -> FolderNotShared | None:
+        """Return the error that a crash's traceback ends with; None for any other crash."""
+        found = re.findall(rf"{FolderNotShared.__name__}: (.+)", str(cause))
+        return FolderNotShared(found[-1]) if found else None
 
 
 class GpuFailed(RuntimeError):

@@ -9,6 +9,7 @@ import errno
 import json
 import logging
 import shutil
+import socket
 import time
 import traceback
 from dataclasses import asdict, replace
@@ -84,6 +85,7 @@ def _execute(job: Job, folder: JobFolder, artifacts: ArtifactStore, runtime: Run
             raise
         _refuse_to_record(error, job)
         outcome = _failed(_out_of_memory(error) or _internal_error(error, folder), started)
+    outcome = replace(outcome, host=socket.gethostname())
     if runtime.rank == 0 or outcome.status == "failed":
         write_json(folder.result, asdict(outcome))
     if outcome.status == "failed" and runtime.world_size > 1:

@@ -70,7 +70,11 @@ def examine(place: Workspace, environment: dict[str, str]) -> Iterator[Finding]:
     yield from _memory()
     yield from _storage(place.root)
     yield from _permissions(place)
-    yield _ray(environment.get("RAY_ADDRESS"))
+    address = environment.get("RAY_ADDRESS")
+    cluster = _ray(address)
+    yield cluster
+    if address is not None and "://" not in address and cluster.verdict == "ok":
+        yield _shared(place.root, address)
     yield _tracking(environment.get("MLFLOW_TRACKING_URI"))
     yield from exposed(listening())
 
@@ -164,6 +168,22 @@ def _ray(address: str | None) -> Finding:
             return Finding("Ray cluster", "ok", f"{address} answers")
     except (OSError, ValueError) as error:
         return Finding("Ray cluster", "error", f"RAY_ADDRESS is {address}: no answer ({error})")
+
+
+def _shared(root: Path, address: str) -> Finding:
+    """Check that all nodes of a cluster share the workspace."""
+    from study.execution.cluster import ray_session
+    from study.execution.errors import ClusterLost, FolderNotShared
+    from study.execution.shared_folder import require_shared
+
+    if not root.is_dir():
+        return Finding("shared workspace", "ok", f"{root} does not exist yet: no node was asked")
+    try:
+        with ray_session(address):
+            require_shared(root)
+    except (FolderNotShared, ClusterLost) as error:
+        return Finding("shared workspace", "warning" if isinstance(error, FolderNotShared) else "error", str(error))
+    return Finding("shared workspace", "ok", f"all nodes of {address} share {root}")
 
 
 def _tracking(uri: str | None) -> Finding:

@@ -17,7 +17,7 @@ from typing import Any
 
 from study.execution.device import NO_GPU
 from study.execution.device_errors import gpu_failure_in
-from study.execution.errors import ClusterLost, SharedGpuFull, StorageFull
+from study.execution.errors import ClusterLost, FolderNotShared, SharedGpuFull, StorageFull
 from study.execution.execute import clear_stale_job, read_outcome
 from study.execution.restart_policy import MemoryKill, RestartPolicy
 from study.planning.jobs import Job, Outcome, ResourceRequest
@@ -155,6 +155,7 @@ class JobDriver:
         if NO_SPACE in str(cause) or shutil.disk_usage(self._folder.root).free < MIN_FREE_BYTES:
             place = self._folder.job(job_id).root
             self.stop_reason = StorageFull(f"disk full at {place}. Fix: free space, then run the same command again.")
+        self.stop_reason = FolderNotShared.parse(cause) or self.stop_reason
         kill = MemoryKill.parse(cause)
         # Processes of a worker group are not registered here: the job answers for them.
         own = kill is not None and self._actors.get(kill.largest or "", job_id) == job_id

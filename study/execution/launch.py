@@ -20,6 +20,7 @@ from study.execution.gpus import with_gpus
 from study.execution.job_driver import JobDriver
 from study.execution.plan_record import describe, recorded_gpus, refuse_changes
 from study.execution.repair import missing_jobs, repair
+from study.execution.shared_folder import require_shared
 from study.execution.sweep import Sweep
 from study.planning.calibration import Calibration
 from study.planning.dataset_check import labels_of_store, require_channels, require_labels
@@ -255,6 +256,7 @@ def _sweep(driver: JobDriver, folder: StudyFolder, address: str | None) -> None:
         with ray_session(address) as resources:
             needs, total = plan.resource_requests(), capacity(resources, plan.spec.resources.max)
             preflight(needs, total, grows=address is not None and plan.spec.resources.max is None)
+            require_shared(driver.paths.shared_folder)
             progress.message(f"Ray: {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")
             if warning := unused_gpus(needs, total):
                 progress.message(warning)

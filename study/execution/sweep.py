@@ -15,8 +15,9 @@ import ray
 from ray import tune
 from ray.exceptions import OutOfMemoryError
 
+from study.errors import InfrastructureError
 from study.execution.cluster import capacity
-from study.execution.errors import ClusterLost, StorageFull
+from study.execution.errors import ClusterLost
 from study.execution.job_driver import JobDriver
 from study.execution.node_watch import NO_NODE, NodeWatch
 from study.execution.trial import run_trial, trial_resources
@@ -53,6 +54,7 @@ class Sweep:
             BudgetSpent: the budget is spent with jobs left; they continue from their checkpoints later.
             ClusterLost: the cluster has no node left, or worker processes crash at start-up.
             StorageFull: the disk is full.
+            FolderNotShared: a node that joined later does not share the study's folder.
         """
         try:
             while self._run_tuner():
@@ -63,7 +65,7 @@ class Sweep:
             if isinstance(error.__cause__, OutOfMemoryError):
                 self._driver.processes_killed(error.__cause__)
                 return True
-            if isinstance(error, BudgetSpent | StorageFull | ClusterLost):
+            if isinstance(error, BudgetSpent | InfrastructureError):
                 raise
             if self._nodes.lost_since is not None:
                 raise ClusterLost(NO_NODE) from error

@@ -15,6 +15,7 @@ from ray.tune.execution.placement_groups import PlacementGroupFactory as Placeme
 from study.execution.device import claim_device
 from study.execution.execute import execute
 from study.execution.metrics_log import MetricsLog
+from study.execution.shared_folder import require_here
 from study.planning.jobs import Job
 from study.plugins.loading import load_sources
 from study.plugins.source import PluginSource
@@ -60,6 +61,7 @@ def trial_resources(config: dict[str, Any]) -> Placement:
 def run_trial(config: dict[str, Any]) -> None:
     """Run a job with one worker in this process, or start the worker group of a job with several."""
     job, paths = parse_config(config)
+    require_here(paths.shared_folder)
     if job.resources.workers > 1:
         from study.execution.workers import execute_with_workers  # Ray Train is slow to import and seldom needed
 

@@ -138,6 +138,7 @@ class ClusterHealthCallback(tune.Callback):
         Raises:
             BudgetSpent: the budget of hours or GPU-hours is spent.
             StorageFull: the disk is full.
+            FolderNotShared: a node does not share the study's folder.
             ClusterLost: no node is left, or worker processes crash at start-up.
         """
         self._budget.check()

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from study.execution.device import hide_gpus
 from study.execution.execute import execute, read_outcome
 from study.execution.metrics_log import MetricsLog
+from study.execution.shared_folder import require_here
 from study.planning.jobs import Job
 from study.plugins.loading import load_sources
 from study.plugins.source import PluginSource
@@ -119,6 +120,7 @@ def execute_with_workers(job: Job, paths: JobPaths, scratch: Path, plugins: Sequ
 
 def _run_worker(config: dict[str, Any]) -> None:
     job, paths = Job.from_plain(config["job"]), JobPaths(**config["paths"])
+    require_here(paths.shared_folder)
     load_sources(map(PluginSource.from_plain, config["plugins"]), node_cache)
     use_threads(int(job.resources.cpus))
     if not job.resources.gpus:

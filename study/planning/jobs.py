@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trainables.common.learning import Learning
@@ -136,6 +136,7 @@ class Outcome:
         seconds: wall-clock time of all attempts together.
         reason: why the job failed or was stopped; None if it completed.
         learning: verdict on a pretraining, learned or not; None for other jobs.
+        host: name of the machine on which the job's process ended it; None if the driver did.
     """
 
     status: JobStatus
@@ -144,6 +145,7 @@ class Outcome:
     seconds: float
     reason: str | None = None
     learning: Learning | None = None
+    host: str | None = field(default=None, compare=False)
 
     @staticmethod
     def from_plain(values: Mapping[str, Any]) -> Outcome:

@@ -240,7 +240,7 @@ EVENTS: Mapping[str, type[Event]] = {
 }
 """Event class by the name that the ledger writes."""
 
-OPTIONAL: Mapping[type, frozenset[str]] = {Outcome: frozenset({"learning"}), TrialAsked: frozenset({"timing"})}
+OPTIONAL: Mapping[type, frozenset[str]] = {Outcome: frozenset({"learning", "host"}), TrialAsked: frozenset({"timing"})}
 """Fields that the record of a class may lack: ledgers from before they existed stay readable."""
 
 _FIELDS: dict[type, frozenset[str]] = {}

@@ -210,6 +210,14 @@ class JobPaths:
     artifacts: str
     storage: str | None
 
+    @property
+    def shared_folder(self) -> Path | None:
+        """Folder that all nodes must share: that of the study or of a store that is a folder; None for other stores."""
+        if self.storage is None:
+            return Path(self.jobs).parent
+        is_folder = "://" not in self.storage or self.storage.startswith("file://")
+        return Path(Storage(self.storage).root) if is_folder else None
+
     def scratch(self, shared: Path) -> dict[str, Any]:
         """Return the storage arguments of Ray's run configurations: the shared folder, or the remote store."""
         if self.storage is None:

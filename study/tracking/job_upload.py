@@ -76,6 +76,8 @@ class JobUpload:
             self._runs.set_tag(run_id, "censored", "true")
         if outcome.reason:
             self._runs.set_tag(run_id, "reason", outcome.reason[:LONGEST_TAG])
+        if outcome.host:
+            self._runs.set_tag(run_id, "host", outcome.host)
         if outcome.learning is not None:
             self._runs.set_tag(run_id, "learning", outcome.learning.verdict)
             self._runs.set_tag(run_id, "learning_reason", outcome.learning.text[:LONGEST_TAG])

@@ -25,6 +25,8 @@ SET = {
 }
 """Values of the places of the cluster file, by what stands there."""
 
+RUN = ".venv/bin/study run study.yaml --address auto"
+
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.drill,
@@ -89,14 +91,18 @@ def test_a_cluster_comes_up_by_ssh_starts_jobs_on_both_machines_and_goes_down(de
     on_head(desk, "for i in {1..30}; do ray status | grep /2.0 && break; sleep 1; done")
     assert of_ray(desk)["raylet/raylet"] == 2
     ray(desk, "rsync-up", "cluster.yaml", "study.yaml", "pretext-study/study.yaml")
+    refused = on_head(desk, f"cd pretext-study && {RUN} --workspace /tmp/runs; echo exit code $?")  # a /tmp each
+    assert "exit code 4" in refused
+    assert f"node worker ({ADDRESSES['worker']}): found no such folder" in " ".join(refused.split())
+    assert "finished " not in refused
     fewer = "--set replicates=1 --set search.trials=2"
-    run = f".venv/bin/study run study.yaml --address auto --workspace {desk.shared} {fewer}"
-    assert "Ray: 2 CPUs" in on_head(desk, f"cd pretext-study && {run}")
+    assert "Ray: 2 CPUs" in on_head(desk, f"cd pretext-study && {RUN} --workspace {desk.shared} {fewer}")
 
     events = finished(Workspace(desk.shared).study("study"))
     assert Counter(event.kind for event in events) == {"pretext": 1, "trial": 8, "replicate": 4}
     assert {event.outcome.status for event in events} <= {"completed", "stopped"}
     check_tracked(desk.shared, "study")
+    assert {event.outcome.host for event in events if event.outcome.status == "completed"} <= set(ADDRESSES)
     started_on = set(re.findall(r'"node_id": "(\w+)"', on_head(desk, "ray list actors --format json")))
     assert len(started_on) == 2
 

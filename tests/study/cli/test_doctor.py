@@ -1,13 +1,17 @@
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+from unittest.mock import create_autospec
 
 import pytest
 
 from study.cli.app import app
 from study.cli.main import guarded
+from study.execution import cluster, shared_folder
+from study.execution.errors import ClusterLost, FolderNotShared
 from study.execution.health import Finding, Listener, examine, exposed, listening
 from study.storage.workspace import Workspace
 
@@ -88,7 +92,31 @@ def test_a_listening_server_is_found(tmp_path):
         server.kill()
 
 
-def test_a_cluster_or_server_that_does_not_answer_is_named_without_its_password(tmp_path):
+@pytest.fixture
+def joined(monkeypatch):
+    """Fakes of a session on a cluster and of the check of its nodes."""
+    session = create_autospec(cluster.ray_session, return_value=contextlib.nullcontext({}))
+    monkeypatch.setattr(cluster, "ray_session", session)
+    monkeypatch.setattr(shared_folder, "require_shared", create_autospec(shared_folder.require_shared))
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"), [(None, "ok"), (FolderNotShared("node b"), "warning"), (ClusterLost("no token"), "error")]
+)
+def test_a_workspace_that_the_clusters_nodes_do_not_share_is_a_warning(tmp_path, joined, error, verdict):
+    shared_folder.require_shared.side_effect = error
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        (finding,) = of(examine(Workspace(tmp_path), {"RAY_ADDRESS": address}), "shared workspace")
+        assert (finding.verdict, finding.text) == (verdict, str(error or f"all nodes of {address} share {tmp_path}"))
+        cluster.ray_session.assert_called_once_with(address)
+        shared_folder.require_shared.assert_called_once_with(tmp_path)
+        (missing,) = of(examine(Workspace(tmp_path / "new"), {"RAY_ADDRESS": address}), "shared workspace")
+        assert missing.verdict == "ok"
+    assert of(examine(Workspace(tmp_path), {}), "shared workspace") == []
+
+
+def test_a_cluster_or_server_that_does_not_answer_is_named_without_its_password(tmp_path, joined):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environment = {"RAY_ADDRESS": f"127.0.0.1:{port}"}

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import json
 import shutil
+import socket
 from pathlib import Path
 from unittest.mock import create_autospec
 
@@ -57,6 +58,7 @@ def test_a_chain_of_stages_hands_its_weights_on(tmp_path, dataset):
     for job in jobs:
         outcome = execute(job, JobFolder(Path(tmp_path / job.id)), artifacts, LocalRuntime())
         assert outcome.status == "completed", outcome.reason
+        assert read_outcome(JobFolder(Path(tmp_path / job.id))).host == outcome.host == socket.gethostname()
         assert (outcome.learning is None) == (job.stage != "pretext")
     encoder, network, trained = (artifacts.weights(job.digest) for job in jobs)
     assert {name.partition(".")[0] for name in encoder} == {"backbone"}

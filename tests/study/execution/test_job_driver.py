@@ -9,7 +9,7 @@ import pytest
 from job_fakes import FREE, make_driver, make_job
 
 from study.execution.device import NO_GPU
-from study.execution.errors import ClusterLost, GpuFailed, SharedGpuFull, StorageFull
+from study.execution.errors import ClusterLost, FolderNotShared, GpuFailed, SharedGpuFull, StorageFull
 from study.execution.execute import read_outcome
 from study.execution.job_driver import JobState
 from study.execution.restart_policy import MAX_CRASHES
@@ -217,6 +217,16 @@ def crash_with(driver, job, error):
     text = f"ray::ImplicitFunc.train() (pid=1)\n  File ...\nstudy.execution.errors.{type(error).__name__}: {error}"
     driver.crashed(job.id, RuntimeError(text))
     driver.ended(job.id, None, error=True)
+
+
+def test_a_node_without_the_shared_folder_ends_the_sweep(tmp_path):
+    job = make_job()
+    driver, scheduler = make_driver(tmp_path, job)
+    start(driver)
+    crash_with(driver, job, FolderNotShared("/runs: not shared by all nodes of the cluster. Fix: x"))
+    assert isinstance(driver.stop_reason, FolderNotShared)
+    assert str(driver.stop_reason) == "/runs: not shared by all nodes of the cluster. Fix: x"
+    assert scheduler.outcomes == {}
 
 
 def test_a_gpu_that_fails_restarts_the_job_and_is_the_reason_in_the_end(tmp_path):

@@ -14,7 +14,7 @@ from whole_studies import PLANNED, TINY
 
 from study.config.definition import load_study
 from study.execution import gpus, launch
-from study.execution.errors import ClusterLost
+from study.execution.errors import ClusterLost, FolderNotShared
 from study.execution.job_driver import JobDriver
 from study.execution.launch import StudyResult
 from study.execution.sweep import Sweep
@@ -124,6 +124,7 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launcher:
     monkeypatch.setattr(FrameStore, "open", create_autospec(FrameStore.open, return_value=frames))
     monkeypatch.setattr(launch, "prepare", create_autospec(launch.prepare, return_value=frames))
     monkeypatch.setattr(launch, "ray_session", create_autospec(launch.ray_session, side_effect=made.session))
+    monkeypatch.setattr(launch, "require_shared", create_autospec(launch.require_shared))
     monkeypatch.setattr(gpus, "_gpus_of", create_autospec(gpus._gpus_of, return_value=0.0))
     monkeypatch.setattr(launch, "Sweep", create_autospec(launch.Sweep, side_effect=made.sweep))
     monkeypatch.setattr(launch, "Tracker", create_autospec(launch.Tracker, side_effect=made.new_tracker))
@@ -215,6 +216,17 @@ def test_a_refused_study_does_not_take_its_name(launcher):
     with pytest.raises(UserError, match="the cluster has 2"):
         launcher.launch("seed=1", "replicates=3", "resources.downstream.cpus=100000", address="head:6379")
     assert launcher.folder.plan.exists()
+
+
+def test_a_cluster_whose_nodes_do_not_share_the_workspace_is_refused_before_the_first_job(launcher, tmp_path):
+    launch.require_shared.side_effect = FolderNotShared("node worker: found no such folder")
+    with pytest.raises(FolderNotShared, match="node worker"):
+        launcher.launch(address="head:6379")
+    launch.require_shared.assert_called_once_with(launcher.folder.root)
+    assert launcher.jobs == []
+    launch.require_shared.side_effect = None
+    assert launcher.launch(f"storage={tmp_path / 'store'}", address="head:6379").complete
+    launch.require_shared.assert_called_with(tmp_path / "store")
 
 
 @pytest.mark.parametrize("gpus", [0.0, 8.0])

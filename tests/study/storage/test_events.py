@@ -64,10 +64,16 @@ def test_a_missing_and_an_unknown_field_are_named(event):
         from_record({**record, "surprise": 1})
 
 
-def test_a_ledger_from_before_verdicts_is_read():
+@pytest.mark.parametrize("added", ["learning", "host"])
+def test_a_ledger_from_before_a_field_was_added_is_read(added):
     record = to_record(FINISHED)
-    del record["outcome"]["learning"]
+    del record["outcome"][added]
     assert from_record(record) == FINISHED
+
+
+def test_the_host_of_a_job_is_kept():
+    event = JobFinished("p", "pretext", None, 0, {}, "d2", Outcome("completed", {}, 9, 1.0, host="node7"))
+    assert from_record(to_record(event)).outcome.host == "node7"
 
 
 def test_the_fields_of_an_outcome_are_checked_too():

@@ -72,6 +72,7 @@ def test_a_job_has_its_settings_metrics_and_summary(launch, client):
     assert run.status == "FINISHED"
     assert {row[0] for row in run.metrics} == {"loss", "best/dice", "seconds"}
     assert ("loss", 1 / 3, 103000, 3) in run.metrics
+    assert run.tags["host"] == "node7"
     assert run.files == ["config.json"]
     assert not launch().behind({job.id: ended(job)})
 
