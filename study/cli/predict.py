@@ -212,8 +212,12 @@ def _run(
     predictor = Predictor(networks, trained.preprocessing, results, outputs, apical, limit)
     count = len(networks.networks)
     text = f"{trained.folder.name}, {trained.cell}: {count} network{'s' * (count > 1)} on {networks.device}"
-    err.print(f"{text}, {len(found.sources)} images", markup=False, highlight=False, soft_wrap=True)
+    err.print(f"{text}, {_images(len(found.sources))}", markup=False, highlight=False, soft_wrap=True)
     return predictor.run(found.sources, _progress())
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' * (count != 1)}"
 
 
 def _progress() -> Callable[[int, int, int], None]:
@@ -251,7 +255,7 @@ def _report(prediction: Prediction, found: FoundSources, results: ResultFolder, 
         else:
             path.unlink(missing_ok=True)  # of an earlier call
     new = len(prediction.records) - prediction.skipped
-    text = f"{root}: {new} images segmented ({prediction.frames} frames), {prediction.skipped} were there before"
+    text = f"{root}: {_images(new)} segmented ({prediction.frames} frames), {prediction.skipped} there before"
     out.print(text, markup=False, highlight=False, soft_wrap=True)
     if found.ignored:
         err.print(f"note: {found.ignored} files of other types were ignored", highlight=False)

@@ -70,14 +70,19 @@ def labelled_data(
     settings = replace(base, structures=shared, views=chosen, split="fractions", fractions=(0.0, 0.0, 1.0))
     store = prepare(settings, None, place.data, place.subject_key(), progress)
     table = np.array([store.classes.index(name) if name in store.classes else 0 for name in classes], np.uint8)
-    kept, seen = without_seen(store, trained.store)
+    kept, seen = without_seen(store, trained.store, root)
     return LabelledData(kept, table, tuple(name for name in classes[1:] if name not in shared), seen)
 
 
-def without_seen(store: FrameStore, study: FrameStore) -> tuple[FrameStore, int]:
+def without_seen(store: FrameStore, study: FrameStore, root: Path) -> tuple[FrameStore, int]:
     """Return a store without the subjects of whom an image is in the study's train or val split, and their number.
 
     Images are compared bit for bit at the stored size, images of one gray level apart.
+
+    Args:
+        store: frames of the labelled data.
+        study: frames of the study.
+        root: folder of the labelled data, for messages.
 
     Raises:
         DataError: no subject is left.
@@ -95,7 +100,7 @@ def without_seen(store: FrameStore, study: FrameStore) -> tuple[FrameStore, int]
     kept = replace(store, index=index)
     if len(kept.rows("test", labelled=True)) == 0:
         text = f"the study was trained or chosen on images of all {len(seen)} subjects"
-        raise DataError(f"{store.folder}: {text}. Fix: evaluate other data")
+        raise DataError(f"{root}: {text}. Fix: evaluate other data")
     return kept, len(seen)
 
 

@@ -85,7 +85,7 @@ def of_ray(desk: Machines) -> Counter[str]:
     return Counter(match.group() for match in found if match)
 
 
-def test_a_cluster_comes_up_by_ssh_starts_jobs_on_both_machines_and_goes_down(desk):
+def test_a_cluster_comes_up_by_ssh_completes_jobs_on_both_machines_and_goes_down(desk):
     ray(desk, "get-auth-token", "--generate")
     ray(desk, "up", "--yes", "--no-config-cache", "cluster.yaml")
     on_head(desk, "for i in {1..30}; do ray status | grep /2.0 && break; sleep 1; done")
@@ -95,16 +95,15 @@ def test_a_cluster_comes_up_by_ssh_starts_jobs_on_both_machines_and_goes_down(de
     assert "exit code 4" in refused
     assert f"node worker ({ADDRESSES['worker']}): found no such folder" in " ".join(refused.split())
     assert "finished " not in refused
-    fewer = "--set replicates=1 --set search.trials=2"
-    assert "Ray: 2 CPUs" in on_head(desk, f"cd pretext-study && {RUN} --workspace {desk.shared} {fewer}")
+    # Few jobs, each longer than the worker takes to start its first process.
+    longer = "--set replicates=1 --set search.trials=2 --set downstream.fit.epochs=40"
+    assert "Ray: 2 CPUs" in on_head(desk, f"cd pretext-study && {RUN} --workspace {desk.shared} {longer}")
 
     events = finished(Workspace(desk.shared).study("study"))
     assert Counter(event.kind for event in events) == {"pretext": 1, "trial": 8, "replicate": 4}
     assert {event.outcome.status for event in events} <= {"completed", "stopped"}
     check_tracked(desk.shared, "study")
-    assert {event.outcome.host for event in events if event.outcome.status == "completed"} <= set(ADDRESSES)
-    started_on = set(re.findall(r'"node_id": "(\w+)"', on_head(desk, "ray list actors --format json")))
-    assert len(started_on) == 2
+    assert {event.outcome.host for event in events if event.outcome.status == "completed"} == set(ADDRESSES)
 
     ray(desk, "down", "--yes", "cluster.yaml")
     assert of_ray(desk)["raylet/raylet"] == 1  # with machines of one's own, Ray stops the head only

@@ -95,7 +95,7 @@ def test_the_mean_of_all_replicates_is_the_default_and_tables_name_files_only(
     areas = (mask == 1).sum((0, 1))
     assert frames.loc[frames["file"] == first["file"], "area/lv"].tolist() == areas.tolist()
     code, text = call(capsys, *arguments, "--disagreement")
-    assert f"0 images segmented (0 frames), {len(sequences)} were there before" in text
+    assert f"0 images segmented (0 frames), {len(sequences)} there before" in text
     subjects = trained_cell(folder, facts["cell"]).store.subjects
     assert not any(subject in path.read_text() for path in (tmp_path / "out").glob("*.csv") for subject in subjects)
 

@@ -64,7 +64,7 @@ def test_subjects_count_as_seen_by_the_images_of_the_cells_own_frames(tmp_path):
     index["split"][index["subject"] == 0] = 0  # trained on by this cell alone
     np.save(own / "index.npy", index)
     first, second = (trained_cell(folder, f"method={method}").store for method in ("random", "simclr"))
-    assert [without_seen(first, study)[1] for study in (first, second)] == [0, 1]
+    assert [without_seen(first, study, tmp_path)[1] for study in (first, second)] == [0, 1]
 
 
 def test_an_evaluation_of_all_cells_reads_the_data_as_each_cell_does(tmp_path, capsys):
