@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import os
+import sys
 
 import torch
 
@@ -49,8 +51,17 @@ def hide_gpus() -> None:
 def release_memory(device: torch.device) -> None:
     """Free what an ended job has left in this process, and reset the peak of the GPU's memory for the next one."""
     gc.collect()
+    trim_heap()
     gc.freeze()  # the next collection passes over what is left, such as modules; else it takes as long as a short trial
     if device.type == "cuda":
         with contextlib.suppress(torch.AcceleratorError):  # a GPU that has failed, which ends the process
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)
+
+
+def trim_heap() -> None:
+    """Return freed memory to the system: glibc keeps it, so that a process would grow with each job of another size."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)

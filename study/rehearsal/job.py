@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from study.execution.device import trim_heap
 from study.planning.jobs import Job
 from study.planning.machine import GIGABYTE
 from study.rehearsal.excerpt import excerpt
@@ -96,6 +97,7 @@ def rehearse_job(stage: Stage, job: Job, context: StageContext) -> StageResult:
         resumed = result is None
         if result is None:
             gc.collect()  # the networks of the first run
+            trim_heap()
             if context.runtime.load() is None:
                 raise TrainingFailed("the run cannot be resumed: its checkpoint is missing or damaged")
             result = stage.run(job, brief)

@@ -2,15 +2,17 @@
 
 import gc
 import os
+import platform
 from types import SimpleNamespace
 from unittest.mock import create_autospec
 
+import psutil
 import pytest
 import torch
 from job_fakes import make_job
 
 from study.execution import trial, workers
-from study.execution.device import claim_device, release_memory
+from study.execution.device import claim_device, release_memory, trim_heap
 from study.execution.execute import execute
 from study.planning.jobs import ResourceRequest
 from study.planning.machine import ALLOCATABLE
@@ -86,3 +88,17 @@ def test_a_gpu_that_has_failed_keeps_its_own_error(monkeypatch, cuda):
     monkeypatch.setattr(torch.cuda, "empty_cache", fail)
     release_memory(GPU)
     assert cuda == []
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no malloc_trim")
+def test_freed_memory_goes_back_to_the_system():
+    process = psutil.Process()
+    before = process.memory_info().rss
+    blocks = [bytearray(4000) for _ in range(50_000)]
+    last = blocks.pop()  # at the end of the heap, which glibc would shrink by itself
+    held = process.memory_info().rss - before
+    del blocks
+    trim_heap()
+    assert len(last) == 4000
+    assert held > 180e6
+    assert process.memory_info().rss - before < 0.2 * held
