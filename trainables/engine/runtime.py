@@ -17,6 +17,10 @@ EpochCallback = Callable[[int, Mapping[str, float]], None]
 """Function of the 1-based epoch and its metrics; it may raise an exception to end the run."""
 
 
+SLOW_KERNEL = 15
+"""Smallest side of a kernel, in pixels, whose channels-last backward pass is slow on CPUs."""
+
+
 class Runtime(Protocol):
     """Interface of one training process: its place in the worker group, its device, checkpoints and reports.
 
@@ -71,7 +75,7 @@ def best_device() -> torch.device:
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:
     """Move `module` to `device` with channels-last kernels, which are faster on CPUs and on tensor cores."""
-    if device.type == "cpu" and any(map(_breaks_channels_last, module.modules())):
+    if device.type == "cpu" and any(map(_rejects_channels_last, module.modules())):
         return module.to(device)
     if not any(parameter.ndim == 5 for parameter in module.parameters()):
         return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -82,18 +86,18 @@ def to_device(module: nn.Module, device: torch.device) -> nn.Module:
     return module
 
 
-def _breaks_channels_last(module: nn.Module) -> bool:
-    """Return True for a convolution whose channels-last backward pass is unsafe on CPUs.
+def _rejects_channels_last(module: nn.Module) -> bool:
+    """Return True for a convolution whose channels-last backward pass is slow or unsafe on CPUs.
 
-    oneDNN 3.12 (torch 2.13) writes beyond its buffers in the backward pass of a strided 1x1 convolution with fewer than
-    8 input channels on CPUs with AVX2 only.
+    oneDNN 3.12 (torch 2.13) has no fast one for overlapping kernels of 15 pixels and more, which takes about 80 times
+    as long, and writes beyond its buffers in that of a strided 1x1 convolution with fewer than 8 input channels on CPUs
+    with AVX2 only.
     """
-    return (
-        isinstance(module, nn.Conv2d)
-        and module.kernel_size == (1, 1)
-        and max(module.stride) > 1
-        and module.in_channels < 8
-    )
+    if not isinstance(module, nn.Conv2d):
+        return False
+    unsafe = module.kernel_size == (1, 1) and max(module.stride) > 1 and module.in_channels < 8
+    slow = max(module.kernel_size) >= SLOW_KERNEL and min(module.stride) == 1  # a ViT's patches do not overlap
+    return unsafe or slow
 
 
 class LocalRuntime:
