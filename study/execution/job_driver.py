@@ -161,7 +161,8 @@ class JobDriver:
         own = kill is not None and self._actors.get(kill.largest or "", job_id) == job_id
         if job_id in self.started:
             started = self.started[job_id]
-            started.restarts.record_crash(out_of_memory=own, cause=gpu_failure_in(cause))
+            found = kill.found if kill is not None and own else gpu_failure_in(cause)
+            started.restarts.record_crash(out_of_memory=own, cause=found)
             if SharedGpuFull.__name__ in str(cause):
                 self._enlarge(started)
 

@@ -50,7 +50,8 @@ class RestartPolicy:
     def reason(self) -> str:
         """Reason why the job is not started again."""
         if self.out_of_memory:
-            return "out of memory on its node"
+            found = f" ({self.cause})" if self.cause else ""
+            return f"out of memory on its node{found}. Fix: set fit.recompute or fit.micro_batch, or a smaller batch"
         return f"its process crashed {self.crashes} times" + (f" ({self.cause})" if self.cause else "")
 
 
@@ -63,10 +64,12 @@ class MemoryKill:
     Attributes:
         killed: ids of the killed actors.
         largest: id of the actor with the most memory among those considered; None where Ray names none.
+        found: memory of that actor and of the node; "" where Ray names none.
     """
 
     killed: frozenset[str]
     largest: str | None
+    found: str = ""
 
     @classmethod
     def parse(cls, cause: Exception | None) -> MemoryKill | None:
@@ -78,4 +81,9 @@ class MemoryKill:
             r"^(Selected to kill)?.*?\(Actor\((\w+)\).*actual memory used=([\d.]+)GB", text, re.MULTILINE
         )
         largest = max(named, key=lambda each: float(each[2]), default=None)
-        return cls(frozenset(actor for chosen, actor, _ in named if chosen), largest[1] if largest else None)
+        if largest is None:
+            return cls(frozenset(), None)
+        node = re.search(r"was ([\d.]+)\s?GB(?: used)? / ([\d.]+)\s?GB", text)
+        used = f" and all processes {float(node[1]):.1f} of the node's {float(node[2]):.1f} GB" if node else ""
+        found = f"its process had {float(largest[2]):.1f} GB{used}"
+        return cls(frozenset(actor for chosen, actor, _ in named if chosen), largest[1], found)

@@ -263,7 +263,7 @@ def test_of_killed_processes_the_largest_fails_and_all_others_restart(tmp_path):
         driver.report(job.id, 1, {})
     driver.processes_killed(RuntimeError(MEMORY.format(actor="aa")))
     assert scheduler.outcomes[large.id].status == "failed"
-    assert "out of memory" in scheduler.outcomes[large.id].reason
+    assert "out of memory on its node (its process had 5.1 GB)" in scheduler.outcomes[large.id].reason
     assert driver.started[small.id].state is JobState.RESTARTING
     assert start(driver) == small
 

@@ -18,7 +18,8 @@ Top 10 memory users: PID MEM(GB) COMMAND
 
 def test_of_the_killed_processes_the_one_with_most_memory_is_named():
     kill = MemoryKill.parse(OutOfMemoryError(TEXT))
-    assert kill == MemoryKill(frozenset({"358756e386a0", "23d5c536dd24"}), "23d5c536dd24")
+    found = "its process had 12.9 GB and all processes 3.9 of the node's 23.5 GB"
+    assert kill == MemoryKill(frozenset({"358756e386a0", "23d5c536dd24"}), "23d5c536dd24", found)
 
 
 def test_one_that_was_only_considered_may_have_most():
@@ -41,9 +42,10 @@ def test_another_error_is_no_memory_kill():
 def test_a_job_killed_with_a_larger_one_is_restarted():
     fell, large = RestartPolicy(), RestartPolicy()
     fell.record_crash(out_of_memory=False)
-    large.record_crash(out_of_memory=True)
+    large.record_crash(out_of_memory=True, cause="its process had 5.1 GB")
     assert fell.should_restart
     assert not large.should_restart
+    assert large.reason.startswith("out of memory on its node (its process had 5.1 GB). Fix: set fit.recompute or")
     for _ in range(MAX_CRASHES - 1):
         fell.record_crash(out_of_memory=False)
     assert not fell.should_restart
