@@ -31,19 +31,19 @@ def stop(name: RunName, root: Root = None) -> int:
 
     `study run` continues it later.
     """
-    from study.storage.lock import StudyLocked, holder
+    from study.storage.lock import Locked, holder
 
     folder = workspace(root).existing_study(name)
     driver = holder(folder.lock)
     if driver is None:
         raise UserError(f"study '{name}' is not running")
     if driver.host != socket.gethostname():
-        raise StudyLocked(f"study '{name}' runs on host {driver.host} (pid {driver.pid}). Fix: stop it there")
+        raise Locked(f"study '{name}' runs on host {driver.host} (pid {driver.pid}). Fix: stop it there")
     os.kill(driver.pid, signal.SIGINT)
     until = time.monotonic() + STOP_TIMEOUT
     while holder(folder.lock) is not None:
         if time.monotonic() > until:
-            raise StudyLocked(f"the driver of '{name}' (pid {driver.pid}) still runs after {STOP_TIMEOUT:g} s")
+            raise Locked(f"the driver of '{name}' (pid {driver.pid}) still runs after {STOP_TIMEOUT:g} s")
         time.sleep(0.2)
     err.print(f"{name} is stopped. Run the same command again to continue", highlight=False)
     return Exit.SUCCESS

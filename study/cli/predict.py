@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from study.prediction.trained_cell import TrainedCell
     from study.storage.workspace import StudyFolder
+    from trainables.data.records import Layout
     from trainables.prediction.ensemble import Ensemble
     from trainables.prediction.predict import Prediction
     from trainables.prediction.results import Outputs, ResultFolder
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 
 INTERVAL = 5.0
 """Seconds between two lines of progress."""
-
-FACTS = "prediction.json"
-"""File of everything but the images that determined the results of a folder."""
-
-VERSION = 2
-"""Version of the files that a prediction writes; results of another version are made again."""
 
 Cell = Annotated[str | None, typer.Option(help="Key of the cell (default: the first of `study best`).")]
 Device = Annotated[str | None, typer.Option(help="Device to compute on: cpu, cuda, cuda:1 (default: a GPU if any).")]
@@ -62,6 +56,10 @@ def predict(
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Write masks of DICOM images as segmentation objects.")
     ] = False,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Set the layout of the datasets: layout.KEY=VALUE (layout.partition=fold3)."),
+    ] = None,
     device: Device = None,
     root: Root = None,
 ) -> int:
@@ -70,9 +68,10 @@ def predict(
     Masks have the size, geometry and format of their images. Areas, volumes, ejection fractions and smoothness are in
     CSV files beside them. Images that have their results already are skipped.
     """
+    from study.prediction.output_folder import facts, output_folder
     from study.prediction.trained_cell import trained_cell
-    from trainables.common.files import remove_stale_parts, write_json
-    from trainables.prediction.results import Outputs, ResultFolder, key_of
+    from trainables.prediction.measures import is_apical
+    from trainables.prediction.results import Outputs, ResultFolder
     from trainables.prediction.segmentation_object import require_highdicom
     from trainables.prediction.sources import find_sources
 
@@ -82,38 +81,35 @@ def predict(
     outputs = Outputs(probabilities, disagreement, overlays, network_size, dicom_seg)
     if dicom_seg:
         require_highdicom()
-    found = find_sources(images, trained.data, trained.preprocessing)
+    over_time = is_apical(trained.store.views)
+    layouts = _layouts(images, sets or [])
+    found = find_sources(images, trained.data, trained.preprocessing, time=over_time, given=layouts)
     networks = ensemble(trained, device_of(device), flips=flips, disagreement=disagreement)
-    facts = _facts(trained, outputs, flips=flips)
-    _refuse_other_results(output.absolute(), facts)
-    remove_stale_parts(output.absolute())
-    results = ResultFolder(output.absolute(), key_of(facts), place.subject_key())
-    write_json(results.root / FACTS, facts)
-    prediction = _run(trained, networks, results, outputs, found)
-    return _report(prediction, found, results, trained)
+    with output_folder(output.absolute(), images, facts(trained, outputs, flips=flips)) as key:
+        results = ResultFolder(output.absolute(), key, place.subject_key())
+        prediction = _run(trained, networks, results, outputs, found)
+        return _report(prediction, found, results, trained)
 
 
-def _refuse_other_results(root: Path, facts: dict[str, object]) -> None:
-    """Refuse a folder with results of other weights or options: files of both would lie side by side.
+def _layouts(images: Sequence[str], sets: Sequence[str]) -> dict[str, Layout]:
+    """Return the layouts of the datasets among the arguments with the settings of `--set`, by name.
 
     Raises:
-        UserError: the folder has such results, or is a file.
+        UserError: a setting is not one of the layout, or no argument is a dataset.
     """
+    from study.config.datasets import named_dataset
     from trainables.common.errors import UserError
+    from trainables.data.layouts import LAYOUTS
 
-    if root.exists() and not root.is_dir():
-        raise UserError(f"--out {root}: a file, expected a folder")
-    if not (root / FACTS).exists():
-        return
-    try:
-        before = json.loads((root / FACTS).read_text())
-    except ValueError:
-        before = {}
-    now = json.loads(json.dumps(facts))
-    changed = sorted(name for name in {*now, *before} if now.get(name) != before.get(name))
-    if changed:
-        text = f"--out {root}: has results with other {', '.join(changed)} (see {FACTS}). Fix: choose another folder"
-        raise UserError(text)
+    if not sets:
+        return {}
+    for each in sets:
+        if not each.startswith("layout."):
+            raise UserError(f"--set {each}: expected a setting of the datasets' layout, layout.KEY=VALUE")
+    named = [each for each in images if each.partition("=")[0] in LAYOUTS and not Path(each).exists()]
+    if not named:
+        raise UserError(f"--set {sets[0]}: no dataset among the images. Fix: name one as LAYOUT=PATH")
+    return {each.partition("=")[0]: named_dataset(each, sets).layout for each in named}
 
 
 def recommended_cell(folder: StudyFolder) -> str:
@@ -185,22 +181,6 @@ def ensemble(
     )
 
 
-def _facts(trained: TrainedCell, outputs: Outputs, *, flips: bool) -> dict[str, object]:
-    """Return everything but the images that determines the results."""
-    from dataclasses import asdict
-
-    return {
-        "version": VERSION,
-        "study": trained.folder.name,
-        "cell": trained.cell,
-        "replicates": [each.index for each in trained.replicates],
-        "weights": [each.digest for each in trained.replicates],
-        "preprocessing": trained.preprocessing.plain(),
-        "outputs": asdict(outputs),
-        "flips": flips,
-    }
-
-
 def _run(
     trained: TrainedCell, networks: Ensemble, results: ResultFolder, outputs: Outputs, found: FoundSources
 ) -> Prediction:
@@ -258,7 +238,8 @@ def _report(prediction: Prediction, found: FoundSources, results: ResultFolder, 
     text = f"{root}: {_images(new)} segmented ({prediction.frames} frames), {prediction.skipped} there before"
     out.print(text, markup=False, highlight=False, soft_wrap=True)
     if found.ignored:
-        err.print(f"note: {found.ignored} files of other types were ignored", highlight=False)
+        count = f"{found.ignored} file{'s' * (found.ignored > 1)} of other types"
+        err.print(f"note: {count} ignored", highlight=False)
     for name, reason in failed:
         err.print(f"failed: {name}: {reason}", markup=False, highlight=False, soft_wrap=True)
     return Exit.FAILED_JOBS if failed else Exit.SUCCESS

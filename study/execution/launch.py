@@ -90,7 +90,7 @@ def run(
 
     Raises:
         UserError: the study, its data or its resource requests are invalid.
-        StudyLocked: another driver runs the study.
+        Locked: another driver runs the study.
     """
     folder = workspace.create().study(study.spec.name)
     with driver_lock(folder.lock):

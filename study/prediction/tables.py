@@ -18,11 +18,15 @@ _HEART = ("ed", "es", "edv", "esv", "ef")
 
 
 def frame_table(records: Records, classes: Sequence[str]) -> str:
-    """Return a row for each frame as CSV text: the area of each foreground class in mm2, or in pixels."""
+    """Return a row for each frame as CSV text: the area of each foreground class in mm2, or in pixels.
+
+    Frames that have a file each are named by it.
+    """
     rows: list[Sequence[object]] = [["file", "frame", "unit", *(f"area/{name}" for name in classes[1:])]]
     for name, record in records.items():
         found = record["measures"]
-        rows.extend([name, frame, found["unit"], *map(repr, areas)] for frame, areas in enumerate(found["areas"]))
+        files = record["frames"] or [name] * len(found["areas"])
+        rows.extend([files[n], n, found["unit"], *map(repr, areas)] for n, areas in enumerate(found["areas"]))
     return csv_text(rows)
 
 

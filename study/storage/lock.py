@@ -1,4 +1,4 @@
-"""Lock of a study's driver, released by the operating system when its process ends."""
+"""Locks of a study's driver and of other writers, released by the operating system when its process ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from study.errors import InfrastructureError
 
 
-class StudyLocked(InfrastructureError):
-    """Error: another driver runs this study."""
+class Locked(InfrastructureError):
+    """Error: another process runs this study, or writes into this folder."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,25 @@ def holder(path: Path) -> Holder | None:
 
 @contextlib.contextmanager
 def driver_lock(path: Path) -> Iterator[None]:
-    """Hold a study's lock file; the operating system releases it when the process ends, even by a kill.
+    """Hold a study's lock file.
 
     Raises:
-        StudyLocked: another process holds it; the message names its host and pid.
+        Locked: another process holds it; the message names its host and pid.
+    """
+    with file_lock(path, f"study '{path.parent.name}' is already being run"):
+        yield
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file; the operating system releases it when the process ends, even by a kill.
+
+    Args:
+        path: the file; its folder is made.
+        busy: text of the error if another process holds it.
+
+    Raises:
+        Locked: another process holds it; the message names its host and pid.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -54,7 +69,7 @@ def driver_lock(path: Path) -> Iterator[None]:
             file.seek(0)
             holder = json.loads(file.read() or "{}")
             where = f"host {holder.get('host', 'unknown')}, pid {holder.get('pid', 'unknown')}"
-            raise StudyLocked(f"study '{path.parent.name}' is already being run ({where})") from None
+            raise Locked(f"{busy} ({where})") from None
         file.seek(0)
         file.truncate()
         file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))

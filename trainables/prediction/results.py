@@ -19,7 +19,7 @@ from trainables.prediction.sources import ImageSource
 JOURNAL = "records.jsonl"
 """Name of the file of records."""
 
-_FIELDS = ("name", "digest", "files", "measures", "subject", "view")
+_FIELDS = ("name", "digest", "files", "measures", "frames", "subject", "view")
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class ResultFolder:
             "digest": self.digest(source),
             "files": sizes,
             "measures": _plain(measures),
+            "frames": list(source.layout.frame_files(record)) if record is not None else [],
             "subject": record and hash_subject(record.subject, self._subject_key),
             "view": record and record.view,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +17,7 @@ from trainables.data.store.guard import list_dataset
 from trainables.prediction.preprocessing import Preprocessing
 
 _DOUBLE = (".nii.gz",)
+_NOT_REGULAR = "not a regular file"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class FoundSources:
 
     Attributes:
         sources: the images, in the order of the arguments and by name.
-        unusable: problem of each listed sequence of a dataset that cannot be read, by file.
+        unusable: problem of each listed sequence of a dataset, or file of a known type, that cannot be read, by file.
         ignored: number of other files in the folders.
     """
 
@@ -55,7 +56,14 @@ class FoundSources:
     ignored: int = 0
 
 
-def find_sources(arguments: Sequence[str], data: DataSettings, preprocessing: Preprocessing) -> FoundSources:
+def find_sources(
+    arguments: Sequence[str],
+    data: DataSettings,
+    preprocessing: Preprocessing,
+    *,
+    time: bool = False,
+    given: Mapping[str, Layout] | None = None,
+) -> FoundSources:
     """Return the images that arguments name, without decoding them.
 
     A file is read by the layout of the study's dataset if that has files of its type, else as one of a manifest.
@@ -64,11 +72,17 @@ def find_sources(arguments: Sequence[str], data: DataSettings, preprocessing: Pr
         arguments: files, folders, and datasets as `LAYOUT=PATH`.
         data: settings of the dataset that the networks were trained on.
         preprocessing: the networks' input.
+        time: the networks were trained on frames over time, so that the third axis of a file read as one of a manifest
+            is time.
+        given: layouts of datasets by name, in place of the study's and of the defaults.
 
     Raises:
         DataError: an argument does not exist or has no images, or two images have one name.
     """
-    layouts = (data.layout, Manifest(channels="rgb" if preprocessing.channels == RGB else "grey"))
+    manifest = Manifest(time=time, channels="rgb" if preprocessing.channels == RGB else "grey")
+    layouts = (data.layout, manifest)
+    known = {name: kind() for name, kind in LAYOUTS.items()} | {layout_name(manifest): manifest}
+    known |= {layout_name(data.layout): data.layout, **(given or {})}
     sources: list[ImageSource] = []
     unusable: list[tuple[str, str]] = []
     ignored = 0
@@ -76,9 +90,9 @@ def find_sources(arguments: Sequence[str], data: DataSettings, preprocessing: Pr
         layout, _, folder = argument.partition("=")
         path = Path(argument).expanduser()
         if layout in LAYOUTS and folder and not path.exists():
-            found = _of_dataset(layout, Path(folder).expanduser(), data, unusable)
+            found = _of_dataset(known[layout], Path(folder).expanduser(), data, unusable)
         else:
-            found, others = _below(path, layouts)
+            found, others = _below(path, layouts, unusable)
             ignored += others
         if not found and not unusable:
             raise DataError(f"{argument}: no image. Fix: name image files, folders of them, or datasets (LAYOUT=PATH)")
@@ -86,8 +100,8 @@ def find_sources(arguments: Sequence[str], data: DataSettings, preprocessing: Pr
     return FoundSources(_distinct(sources), tuple(unusable), ignored)
 
 
-def _below(path: Path, layouts: Sequence[Layout]) -> tuple[list[ImageSource], int]:
-    """Return the images of a file or folder, and the number of its other files."""
+def _below(path: Path, layouts: Sequence[Layout], unusable: list[tuple[str, str]]) -> tuple[list[ImageSource], int]:
+    """Return the images of a file or folder, and the number of its other files; append what cannot be read."""
     path = path.absolute()
     whole = _taken(path, path.name, layouts)
     if whole is not None:
@@ -95,6 +109,8 @@ def _below(path: Path, layouts: Sequence[Layout]) -> tuple[list[ImageSource], in
     if path.is_file():
         known = ", ".join(dict.fromkeys(suffix for layout in layouts for suffix in layout.suffixes))
         raise DataError(f"{path}: unsupported file type (found {path.suffix or 'no suffix'}, expected {known})")
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path}: {_NOT_REGULAR}")
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder, nor a dataset (LAYOUT=PATH with one of {', '.join(LAYOUTS)})")
     found: list[ImageSource] = []
@@ -105,9 +121,16 @@ def _below(path: Path, layouts: Sequence[Layout]) -> tuple[list[ImageSource], in
             found.append(stack)
             continue
         for entry in folder.entries:
-            source = _taken(Path(entry.path), (PurePosixPath(folder.name) / entry.name).as_posix(), layouts)
-            found.extend([source] if source is not None else [])
-            others += source is None
+            file, name = Path(entry.path), (PurePosixPath(folder.name) / entry.name).as_posix()
+            source = _taken(file, name, layouts)
+            if source is not None:
+                found.append(source)
+            elif not file.is_file() and _has_suffix(file, layouts):
+                unusable.append(
+                    (name, "a link to nothing" if file.is_symlink() and not file.exists() else _NOT_REGULAR)
+                )
+            else:
+                others += 1
     return found, others
 
 
@@ -117,10 +140,13 @@ def _taken(path: Path, name: str, layouts: Sequence[Layout]) -> ImageSource | No
     return ImageSource(name, "", path, layout, path.parent) if layout is not None else None
 
 
-def _of_dataset(name: str, root: Path, data: DataSettings, unusable: list[tuple[str, str]]) -> list[ImageSource]:
-    """Return the sequences of a dataset; of the study's own layout, with its settings and views."""
-    own = name == layout_name(data.layout)
-    layout = data.layout if own else LAYOUTS[name]()
+def _has_suffix(path: Path, layouts: Sequence[Layout]) -> bool:
+    return any(path.name.lower().endswith(suffix) for layout in layouts for suffix in layout.suffixes)
+
+
+def _of_dataset(layout: Layout, root: Path, data: DataSettings, unusable: list[tuple[str, str]]) -> list[ImageSource]:
+    """Return the sequences of a dataset; of the study's own layout, in its views."""
+    own = type(layout) is type(data.layout)
     listing = list_dataset(replace(data, layout=layout), root.absolute())
     unusable.extend((issue.file, issue.message) for issue in listing.issues if issue.skipped == "sequence")
     views = data.views if own and data.views is not None else {record.view for record in listing.records}

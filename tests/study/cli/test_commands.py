@@ -22,7 +22,7 @@ from study.errors import InfrastructureError
 from study.execution import launch
 from study.execution.errors import ClusterLost, StorageFull
 from study.execution.launch import StudyResult
-from study.storage.lock import StudyLocked
+from study.storage.lock import Locked
 from trainables.common.errors import UserError
 from trainables.phantom import PhantomSettings, write_echonet
 
@@ -157,7 +157,7 @@ def test_no_renamed_option_is_in_use():
     ("error", "code", "text"),
     [
         (UserError("bad [key]"), Exit.USAGE, "error: bad [key]"),
-        (StudyLocked("locked"), Exit.INFRASTRUCTURE, "error: locked"),
+        (Locked("locked"), Exit.INFRASTRUCTURE, "error: locked"),
         (ClusterLost("lost"), Exit.INFRASTRUCTURE, "error: lost"),
         (StorageFull("full"), Exit.INFRASTRUCTURE, "error: full"),
         (InfrastructureError("broken"), Exit.INFRASTRUCTURE, "error: broken"),

@@ -11,7 +11,9 @@ import pytest
 from whole_studies import call
 
 from study.planning.jobs import Job
+from study.prediction.output_folder import LOCK
 from study.prediction.trained_cell import trained_cell
+from study.storage.lock import file_lock
 from study.storage.workspace import StudyFolder, Workspace
 from trainables.data.store.frames import FrameStore
 from trainables.phantom import PhantomSettings, write_echonet
@@ -116,6 +118,38 @@ def test_what_cannot_be_done_is_one_message(workspace, dataset, tmp_path, capsys
     code, text = call(capsys, *common, *arguments)
     assert (code, message in " ".join(text.split())) == (2, True), text
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_images_or_of_a_running_prediction_is_refused(workspace, dataset, cell, tmp_path, capsys):
+    video = shutil.copy(videos(dataset, "TEST")[0], tmp_path)
+    common = ["--cell", cell, "--workspace", str(workspace)]
+    code, text = call(capsys, "predict", "tiny", str(tmp_path), "--out", str(tmp_path / "masks"), *common)
+    assert code == 2, text
+    assert "lies in the folder of images" in " ".join(text.split())
+    code, text = call(capsys, "predict", "tiny", f"echonet={dataset}", "--out", str(dataset), *common)
+    assert code == 2, text
+    assert [path.name for path in tmp_path.iterdir()] == [Path(video).name]
+    out = tmp_path / "out"
+    with file_lock(out / LOCK, "held"):
+        code, text = call(capsys, "predict", "tiny", str(video), "--out", str(out), *common)
+    assert code == 4, text
+    assert "another prediction writes there (host " in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("layout.untracd=false", "unknown key; did you mean 'untraced'?"),
+        ("views=[4CH]", "expected a setting of the datasets' layout, layout.KEY=VALUE"),
+    ],
+)
+def test_a_setting_of_the_dataset_is_used_or_refused(workspace, dataset, cell, tmp_path, capsys, setting, message):
+    common = ["--cell", cell, "--workspace", str(workspace), "--out", str(tmp_path / "out")]
+    code, text = call(capsys, "predict", "tiny", f"echonet={dataset}", *common, "--set", setting)
+    assert (code, message in " ".join(text.split())) == (2, True), text
+    video = str(videos(dataset, "TEST")[0])
+    code, text = call(capsys, "predict", "tiny", video, *common, "--set", "layout.untraced=false")
+    assert (code, "no dataset among the images" in " ".join(text.split())) == (2, True), text
 
 
 def test_a_later_call_adds_its_images_and_one_with_other_options_is_refused(workspace, dataset, cell, tmp_path, capsys):

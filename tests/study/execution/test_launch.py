@@ -24,7 +24,7 @@ from study.scheduling.budget import BudgetSpent
 from study.storage.artifacts import ArtifactStore
 from study.storage.events import TimeSpent
 from study.storage.ledger import Ledger
-from study.storage.lock import StudyLocked, driver_lock, holder
+from study.storage.lock import Locked, driver_lock, holder
 from study.storage.remote import ARTIFACT, FRAMES, Storage
 from study.storage.workspace import StudyFolder, Workspace
 from study.tracking.tracker import Tracker
@@ -245,7 +245,7 @@ def test_a_changed_study_is_refused_before_its_frames_are_prepared(launcher):
 
 
 def test_a_study_has_one_driver(launcher):
-    with driver_lock(launcher.folder.lock), pytest.raises(StudyLocked, match="already being run"):
+    with driver_lock(launcher.folder.lock), pytest.raises(Locked, match="already being run"):
         launcher.launch()
     assert not launcher.folder.plan.exists()
 

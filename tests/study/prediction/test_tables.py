@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from study.prediction.tables import subject_table
+from study.prediction.tables import frame_table, subject_table
 from trainables.data.layouts.camus import Camus
 from trainables.data.records import SequenceRecord
 from trainables.data.store.resize import PixelGrid
@@ -16,6 +16,7 @@ from trainables.prediction.results import ResultFolder
 from trainables.prediction.sources import ImageSource
 
 CLASSES = ("background", "lv")
+WHOLE = {"sequence": "s.nii.gz"}
 LENGTHS = (50, 40)
 """Half the long axis at end-diastole and end-systole, in mm."""
 
@@ -25,11 +26,11 @@ def ellipse(height: float, width: float) -> np.ndarray:
     return ((rows / height) ** 2 + (columns / width) ** 2 <= 1).astype(np.uint8)
 
 
-def segmented(folder, subject, view, widths, *, spacing=(1.0, 1.0), number=0):
+def segmented(folder, subject, view, widths, *, spacing=(1.0, 1.0), number=0, files=WHOLE):
     """Write the record of a sequence whose cavity is an ellipse of these half widths at both moments."""
     name = f"{subject}_{view}_{number}"
     (folder.root / f"{name}.npy").write_bytes(b"image")
-    record = SequenceRecord(subject, name, view, spacing=spacing)
+    record = SequenceRecord(subject, name, view, spacing=spacing, files=files)
     source = ImageSource(name, name, folder.root / f"{name}.npy", Camus(), folder.root, (record,))
     pixels = np.zeros((2, 1, 128, 128), np.uint8)
     grid = PixelGrid.stretched((128, 128), 128)
@@ -38,8 +39,12 @@ def segmented(folder, subject, view, widths, *, spacing=(1.0, 1.0), number=0):
     folder.complete(source, [], measure(image, masks, CLASSES, apical=True))
 
 
+def read(root):
+    return ResultFolder(root, "key", b"secret").others(())
+
+
 def rows(root):
-    text = subject_table(ResultFolder(root, "key", b"secret").others(()))
+    text = subject_table(read(root))
     return list(csv.DictReader(io.StringIO(text))) if text is not None else None
 
 
@@ -54,6 +59,15 @@ def test_two_views_give_the_volume_of_an_ellipsoid_with_three_axes(tmp_path):
     assert float(found["ef"]) == pytest.approx(100 * (1 - esv / edv), abs=2)
     assert (found["2CH"], found["4CH"]) == ("Jane_2CH_0", "Jane_4CH_0")
     assert "Jane" not in found["subject"]
+
+
+def test_frames_with_files_of_their_own_are_named_by_them(tmp_path):
+    folder = ResultFolder(tmp_path, "key", b"secret")
+    segmented(folder, "Jane", "4CH", (20, 15))
+    files = {"ED": "ed.nii.gz", "ES": "es.nii.gz"}
+    segmented(folder, "Joe", "4CH", (20, 15), files=files)
+    table = list(csv.DictReader(io.StringIO(frame_table(read(tmp_path), CLASSES))))
+    assert [row["file"] for row in table] == ["Jane_4CH_0", "Jane_4CH_0", "ed.nii.gz", "es.nii.gz"]
 
 
 def test_a_subject_without_two_measured_views_or_with_several_of_one_has_no_row(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from study.storage.lock import StudyLocked, driver_lock
+from study.storage.lock import Locked, driver_lock
 
 
 def hold(path: Path, pipe: Connection) -> None:
@@ -23,7 +23,7 @@ def test_a_second_driver_is_refused_with_the_name_of_the_first(tmp_path):
     holder.start()
     assert here.recv() == "held"
     with (
-        pytest.raises(StudyLocked, match=rf"'quickstart' is already being run .*pid {holder.pid}\b"),
+        pytest.raises(Locked, match=rf"'quickstart' is already being run .*pid {holder.pid}\b"),
         driver_lock(path),
     ):
         pass

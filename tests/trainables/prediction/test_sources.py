@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -5,10 +6,11 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from images import DATA, PREPROCESSING, disc, write_png
+from images import DATA, PREPROCESSING, disc, write_nifti, write_png
 
 from trainables.common.errors import DataError
 from trainables.data.layouts.camus import Camus
+from trainables.data.layouts.manifest import Manifest
 from trainables.data.settings import DataSettings
 from trainables.phantom import PHANTOMS, PhantomSettings
 from trainables.prediction.decoding import decode
@@ -52,6 +54,29 @@ def test_a_dataset_is_read_by_the_studys_settings_of_its_layout_and_views(tmp_pa
     one = names(f"camus={tmp_path}", data=DataSettings(layout=Camus(), views=("4CH",)))
     assert [name for name, _ in both if "4CH" in name] == [name for name, _ in one]
     assert len(both) == 2 * len(one)
+
+
+def test_files_of_a_known_type_that_cannot_be_read_are_told(tmp_path):
+    write_png(tmp_path / "a/x.png", disc((8, 8), 3))
+    (tmp_path / "a/link.png").symlink_to("nothing")
+    os.mkfifo(tmp_path / "a/pipe.png")
+    (tmp_path / "a/notes.md").symlink_to("nothing")
+    found = find_sources([str(tmp_path / "a")], DATA, PREPROCESSING)
+    assert sorted(found.unusable) == [("link.png", "a link to nothing"), ("pipe.png", "not a regular file")]
+    assert found.ignored == 1
+    with pytest.raises(DataError, match=r"pipe\.png: not a regular file"):
+        names(tmp_path / "a/pipe.png")
+
+
+@pytest.mark.parametrize(("time", "given", "stack"), [(False, None, True), (True, None, False), (True, False, True)])
+def test_the_third_axis_of_a_manifests_file_is_time_where_the_study_has_frames_over_time(tmp_path, time, given, stack):
+    write_nifti(tmp_path / "v.nii.gz", np.zeros((8, 9, 5), np.int16), np.eye(4))
+    (tmp_path / "manifest.csv").write_text("subject,image\np,v.nii.gz\n")
+    layouts = None if given is None else {"manifest": Manifest(time=given)}
+    arguments = [f"manifest={tmp_path}"]
+    data = DataSettings(layout=Camus())
+    (source,) = find_sources(arguments, data, PREPROCESSING, time=time, given=layouts).sources
+    assert source.records[0].stack is stack
 
 
 def test_a_missing_file_of_a_dataset_is_told(tmp_path):
