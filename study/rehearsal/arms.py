@@ -18,7 +18,7 @@ from study.planning.jobs import Job
 from study.planning.network_check import OWN_TRAINER
 from study.planning.plan import Plan
 from study.rehearsal.samples import samples
-from study.rehearsal.shortening import shortened
+from study.rehearsal.shortening import shortened_spec
 from study.stages.configuration import Configuration
 from study.stages.downstream import DownstreamStage
 from trainables.common.errors import UserError
@@ -74,7 +74,7 @@ class RehearsalPlan(Plan):
 
     def configure(self, overrides: Mapping[str, Any], pretraining: int) -> Configuration:
         """Return a configuration with shortened settings."""
-        settings = shortened(self.study.resolve(overrides))
+        settings = shortened_spec(self.study.resolve(overrides))
         return Configuration(settings, self._datasets, pretraining, rehearsal=True)
 
 

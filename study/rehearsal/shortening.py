@@ -6,7 +6,22 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from study.config.spec import StudySpec
+from study.planning.network_check import OWN_TRAINER
+
 T = TypeVar("T")
+
+
+def shortened_spec(spec: StudySpec) -> StudySpec:
+    """Return a study's settings with shorter runs.
+
+    A trainer other than this package's takes `downstream.fit.epochs` only: its network's settings shorten an epoch.
+    """
+    brief = shortened(spec)
+    if spec.network.trainer == OWN_TRAINER:
+        return brief
+    fit = dataclasses.replace(spec.downstream.fit, epochs=brief.downstream.fit.epochs)
+    return dataclasses.replace(brief, downstream=dataclasses.replace(brief.downstream, fit=fit))
 
 
 def shortened(settings: T) -> T:

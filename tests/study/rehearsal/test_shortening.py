@@ -1,9 +1,11 @@
-from study.rehearsal.shortening import shortened
+from study.config.definition import load_study
+from study.rehearsal.shortening import shortened, shortened_spec
 from trainables.downstream.settings import DownstreamSettings
 from trainables.downstream.transfer import Transfer
 from trainables.engine.optim.schedules import Cosine
 from trainables.engine.settings import FitSettings
 from trainables.external.nnunet import NnUNet
+from trainables.external.nnunet.trainer import ignored_settings
 from trainables.pretext.pretrain import PretextSettings
 
 LONG = FitSettings(
@@ -28,6 +30,14 @@ def test_folds_frozen_epochs_and_external_steps_are_shortened():
     assert (brief.folds, brief.transfer.freeze_epochs, brief.labels) == (2, 1, 7)
     assert shortened(DownstreamSettings()).folds is None
     assert shortened(NnUNet(iterations=250)).iterations == 1
+
+
+def test_another_trainer_is_given_no_settings_that_it_would_refuse():
+    brief = shortened_spec(load_study("temporal_camus", profile="paper").resolve({}))
+    assert (brief.downstream.fit.epochs, brief.downstream.folds, brief.network) == (2, 2, NnUNet(iterations=1))
+    assert ignored_settings(brief.downstream) == []
+    own = shortened_spec(load_study("temporal_camus", profile="unet").resolve({}))
+    assert own.downstream.fit.steps_per_epoch == 1
 
 
 def test_few_propagated_subjects_do_not_lack_labels():
