@@ -75,13 +75,14 @@ def write_dataset(
 def image_of(store: FrameStore, case: Case) -> tuple[np.ndarray, tuple[float, float, float]]:
     """Return a case's images `(C, frames, S, S)` and the spacing of its axes in mm.
 
-    Unknown pixel spacing counts as 1. Frames of a sequence get the mean pixel spacing, because time has no mm.
+    Unknown pixel spacing counts as 1. Frames of a sequence get the larger pixel spacing, because time has no mm and
+    nnU-Net slices volumes along the axis with the largest spacing, the first of equal ones.
     """
     images = np.asarray(store.images[case.rows]).transpose(1, 0, 2, 3)
     rows, columns = (float(value) for value in store.index["spacing"][case.rows[0]])
     if np.isnan(rows) or np.isnan(columns):
         rows = columns = 1.0
-    return images, ((rows + columns) / 2, rows, columns)
+    return images, (max(rows, columns), rows, columns)
 
 
 def _save(path: Path, volume: np.ndarray, spacing: tuple[float, float, float]) -> None:

@@ -46,7 +46,7 @@ def test_files_are_what_nnunet_reads(tmp_path, together):
         # Read as SimpleITK does, the last axis first.
         np.testing.assert_array_equal(np.asarray(image.dataobj).transpose(2, 1, 0), frames.images[case.rows, 0])
         np.testing.assert_array_equal(np.asarray(labels.dataobj).transpose(2, 1, 0), frames.masks[case.rows])
-        np.testing.assert_allclose(image.header.get_zooms(), (0.8, 0.5, 0.65), rtol=1e-6)
+        np.testing.assert_allclose(image.header.get_zooms(), (0.8, 0.5, 0.8), rtol=1e-6)
     described = json.loads((raw / "dataset.json").read_text())
     assert described["labels"] == {"background": 0, "lv": 1, "wall": 2}
     assert described["numTraining"] == len(cases)
@@ -60,7 +60,16 @@ def test_an_unknown_spacing_is_one():
     index["spacing"] = np.nan
     case = cases_of(frames, np.arange(3), together=True)[0]
     assert image_of(dataclasses.replace(frames, index=index), case)[1] == (1.0, 1.0, 1.0)
-    assert image_of(targeted(frames, "ed_es", None), case)[1] == pytest.approx((0.65, 0.5, 0.8))
+    assert image_of(targeted(frames, "ed_es", None), case)[1] == pytest.approx((0.8, 0.5, 0.8))
+
+
+@pytest.mark.parametrize("spacing", [(0.5, 0.8), (0.8, 0.5), (0.5, 0.5)])
+def test_the_axis_of_frames_is_the_one_that_nnunet_slices_along(spacing):
+    frames = store()
+    index = np.array(frames.index)
+    index["spacing"] = spacing
+    found = image_of(dataclasses.replace(frames, index=index), cases_of(frames, np.arange(1), together=False)[0])[1]
+    assert np.argmax(found) == 0  # as its planner asks
 
 
 def test_time_is_mirrored_only_if_requested():

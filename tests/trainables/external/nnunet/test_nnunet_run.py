@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import json
 
@@ -25,7 +26,10 @@ THERE = importlib.util.find_spec("nnunetv2") is not None
 def store(tmp_path_factory) -> FrameStore:
     phantom = PhantomSettings(subjects=8, frames=8, size=64)
     settings = DataSettings(layout=Ted(), phantom=phantom, image_size=32, fractions=(0.5, 0.2, 0.3))
-    return prepare(settings, None, tmp_path_factory.mktemp("data"), b"key", workers=1)
+    made = prepare(settings, None, tmp_path_factory.mktemp("data"), b"key", workers=1)
+    index = np.array(made.index)
+    index["spacing"] *= (1.0, 1.2)  # as where images of another aspect ratio become square
+    return dataclasses.replace(made, index=index)
 
 
 def settings_of(targets: str) -> DownstreamSettings:
@@ -51,6 +55,8 @@ def test_it_trains_and_segments_the_frames_of_the_store(store, tmp_path, configu
     tested = store.rows("test")
     names = [f"frame_{row:07d}" for row in tested] + [f"sequence_{n:06d}" for n in store.index["sequence"][tested]]
     assert not any(name.startswith(tuple(names)) for name in written)
+    plans = json.loads((tmp_path / "nnUNet_preprocessed" / NAME / "nnUNetPlans.json").read_text())
+    assert plans["transpose_forward"] == [0, 1, 2]  # else it slices along rows or columns
     splits = json.loads((tmp_path / "nnUNet_preprocessed" / NAME / "splits_final.json").read_text())
     assert not set(splits[0]["train"]) & set(splits[0]["val"])
     again = finetune(settings_of(targets), network, None, store, LocalRuntime(), seed=0, test=True, scratch=tmp_path)
