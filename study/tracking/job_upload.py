@@ -68,10 +68,12 @@ class JobUpload:
         self._runs.log_metrics(record.run_id, new.rows)
         return new
 
-    def close(self, job: Job, run_id: str, ended: JobFinished) -> None:
+    def close(self, job: Job, record: RunRecord, ended: JobFinished) -> None:
         """Send the job's summary and results, and end its run."""
-        outcome, folder = ended.outcome, self._folder.job(job.id)
-        self._runs.log_metrics(run_id, summary_rows(outcome, int(ended.time * 1000)))
+        run_id, outcome, folder = record.run_id, ended.outcome, self._folder.job(job.id)
+        # MLflow shows a metric's value at its last step, and a corrected end is of an earlier epoch than those sent.
+        step = max(outcome.epochs, record.epoch)
+        self._runs.log_metrics(run_id, summary_rows(outcome, int(ended.time * 1000), step))
         if outcome.status == "stopped":
             self._runs.set_tag(run_id, "censored", "true")
         if outcome.reason:
@@ -128,15 +130,16 @@ def job_tags(job: Job, study: str, sources: Mapping[str, str]) -> dict[str, str]
     return tags
 
 
-def summary_rows(outcome: Outcome, time: int) -> list[MetricRow]:
+def summary_rows(outcome: Outcome, time: int, step: int) -> list[MetricRow]:
     """Return the metrics that sum a job up: `best/...` of validation, `test/...`, and `seconds`.
 
     Args:
         outcome: the job's outcome.
         time: its end in milliseconds since 1970-01-01 UTC.
+        step: epoch that the values are recorded at.
     """
     prefix = "val/"
     best = {f"best/{name.removeprefix(prefix)}": v for name, v in outcome.metrics.items() if name.startswith(prefix)}
     test = {name: value for name, value in outcome.metrics.items() if name.startswith("test/")}
     values = {**best, **test, "seconds": outcome.seconds}
-    return [MetricRow(name, float(value), time, outcome.epochs) for name, value in values.items()]
+    return [MetricRow(name, float(value), time, step) for name, value in values.items()]

@@ -214,7 +214,7 @@ class Tracker:
             new = self._upload.send_metrics(run.job, run.record)
             run.advance(new.position, new.epoch)
         if run.state is RunState.CLOSING and run.record is not None and run.ended is not None:
-            self._upload.close(run.job, run.record.run_id, run.ended)
+            self._upload.close(run.job, run.record, run.ended)
             self._append(run.job.id, run.close())
 
     def _run_ids(self) -> dict[str, str]:

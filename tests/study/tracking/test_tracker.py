@@ -90,12 +90,21 @@ def test_the_status_and_reason_of_an_end(launch, client, status, mlflow):
 
 def test_a_corrected_end_replaces_one_that_was_sent(launch, client):
     job = new_job()
+    write_epochs(launch.folder, job, 1, 3)
     with started(launch()) as tracker:
         tracker.job_finished(job, ended(job))
+    before = {name: value for name, value, _, _ in client.run_of(job.id).metrics}
     with started(launch()) as tracker:
-        tracker.job_corrected(job, ended(job, "stopped", reason="stopped at epoch 2"))
+        end = ended(job, "stopped", reason="stopped at epoch 2")
+        better = {name: value / 2 for name, value in end.outcome.metrics.items()}
+        tracker.job_corrected(
+            job, replace(end, time=end.time + 1, outcome=replace(end.outcome, metrics=better, epochs=2))
+        )
     run = client.run_of(job.id)
     assert (run.status, run.tags["reason"]) == ("KILLED", "stopped at epoch 2")
+    by_time = sorted(run.metrics, key=lambda metric: (metric[3], metric[2]))  # MLflow's last: by step, then by time
+    last = {name: value for name, value, _, _ in by_time}
+    assert last["best/dice"] == before["best/dice"] / 2
 
 
 def test_a_replicate_has_its_test_table_model_and_picture(launch, client):
