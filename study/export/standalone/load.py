@@ -34,11 +34,11 @@ class Model:
 
     @torch.no_grad()
     def probabilities(self, images: Tensor, spacing: tuple[float, float] | None = None) -> Tensor:
-        """Return class probabilities `(B, K, H, W)` of images `(B, C, H, W)` of any type.
+        """Return class probabilities `(B, K, H, W)` of images `(B, C, H, W)`, a tensor or NumPy array of any type.
 
         Pass all frames of a file together, as they are stretched together; `spacing` is that of (rows, columns) in mm.
         """
-        channels, width = self.about["channels"], self.about["pixel_mm"]
+        images, channels, width = torch.as_tensor(images), self.about["channels"], self.about["pixel_mm"]
         if images.ndim != 4 or images.shape[1] != len(channels):
             raise ValueError(f"images are {tuple(images.shape)}, expected (B, C, H, W) with channels {channels}")
         if (spacing is None) != (width is None):

@@ -153,5 +153,6 @@ def test_the_loader_stretches_other_types_as_the_readers_do(exported):
     model = Model(exported[0].folder)
     levels = torch.from_numpy(found.astype(np.uint8))
     assert torch.equal(model(torch.from_numpy(images)), model(levels))
+    assert torch.equal(model(images), model(levels))  # an array of NumPy
     with pytest.raises(ValueError, match="expected \\(B, C, H, W\\) with channels"):
         model(levels[:, 0])
