@@ -239,7 +239,7 @@ def _pretraining(folder: StudyFolder, wanted: str | None) -> tuple[str, str]:
     completed = [each for each in state.outcomes.values() if each.outcome.status == "completed"]
     jobs = {each.job: each.digest for each in completed if each.kind == "pretext"}
     jobs |= {each.job: each.digest for each in state.reused.values()}
-    if wanted is None and len(jobs) != 1 and any(each.kind == "replicate" for each in completed):
+    if wanted is None and any(each.kind == "replicate" for each in completed):
         return _pretraining_of_best(folder, jobs)
     if not jobs:
         raise UserError(f"study '{folder.name}' has no finished pretraining")
@@ -253,21 +253,41 @@ def _pretraining(folder: StudyFolder, wanted: str | None) -> tuple[str, str]:
 def _pretraining_of_best(folder: StudyFolder, jobs: Mapping[str, str]) -> tuple[str, str]:
     """Return name and digest of the pretraining that the best cell's first replicate starts from, and print it.
 
+    The only finished pretraining is returned where the best cell starts from none or is unknown.
+
     Raises:
-        UserError: the cell starts from none.
+        UserError: the cell starts from none or is unknown, and there is no pretraining or several.
     """
     from analysis.io.load import load
     from study.storage.artifacts import ArtifactStore
 
     results = load(folder)
-    cell = best_cell(results)
+    try:
+        cell = best_cell(results)
+    except UserError:
+        if len(jobs) != 1:
+            raise
+        return _only(jobs, "the best cell is unknown")
     starts = results.starts.get(cell, {})
-    if not starts:
+    if starts:
+        digest = starts[min(starts)]
+        job = str(ArtifactStore(folder.workspace.artifacts).about(digest)["job"])
+        several = len(set(starts.values()))
+        which = f", replicate {min(starts)} of {several} pretrainings" if several > 1 else ""
+        _print_note(f"{job}: the pretraining of the best cell, {cell}{which}")
+        return job, digest
+    if len(jobs) != 1:
         text = f"the best cell, {cell}, starts from no pretraining. Fix: name one with --pretext"
         raise UserError(f"study '{folder.name}': {text} (found {', '.join(jobs) or 'none'})")
-    digest = starts[min(starts)]
-    job = str(ArtifactStore(folder.workspace.artifacts).about(digest)["job"])
-    several = len(set(starts.values()))
-    which = f", replicate {min(starts)} of {several} pretrainings" if several > 1 else ""
-    err.print(f"{job}: the pretraining of the best cell, {cell}{which}", markup=False, highlight=False, soft_wrap=True)
+    return _only(jobs, f"the best cell, {cell}, starts from none")
+
+
+def _only(jobs: Mapping[str, str], remark: str) -> tuple[str, str]:
+    """Return name and digest of the single pretraining, and print it with the remark."""
+    job, digest = next(iter(jobs.items()))
+    _print_note(f"{job}: the only finished pretraining; {remark}")
     return job, digest
+
+
+def _print_note(text: str) -> None:
+    err.print(text, markup=False, highlight=False, soft_wrap=True)

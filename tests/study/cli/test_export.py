@@ -141,6 +141,22 @@ def test_the_backbone_of_the_best_cell_is_exported(capsys, tmp_path):
     assert "the best cell, method=random, starts from no pretraining. Fix: name one with --pretext" in err
 
 
+def test_the_only_pretraining_is_exported_with_a_line_where_the_best_cell_starts_from_none(capsys, tmp_path):
+    folder = write_trained(tmp_path / "ws", replicates=1, best="random")
+    ledger = Ledger(folder.ledger, lambda: 0.0)
+    asked = ("fake", "--workspace", str(tmp_path / "ws"), "--out")
+    done = Outcome("completed", {}, 1, 1.0)
+    for job, code in (("pretext-simclr-ab", 0), ("pretext-byol-cd", 2)):
+        ledger.append(JobFinished(job, "pretext", None, 0, {}, "ab" * 32, done))
+        found, _, err = run(capsys, *asked, str(tmp_path / f"{job}.pt"))
+        assert found == code, err
+        if code == 0:
+            assert f"{job}: the only finished pretraining; the best cell, method=random, starts from none" in err
+        else:
+            assert "Fix: name one with --pretext (found pretext-simclr-ab, pretext-byol-cd)" in err
+    ledger.close()
+
+
 def test_a_model_is_exported_with_the_lines_of_its_checks(capsys, tmp_path):
     write_trained(tmp_path / "ws", replicates=2)
     folder = tmp_path / "model"
