@@ -14,6 +14,7 @@ from study.cli.console import foldable
 from study.cli.predict import Device, device_of, recommended_cell
 from study.progress import Progress
 from study.word_table import WordTable
+from trainables.common.errors import UserError
 
 if TYPE_CHECKING:
     from analysis.io.load import StudyResults
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @app.command()
 def evaluate(
     name: RunName,
-    data: Annotated[str, typer.Option("--data", help="Labelled dataset: LAYOUT=PATH.")],
+    data: Annotated[list[str], typer.Option("--data", help="Labelled dataset: LAYOUT=PATH. Only one.")],
     cells: Annotated[
         list[str] | None, typer.Option("--cell", help="Key of a cell. Repeatable (default: the first of `study best`).")
     ] = None,
@@ -47,12 +48,14 @@ def evaluate(
     from study.prediction.evaluation import labelled_data
     from study.prediction.trained_cell import trained_cell
 
+    if len(data) > 1:
+        raise UserError(f"--data: found {', '.join(data)}, expected one. Fix: call `study evaluate` for each dataset")
     place, target = workspace(root), device_of(device)
     folder = place.existing_study(name)
     results = load(folder)
     keys = list(results.plan.cells) if every else cells or [recommended_cell(folder)]
     trained = [trained_cell(folder, key) for key in keys]
-    given, named_layout = named_dataset(data, sets or []), any(each.startswith("layout.") for each in sets or [])
+    given, named_layout = named_dataset(data[0], sets or []), any(each.startswith("layout.") for each in sets or [])
     found: dict[str, LabelledData] = {}  # by the cells' own dataset, which says how images are read and who was seen
     with Progress(err) as progress, progress.phase(f"{given.layout.title}: preparing frames") as advance:
         for each in trained:
