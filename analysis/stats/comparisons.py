@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -112,6 +112,18 @@ def compare(results: StudyResults, grid: Grid) -> list[Comparison]:
         if (difference := difference_of(results, grid, (row, column), (reference, column))) is not None
     ]
     return adjusted(found)
+
+
+def missing_references(whole: Grid, cells: Collection[str]) -> list[str]:
+    """Return the keys of the cells that some of `cells` are compared with, but that are not among them.
+
+    Args:
+        whole: all cells of the study.
+        cells: keys of cells that have results.
+    """
+    pairs = {key: (whole.references.get(row), column) for (row, column), key in whole.cells.items() if key in cells}
+    partners = [whole.cells[row, column] for row, column in pairs.values() if row and (row, column) in whole.cells]
+    return [key for key in dict.fromkeys(partners) if key not in cells]
 
 
 def adjusted(found: Sequence[Comparison]) -> list[Comparison]:

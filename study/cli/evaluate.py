@@ -17,7 +17,7 @@ from study.word_table import WordTable
 from trainables.common.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.io.load import StudyResults
+    from analysis.io.load import PlannedStudy, StudyResults
     from study.prediction.evaluation import LabelledData
 
 
@@ -69,7 +69,10 @@ def evaluate(
     for number, each in enumerate(trained, 1):
         err.print(f"{number}/{len(trained)} {each.cell}", markup=False, highlight=False, soft_wrap=True)
         metrics |= evaluate_cell(each, found[each.store.fingerprint], target_folder, target)
-    _report(external_results(results, keys, target_folder), list(found.values()), metrics, target_folder)
+    scored = external_results(results, [each.cell for each in trained], target_folder)
+    _report(scored, list(found.values()), metrics, target_folder)
+    for text in _comparison_remarks(results.plan, scored):
+        _print_note(text)
 
 
 def _report(
@@ -101,13 +104,38 @@ def _report(
     rows = [[job, *(repr(each[name]) if name in each else "" for name in names)] for job, each in metrics.items()]
     write_text(folder / "replicates.csv", csv_text([["replicate", *names], *rows]))
     for text in dict.fromkeys(text for each in found for text in _remarks(each)):
-        err.print(text, markup=False, highlight=False, soft_wrap=True)
+        _print_note(text)
     out.print(f"{folder}: tables, and the scores and masks of each replicate", markup=False, soft_wrap=True)
 
 
 def _remarks(found: LabelledData) -> Iterator[str]:
     """Return what the data lack, and how many subjects they share with the study."""
     if found.lacking:
-        yield f"note: the data have no masks of {', '.join(found.lacking)}, which are not scored"
+        yield f"the data have no masks of {', '.join(found.lacking)}, which are not scored"
     if found.seen:
-        yield f"note: {found.seen} subjects left out, as the study was trained or chosen on an image of them"
+        yield f"{_subjects(found.seen)} left out, as the study was trained or chosen on an image of them"
+
+
+def _comparison_remarks(study: PlannedStudy, results: StudyResults) -> Iterator[str]:
+    """Return why cells that were evaluated together are not compared."""
+    from analysis.stats.comparisons import compare, missing_references
+    from analysis.tables.grid import arrange
+
+    cells, grid = results.plan.cells, arrange(study)
+    if len(cells) < 2:
+        return
+    if not grid.references:
+        yield "no differences: the study has neither a level 'random' nor an ablation's base to compare cells with"
+    elif missing := missing_references(grid, cells):
+        lack = "these references were not evaluated (add them with --cell)"
+        yield f"cells are compared with their references only, and {lack}: {' '.join(missing)}"
+    elif not compare(results, arrange(results.plan)):
+        yield "no differences: the compared cells share no subject and replicate"
+
+
+def _subjects(count: int) -> str:
+    return f"{count} subject{'s' * (count != 1)}"
+
+
+def _print_note(text: str) -> None:
+    err.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from analysis.io.load import load
-from analysis.stats.comparisons import Comparison, compare, p_value_text
+from analysis.stats.comparisons import Comparison, compare, missing_references, p_value_text
 from analysis.stats.intervals import Difference, Estimate
 from analysis.tables.cells import difference_table
 from analysis.tables.grid import arrange
 from study.storage.workspace import StudyFolder
+from tests.analysis.tables.test_grid import plan
 
 
 def comparison(
@@ -93,3 +94,10 @@ def test_an_interval_of_few_replicates_stays_in_the_possible_range(make_study: C
     )
     (note,) = difference_table([found]).notes[1:]
     assert "cut at the possible values" in note
+
+
+def test_the_references_of_cells_that_are_not_among_them_are_named_once() -> None:
+    whole = arrange(plan(labels=("3", "20"), method=("random", "simclr", "byol")))
+    evaluated = ["labels=20,method=simclr", "labels=20,method=byol", "labels=3,method=random"]
+    assert missing_references(whole, evaluated) == ["labels=20,method=random"]
+    assert missing_references(whole, [*evaluated, "labels=20,method=random"]) == []

@@ -1,12 +1,13 @@
 """`study evaluate` on networks with random weights; `test_predict.py` has its scores."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from study.cli.app import app
 from study.cli.main import guarded
-from study.storage.workspace import StudyFolder
+from study.storage.workspace import StudyFolder, Workspace
 from tests.fake_trained import write_trained
 from trainables.phantom import PhantomSettings, write_echonet
 
@@ -38,3 +39,18 @@ def test_a_second_dataset_is_refused(folder, other, tmp_path, capsys):
     assert code == 2
     assert f"--data: found {data[0]}, {data[1]}, expected one. Fix: call `study evaluate` for each dataset" in text
     assert not (tmp_path / "out").exists()
+
+
+def test_cells_without_a_reference_are_not_compared_and_the_reason_is_printed(folder, other, tmp_path, capsys):
+    shutil.copytree(folder.workspace.root, tmp_path / "ws")
+    copy = Workspace(tmp_path / "ws").existing_study("fake")
+    copy.plan.write_text(copy.plan.read_text().replace('"random"', '"scratch"'))  # all but the key of the cell
+    asked = ("--data", f"echonet={other}", "--all-cells", "--out")
+    code, text = evaluate(capsys, copy, *asked, tmp_path / "out")
+    assert code == 0, text
+    assert "note: no differences: the study has neither a level 'random' nor" in text
+    assert not (tmp_path / "out/differences.csv").exists()
+    code, text = evaluate(capsys, folder, *asked, tmp_path / "compared")
+    assert code == 0, text
+    assert "note: " not in text
+    assert (tmp_path / "compared/differences.csv").exists()
