@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,15 @@ from trainables.common.errors import UserError
 if TYPE_CHECKING:
     from analysis.io.load import PlannedStudy, StudyResults
     from study.prediction.evaluation import LabelledData
+    from study.prediction.trained_cell import TrainedCell
+    from trainables.data.settings import DataSettings
+
+
+FACTS = "evaluation.json"
+"""File of everything that determined the results of a folder."""
+
+VERSION = 1
+"""Version of the files that an evaluation writes."""
 
 
 @app.command()
@@ -46,6 +57,7 @@ def evaluate(
     from study.config.datasets import named_dataset
     from study.prediction.evaluation import evaluate as evaluate_cell
     from study.prediction.evaluation import labelled_data
+    from study.prediction.result_facts import claim_folder
     from study.prediction.trained_cell import trained_cell
 
     if len(data) > 1:
@@ -54,7 +66,8 @@ def evaluate(
     folder = place.existing_study(name)
     results = load(folder)
     keys = list(results.plan.cells) if every else cells or [recommended_cell(folder)]
-    trained = [trained_cell(folder, key) for key in keys]
+    by_cell = {each.cell: each for each in (trained_cell(folder, key) for key in keys)}
+    trained = [by_cell[cell] for cell in results.plan.cells if cell in by_cell]
     given, named_layout = named_dataset(data[0], sets or []), any(each.startswith("layout.") for each in sets or [])
     found: dict[str, LabelledData] = {}  # by the cells' own dataset, which says how images are read and who was seen
     with Progress(err) as progress, progress.phase(f"{given.layout.title}: preparing frames") as advance:
@@ -63,8 +76,9 @@ def evaluate(
                 same = type(given.layout) is type(each.data.layout) and not named_layout
                 like = replace(given, layout=each.data.layout) if same else given
                 found[each.store.fingerprint] = labelled_data(each, like, place, advance)
-    first = found[trained[0].store.fingerprint]
-    target_folder = output.absolute() if output else folder.root / "evaluations" / first.store.folder.name
+    facts = _facts(trained, [found[each.store.fingerprint] for each in trained])
+    target_folder = output.absolute() if output else folder.root / "evaluations" / _name(facts, given)
+    claim_folder(target_folder, FACTS, facts, ("replicates.csv", "prediction.json"))
     metrics: dict[str, dict[str, float]] = {}
     for number, each in enumerate(trained, 1):
         err.print(f"{number}/{len(trained)} {each.cell}", markup=False, highlight=False, soft_wrap=True)
@@ -73,6 +87,25 @@ def evaluate(
     _report(scored, list(found.values()), metrics, target_folder)
     for text in _comparison_remarks(results.plan, scored):
         _print_note(text)
+
+
+def _facts(trained: Sequence[TrainedCell], found: Sequence[LabelledData]) -> dict[str, object]:
+    """Return everything that determines the results, of cells and of the data as each reads them."""
+    return {
+        "version": VERSION,
+        "study": trained[0].folder.name,
+        "cells": [each.cell for each in trained],
+        "weights": {replicate.job: replicate.digest for each in trained for replicate in each.replicates},
+        "data": [each.store.fingerprint for each in found],
+    }
+
+
+def _name(facts: Mapping[str, object], given: DataSettings) -> str:
+    """Return the name of a folder for the results that some facts determine."""
+    from trainables.data.layouts import layout_name
+
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return f"{layout_name(given.layout)}-{digest[:12]}"
 
 
 def _report(
@@ -90,8 +123,6 @@ def _report(
     comparisons = compare(results, arrange(results.plan)) if len(results.plan.cells) > 1 else []
     if comparisons:
         tables["differences"] = difference_table(comparisons)
-    else:
-        (folder / "differences.csv").unlink(missing_ok=True)  # of an earlier call
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.data.to_csv(index=False))
         words = WordTable(table.header)

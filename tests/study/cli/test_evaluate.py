@@ -54,3 +54,26 @@ def test_cells_without_a_reference_are_not_compared_and_the_reason_is_printed(fo
     assert code == 0, text
     assert "note: " not in text
     assert (tmp_path / "compared/differences.csv").exists()
+
+
+def test_results_of_other_cells_data_or_commands_are_not_mixed(folder, other, tmp_path, capsys):
+    out, more = tmp_path / "out", tmp_path / "more"
+    write_echonet(more, PhantomSettings(subjects=2, frames=8, size=48, seed=3))
+    random, simclr = (("--cell", f"method={method}") for method in ("random", "simclr"))
+    data = ("--data", f"echonet={other}")
+    assert evaluate(capsys, folder, *data, *random, "--out", out)[0] == 0
+    before = {path: path.read_bytes() for path in out.rglob("*.csv")}
+    assert evaluate(capsys, folder, *data, *random, *random, "--out", out)[0] == 0
+    refused = {"cells, weights": (*data, *simclr), "data": ("--data", f"echonet={more}", *random)}
+    for changed, asked in refused.items():
+        code, text = evaluate(capsys, folder, *asked, "--out", out)
+        assert code == 2
+        assert f"has results with other {changed} (see evaluation.json). Fix: choose another folder" in text
+    assert {path: path.read_bytes() for path in out.rglob("*.csv")} == before
+    (out / "evaluation.json").rename(out / "prediction.json")
+    code, text = evaluate(capsys, folder, *data, *random, "--out", out)
+    assert (code, "(found replicates.csv, prediction.json without evaluation.json)" in text) == (2, True), text
+    assert "a file, expected a folder" in evaluate(capsys, folder, *data, "--out", out / "measures.csv")[1]
+    for cells in (random, simclr, random):  # by default a folder of their own
+        assert evaluate(capsys, folder, *data, *cells)[0] == 0
+    assert len(list((folder.root / "evaluations").iterdir())) == 2
