@@ -145,6 +145,8 @@ def _remarks(found: LabelledData) -> Iterator[str]:
         yield f"the data have no masks of {', '.join(found.lacking)}, which are not scored"
     if found.seen:
         yield f"{_subjects(found.seen)} left out, as the study was trained or chosen on an image of them"
+    if found.unlabelled:
+        yield f"{_subjects(found.unlabelled)} without masks, which are not scored"
 
 
 def _comparison_remarks(study: PlannedStudy, results: StudyResults) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,13 +34,15 @@ class LabelledData:
         store: the frames and their masks; its classes are those that the study has, too.
         table: class index of the store by class index of the networks, uint8; 0 for a class that the data lack.
         lacking: classes of the study that the data have no masks of.
-        seen: number of subjects left out, because the study was trained or chosen on one of their images.
+        seen: number of labelled subjects left out, because the study was trained or chosen on one of their images.
+        unlabelled: number of subjects that have no mask.
     """
 
     store: FrameStore
     table: np.ndarray
     lacking: tuple[str, ...]
     seen: int
+    unlabelled: int
 
 
 def labelled_data(
@@ -55,29 +57,48 @@ def labelled_data(
         progress: callback after each step; None for none.
 
     Raises:
-        DataError: the dataset is damaged, has none of the study's classes, or only images that the study has seen.
+        DataError: the dataset is damaged, has no mask, none of the study's classes, or only images that the study has
+            seen.
     """
     own, classes = trained.data, trained.store.classes
     base = replace(given, image_size=own.image_size, pixel_mm=own.pixel_mm, stride=own.stride)
     root = dataset_root(base, None, place.data)
     listing = list_dataset(base, root)
+    views = {record.view for record in listing.records}
+    chosen = own.views if given.views is None and own.views is not None and set(own.views) <= views else given.views
+    used = set(chosen or views) & set(trained.downstream.views or views)
+    records = [record for record in listing.records if record.view in used]
+    if records and not any(record.labelled for record in records):
+        other = any(record.labelled for record in listing.records)
+        raise _no_masks(root, given, len({record.subject for record in records}), used if other else ())
     shared = tuple(name for name in classes[1:] if name in listing.classes)
     if not shared:
         found, expected = ", ".join(listing.classes[1:]) or "none", ", ".join(classes[1:])
         raise DataError(f"{root}: no class of the study (found {found}, expected one of {expected})")
-    views = {record.view for record in listing.records}
-    chosen = own.views if given.views is None and own.views is not None and set(own.views) <= views else given.views
     settings = replace(base, structures=shared, views=chosen, split="fractions", fractions=(0.0, 0.0, 1.0))
     store = prepare(settings, None, place.data, place.subject_key(), progress)
     table = np.array([store.classes.index(name) if name in store.classes else 0 for name in classes], np.uint8)
+    labelled = len(store.split_subjects("test", labelled=True))
+    if labelled == 0:
+        raise _no_masks(root, given, len(store.subjects))
     kept, seen = without_seen(store, trained.store, root)
-    return LabelledData(kept, table, tuple(name for name in classes[1:] if name not in shared), seen)
+    lacking = tuple(name for name in classes[1:] if name not in shared)
+    return LabelledData(kept, table, lacking, seen, len(store.subjects) - labelled)
+
+
+def _no_masks(root: Path, given: DataSettings, subjects: int, views: Collection[str] = ()) -> DataError:
+    """Return the error of data without a mask, or without one of the views that are used."""
+    found = f"{subjects} subject{'s' * (subjects != 1)} without one"
+    where = f" of view {', '.join(sorted(views))}" if views else ""
+    fix = f"add masks ({given.layout.masks}), or evaluate other data" if given.layout.masks else "evaluate other data"
+    return DataError(f"{root}: no reference mask{where} (found {found}, expected labelled images). Fix: {fix}")
 
 
 def without_seen(store: FrameStore, study: FrameStore, root: Path) -> tuple[FrameStore, int]:
     """Return a store without the subjects of whom an image is in the study's train or val split, and their number.
 
-    Images are compared bit for bit at the stored size, images of one gray level apart.
+    Images are compared bit for bit at the stored size, images of one gray level apart. Subjects without masks, which
+    are not evaluated, are not counted.
 
     Args:
         store: frames of the labelled data.
@@ -89,7 +110,8 @@ def without_seen(store: FrameStore, study: FrameStore, root: Path) -> tuple[Fram
     """
     used = np.concatenate([study.rows("train"), study.rows("val")])
     known = _digests(study, used)
-    rows = store.rows("test")
+    labelled = store.split_subjects("test", labelled=True)
+    rows = store.rows("test", subjects=labelled)
     seen = np.unique(
         [store.index["subject"][row] for row, own in zip(rows, _list(store, rows), strict=True) if own in known]
     )
@@ -98,8 +120,9 @@ def without_seen(store: FrameStore, study: FrameStore, root: Path) -> tuple[Fram
     index = np.array(store.index)
     index["split"][np.isin(index["subject"], seen)] = 0
     kept = replace(store, index=index)
-    if len(kept.rows("test", labelled=True)) == 0:
-        text = f"the study was trained or chosen on images of all {len(seen)} subjects"
+    if len(seen) == len(labelled):
+        text = "the study was trained or chosen on images of all subjects with masks"
+        text += f" (found {len(seen)} of {len(store.subjects)} subjects)"
         raise DataError(f"{root}: {text}. Fix: evaluate other data")
     return kept, len(seen)
 

@@ -143,11 +143,13 @@ class Layout(ABC):
 
     Attributes:
         title: the dataset's published name.
+        masks: place of the reference masks, for messages; "" where the layout has none.
         grey: rule by which `read` turns the files' values into gray levels.
         suffixes: ends of the names of image files that `records_of` takes, in lower case.
     """
 
     title: ClassVar[str]
+    masks: ClassVar[str] = ""
     grey: ClassVar[GreyRule] = "uint8"
     suffixes: ClassVar[tuple[str, ...]] = ()
 

@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from study.cli.app import app
 from study.cli.main import guarded
@@ -77,3 +79,50 @@ def test_results_of_other_cells_data_or_commands_are_not_mixed(folder, other, tm
     for cells in (random, simclr, random):  # by default a folder of their own
         assert evaluate(capsys, folder, *data, *cells)[0] == 0
     assert len(list((folder.root / "evaluations").iterdir())) == 2
+
+
+def write_manifest(root: Path, images: list[np.ndarray], masked: int) -> Path:
+    """Write a subject for each image, of whom the first `masked` have a mask, and the others the view "plain"."""
+    lines = ["subject,image,mask,view,row_mm,column_mm"]
+    root.mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(root / f"{number}.png")
+        Image.fromarray((image > image.mean()).astype(np.uint8)).save(root / f"{number}_gt.png")
+        mask, view = (f"{number}_gt.png", "masked") if number < masked else ("", "plain")
+        lines.append(f"s{number},{number}.png,{mask},{view},1,1")
+    (root / "manifest.csv").write_text("\n".join(lines))
+    (root / "classes.csv").write_text("value,name\n0,background\n1,lv\n")
+    return root
+
+
+def test_data_without_masks_are_refused_before_they_are_decoded(folder, tmp_path, capsys):
+    images = list(np.random.default_rng(0).integers(0, 256, (2, 64, 64), np.uint8))
+    for count, subjects in ((1, "1 subject"), (2, "2 subjects")):
+        data = write_manifest(tmp_path / f"data{count}", images[:count], masked=0)
+        code, text = evaluate(capsys, folder, "--data", f"manifest={data}")
+        assert code == 2
+        assert f"{data}: no reference mask (found {subjects} without one, expected labelled images)" in text
+        assert "Fix: add masks (the column `mask` of the manifest), or evaluate other data" in text
+    data = write_manifest(tmp_path / "views", images, masked=1)
+    code, text = evaluate(capsys, folder, "--data", f"manifest={data}", "--set", "views=[plain]")
+    assert (code, "no reference mask of view plain (found 1 subject without one" in text) == (2, True), text
+    assert not list((folder.workspace.data / "frames").glob("manifest-*"))
+
+
+def test_subjects_that_the_study_has_seen_and_those_without_masks_are_counted_apart(tmp_path, capsys):
+    folder = write_trained(tmp_path / "ws", replicates=1)
+    frames = folder.workspace.data / "frames/echonet-0123"
+    index = np.load(frames / "index.npy")
+    index["split"][index["subject"] == 0] = 0
+    np.save(frames / "index.npy", index)
+    known = np.load(frames / "images.npy")[index["subject"] == 0][0, 0]
+    new = list(np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8))
+    data = write_manifest(tmp_path / "some", [known, *new], masked=2)
+    code, text = evaluate(capsys, folder, "--data", f"manifest={data}", "--out", tmp_path / "out")
+    assert code == 0, text
+    assert "note: 1 subject left out, as the study was trained or chosen on an image of them" in text
+    assert "note: 2 subjects without masks, which are not scored" in text
+    data = write_manifest(tmp_path / "none", [known, *new], masked=1)
+    code, text = evaluate(capsys, folder, "--data", f"manifest={data}")
+    assert code == 2
+    assert "trained or chosen on images of all subjects with masks (found 1 of 4 subjects). Fix: evaluate" in text

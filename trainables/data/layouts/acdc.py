@@ -34,6 +34,7 @@ class Acdc(CineNifti):
     """
 
     title: ClassVar[str] = "ACDC"
+    masks: ClassVar[str] = "patientNNN_frameNN_gt.nii.gz beside each frame"
     form: ClassVar[CineFormat] = CineFormat(
         folders={"training/patient*": "train", "testing/patient*": "test", "patient*": None},
         views={"SA": ""},

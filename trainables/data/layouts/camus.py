@@ -52,6 +52,7 @@ class Camus(Layout):
     """
 
     title: ClassVar[str] = "CAMUS"
+    masks: ClassVar[str] = "patientNNNN_VIEW_PHASE_gt beside each image"
     grey: ClassVar[GreyRule] = "display"
     suffixes: ClassVar[tuple[str, ...]] = (*nifti.SUFFIXES, ".mhd")
     partition: str = "official"

@@ -42,6 +42,7 @@ class Chaos(Layout):
     """
 
     title: ClassVar[str] = "CHAOS (MR)"
+    masks: ClassVar[str] = "the folder Ground of each subject"
     grey: ClassVar[GreyRule] = "stretched"
 
     def scan(self, root: Path) -> DatasetListing:

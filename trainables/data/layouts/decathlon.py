@@ -37,6 +37,7 @@ class Decathlon(Layout):
     """
 
     title: ClassVar[str] = "Medical Segmentation Decathlon"
+    masks: ClassVar[str] = "the key `label` of each entry of `training` in dataset.json"
     grey: ClassVar[GreyRule] = "stretched"
     suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     channels: tuple[str, ...] | None = None

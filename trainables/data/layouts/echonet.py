@@ -43,6 +43,7 @@ class EchoNetDynamic(Layout):
     """
 
     title: ClassVar[str] = "EchoNet-Dynamic"
+    masks: ClassVar[str] = "tracings in VolumeTracings.csv"
     suffixes: ClassVar[tuple[str, ...]] = VIDEO
     untraced: bool = True
 

@@ -55,6 +55,7 @@ class Manifest(Layout):
     """
 
     title: ClassVar[str] = "your own data (CSV manifest)"
+    masks: ClassVar[str] = "the column `mask` of the manifest"
     file: str = "manifest.csv"
     time: bool = False
     slice_axis: int | None = None

@@ -37,6 +37,7 @@ class Mnms(CineNifti):
     """
 
     title: ClassVar[str] = "M&Ms"
+    masks: ClassVar[str] = "CODE_sa_gt.nii.gz beside each cine"
     form: ClassVar[CineFormat] = CineFormat(
         folders={
             "Training/Labeled/*": "train",
@@ -86,6 +87,7 @@ class Mnms2(CineNifti):
     """
 
     title: ClassVar[str] = "M&Ms-2"
+    masks: ClassVar[str] = "NNN_VIEW_PHASE_gt.nii.gz beside each image"
     form: ClassVar[CineFormat] = CineFormat(
         folders={"dataset/[0-9]*": None},
         views={"SA": "SA", "LA": "LA"},

@@ -33,6 +33,7 @@ class Ted(Layout):
     """`database/patientNNN/patientNNN_4CH_sequence[_gt].mhd` and `patientNNN_4CH_info.cfg`; no official split."""
 
     title: ClassVar[str] = "TED"
+    masks: ClassVar[str] = "patientNNN_4CH_sequence_gt.mhd beside each sequence"
     grey: ClassVar[GreyRule] = "display"
     suffixes: ClassVar[tuple[str, ...]] = (".mhd",)
 

@@ -37,6 +37,7 @@ class UkBiobank(CineNifti):
     """
 
     title: ClassVar[str] = "UK Biobank cardiac MR (NIfTI)"
+    masks: ClassVar[str] = "label_VIEW_PHASE.nii.gz beside each image"
     form: ClassVar[CineFormat] = CineFormat(
         folders={"*": None},
         views=STEMS,
