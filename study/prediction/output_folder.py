@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from study.prediction.result_facts import claim_folder
 from study.prediction.trained_cell import TrainedCell
 from study.storage.lock import file_lock
 from trainables.common.errors import UserError
-from trainables.common.files import remove_stale_parts, write_json
+from trainables.common.files import remove_stale_parts
 from trainables.prediction.results import Outputs, key_of
 
 FACTS = "prediction.json"
@@ -39,10 +38,9 @@ def output_folder(root: Path, images: Sequence[str], facts: Mapping[str, object]
         Locked: another prediction writes into it.
     """
     _refuse_images_folder(root, images)
-    _refuse_other_results(root, facts)
+    claim_folder(root, FACTS, facts, ("evaluation.json",))
     with file_lock(root / LOCK, f"--out {root}: another prediction writes there"):
         remove_stale_parts(root)
-        write_json(root / FACTS, dict(facts))
         yield key_of(facts)
 
 
@@ -68,20 +66,3 @@ def _refuse_images_folder(root: Path, images: Sequence[str]) -> None:
         if name and folder.is_dir() and root.resolve().is_relative_to(folder.resolve()):
             text = f"lies in the folder of images {folder}, where masks would be taken for images"
             raise UserError(f"--out {root}: {text}. Fix: choose a folder outside")
-
-
-def _refuse_other_results(root: Path, facts: Mapping[str, Any]) -> None:
-    """Refuse a folder with results of other weights or options: files of both would lie side by side."""
-    if root.exists() and not root.is_dir():
-        raise UserError(f"--out {root}: a file, expected a folder")
-    if not (root / FACTS).exists():
-        return
-    try:
-        before = json.loads((root / FACTS).read_text())
-    except ValueError:
-        before = {}
-    now = json.loads(json.dumps(facts))
-    changed = sorted(name for name in {*now, *before} if now.get(name) != before.get(name))
-    if changed:
-        text = f"--out {root}: has results with other {', '.join(changed)} (see {FACTS}). Fix: choose another folder"
-        raise UserError(text)
