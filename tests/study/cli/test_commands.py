@@ -72,6 +72,7 @@ def test_the_common_options_are_those_of_the_commands_that_the_documentation_nam
         "STUDY": studies,
         "STUDY, TARGET": both,
         "STUDY, TARGET, `evaluate`": both | {("evaluate",)},
+        "STUDY, TARGET, `evaluate`, `predict`": both | {("evaluate",), ("predict",)},
     }
     rows = re.findall(r"^\| `(--\w+)[^`]*` \| (.*?) \| .* \|$", text, re.MULTILINE)
     assert len(rows) == 6
