@@ -81,8 +81,7 @@ def find_sources(
     """
     manifest = Manifest(time=time, channels="rgb" if preprocessing.channels == RGB else "grey")
     layouts = (data.layout, manifest)
-    known = {name: kind() for name, kind in LAYOUTS.items()} | {layout_name(manifest): manifest}
-    known |= {layout_name(data.layout): data.layout, **(given or {})}
+    known = {layout_name(each): each for each in (manifest, data.layout)} | dict(given or {})
     sources: list[ImageSource] = []
     unusable: list[tuple[str, str]] = []
     ignored = 0
@@ -90,7 +89,8 @@ def find_sources(
         layout, _, folder = argument.partition("=")
         path = Path(argument).expanduser()
         if layout in LAYOUTS and folder and not path.exists():
-            found = _of_dataset(known[layout], Path(folder).expanduser(), data, unusable)
+            chosen = known[layout] if layout in known else LAYOUTS[layout]()
+            found = _of_dataset(chosen, Path(folder).expanduser(), data, unusable)
         else:
             found, others = _below(path, layouts, unusable)
             ignored += others
