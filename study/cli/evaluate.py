@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     from study.prediction.trained_cell import TrainedCell
     from trainables.data.settings import DataSettings
 
-
-FACTS = "evaluation.json"
-"""File of everything that determined the results of a folder."""
 
 VERSION = 1
 """Version of the files that an evaluation writes."""
@@ -57,7 +52,7 @@ def evaluate(
     from study.config.datasets import named_dataset
     from study.prediction.evaluation import evaluate as evaluate_cell
     from study.prediction.evaluation import labelled_data
-    from study.prediction.result_facts import claim_folder
+    from study.prediction.result_facts import EVALUATION, PREDICTION, claim_folder
     from study.prediction.trained_cell import trained_cell
 
     if len(data) > 1:
@@ -78,14 +73,14 @@ def evaluate(
                 found[each.store.fingerprint] = labelled_data(each, like, place, advance)
     facts = _facts(trained, [found[each.store.fingerprint] for each in trained])
     target_folder = output.absolute() if output else folder.root / "evaluations" / _name(facts, given)
-    claim_folder(target_folder, FACTS, facts, ("replicates.csv", "prediction.json"))
+    claim_folder(target_folder, EVALUATION, facts, ("replicates.csv", PREDICTION))
     metrics: dict[str, dict[str, float]] = {}
     for number, each in enumerate(trained, 1):
         err.print(f"{number}/{len(trained)} {each.cell}", markup=False, highlight=False, soft_wrap=True)
         metrics |= evaluate_cell(each, found[each.store.fingerprint], target_folder, target)
     scored = external_results(results, [each.cell for each in trained], target_folder)
-    _report(scored, list(found.values()), metrics, target_folder)
-    for text in _comparison_remarks(results.plan, scored):
+    compared = _report(scored, list(found.values()), metrics, target_folder)
+    for text in _comparison_remarks(results.plan, scored.plan.cells, compared=compared):
         _print_note(text)
 
 
@@ -103,15 +98,19 @@ def _facts(trained: Sequence[TrainedCell], found: Sequence[LabelledData]) -> dic
 def _name(facts: Mapping[str, object], given: DataSettings) -> str:
     """Return the name of a folder for the results that some facts determine."""
     from trainables.data.layouts import layout_name
+    from trainables.prediction.results import key_of
 
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return f"{layout_name(given.layout)}-{digest[:12]}"
+    return f"{layout_name(given.layout)}-{key_of(facts)[:12]}"
 
 
 def _report(
     results: StudyResults, found: Sequence[LabelledData], metrics: Mapping[str, Mapping[str, float]], folder: Path
-) -> None:
-    """Print and write the tables of the measures, of the replicates' metrics and, of several cells, of differences."""
+) -> bool:
+    """Print and write the tables of the measures, of the replicates' metrics and, of several cells, of differences.
+
+    Returns:
+        True if cells were compared.
+    """
     from analysis.stats.comparisons import compare
     from analysis.tables.cells import difference_table
     from analysis.tables.grid import arrange
@@ -137,6 +136,7 @@ def _report(
     for text in dict.fromkeys(text for each in found for text in _remarks(each)):
         _print_note(text)
     out.print(f"{folder}: tables, and the scores and masks of each replicate", markup=False, soft_wrap=True)
+    return bool(comparisons)
 
 
 def _remarks(found: LabelledData) -> Iterator[str]:
@@ -149,12 +149,12 @@ def _remarks(found: LabelledData) -> Iterator[str]:
         yield f"{_subjects(found.unlabelled)} without masks, which are not scored"
 
 
-def _comparison_remarks(study: PlannedStudy, results: StudyResults) -> Iterator[str]:
-    """Return why cells that were evaluated together are not compared."""
-    from analysis.stats.comparisons import compare, missing_references
+def _comparison_remarks(study: PlannedStudy, cells: Collection[str], *, compared: bool) -> Iterator[str]:
+    """Return why cells that were evaluated together are not compared, or not all of them."""
+    from analysis.stats.comparisons import missing_references
     from analysis.tables.grid import arrange
 
-    cells, grid = results.plan.cells, arrange(study)
+    grid = arrange(study)
     if len(cells) < 2:
         return
     if not grid.references:
@@ -162,7 +162,7 @@ def _comparison_remarks(study: PlannedStudy, results: StudyResults) -> Iterator[
     elif missing := missing_references(grid, cells):
         lack = "these references were not evaluated (add them with --cell)"
         yield f"cells are compared with their references only, and {lack}: {' '.join(missing)}"
-    elif not compare(results, arrange(results.plan)):
+    elif not compared:
         yield "no differences: the compared cells share no subject and replicate"
 
 

@@ -7,15 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from study.prediction.result_facts import claim_folder
+from study.prediction.result_facts import EVALUATION, PREDICTION, claim_folder
 from study.prediction.trained_cell import TrainedCell
 from study.storage.lock import file_lock
 from trainables.common.errors import UserError
 from trainables.common.files import remove_stale_parts
 from trainables.prediction.results import Outputs, key_of
-
-FACTS = "prediction.json"
-"""File of everything but the images that determined the results of a folder."""
 
 LOCK = ".lock"
 """File that a running prediction locks."""
@@ -38,7 +35,7 @@ def output_folder(root: Path, images: Sequence[str], facts: Mapping[str, object]
         Locked: another prediction writes into it.
     """
     _refuse_images_folder(root, images)
-    claim_folder(root, FACTS, facts, ("evaluation.json",))
+    claim_folder(root, PREDICTION, facts, (EVALUATION,))
     with file_lock(root / LOCK, f"--out {root}: another prediction writes there"):
         remove_stale_parts(root)
         yield key_of(facts)

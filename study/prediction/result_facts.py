@@ -9,6 +9,12 @@ from pathlib import Path
 from trainables.common.errors import UserError
 from trainables.common.files import write_json
 
+PREDICTION = "prediction.json"
+"""File of everything but the images that determined the results of a prediction's folder."""
+
+EVALUATION = "evaluation.json"
+"""File of everything that determined the results of an evaluation's folder."""
+
 
 def claim_folder(root: Path, name: str, facts: Mapping[str, object], others: Collection[str] = ()) -> None:
     """Write the facts that determine a folder's results, or refuse a folder with results of other facts.
