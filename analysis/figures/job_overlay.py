@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.figures.outlines import legend, truth_and_predicted
 from analysis.figures.overlays import choose_cases
 from analysis.figures.style import new_figure, styled
-from analysis.io.job_files import read_predictions, read_test
+from study.storage.job_files import read_predictions, read_test
 from study.storage.workspace import JobFolder
 from trainables.data.store.frames import FrameStore
 

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 
 from analysis.figures.outlines import legend, truth_and_predicted
 from analysis.figures.style import line_styles, new_figure, panel_shape, styled
-from analysis.io.job_files import read_predictions
 from analysis.io.load import StudyResults
 from analysis.tables.grid import Grid
+from study.storage.job_files import read_predictions
 from trainables.data.store.frames import FrameStore
 
 CASES = {"Easy": 0.9, "Typical": 0.5, "Hard": 0.1}

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.io.history import read_history
-from analysis.io.job_files import read_test
 from analysis.io.pretraining_names import DIGITS, PretrainingName, job_name, job_parts, pretraining_names
 from analysis.io.pretrainings import Pretraining, failed_pretrainings, pretrainings, replicate_starts
 from study.config.ranges import Range
@@ -21,6 +20,7 @@ from study.planning.jobs import CELL_KINDS
 from study.plugins.recorded import load_recorded
 from study.scheduling.state import StudyState
 from study.storage.events import ConfigurationChosen, JobFinished, events_of_type
+from study.storage.job_files import read_test
 from study.storage.ledger import read_ledger
 from study.storage.plan_file import RESTORE, read_plan
 from study.storage.workspace import StudyFolder

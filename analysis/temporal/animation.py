@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 from analysis.figures.style import line_styles, new_figure, styled
-from analysis.io.job_files import read_predictions
 from analysis.io.load import StudyResults
 from analysis.temporal.figures import cell_names, draw_frame, typical_sequence
 from analysis.temporal.read import Temporal
+from study.storage.job_files import read_predictions
 from trainables.common.files import atomic_writer
 from trainables.data.store.frames import FrameStore
 

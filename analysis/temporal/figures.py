@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.outlines import TRUTH, outline, show_frame
 from analysis.figures.style import LineStyle, line_styles, new_figure, styled
-from analysis.io.job_files import read_predictions
 from analysis.io.load import StudyResults
 from analysis.stats.intervals import RANGES, interval
 from analysis.temporal.read import Temporal
+from study.storage.job_files import read_predictions
 from trainables.data.records import PHASES
 from trainables.data.store.frames import FrameStore
 from trainables.metrics.clinical import agreement

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.io.job_files import read_table
 from analysis.io.load import StudyResults
 from study.scheduling.state import StudyState
 from study.storage.artifacts import ArtifactStore
+from study.storage.job_files import read_table
 from study.storage.ledger import read_ledger
 
 

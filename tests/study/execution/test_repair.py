@@ -1,10 +1,12 @@
 """Repair of a study whose disk lacks what its ledger says is done."""
 
 import contextlib
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from whole_studies import TINY, final_metrics, finished, study
 
@@ -45,8 +47,10 @@ class Finished:
 
     def leave_files(self, job: Job) -> None:
         own = self.folder.job(job.id)
-        for path in (own.config, own.result, own.test, own.predictions):
-            write_json(path, {"digest": job.digest})
+        write_json(own.config, {"digest": job.digest})
+        write_json(own.result, {"digest": job.digest})
+        own.test.write_text("subject,row,dice\nA,0,0.5\n")
+        np.savez_compressed(own.predictions, rows=np.arange(1), masks=np.zeros((1, 4, 4), np.uint8))
         if job.kind != "trial":
             self.artifacts.put(job.digest, {})
 
@@ -69,6 +73,18 @@ def test_a_lost_folder_and_a_lost_file_are_made_again(tmp_path):
     assert sorted(study.missing) == [first, second]
     assert sorted(study.drain(fix=True)) == [first, second]
     assert study.missing == []
+    assert study.drain(fix=True) == []
+
+
+@pytest.mark.parametrize("name", ["predictions", "test", "config", "result"])
+def test_a_damaged_file_is_made_again(tmp_path, name):
+    study = Finished(tmp_path)
+    first, *_ = study.of_kind("replicate")
+    path = getattr(study.folder.job(first), name)
+    os.truncate(path, path.stat().st_size // 2)
+    assert study.drain() == []
+    assert study.missing == []  # a launch only looks for files
+    assert study.drain(fix=True) == [first]
     assert study.drain(fix=True) == []
 
 

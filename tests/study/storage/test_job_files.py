@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.io.job_files import read_predictions, read_test
+from study.storage.job_files import read_predictions, read_test
 from trainables.common.errors import DataError
 
 GOOD = "subject,row,phase,dice\n007,3,ED,0.5\n"
@@ -42,7 +42,7 @@ def overwritten(content: bytes) -> bytes:
 def test_damaged_predictions_say_what_to_do(tmp_path, damage):
     path = place(tmp_path, "predictions.npz")
     path.write_bytes(damage(whole_predictions()))
-    with pytest.raises(DataError, match=f"{path}: .*Fix: remove {path.parent}, then run study repair mine"):
+    with pytest.raises(DataError, match=f"{path}: .*Fix: study repair mine"):
         read_predictions(path)
 
 
@@ -53,7 +53,7 @@ def test_damaged_predictions_say_what_to_do(tmp_path, damage):
 def test_a_damaged_table_says_what_to_do(tmp_path, content):
     path = place(tmp_path, "test.csv")
     path.write_bytes(content)
-    with pytest.raises(DataError, match=f"{path}: .*Fix: remove {path.parent}, then run study repair mine"):
+    with pytest.raises(DataError, match=f"{path}: .*Fix: study repair mine"):
         read_test(path)
 
 

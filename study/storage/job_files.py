@@ -66,7 +66,7 @@ def _missing(path: Path) -> str:
 
 
 def _damaged(path: Path, problem: str) -> str:
-    return f"{path}: {problem}. Fix: remove {path.parent}, then run study repair {_study(path)}"
+    return f"{path}: {problem}. Fix: study repair {_study(path)}"
 
 
 def _study(path: Path) -> str:
