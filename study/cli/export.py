@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -210,7 +211,7 @@ def optuna(
     plan = Plan(study_from_plan(read_plan(folder.plan)))
     for study, count in write_optuna(plan, read_ledger(folder.ledger), output).items():
         out.print(f"{study}: {count} trials", markup=False, highlight=False, soft_wrap=True)
-    out.print(f"optuna-dashboard {storage_url(output)}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"optuna-dashboard {shlex.quote(storage_url(output))}", markup=False, highlight=False, soft_wrap=True)
 
 
 def to_rgb(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from study.scheduling.objectives import objective_values
 from study.scheduling.samplers import build_distribution
 from study.scheduling.state import CellState, StudyState
 from study.storage.events import Event, JobFinished, TrialAsked, events_of_type
+from study.storage.sqlite_url import sqlite_url
 from trainables.common.errors import UserError
 
 DATABASES, JOURNALS = (".db", ".sqlite", ".sqlite3"), (".log", ".journal")
@@ -66,7 +67,7 @@ def storage_url(path: Path) -> str:
         >>> storage_url(Path("/results/trials.db"))
         'sqlite:////results/trials.db'
     """
-    return f"sqlite:///{path.absolute()}" if path.suffix in DATABASES else str(path)
+    return sqlite_url(path) if path.suffix in DATABASES else str(path)
 
 
 def _storage(path: Path) -> BaseStorage:

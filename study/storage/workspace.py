@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from study.storage.sqlite_url import sqlite_url
 from trainables.common.errors import UserError, did_you_mean
 from trainables.common.files import atomic_writer
 
@@ -70,8 +71,7 @@ class Workspace:
     @property
     def tracking_uri(self) -> str:
         """URI of the local MLflow store."""
-        # SQLAlchemy takes "?" for the beginning of options and reads "%" as an escape
-        return f"sqlite:///{self.root / 'mlflow.db'}".replace("%", "%25").replace("?", "%3F")
+        return sqlite_url(self.root / "mlflow.db")
 
     def create(self) -> Workspace:
         """Create the root where it is missing; an existing one keeps its permissions.
@@ -217,12 +217,21 @@ def create_root(root: Path) -> None:
     """Create the folder of a workspace where it is missing, with the permissions that $STUDY_ACCESS asks for.
 
     Raises:
-        UserError: $STUDY_ACCESS is not one of `ACCESS_MODES`.
+        UserError: $STUDY_ACCESS is not one of `ACCESS_MODES`, or the file system takes no folder there.
     """
     mode = ACCESS_MODES[access()]
     if root.exists():
         return
-    root.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        _make(root, mode)
+    except FileNotFoundError:  # as in /proc, whose file system takes no folders
+        raise UserError(
+            f"{root}: the folder cannot be made there. Fix: choose another workspace (--workspace)"
+        ) from None
+
+
+def _make(root: Path, mode: int | None) -> None:
     with contextlib.suppress(FileExistsError):
         root.mkdir(0o777 if mode is None else 0o700)  # never open to others before its permissions are set
         if mode is not None:

@@ -7,10 +7,8 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
 
-SQLITE = "sqlite:///"
-"""Beginning of the address of a store in a file."""
+from study.storage.sqlite_url import SQLITE, sqlite_path
 
 
 def store_holds(uri: str, run_id: str) -> bool:
@@ -22,7 +20,7 @@ def store_holds(uri: str, run_id: str) -> bool:
     """
     if not uri.startswith(SQLITE):
         return True
-    with _opened(_path(uri)) as store:
+    with _opened(sqlite_path(uri)) as store:
         found = store.execute("select 1 from runs where run_uuid = ?", (run_id,)).fetchone() if store else None
     return found is not None
 
@@ -36,7 +34,7 @@ def move_files(uri: str, files: Path) -> None:
     """
     if not uri.startswith(SQLITE):
         return
-    with _opened(_path(uri)) as store:
+    with _opened(sqlite_path(uri)) as store:
         if store is None:
             return
         for experiment, name, old in store.execute("select experiment_id, name, artifact_location from experiments"):
@@ -70,18 +68,13 @@ def no_stray_folder(uri: str) -> Iterator[None]:
         uri: address of the store or server.
     """
     stray = Path(uri.removeprefix(SQLITE)).parent
-    made = uri.startswith(SQLITE) and stray != _path(uri).parent and not stray.exists()
+    made = uri.startswith(SQLITE) and stray != sqlite_path(uri).parent and not stray.exists()
     try:
         yield
     finally:
         if made:
             with contextlib.suppress(OSError):  # nothing was made, or somebody else uses it
                 os.removedirs(stray)
-
-
-def _path(uri: str) -> Path:
-    """Return the file of a store."""
-    return Path(unquote(uri.removeprefix(SQLITE)))
 
 
 @contextlib.contextmanager

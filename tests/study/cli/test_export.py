@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 
 import optuna
@@ -189,10 +190,13 @@ def test_the_trials_of_a_search_become_an_optuna_storage(capsys, tmp_path):
     bench.drain()
     factors = {factor.name: list(factor.levels) for factor in bench.study.spec.factors}
     write_plan(folder.plan, {"name": "tiny", "spec": bench.study.document(), "factors": factors})
-    file = tmp_path / "trials.db"
+    file = tmp_path / "are there 100%?x=1.db"
     asked = ["export", "optuna", "tiny", "--workspace", str(tmp_path / "runs"), "--out", str(file)]
     assert guarded(lambda: app(asked, standalone_mode=False)) == 0
-    assert f"optuna-dashboard sqlite:///{file}" in capsys.readouterr().out
-    assert len(optuna.get_all_study_names(f"sqlite:///{file}")) == 2
+    *_, program, url = shlex.split(capsys.readouterr().out)
+    assert program == "optuna-dashboard"
+    assert len(optuna.get_all_study_names(url)) == 2
+    assert [path.name for path in tmp_path.glob("*.db")] == [file.name]
+    assert file.stat().st_size > 0
     assert guarded(lambda: app(asked, standalone_mode=False)) == 2
     assert "the file exists" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +66,8 @@ def test_an_unknown_access_is_one_message(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_ACCESS", "grup")
     with pytest.raises(UserError, match=r"\$STUDY_ACCESS: unknown value 'grup'; did you mean 'group'"):
         Workspace(tmp_path / "runs").create()
+
+
+def test_a_workspace_that_cannot_be_made_is_a_clear_error():
+    with pytest.raises(UserError, match="/proc/no/workspace: the folder cannot be made there"):
+        Workspace(Path("/proc/no/workspace")).create()
