@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,13 +42,17 @@ def holder(path: Path) -> Holder | None:
 
 @contextlib.contextmanager
 def driver_lock(path: Path) -> Iterator[None]:
-    """Hold a study's lock file.
+    """Hold a study's lock file, and remove the folder that nothing else was written into, as by a refused study.
 
     Raises:
         Locked: another process holds it; the message names its host and pid.
     """
     with file_lock(path, f"study '{path.parent.name}' is already being run"):
-        yield
+        try:
+            yield
+        finally:
+            if list(path.parent.glob("*")) == [path]:
+                shutil.rmtree(path.parent)
 
 
 @contextlib.contextmanager
@@ -70,6 +75,8 @@ def file_lock(path: Path, busy: str) -> Iterator[None]:
             holder = json.loads(file.read() or "{}")
             where = f"host {holder.get('host', 'unknown')}, pid {holder.get('pid', 'unknown')}"
             raise Locked(f"{busy} ({where})") from None
+        if os.fstat(file.fileno()).st_nlink == 0:
+            raise Locked(f"{busy} (by a process that ended just now). Fix: run the same command again")
         file.seek(0)
         file.truncate()
         file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
