@@ -85,7 +85,7 @@ def extend(
     root: Root = None,
     address: Address = None,
 ) -> int:
-    """Run a study with more replicates or trials.
+    """Run a study with more replicates or trials; after an interruption the same command continues.
 
     Finished jobs are kept. If the new trials find a better configuration for a cell, the cell's replicates are trained
     again with it.
@@ -102,8 +102,8 @@ def extend(
     runs = Replicates.expand(spec["replicates"])
     before = {"replicates": runs["runs"], "trials": spec["search"]["trials"]}
     for option, asked in (("replicates", replicates), ("trials", trials)):
-        if asked is not None and asked <= before[option]:
-            raise UserError(f"--{option}: not an extension (found {asked}, expected more than {before[option]})")
+        if asked is not None and asked < before[option]:
+            raise UserError(f"--{option}: not an extension (found {asked}, expected {before[option]} or more)")
     if trials is not None and not spec["search"]["space"]:
         raise UserError(f"--trials: study '{name}' has no search space, so it has no trials")
     changed = {
@@ -115,7 +115,7 @@ def extend(
 
 @app.command()
 def repair(name: RunName, root: Root = None, address: Address = None) -> int:
-    """Run the jobs again that have finished and whose files are lost, and whatever else is left.
+    """Run the jobs again that have finished and whose files are lost or damaged, and whatever else is left.
 
     These are replicates without their results and shared jobs without their artifact. What is needed of a trial is in
     the ledger.

@@ -108,7 +108,7 @@ def recorded_gpus(recorded: Mapping[str, Any]) -> dict[str, float]:
 def refuse_changes(folder: StudyFolder, study: Study) -> None:
     """Refuse a study file that differs from the one with which a study of this name was started.
 
-    More replicates and more trials are allowed, because they only add jobs.
+    More replicates and more trials are allowed, because they only add jobs; fewer are not.
 
     Raises:
         UserError: the files differ; the message lists where.
@@ -134,10 +134,25 @@ def refuse_changes(folder: StudyFolder, study: Study) -> None:
     differences = spec_differences(_compared(before), _compared(now))
     if differences:
         shown = "\n  ".join(differences[:MAX_DIFFERENCES])
+        if options := _fewer(before, now, len(differences)):
+            raise UserError(
+                f"study '{folder.name}' has more jobs planned than this study file asks for\n  {shown}\n"
+                f"Fix: go on with all of them (study extend {folder.name} {options}), or choose another name (--name)"
+            )
         raise UserError(
             f"study '{folder.name}' was started with another study file; the differences are\n  {shown}\n"
             f"Fix: choose another name (--name), run the original study file, or remove {folder.root}"
         )
+
+
+def _fewer(before: Mapping[str, Any], now: Mapping[str, Any], differences: int) -> str:
+    """Return the options of `study extend` that go on with a study of which only the counts of jobs differ, else ""."""
+    counts = {
+        "replicates": (before["replicates"]["runs"], now["replicates"]["runs"]),
+        "trials": (before["search"]["trials"], now["search"]["trials"]),
+    }
+    fewer = [f"--{name} {more}" for name, (more, less) in counts.items() if less < more]
+    return " ".join(fewer) if len(fewer) == differences else ""
 
 
 def _compared(document: Mapping[str, Any]) -> dict[str, Any]:

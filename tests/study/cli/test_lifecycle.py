@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from whole_studies import TINY, call, final_metrics, finished, study
 
+from study.cli import lifecycle
 from study.cli.lifecycle import study_from_plan
 from study.config.catalog import available
 from study.config.definition import load_study
@@ -130,7 +131,15 @@ def test_fewer_replicates_are_no_extension(tmp_path, capsys):
     begun(tmp_path, "")
     code, said = call(capsys, "extend", "tiny", "--replicates", "1", "--workspace", str(tmp_path))
     assert code == 2
-    assert "expected more than 2" in said
+    assert "expected 2 or more" in said
+
+
+def test_the_same_extension_goes_on_after_an_interruption(tmp_path, capsys, monkeypatch):
+    begun(tmp_path, "")
+    ran = []
+    monkeypatch.setattr(lifecycle, "run_study", lambda study, *_: ran.append(study.spec.replicates.runs) or 0)
+    assert call(capsys, "extend", "tiny", "--replicates", "2", "--workspace", str(tmp_path))[0] == 0
+    assert ran == [2]
 
 
 def test_a_study_that_does_not_run_cannot_be_stopped(tmp_path, capsys):

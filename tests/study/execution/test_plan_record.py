@@ -46,9 +46,7 @@ def test_what_changes_no_result_may_change(started, sets):
     ("sets", "place"),
     [
         (("seed=1",), "seed: 0 -> 1"),
-        (("replicates=1",), "replicates.runs: 2 -> 1"),
         (("replicates={runs: 2, pretrainings: 2}",), "replicates.pretrainings: 1 -> 2"),
-        (("search.trials=2",), "search.trials: 3 -> 2"),
         (("downstream.fit.batch_size=4",), "downstream.fit.batch_size: 8 -> 4"),
     ],
 )
@@ -58,6 +56,23 @@ def test_a_change_of_results_is_refused_with_its_place(started, sets, place):
     assert place in str(error.value)
     assert "--name" in str(error.value)
     assert len(str(error.value).splitlines()) <= MAX_DIFFERENCES + 2
+
+
+@pytest.mark.parametrize(
+    ("sets", "place", "options"),
+    [
+        (("replicates=1",), "replicates.runs: 2 -> 1", "--replicates 2"),
+        (("search.trials=2",), "search.trials: 3 -> 2", "--trials 3"),
+        (("search.trials=2", "replicates=1"), "search.trials: 3 -> 2", "--replicates 2 --trials 3"),
+    ],
+)
+def test_fewer_jobs_than_planned_are_refused_with_the_command_that_goes_on(started, sets, place, options):
+    with pytest.raises(UserError, match="more jobs planned than this study file asks for") as error:
+        refuse_changes(started, load_study(TINY, sets=sets))
+    assert place in str(error.value)
+    assert f"(study extend tiny {options})" in str(error.value)
+    with pytest.raises(UserError, match="started with another study file"):
+        refuse_changes(started, load_study(TINY, sets=(*sets, "seed=1")))
 
 
 def test_the_record_has_the_labels_of_each_cell(tmp_path):
