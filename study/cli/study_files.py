@@ -16,12 +16,8 @@ from study.word_table import WordTable
 
 if TYPE_CHECKING:
     from study.config.definition import Study
+    from study.storage.workspace import Workspace
     from trainables.common.label_counts import LabelCounts
-
-NoRoot = Annotated[
-    Path | None,
-    typer.Option("--workspace", help="Accepted, as by `study run`; results are not read."),
-]
 
 
 @app.command("list")
@@ -49,7 +45,7 @@ def validate(
     overrides: Overrides = None,
     data: DataPaths = None,
     run_as: RunAs = None,
-    _root: NoRoot = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Check every key, value and cell of a study file; with --data its datasets too, as `study data check` does.
@@ -62,9 +58,14 @@ def validate(
     from study.planning.gpu_share import with_numbers
     from study.planning.machine import this_machine
     from study.planning.plan import Plan
+    from study.scheduling.prior import prior_study
     from study.stages.weights_file import weight_reports
 
     study = load(source, profile, overrides, data, run_as)
+    place = workspace(root)
+    if place.root.exists():
+        for prior in study.spec.search.prior:
+            prior_study(place, prior)
     machine = this_machine()
     Plan(with_numbers(study, machine.gpus)).check(None if os.environ.get("RAY_ADDRESS") else machine)
     if data:
@@ -75,13 +76,24 @@ def validate(
         out.print_json(json.dumps({"name": study.spec.name, "cells": [cell.key for cell in study.cells()]}))
         return
     out.print(f"{study.spec.name}: valid, {len(study.cells())} cells", markup=False)
-    for note in [*([] if data else _unread(study, source)), *untrained_backbones(study)]:
+    for note in [
+        *_unread_results(study, place),
+        *([] if data else _unread(study, source)),
+        *untrained_backbones(study),
+    ]:
         out.print(f"note: {note}", markup=False, soft_wrap=True)
     labels = _labels(study, listed=bool(data))
     if labels:
         out.print(label_line(labels.values()), markup=False, soft_wrap=True)
     for report in weight_reports(study.resolve(cell.overrides) for cell in study.cells()):
         out.print(f"initial weights: {report}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _unread_results(study: Study, place: Workspace) -> list[str]:
+    """Return what was not checked of earlier studies, for lack of a workspace."""
+    if not study.spec.search.prior or place.root.exists():
+        return []
+    return [f"search.prior: not checked, as there is no workspace {place.root} (--workspace)"]
 
 
 def _unread(study: Study, source: str) -> list[str]:

@@ -13,7 +13,7 @@ from study.scheduling.objectives import objective_values
 from study.scheduling.samplers import build_distribution
 from study.scheduling.state import CellState, StudyState
 from study.storage.ledger import read_ledger
-from study.storage.workspace import Workspace
+from study.storage.workspace import StudyFolder, Workspace
 from trainables.common.errors import UserError
 
 
@@ -80,9 +80,21 @@ class PriorTrials:
         if study == self._plan.spec.name:
             raise UserError(f"search.prior: '{study}' is the study itself, expected an earlier one")
         if study not in self._cells:
-            ledger = self._workspace.existing_study(study).ledger
+            ledger = prior_study(self._workspace, study).ledger
             self._cells[study] = StudyState.replay(read_ledger(ledger)).cells
         return self._cells[study]
+
+
+def prior_study(workspace: Workspace, name: str) -> StudyFolder:
+    """Return the folder of a study that `search.prior` names.
+
+    Raises:
+        UserError: the workspace has no such study; the message lists those that it has.
+    """
+    try:
+        return workspace.existing_study(name)
+    except UserError as error:
+        raise UserError(f"search.prior: {error}") from None
 
 
 def best_observation(observations: Sequence[Observation]) -> Observation:

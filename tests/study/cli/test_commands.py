@@ -130,6 +130,14 @@ def test_a_study_file_is_checked_with_the_options_of_a_run(tmp_path):
     assert (ran.exit_code, (tmp_path / "runs").exists()) == (0, False)
 
 
+def test_an_unknown_study_to_begin_with_is_refused_where_there_is_a_workspace(tmp_path):
+    asked = ("validate", "quickstart", "--set", "search.prior=[earlier]", "--workspace", str(tmp_path / "runs"))
+    ran = invoke(*asked)
+    assert (ran.exit_code, "note: search.prior: not checked" in ran.output) == (0, True)
+    (tmp_path / "runs").mkdir()
+    assert "no study 'earlier'" in str(invoke(*asked).exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [

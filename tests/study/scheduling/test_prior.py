@@ -82,7 +82,7 @@ def test_it_goes_on_without_the_earlier_study(workspace, tmp_path):
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
-        (["search.prior=[none]"], "no study 'none' .found early"),
+        (["search.prior=[none]"], r"search.prior: .*no study 'none' .found early"),
         (["search.prior=[late]"], "'late' is the study itself"),
         (
             ["search.prior=[early]", "search.space={downstream.fit.clip_norm: {uniform: [0.1, 2.0]}}"],
