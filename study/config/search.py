@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -144,58 +144,61 @@ class SearchSpec:
     pretext_pruner: Pruner = field(default_factory=NoPruner)
 
     def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise ValueError(f"trials is {self.trials}, expected a whole number from 1 up")
-        if self.trials > MAX_TRIALS:
-            raise ValueError(f"trials is {self.trials:,}, expected at most {MAX_TRIALS:,} in each cell")
-        if self.startup_trials < 0:
-            raise ValueError(f"startup_trials is {self.startup_trials}, expected a whole number from 0 up")
-        if self.parallel is not None and not 1 <= self.parallel <= MAX_PARALLEL:
-            raise ValueError(
-                f"parallel is {self.parallel}, expected a whole number from 1 to {MAX_PARALLEL:,}, or null"
-            )
-        dependency_order(self.space)
-        self._check_objectives()
-        self._check_sampler()
+        problems = [*self._count_problems(), *self._objective_problems(), *self._sampler_problems()]
+        try:
+            dependency_order(self.space)
+        except ValueError as error:
+            problems.append(str(error))
+        if problems:
+            raise ValueError(*problems)
 
     @property
     def workers(self) -> int:
         """Trials of a cell that are under way at the same time on the virtual clock."""
         return self.parallel if self.parallel is not None else max(1, self.startup_trials)
 
-    def _check_objectives(self) -> None:
-        for objective in self.objectives:
-            if objective not in OBJECTIVES:
-                raise ValueError(f"unknown objective '{objective}'{did_you_mean(objective, OBJECTIVES)}")
+    def _count_problems(self) -> Iterator[str]:
+        if self.trials < 1:
+            yield f"trials is {self.trials}, expected a whole number from 1 up"
+        if self.trials > MAX_TRIALS:
+            yield f"trials is {self.trials:,}, expected at most {MAX_TRIALS:,} in each cell"
+        if self.startup_trials < 0:
+            yield f"startup_trials is {self.startup_trials}, expected a whole number from 0 up"
+        elif self.sampler == "nsga2" and self.startup_trials < 2:
+            yield f"startup_trials is {self.startup_trials}, expected at least 2 for a generation of nsga2"
+        if self.parallel is not None and not 1 <= self.parallel <= MAX_PARALLEL:
+            yield f"parallel is {self.parallel}, expected a whole number from 1 to {MAX_PARALLEL:,}, or null"
+
+    def _objective_problems(self) -> Iterator[str]:
+        unknown = [objective for objective in self.objectives if objective not in OBJECTIVES]
+        for objective in unknown:
+            yield f"unknown objective '{objective}'{did_you_mean(objective, OBJECTIVES)}"
+        if unknown:
+            return
         if self.objectives[:1] != ("val/dice",) or len(set(self.objectives)) < len(self.objectives):
-            raise ValueError(f"objectives are {list(self.objectives)}, expected val/dice first and no duplicates")
+            yield f"objectives are {list(self.objectives)}, expected val/dice first and no duplicates"
         if len(self.objectives) == 1:
             return
         if self.sampler not in MULTI_OBJECTIVE_SAMPLERS:
-            known = ", ".join(MULTI_OBJECTIVE_SAMPLERS)
-            raise ValueError(f"sampler is '{self.sampler}', expected for several objectives: {known}")
+            yield f"sampler is '{self.sampler}', expected for several objectives: {', '.join(MULTI_OBJECTIVE_SAMPLERS)}"
         if not isinstance(self.pruner, NoPruner):
-            raise ValueError("pruner: several objectives do not support pruning, expected none")
+            yield "pruner: several objectives do not support pruning, expected none"
 
-    def _check_sampler(self) -> None:
+    def _sampler_problems(self) -> Iterator[str]:
         continuous = [path for path, choice in self.space.items() if not isinstance(choice, Choice | Int)]
         if self.sampler == "grid" and continuous:
-            raise ValueError(f"sampler is 'grid', expected a choice or whole numbers for {', '.join(continuous)}")
-        if self.sampler == "grid":
-            self._check_grid()
+            yield f"sampler is 'grid', expected a choice or whole numbers for {', '.join(continuous)}"
+        elif self.sampler == "grid" and (points := self._grid_points()) > MAX_TRIALS:
+            yield f"sampler is 'grid' with {points:,} points, expected at most {MAX_TRIALS:,}"
         if self.sampler == "cmaes" and any(isinstance(choice, Choice) for choice in self.space.values()):
-            raise ValueError("sampler is 'cmaes': CMA-ES does not support categorical parameters (found a choice)")
+            yield "sampler is 'cmaes': CMA-ES does not support categorical parameters (found a choice)"
         if self.prior and self.sampler in ("grid", "quasirandom"):
-            raise ValueError(f"prior: sampler '{self.sampler}' has fixed points and cannot begin with others")
-        if self.sampler == "nsga2" and self.startup_trials < 2:
-            raise ValueError(f"startup_trials is {self.startup_trials}, expected at least 2 for a generation of nsga2")
+            yield f"prior: sampler '{self.sampler}' has fixed points and cannot begin with others"
 
-    def _check_grid(self) -> None:
-        """Refuse a grid that cannot be enumerated, counted without the conditions that leave points out."""
-        counts = [
+    def _grid_points(self) -> int:
+        """Return the number of points of a grid, counted without the conditions that leave points out."""
+        return math.prod(
             len(choice.values) if isinstance(choice, Choice) else choice.high - choice.low + 1
             for choice in self.space.values()
             if isinstance(choice, Choice | Int)
-        ]
-        if math.prod(counts) > MAX_TRIALS:
-            raise ValueError(f"sampler is 'grid' with {math.prod(counts):,} points, expected at most {MAX_TRIALS:,}")
+        )

@@ -207,7 +207,9 @@ class _Reader:
         try:
             return cls(**values)
         except (ValueError, UserError) as error:
-            return self._add(keys, str(error))
+            for problem in error.args if all(isinstance(each, str) for each in error.args) else (error,):
+                self._add(keys, str(problem))
+            return _INVALID
 
     def _number(self, cls: type, value: Any, keys: Keys) -> Any:
         convert, expected = _NUMBERS[cls]

@@ -188,3 +188,14 @@ def test_a_pretext_pruner_needs_a_probe_and_something_to_compare(search, pretext
 def test_what_needs_other_validation_subjects_is_refused(sets, message):
     with pytest.raises(SpecError, match=message):
         load_study(str(TINY), sets=sets)
+
+
+def test_all_mistakes_of_a_search_are_reported_at_once():
+    with pytest.raises(SpecError) as raised:
+        parse(SearchSpec, {"trials": 0, "parallel": 0, "startup_trials": -1, "objectives": ["val/dice", "second"]})
+    assert [problem.message.split(" is ")[0].split(";")[0] for problem in raised.value.problems] == [
+        "trials",
+        "startup_trials",
+        "parallel",
+        "unknown objective 'second'",
+    ]
