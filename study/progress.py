@@ -153,6 +153,12 @@ class Progress:
         label = job.label if job else job_id
         self._print(f"{status:<9} {label}  {key_metric(metrics)}  {seconds:.1f} s  [{self.done}/{self.total}]{why}")
 
+    def job_reused(self, job: str, learning: str) -> None:
+        """Count a pretraining of another study among the ended jobs, and print the verdict on it."""
+        self.done += 1
+        self._start = (self._start[0], self._start[1] + 1)
+        self._print(f"reused    {job}  [{self.done}/{self.total}]: {learning}")
+
     def flush(self) -> None:
         """Record the running jobs if they have changed, at most every `RECORD_INTERVAL` seconds."""
         if self.record is not None and self._changed and self.clock() - self._recorded_at >= RECORD_INTERVAL:

@@ -28,9 +28,11 @@ def status(name: RunName, root: Root = None, as_json: Json = False) -> None:
     if as_json:
         out.print_json(json.dumps(progress))
         return
-    table = WordTable(("", "planned", *STATUSES))
+    reused = ("reused",) if any(counts["reused"] for counts in progress["jobs"].values()) else ()
+    columns = ("planned", *reused, *STATUSES)
+    table = WordTable(("", *columns))
     for kind, counts in progress["jobs"].items():
-        table.add_row(kind, *(str(counts[column]) for column in ("planned", *STATUSES)))
+        table.add_row(kind, *(str(counts[column]) for column in columns))
     driver = progress["driver"]
     where = f" (pid {driver['pid']} on {driver['host']}{_left(progress['seconds_left'])})" if driver else ""
     failures = f", {len(progress['failures'])} failed" if progress["failures"] else ""
@@ -81,7 +83,7 @@ def _seconds_left(
             times.setdefault(each.kind, []).append(each.outcome.seconds)
     total = 0.0
     for kind, counts in jobs.items():
-        left = counts["planned"] - sum(counts[status] for status in STATUSES)
+        left = counts["planned"] - counts["reused"] - sum(counts[status] for status in STATUSES)
         alike = times.get(kind) or [
             seconds for other in CELL_KINDS if kind in CELL_KINDS for seconds in times.get(other, ())
         ]
@@ -93,6 +95,8 @@ def _seconds_left(
 
 def status_of(folder: StudyFolder) -> dict[str, Any]:
     """Return a study's progress: its `name`, `state` (running, finished or unfinished) and `jobs` by kind and status.
+
+    Pretrainings that the workspace had of other studies are `reused`; they count as planned, and run no more.
 
     Of a study that runs, `driver` has the host and pid, `running` the jobs with their epochs, and `seconds_left` an
     estimate from the jobs that have ended; None before a job of each kind that is left has ended.
@@ -114,7 +118,11 @@ def status_of(folder: StudyFolder) -> dict[str, Any]:
     planned = plan["planned_jobs"]
     kinds = [*sorted({*planned, *(kind for kind, _ in counts)} - set(CELL_KINDS)), *CELL_KINDS]
     jobs = {
-        kind: {"planned": planned.get(kind, 0), **{status: counts[kind, status] for status in STATUSES}}
+        kind: {
+            "planned": planned.get(kind, 0),
+            "reused": len(state.reused) if kind == "pretext" else 0,
+            **{status: counts[kind, status] for status in STATUSES},
+        }
         for kind in kinds
     }
     driver, progress = holder(folder.lock), read_progress(folder.progress)

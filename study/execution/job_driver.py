@@ -241,7 +241,7 @@ class JobDriver:
             if about.get("learning") is not None:
                 reused = PretrainingReused(about["job"], digest, Learning(**about["learning"]))
                 self.scheduler.reuse(reused)
-                self.progress.message(f"reused    {reused.job}: {reused.learning.summary}")
+                self.progress.job_reused(reused.job, reused.learning.summary)
 
     def _broken_cluster(self, started: StartedJob) -> bool:
         """Return True if a crash is due to the cluster rather than to the job: no job has reported anything yet."""

@@ -147,7 +147,7 @@ def run_plan(
             _record_end(folder, scheduler, ledger)
             return _result(scheduler, missing_jobs(scheduler, folder, artifacts))
         progress.record = functools.partial(_record_progress, folder)
-        progress.plan(len(scheduler.outcomes), sum(plan.planned().values()))
+        progress.plan(scheduler.state.ended, sum(plan.planned().values()))
         spent = None
         with _tracking(tracker, scheduler, folder):
             try:

@@ -113,6 +113,11 @@ class StudyState:
             state.apply(event)
         return state
 
+    @property
+    def ended(self) -> int:
+        """Number of jobs that need not run any more: those that ended and pretrainings of other studies."""
+        return len(self.outcomes) + len(self.reused)
+
     def cell(self, key: str) -> CellState:
         """Return the state of a cell, a new one for a cell without events."""
         return self.cells.setdefault(key, CellState())

@@ -152,3 +152,13 @@ def test_running_jobs_are_recorded_when_they_have_changed_and_not_too_often(cloc
     clock.now += RECORD_INTERVAL
     progress.flush()
     assert recorded == [[0], [1]]
+
+
+def test_a_reused_pretraining_counts_as_ended_but_not_for_the_time_left(progress, clock, text):
+    progress.plan(0, 3)
+    progress.job_reused("pretext-simclr-1a2b", "learned: matched views 80%")
+    assert text.getvalue() == "reused    pretext-simclr-1a2b  [1/3]: learned: matched views 80%\n"
+    assert progress.remaining() is None
+    clock.now += 10
+    progress.job_finished("a", "completed", {}, 10.0, None)
+    assert progress.remaining() == 10.0

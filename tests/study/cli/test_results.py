@@ -68,8 +68,11 @@ def test_the_status_says_whether_a_study_runs_and_how_many_jobs_failed(capsys, r
     ledger.append(PretrainingReused("pretext-simclr-3c4d", "d2", Learning("learned", "matched views 80%")))
     ledger.close()
     assert printed(capsys, "status", "fake", "--workspace", str(root)).splitlines()[0] == "fake: finished, 3 failed"
+    counts = json.loads(printed(capsys, "status", "fake", "--workspace", str(root), "--json"))["jobs"]["pretext"]
+    assert (counts["reused"], counts["completed"]) == (1, 1)
     with driver_lock(folder.lock):
         shown = printed(capsys, "status", "fake", "--workspace", str(root)).splitlines()
+    assert shown[1].split() == ["planned", "reused", "completed", "stopped", "failed"]
     assert shown[0] == f"fake: running (pid {os.getpid()} on {socket.gethostname()}), 3 failed"
     assert shown[-3:] == [
         "pretext-simclr-3c4d: learned: matched views 80% (reused)",

@@ -65,8 +65,8 @@ def test_the_verdict_on_a_pretraining_of_an_earlier_study_is_recorded_and_printe
     driver._artifacts.put(made, {"job": "pretext-simclr-111111", "learning": learning})
     driver._artifacts.put(other, {"job": "registration-222222"})
     assert [start(driver), start(driver)] == jobs
-    driver.progress.message.assert_called_once_with(
-        "reused    pretext-simclr-111111: weak: matched views 5.0%. Fix: train longer"
+    driver.progress.job_reused.assert_called_once_with(
+        "pretext-simclr-111111", "weak: matched views 5.0%. Fix: train longer"
     )
     assert list(scheduler.state.reused) == [made]
     assert scheduler.state.reused[made].learning.verdict == "weak"

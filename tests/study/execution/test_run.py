@@ -40,7 +40,7 @@ def test_one_pretraining_serves_all_cells_that_need_it(uninterrupted):
     events = finished(Workspace(uninterrupted).study("tiny"))
     assert sum(event.kind == "pretext" for event in events) == 1
     planned = json.loads(study(uninterrupted, "status", "tiny", "--json").stdout)
-    assert planned["jobs"]["pretext"] == {"planned": 1, "completed": 1, "stopped": 0, "failed": 0}
+    assert planned["jobs"]["pretext"] == {"planned": 1, "reused": 0, "completed": 1, "stopped": 0, "failed": 0}
 
 
 def test_a_second_run_trains_nothing(uninterrupted):
