@@ -21,7 +21,13 @@ from study.execution.errors import ClusterLost
 from study.execution.job_driver import JobDriver
 from study.execution.node_watch import NO_NODE, NodeWatch
 from study.execution.trial import run_trial, trial_resources
-from study.execution.tune_adapters import ClusterHealthCallback, JobSearcher, NoTrialLines, ReportScheduler
+from study.execution.tune_adapters import (
+    ClusterHealthCallback,
+    JobSearcher,
+    NoTrialLines,
+    ReportScheduler,
+    StopAnnouncement,
+)
 from study.planning.jobs import ResourceRequest
 from study.scheduling.budget import BudgetSpent, BudgetTracker
 
@@ -91,7 +97,11 @@ class Sweep:
             ),
             run_config=tune.RunConfig(
                 name="sweep",
-                callbacks=[ClusterHealthCallback(driver, searcher, self._budget, self._nodes), NoTrialLines()],
+                callbacks=[
+                    ClusterHealthCallback(driver, searcher, self._budget, self._nodes),
+                    StopAnnouncement(driver.progress),
+                    NoTrialLines(),
+                ],
                 **driver.paths.scratch(self._scratch),
                 verbose=0,
             ),

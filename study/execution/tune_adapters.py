@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ray import tune
@@ -17,10 +21,14 @@ from study.execution.job_driver import JobDriver
 from study.execution.node_watch import NodeWatch
 from study.execution.trial import trial_config
 from study.planning.jobs import ResourceRequest
+from study.progress import Progress
 from study.scheduling.budget import BudgetTracker
 
 TRIALS_PER_TUNER = 1000
 """Jobs of one Tuner; the next Tuner starts when they have ended, because Tune keeps every trial in memory."""
+
+STOPPING = "stopping the running jobs; they continue from their last checkpoints when the same command is run again"
+"""Line that an interrupted study prints at once."""
 
 NODE_CHECK_INTERVAL = 5.0
 """Seconds between checks of the cluster's nodes."""
@@ -105,6 +113,37 @@ class NoTrialLines(TrialProgressCallback):
 
     def _print(self, msg: str) -> None:
         pass
+
+
+class StopAnnouncement(tune.Callback):
+    """Tune callback that lets the first Ctrl-C say that the study is stopping, which takes some seconds.
+
+    Args:
+        progress: display to print to.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress, self._installed = progress, False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return no state: Tune pickles its callbacks for a restore that the ledger replaces."""
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Put the announcement before the handler that Tune has installed for its run."""
+        if self._installed or threading.current_thread() is not threading.main_thread():
+            return
+        self._installed, interrupt = True, signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):  # ignored, as in a command that a script has put into the background
+            return
+
+        def announce(number: int, frame: FrameType | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the signal came in the middle of another line
+                self._progress.message(STOPPING)
+            interrupt(number, frame)
+
+        signal.signal(signal.SIGINT, announce)
 
 
 class ClusterHealthCallback(tune.Callback):

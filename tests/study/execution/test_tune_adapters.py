@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import create_autospec
@@ -21,7 +22,15 @@ from study.execution.errors import ClusterLost
 from study.execution.job_driver import JobDriver
 from study.execution.node_watch import NodeWatch
 from study.execution.trial import TRIAL_MEMORY, parse_config, trial_resources
-from study.execution.tune_adapters import ClusterHealthCallback, JobSearcher, NoTrialLines, ReportScheduler, error_of
+from study.execution.tune_adapters import (
+    STOPPING,
+    ClusterHealthCallback,
+    JobSearcher,
+    NoTrialLines,
+    ReportScheduler,
+    StopAnnouncement,
+    error_of,
+)
 from study.planning.jobs import ResourceRequest
 from study.progress import Progress
 from study.scheduling.budget import BudgetSpent, BudgetTracker
@@ -151,3 +160,26 @@ def test_tune_prints_no_line_of_a_trial_whatever_its_last_result(capsys):
 def test_tune_may_pickle_the_callback():
     driver = create_autospec(JobDriver, instance=True)
     assert pickle.loads(pickle.dumps(callback(driver)[0])).__dict__ == {}
+
+
+def test_the_first_interrupt_is_announced_and_passed_on():
+    received, progress = [], create_autospec(Progress, instance=True)
+    before = signal.signal(signal.SIGINT, lambda *signals: received.append(signals[0]))
+    try:
+        callback = StopAnnouncement(progress)
+        callback.on_step_begin(0, [])
+        callback.on_step_begin(1, [])
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    progress.message.assert_called_once_with(STOPPING)
+    assert received == [signal.SIGINT]
+
+
+def test_an_ignored_interrupt_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        StopAnnouncement(create_autospec(Progress, instance=True)).on_step_begin(0, [])
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
