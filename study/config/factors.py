@@ -148,7 +148,7 @@ class FactorReader:
                 self._level(name, _level_name(value), (*keys, number), {key: value}, levels)
         else:
             for level, settings in entry.items():
-                self._level(name, level, (*keys, level), {} if settings is None else settings, levels)
+                self._level(name, level, (*keys, level), settings, levels)
             for level, settings in levels.items():
                 for path in settings:
                     self._check_path(path, (*keys, level))
@@ -164,6 +164,9 @@ class FactorReader:
             self._add(
                 keys, f"duplicate level '{name}'. Fix: name the levels, `factor: {{level: {{dotted.path: value}}}}`"
             )
+        elif settings is None:
+            text = "found nothing, expected settings by dotted path ({} for those of the study)"
+            self._add(keys, f"{text}. Fix: leave the level out, as a factor replaces that of an included file whole")
         elif not isinstance(settings, Mapping):
             self._add(keys, f"found {describe(settings)}, expected settings by dotted path")
         else:

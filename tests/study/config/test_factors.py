@@ -27,8 +27,15 @@ def test_a_list_of_values_has_a_level_for_each():
 
 
 def test_levels_may_be_named_sets_of_settings():
-    levels = {"small": {"network": "unet", "data.image_size": 32}, "same": None}
+    levels = {"small": {"network": "unet", "data.image_size": 32}, "same": {}}
     assert reader({"size": levels}).factors == [Factor("size", {"small": levels["small"], "same": {}})]
+
+
+def test_a_level_that_is_null_is_refused_as_it_removes_none():
+    (problem,) = reader({"size": {"small": {"data.image_size": 32}, "same": None}}).problems
+    assert problem.keys == ("factors", "size", "same")
+    assert "found nothing, expected settings" in problem.message
+    assert "Fix: leave the level out" in problem.message
 
 
 def test_factors_whose_paths_end_alike_keep_their_paths_as_names():
