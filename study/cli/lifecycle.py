@@ -40,6 +40,7 @@ def stop(name: RunName, root: Root = None) -> int:
     if driver.host != socket.gethostname():
         raise Locked(f"study '{name}' runs on host {driver.host} (pid {driver.pid}). Fix: stop it there")
     os.kill(driver.pid, signal.SIGINT)
+    err.print(f"stopping {name} (pid {driver.pid}); its running jobs save and end", highlight=False)
     until = time.monotonic() + STOP_TIMEOUT
     while holder(folder.lock) is not None:
         if time.monotonic() > until:

@@ -52,7 +52,7 @@ class StudyResult:
 
     Attributes:
         complete: True if everything planned has been run.
-        statuses: number of ended jobs by status.
+        statuses: number of ended jobs by status; pretrainings of other studies are "reused".
         spent: name of the spent budget that ended the launch; None without one.
         lost: number of finished jobs whose files are missing.
         untracked: MLflow's first error if it lacks a part of the record; "" if it made none.
@@ -296,4 +296,5 @@ def _record_progress(folder: StudyFolder, running: Sequence[RunningJob]) -> None
 
 def _result(scheduler: JobScheduler, missing: Sequence[Job], spent: str | None = None) -> StudyResult:
     statuses: Counter[str] = Counter(finished.outcome.status for finished in scheduler.outcomes.values())
-    return StudyResult(scheduler.done, dict(statuses), spent, lost=len(missing))
+    statuses["reused"] = len(scheduler.state.reused)
+    return StudyResult(scheduler.done, dict(+statuses), spent, lost=len(missing))

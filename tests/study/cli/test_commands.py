@@ -199,7 +199,7 @@ def test_an_internal_error_keeps_its_traceback(error):
 @pytest.mark.parametrize(
     ("result", "code", "text"),
     [
-        (StudyResult(True, {"completed": 3}), Exit.SUCCESS, "is finished: 3 completed"),
+        (StudyResult(True, {"completed": 3, "reused": 2}), Exit.SUCCESS, "is finished: 3 completed, 2 reused"),
         (StudyResult(True, {"completed": 3, "failed": 1}), Exit.FAILED_JOBS, "3 completed, 1 failed"),
         (StudyResult(False, {"completed": 3}), Exit.INTERRUPTED, "interrupted"),
         (StudyResult(False, {"completed": 3}, "hours spent"), Exit.BUDGET, "hours spent; 3 jobs have ended"),
