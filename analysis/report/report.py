@@ -18,6 +18,7 @@ from analysis.io.load import StudyResults, load
 from analysis.report.answer import answer_sentences
 from analysis.report.design import design_facts, shown_title
 from analysis.report.html import FirstScreen, render_page
+from analysis.report.known_images import known_image_sentences
 from analysis.report.learning import learning_sentences
 from analysis.report.section import Section
 from analysis.report.sections import ReportOptions, open_frames, report_sections
@@ -74,7 +75,7 @@ def _first_screen(
     results: StudyResults, options: ReportOptions, store: FrameStore | None, remarks: Sequence[str]
 ) -> FirstScreen:
     usual = arrange(results.plan)
-    notes = [*results.plan.notes, *length_sentences(results.plan)]
+    notes = [*results.plan.notes, *known_image_sentences(results.plan), *length_sentences(results.plan)]
     return FirstScreen(
         shown_title(results.plan),
         state_sentence(results),

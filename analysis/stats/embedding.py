@@ -65,8 +65,12 @@ def embeddings(results: StudyResults, job: str, store: FrameStore, rows: np.ndar
 
 
 def first_test_rows(store: FrameStore, most: int = 1000) -> np.ndarray:
-    """Return the row of the first frame of each test sequence, subsampled evenly to at most `most` rows."""
-    rows = np.flatnonzero(store.index["split"] == SPLITS.index("test"))
+    """Return the row of the first frame of each test sequence, subsampled evenly to at most `most` rows.
+
+    Without a test split, as where cross-validation folds are tested, they are those of all sequences.
+    """
+    tested = store.index["split"] == SPLITS.index("test")
+    rows = np.flatnonzero(tested if tested.any() else np.ones_like(tested))
     _, first = np.unique(store.index["sequence"][rows], return_index=True)
     rows = rows[first]
     return np.asarray(rows[:: -(-len(rows) // most)] if len(rows) else rows)

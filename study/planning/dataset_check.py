@@ -161,6 +161,8 @@ def splits_with_labels(study: Study, settings: DataSettings) -> tuple[Split, ...
 
 def _needed(spec: StudySpec) -> tuple[Split, ...]:
     """Return the splits in which a configuration needs labels; the probe of a pretraining reads those of validation."""
+    if spec.downstream.test == "folds":
+        return ("train",)
     probed = any(step.probe is not None for step in spec.pretext.chain) and spec.pretext_data is None
     return SPLITS if spec.downstream.uses_validation_split or probed else ("train", "test")
 
@@ -174,9 +176,8 @@ def _shortage(spec: StudySpec, labelled: Collection[LabelledSubject]) -> str:
         return f"no labelled subject in {', '.join(empty)} of the views {', '.join(settings.views or ())}"
     train, val = len(subjects["train"]), len(subjects["val"])
     chosen = chosen_labels(settings, train, val)
-    return (
-        label_shortage(settings, train) or validation_shortage(settings, val) or fold_shortage(settings, chosen.total)
-    )
+    pool = train if settings.test == "folds" else chosen.total
+    return label_shortage(settings, train) or validation_shortage(settings, val) or fold_shortage(settings, pool)
 
 
 def _by_split(settings: DownstreamSettings, labelled: Collection[LabelledSubject]) -> dict[Split, set[str]]:

@@ -168,7 +168,7 @@ class DownstreamStage(Stage):
             return None
 
         def measure(short: FitSettings, batch: int, runtime: Runtime) -> Sequence[dict[str, float]]:
-            whole = replace(settings, label_fraction=1.0, labels=None, validation="all", folds=None)
+            whole = replace(settings, label_fraction=1.0, labels=None, validation="all", folds=None, test="split")
             brief = replace(whole, fit=short, targets="labelled")
             channels = settings.augment.channels or GREY
             store = synthetic_store(2 * batch, spec.data.image_size, spec.network.frames, channels)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from trainables.common.errors import UserError
 from trainables.common.label_counts import LabelCounts
 from trainables.common.seeds import derive
+from trainables.data.records import Split
 from trainables.data.sampling.targets import DenseLabels, targeted
 from trainables.data.store.frames import FrameStore
 from trainables.downstream.folds import split_folds
-from trainables.downstream.labels import fold_shortage, labelled_subjects, validation_subjects
+from trainables.downstream.labels import (
+    chosen_subjects,
+    count_labels,
+    fold_shortage,
+    label_shortage,
+    labelled_candidates,
+    labelled_subjects,
+    validation_subjects,
+)
 from trainables.downstream.selection import evaluation_rows
 from trainables.downstream.settings import DownstreamSettings
 
@@ -24,10 +33,13 @@ class Fold:
     Attributes:
         train: int64 `(N,)`, sorted labelled subjects to train on.
         val: int64 `(M,)`, sorted labelled subjects that select the best epoch; none for a fixed last epoch.
+        test: int64 `(T,)`, sorted subjects that this training's network alone is tested on; none where all networks
+            together are tested on the test split.
     """
 
     train: np.ndarray
     val: np.ndarray
+    test: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +61,10 @@ class DownstreamData:
     labels: LabelCounts
     test_rows: np.ndarray | None = None
     sequence_rows: np.ndarray | None = None
+
+    def rows_of(self, fold: Fold, rows: np.ndarray) -> np.ndarray:
+        """Return those of some rows that show the subjects that a fold's network alone is tested on."""
+        return np.asarray(rows[np.isin(self.eval_store.index["subject"][rows], fold.test)])
 
 
 def resolve_data(
@@ -77,10 +93,14 @@ def resolve_data(
     """
     eval_store = targeted(store, "labelled" if settings.targets == "labelled" else "ed_es", None)
     train_store = targeted(store, settings.targets, dense)
-    train, val = labelled_subjects(settings, eval_store, seed), validation_subjects(settings, eval_store, seed)
-    folds, counts = _folds(settings, train, val, seed), LabelCounts(len(train), len(val))
+    folds = (
+        _tested_folds(settings, eval_store, seed) if settings.test == "folds" else _folds(settings, eval_store, seed)
+    )
+    counts = count_labels(settings, eval_store)
     complete = settings.targets != "labelled" or temporal
-    test_rows = evaluation_rows(eval_store, "test", settings.views, complete=complete) if test else None
+    tested: Split = "train" if settings.test == "folds" else "test"
+    test_rows = evaluation_rows(eval_store, tested, settings.views, complete=complete) if test else None
+    val = validation_subjects(settings, eval_store, seed) if sequences else None
     sequence_rows = evaluation_rows(eval_store, "val", settings.views, val, complete=True) if sequences else None
     return DownstreamData(train_store, eval_store, folds, counts, test_rows, sequence_rows)
 
@@ -93,12 +113,25 @@ def without_images(store: FrameStore) -> FrameStore:
     return replace(store, images=np.empty((len(store.index), 0), np.uint8))
 
 
-def _folds(settings: DownstreamSettings, train: np.ndarray, val: np.ndarray, seed: int) -> list[Fold]:
-    """Return one fold of the given subjects, or split them together into folds."""
+def _folds(settings: DownstreamSettings, store: FrameStore, seed: int) -> list[Fold]:
+    """Return one fold of the chosen training and validation subjects, or split them together into folds."""
+    train, val = labelled_subjects(settings, store, seed), validation_subjects(settings, store, seed)
     if settings.folds is None:
         return [Fold(train, val)]
-    pool = np.union1d(train, val)
-    problem = fold_shortage(settings, len(pool))
+    return [Fold(*parts) for parts in _parts(settings, np.union1d(train, val), seed)]
+
+
+def _tested_folds(settings: DownstreamSettings, store: FrameStore, seed: int) -> list[Fold]:
+    """Split all labelled training subjects into folds that are tested, and choose those that each trains on."""
+    every, none = labelled_candidates(settings, store, "train"), np.empty(0, np.int64)
+    problem = label_shortage(settings, len(every))
     if problem:
         raise UserError(problem)
-    return [Fold(*parts) for parts in split_folds(pool, settings.folds, derive(seed, "folds"))]
+    return [Fold(chosen_subjects(settings, rest, seed), none, part) for rest, part in _parts(settings, every, seed)]
+
+
+def _parts(settings: DownstreamSettings, subjects: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    problem = fold_shortage(settings, len(subjects))
+    if problem:
+        raise UserError(problem)
+    return split_folds(subjects, settings.folds or 1, derive(seed, "folds"))

@@ -23,10 +23,15 @@ def labelled_subjects(settings: DownstreamSettings, store: FrameStore, seed: int
     Raises:
         UserError: `settings.labels` exceeds the number of labelled training subjects.
     """
-    candidates = _candidates(settings, store, "train")
+    candidates = labelled_candidates(settings, store, "train")
     problem = label_shortage(settings, len(candidates))
     if problem:
         raise UserError(problem)
+    return chosen_subjects(settings, candidates, seed)
+
+
+def chosen_subjects(settings: DownstreamSettings, candidates: np.ndarray, seed: int) -> np.ndarray:
+    """Return the subjects among `candidates`, indices into a store's subjects, that `settings` and `seed` choose."""
     fraction = None if settings.labels is not None else settings.label_fraction
     return label_subset(candidates, fraction, settings.labels, derive(seed, "labels"))
 
@@ -44,7 +49,7 @@ def validation_subjects(settings: DownstreamSettings, store: FrameStore, seed: i
     """
     if not settings.uses_validation_split:
         return np.empty(0, np.int64)
-    candidates = _candidates(settings, store, "val")
+    candidates = labelled_candidates(settings, store, "val")
     problem = validation_shortage(settings, len(candidates))
     if problem:
         raise UserError(problem)
@@ -59,24 +64,38 @@ def count_labels(settings: DownstreamSettings, store: FrameStore) -> LabelCounts
         UserError: more subjects are asked for than there are.
     """
     labelled = targeted(store, "labelled" if settings.targets == "labelled" else "ed_es", None)
-    chosen = labelled_subjects(settings, labelled, 0), validation_subjects(settings, labelled, 0)
-    return LabelCounts(*map(len, chosen))
+    candidates = labelled_candidates(settings, labelled, "train")
+    problem = label_shortage(settings, len(candidates))
+    if problem:
+        raise UserError(problem)
+    validation = validation_subjects(settings, labelled, 0)
+    return LabelCounts(chosen_labels(settings, len(candidates), 0).training, len(validation))
 
 
 def chosen_labels(settings: DownstreamSettings, train: int, val: int) -> LabelCounts:
-    """Return how many of `train` and `val` labelled subjects a run uses, where there are enough."""
-    training = settings.labels or fraction_size(train, settings.label_fraction)
+    """Return how many of `train` and `val` labelled subjects a run uses, where there are enough.
+
+    Of folds that are tested, it is the smallest number that one of them trains on.
+    """
+    training = settings.labels or fraction_size(trained_on(settings, train), settings.label_fraction)
     if not settings.uses_validation_split:
         return LabelCounts(training, 0)
     fraction, count = settings.validation_share
     return LabelCounts(training, count or fraction_size(val, fraction or 1.0))
 
 
+def trained_on(settings: DownstreamSettings, train: int) -> int:
+    """Return how many of `train` labelled training subjects one network may train on; a tested fold leaves some out."""
+    return train - -(-train // settings.folds) if settings.test == "folds" and settings.folds else train
+
+
 def label_shortage(settings: DownstreamSettings, train: int) -> str:
     """Return why `train` labelled training subjects are too few for a run, or ""."""
-    if settings.labels is None or settings.labels <= train:
+    most = trained_on(settings, train)
+    if settings.labels is None or settings.labels <= most:
         return ""
-    return f"downstream.labels is {settings.labels}, the training split has {train} labelled subjects"
+    left = f", of which a fold trains on {most}" if most < train else ""
+    return f"downstream.labels is {settings.labels}, the training split has {train} labelled subjects{left}"
 
 
 def validation_shortage(settings: DownstreamSettings, val: int) -> str:
@@ -96,5 +115,6 @@ def fold_shortage(settings: DownstreamSettings, pool: int) -> str:
     return f"downstream.folds is {settings.folds}, expected at most the {pool} labelled subjects there are"
 
 
-def _candidates(settings: DownstreamSettings, store: FrameStore, split: Split) -> np.ndarray:
+def labelled_candidates(settings: DownstreamSettings, store: FrameStore, split: Split) -> np.ndarray:
+    """Return the subjects of a split that have labels in the views of `settings`, as indices into `store.subjects`."""
     return np.unique(store.index["subject"][labelled_rows(store, split, settings.views)])

@@ -171,6 +171,17 @@ def predict(tasks: Sequence[Segmentation], batches: Iterable[Batch]) -> Predicti
     return Predictions(np.concatenate(rows), torch.cat(masks).numpy(), every, reference, cases, dice, loss)
 
 
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of disjoint sets of subjects as one, in the order of their rows."""
+    rows, masks, evaluated, references, cases, dice = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("rows", "masks", "reference_rows", "references", "cases", "dice")
+    )
+    order, known, case = (np.argsort(each, kind="stable") for each in (rows, evaluated, cases))
+    loss = float(np.average([part.loss for part in parts], weights=[len(part.reference_rows) for part in parts]))
+    return Predictions(rows[order], masks[order], evaluated[known], references[known], cases[case], dice[case], loss)
+
+
 def evaluate_masks(store: FrameStore, rows: np.ndarray, masks: np.ndarray) -> Predictions:
     """Compute the Dice of masks that an external program predicted; the loss is nan.
 

@@ -19,6 +19,9 @@ BatchNorm = Literal["batch", "recalibrated", "frozen"]
 Validation = Literal["all", "same", "cross_validation", "none"] | int
 """Labelled subjects that choose epoch and configuration."""
 
+Test = Literal["split", "folds"]
+"""Subjects of the test results: those of the test split, or those that each fold leaves out."""
+
 
 @dataclass(frozen=True)
 class DownstreamSettings:
@@ -37,6 +40,9 @@ class DownstreamSettings:
             chosen training subjects. "none": no validation; the last epoch's weights are kept.
         folds: number of cross-validation folds over the chosen training and validation subjects together, at least 2;
             the networks' mean probabilities segment the test split. None trains one network on the given splits.
+        test: subjects of the test results. "split": those of the test split. "folds": every labelled training subject,
+            segmented by the network of the fold that leaves it out, so that a dataset without a test split is tested
+            whole (interleaved test); the weights of the last epoch are kept, as nothing is left to choose by.
         transfer: selection of the pretrained weights that are loaded and fine-tuned.
         batch_norm: statistics of batch norm. "batch": of each training batch, with running averages for evaluation.
             "recalibrated": the same in training, and for evaluation those of all frames of the training split, labelled
@@ -53,6 +59,7 @@ class DownstreamSettings:
     targets: Targets = "labelled"
     validation: Validation = field(default="all", metadata=ADDED)
     folds: int | None = None
+    test: Test = field(default="split", metadata=ADDED)
     transfer: Transfer = field(default_factory=Transfer)
     batch_norm: BatchNorm = "batch"
     loss: Loss = field(default_factory=DiceCrossEntropy)
@@ -74,6 +81,7 @@ class DownstreamSettings:
         if self.folds is not None and self.transfer.method is not None:
             raise ValueError(f"folds is {self.folds}: multitask trains one network, expected null")
         self._check_validation()
+        self._check_test()
         if self.augment.strength == "auto":
             raise ValueError("augment.strength is auto, which is found by pretraining only; expected a number")
         if self.augment.size is not None:
@@ -95,13 +103,24 @@ class DownstreamSettings:
             raise ValueError("validation is cross_validation, but folds is null. Fix: set folds to 2 or more")
         if self.validation != "none":
             return
-        if self.folds is not None:
+        if self.folds is not None and self.test == "split":
             text = f"validation is none, but each of {self.folds} folds validates on subjects that it leaves out"
-            raise ValueError(f"{text}. Fix: set validation to cross_validation, or folds to null")
+            raise ValueError(f"{text}. Fix: set validation to cross_validation, folds to null, or test to folds")
         if self.fit.schedule.follows_metric:
             name = type(self.fit.schedule).__name__.lower()
             text = f"validation is none, but the {name} schedule follows the validation score"
             raise ValueError(f"{text}. Fix: choose another fit.schedule, or another validation")
+
+    def _check_test(self) -> None:
+        if self.test == "split":
+            return
+        if self.folds is None:
+            raise ValueError("test is folds, but folds is null. Fix: set folds to 2 or more, or test to split")
+        if self.validation != "none":
+            text = "test is folds, so that the subjects that a fold leaves out are tested and must not choose its epoch"
+            raise ValueError(f"{text} (validation is {self.validation}). Fix: set validation to none, or test to split")
+        if self.batch_norm == "recalibrated":
+            raise ValueError("batch_norm is recalibrated, which reads the images of tested subjects; expected batch")
 
     @property
     def uses_validation_split(self) -> bool:

@@ -19,7 +19,7 @@ from trainables.downstream.cross_validation import cross_validate
 from trainables.downstream.data import DownstreamData, Fold, without_images
 from trainables.downstream.folds import weights_of
 from trainables.downstream.multitask import Alternating, MultiTask
-from trainables.downstream.segmentation import Predictions, Segmentation, predict
+from trainables.downstream.segmentation import Predictions, Segmentation, joined, predict
 from trainables.downstream.segmentation_trainer import FinetuneResult
 from trainables.downstream.selection import dense_sequences, rows_of
 from trainables.downstream.settings import DownstreamSettings
@@ -64,6 +64,8 @@ class TorchTrainer:
     def train(self, data: DownstreamData, runtime: Runtime, seed: int) -> FinetuneResult:
         """Train one network, or one per fold, and segment the selected rows with their mean probabilities.
 
+        Folds that are tested segment their own subjects alone.
+
         Raises:
             DataError: the images lack the channels that the augmentation needs.
         """
@@ -81,8 +83,8 @@ class TorchTrainer:
                 seed,
             )
             state = {f"{n}.{name}": v for n, task in enumerate(tasks) for name, v in weights_of(task.network).items()}
-        test = self._predict(tasks, data, data.test_rows, runtime)
-        val = self._predict(tasks, data, data.sequence_rows, runtime)
+        test = None if data.test_rows is None else self._tested(tasks, data, data.test_rows, runtime)
+        val = None if data.sequence_rows is None else self._predict(tasks, data, data.sequence_rows, runtime)
         return FinetuneResult(state, fitted, data.labels, test, val)
 
     def train_fold(
@@ -159,12 +161,19 @@ class TorchTrainer:
         if {name: value.shape for name, value in known.items()} == {n: v.shape for n, v in head.state_dict().items()}:
             head.load_state_dict(known)
 
+    def _tested(
+        self, tasks: Sequence[Segmentation], data: DownstreamData, rows: np.ndarray, runtime: Runtime
+    ) -> Predictions:
+        """Segment the test rows by all tasks together, or the rows of each fold that is tested by its own task."""
+        if self.settings.test == "split":
+            return self._predict(tasks, data, rows, runtime)
+        folds = [data.rows_of(fold, rows) for fold in data.folds]
+        return joined([self._predict([task], data, own, runtime) for task, own in zip(tasks, folds, strict=True)])
+
     def _predict(
-        self, tasks: Sequence[Segmentation], data: DownstreamData, rows: np.ndarray | None, runtime: Runtime
-    ) -> Predictions | None:
-        """Segment rows of the eval store by the mean probabilities of all tasks; return None for no rows."""
-        if rows is None:
-            return None
+        self, tasks: Sequence[Segmentation], data: DownstreamData, rows: np.ndarray, runtime: Runtime
+    ) -> Predictions:
+        """Segment rows of the eval store by the mean probabilities of all tasks."""
         fit_settings, device = self.settings.fit, runtime.device
         batches = self._eval_batches(data.eval_store, rows, fit_settings.batch_size)
         for task in tasks:

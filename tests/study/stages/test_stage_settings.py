@@ -115,6 +115,7 @@ def test_every_setting_of_a_fit_acts_in_every_stage(stage, store):
                 "views": ("SA",),
                 "targets": "propagated",
                 "folds": 2,
+                "test": ...,  # only with folds, see tests/trainables/downstream/test_folds.py
                 "transfer": Transfer("decoder"),
                 "loss": LOSSES["dice"](),
                 "batch_norm": "recalibrated",

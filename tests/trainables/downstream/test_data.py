@@ -19,6 +19,9 @@ STORE = sequence_store(["ED", "", "ES"] * 12, FRAMES, split=np.repeat(np.arange(
 """Twelve subjects, a sequence each, four in every split; the ends of each sequence have masks."""
 
 
+TESTED = DownstreamSettings(folds=2, test="folds", validation="none")
+
+
 def subjects_of(split: str) -> list[int]:
     return list(range(SPLITS.index(split), 12, 3))  # type: ignore[arg-type]
 
@@ -51,6 +54,36 @@ def test_folds_cover_the_train_and_val_subjects_and_never_a_test_subject():
     again = resolved(folds=4)
     assert [fold.val.tolist() for fold in again.folds] == [fold.val.tolist() for fold in data.folds]
     assert [fold.val.tolist() for fold in resolved(folds=4, seed=1).folds] != [f.val.tolist() for f in data.folds]
+
+
+def test_tested_folds_cover_the_training_split_and_train_on_none_of_their_own():
+    data = resolve_data(TESTED, STORE, None, 0, temporal=False, test=True, sequences=False)
+    assert sorted(np.concatenate([fold.test for fold in data.folds])) == subjects_of("train")
+    for fold in data.folds:
+        assert sorted([*fold.train, *fold.test]) == subjects_of("train")
+        assert len(fold.val) == 0
+        assert data.rows_of(fold, data.test_rows).tolist() == [
+            FRAMES * s + frame for s in fold.test for frame in (0, 2)
+        ]
+    assert data.test_rows.tolist() == rows_of_split("train", (0, 2))
+    assert (data.labels.training, data.labels.validation) == (2, 0)
+
+
+def test_fewer_labels_of_tested_folds_are_nested_and_tested_on_everyone():
+    few = dataclasses.replace(TESTED, labels=1)
+    data, whole = (
+        resolve_data(each, STORE, None, 0, temporal=False, test=True, sequences=False) for each in (few, TESTED)
+    )
+    for fold, all_labels in zip(data.folds, whole.folds, strict=True):
+        assert fold.test.tolist() == all_labels.test.tolist()
+        assert len(fold.train) == 1
+        assert set(fold.train) <= set(all_labels.train)
+    assert data.labels.training == 1
+    problem = r"downstream\.labels is 3, the training split has 4 labelled subjects, of which a fold trains on 2"
+    with pytest.raises(UserError, match=problem):
+        resolved(folds=2, test="folds", validation="none", labels=3)
+    with pytest.raises(UserError, match=r"downstream\.folds is 5, expected at most the 4 labelled subjects"):
+        resolve_data(dataclasses.replace(TESTED, folds=5), STORE, None, 0, temporal=False, test=True, sequences=False)
 
 
 def test_folds_are_split_once_and_of_the_chosen_subjects_only(monkeypatch):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,15 +10,17 @@ from toys import toy_store
 from trainables.augment.policy import Policy
 from trainables.common.errors import UserError
 from trainables.data.sampling.batches import Batches
+from trainables.downstream.data import resolve_data
 from trainables.downstream.finetune import finetune
 from trainables.downstream.folds import split_folds
 from trainables.downstream.losses import DiceCrossEntropy
-from trainables.downstream.segmentation import Segmentation, predict
+from trainables.downstream.segmentation import Segmentation, evaluate_masks, predict
 from trainables.downstream.settings import DownstreamSettings
 from trainables.engine.optim.optimizers import Adam
 from trainables.engine.runtime import LocalRuntime
 from trainables.engine.settings import FitSettings
 from trainables.networks import UNet, UNetEncoder
+from trainables.networks.weights import part_of
 
 STORE = toy_store(30, size=16)
 NETWORK = UNet(UNetEncoder(width=4, depth=1))
@@ -85,3 +89,40 @@ def test_more_folds_than_subjects_are_refused():
         finetune(settings, NETWORK, None, STORE, LocalRuntime(), seed=0)
     with pytest.raises(ValueError, match="folds is 1, expected a whole number from 2 up"):
         DownstreamSettings(folds=1)
+
+
+TESTED = replace(SETTINGS, test="folds", validation="none")
+
+
+def test_each_subject_is_tested_by_the_network_that_has_not_seen_it():
+    done = finetune(TESTED, NETWORK, None, STORE, LocalRuntime(), seed=0, test=True)
+    assert done.test is not None
+    labelled = STORE.rows("train", labelled=True)
+    assert done.test.rows.tolist() == labelled.tolist()
+    assert done.test.reference_rows.tolist() == labelled.tolist()
+    data = resolve_data(TESTED, STORE, None, 0, temporal=False, test=True, sequences=False)
+    for number, fold in enumerate(data.folds):
+        task = Segmentation(NETWORK.build(1, 2), DiceCrossEntropy(), Policy(strength=0.0), STORE).eval()
+        task.network.load_state_dict(part_of(done.state, str(number)))
+        own = np.flatnonzero(np.isin(STORE.index["subject"][labelled], fold.test))
+        assert len(own)
+        with torch.no_grad():
+            images = torch.from_numpy(STORE.images[labelled[own]]).float() / 255
+            alone = task.network(task.normalise(images)).argmax(1).numpy()
+        np.testing.assert_array_equal(done.test.masks[own], alone)
+    expected = evaluate_masks(STORE, done.test.rows, done.test.masks)
+    np.testing.assert_array_equal(done.test.cases, expected.cases)
+    np.testing.assert_allclose(done.test.dice, expected.dice, atol=1e-6)
+
+
+def test_the_masks_of_tested_subjects_change_nothing_of_their_predictions():
+    whole = finetune(TESTED, NETWORK, None, STORE, LocalRuntime(), seed=0, test=True)
+    data = resolve_data(TESTED, STORE, None, 0, temporal=False, test=True, sequences=False)
+    left_out = data.rows_of(data.folds[1], STORE.rows("train", labelled=True))
+    masks = np.array(STORE.masks)
+    masks[STORE.index["mask"][left_out]] = 1 - masks[STORE.index["mask"][left_out]]
+    other = finetune(TESTED, NETWORK, None, replace(STORE, masks=masks), LocalRuntime(), seed=0, test=True)
+    own = np.isin(whole.test.rows, left_out)
+    np.testing.assert_array_equal(whole.test.masks[own], other.test.masks[own])
+    assert not np.array_equal(whole.test.masks[~own], other.test.masks[~own])
+    assert not any(name.startswith("val/") for name in whole.fitted.metrics)

@@ -107,6 +107,12 @@ def test_cross_validation_stays_inside_the_labelled_training_subjects():
         ({"validation": 0}, "validation is 0, expected at least 1 subject"),
         ({"validation": "cross_validation"}, "folds is null. Fix: set folds"),
         ({"validation": "none", "folds": 2}, "each of 2 folds validates"),
+        ({"test": "folds"}, "folds is null. Fix: set folds"),
+        ({"test": "folds", "folds": 2}, "validation is all.. Fix: set validation to none"),
+        (
+            {"test": "folds", "folds": 2, "validation": "none", "batch_norm": "recalibrated"},
+            "images of tested subjects",
+        ),
         ({"validation": "none", "fit": replace(FIT, schedule=Plateau())}, "plateau schedule follows the validation"),
     ],
 )

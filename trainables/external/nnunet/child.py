@@ -86,13 +86,15 @@ def main(root: Path) -> None:
     )
     last.set_deep_supervision_enabled(False)
     with np.load(root / "predict_rows.npz") as request:
-        names = [name for name in request.files if not name.endswith("/spacing")]
-        predictions = {
-            name: predictor.predict_single_npy_array(
+        predictions = {}
+        for name in request.files:
+            if name.endswith("/spacing"):
+                continue
+            own = config["own_fold"].get(name)
+            predictor.list_of_parameters = states if own is None else [states[own]]
+            predictions[name] = predictor.predict_single_npy_array(
                 request[name].astype(np.float32), {"spacing": [float(s) for s in request[f"{name}/spacing"]]}
             ).astype(np.uint8)
-            for name in names
-        }
     np.savez_compressed(root / "predictions.part.npz", **predictions)
     (root / "predictions.part.npz").rename(root / "predictions.npz")
 

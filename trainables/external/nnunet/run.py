@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,8 +57,9 @@ def train_nnunet(
     folder: Path,
     report: EpochCallback,
     start: WeightsFile | None = None,
+    alone: Mapping[int, int] | None = None,
 ) -> NnUNetResult:
-    """Train a network for each part, and predict with all of them as one ensemble.
+    """Train a network for each part, and predict with all of them as one ensemble, or each subject with its own.
 
     Args:
         settings: settings of the network.
@@ -70,6 +72,7 @@ def train_nnunet(
         folder: working folder of nnU-Net; a killed run resumes in it.
         report: called after each epoch, counted over all folds.
         start: checkpoint of nnU-Net or nnssl whose weights are loaded first; None for random weights.
+        alone: number of the part whose network alone segments a subject, by its index in the store; else all do.
 
     Raises:
         UserError: nnunetv2 is not installed.
@@ -91,9 +94,14 @@ def train_nnunet(
     for name, case in requested.items():
         request[name], request[f"{name}/spacing"] = (np.asarray(part) for part in image_of(store, case))
     np.savez(folder / "predict_rows.npz", **request)  # type: ignore[arg-type]  # arrays by name
-    config = {"configuration": settings.configuration, "axes": settings.axes, "iterations": settings.iterations}
+    config: dict[str, Any] = {
+        "configuration": settings.configuration,
+        "axes": settings.axes,
+        "iterations": settings.iterations,
+    }
     counts = {"epochs": epochs, "folds": len(parts), "threads": torch.get_num_threads()}
     initial = {"start": str(start.path)} if start is not None else {}
+    config["own_fold"] = _own_folds(store, requested, alone or {})
     settled = {**config, **counts, **initial, "seed": seed % 2**31, "device": str(device)}
     write_json(folder / "train_config.json", settled)
     history = _run(folder, epochs, report)
@@ -102,6 +110,12 @@ def train_nnunet(
         for name, case in requested.items():
             masks |= zip(map(int, case.rows), predictions[name], strict=True)
     return NnUNetResult(masks, load_tensors(folder / "weights.pt"), history)
+
+
+def _own_folds(store: FrameStore, cases: Mapping[str, Case], alone: Mapping[int, int]) -> dict[str, int]:
+    """Return the number of the fold whose network alone segments a case, by the case's name."""
+    subjects = {name: int(store.index["subject"][case.rows[0]]) for name, case in cases.items()}
+    return {name: alone[subject] for name, subject in subjects.items() if subject in alone}
 
 
 def _run(folder: Path, epochs: int, report: EpochCallback) -> list[dict[str, float]]:

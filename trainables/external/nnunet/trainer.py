@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from trainables.external.nnunet.settings import NnUNet
 from trainables.networks.network import NetworkSettings
 from trainables.networks.weight_files.read import WeightsFile
 
-TAKEN = ("label_fraction", "labels", "views", "targets", "folds")
+TAKEN = ("label_fraction", "labels", "views", "targets", "folds", "test")
 """Settings of the downstream stage that nnU-Net takes, beside `fit.epochs`; it plans everything else itself."""
 
 
@@ -63,6 +63,9 @@ class NnUNetTrainer:
     def train(self, data: DownstreamData, runtime: Runtime, seed: int) -> FinetuneResult:
         """Train nnU-Net on every fold, evaluate it on all val subjects and segment the test rows.
 
+        A fold that is tested has no val subjects. nnU-Net, which always watches some, then watches subjects that it is
+        trained on, and what it says of them is left out.
+
         Args:
             data: stores, folds and evaluation rows.
             runtime: device and reporting; a single worker.
@@ -76,7 +79,12 @@ class NnUNetTrainer:
         if runtime.world_size > 1:
             raise UserError("network: nnunet trains with one worker, expected resources.downstream.workers: 1")
         train_store, eval_store, views = data.train_store, data.eval_store, self.settings.views
-        folds = [(rows_of(train_store, f.train, views), rows_of(train_store, f.val, views)) for f in data.folds]
+        tested = self.settings.test == "folds"
+        watched = [fold.train if tested else fold.val for fold in data.folds]
+        folds = [
+            (rows_of(train_store, fold.train, views), rows_of(train_store, watch, views))
+            for fold, watch in zip(data.folds, watched, strict=True)
+        ]
         if self.network.temporal:
             for train, _ in folds:
                 frames = train[train_store.index["stack"][train] == 0]
@@ -86,15 +94,22 @@ class NnUNetTrainer:
         rows = val if data.test_rows is None else np.union1d(val, data.test_rows)
         if self.network.temporal:
             rows = around(eval_store, rows)
+        alone = {subject: number for number, fold in enumerate(data.folds) for subject in fold.test.tolist()}
+
+        def report(epoch: int, metrics: Mapping[str, float]) -> None:
+            runtime.report(epoch, _reported(metrics, tested=tested))
+
         with _folder(self.scratch) as folder:
             epochs, device = self.settings.fit.epochs, runtime.device
             result = train_nnunet(
-                self.network, train_store, folds, rows, epochs, seed, device, folder, runtime.report, self.start
+                self.network, train_store, folds, rows, epochs, seed, device, folder, report, self.start, alone
             )
-        last = result.history[-1] if result.history else {}
-        scores = scores_of(eval_store, _predictions(eval_store, result, val))
-        metrics = {**last, **{f"val/{name}": value for name, value in scores.items()}}
-        fitted = FitResult(metrics, len(result.history), result.history)
+        history = [_reported(row, tested=tested) for row in result.history]
+        metrics = dict(history[-1]) if history else {}
+        if len(val):
+            scores = scores_of(eval_store, _predictions(eval_store, result, val))
+            metrics |= {f"val/{name}": value for name, value in scores.items()}
+        fitted = FitResult(metrics, len(history), history)
         test = _predictions(eval_store, result, data.test_rows) if data.test_rows is not None else None
         return FinetuneResult(dict(result.weights), fitted, data.labels, test)
 
@@ -107,11 +122,17 @@ def ignored_settings(settings: DownstreamSettings) -> list[str]:
         ([], ['batch_norm'])
     """
     taken = DownstreamSettings(fit=FitSettings(epochs=settings.fit.epochs))
+    needed = ("validation",) if settings.test == "folds" else ()
     return [
         part.name
         for part in fields(settings)
-        if part.name not in TAKEN and getattr(settings, part.name) != getattr(taken, part.name)
+        if part.name not in (*TAKEN, *needed) and getattr(settings, part.name) != getattr(taken, part.name)
     ]
+
+
+def _reported(metrics: Mapping[str, float], *, tested: bool) -> dict[str, float]:
+    """Return an epoch's metrics, without those of subjects that nnU-Net watches for want of others."""
+    return {name: value for name, value in metrics.items() if not (tested and name.startswith("val/"))}
 
 
 def _predictions(store: FrameStore, result: NnUNetResult, rows: np.ndarray) -> Predictions:

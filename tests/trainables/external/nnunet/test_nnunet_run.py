@@ -63,6 +63,24 @@ def test_it_trains_and_segments_the_frames_of_the_store(store, tmp_path, configu
     np.testing.assert_array_equal(again.test.masks, done.test.masks)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not THERE, reason="nnunetv2 is not installed: make test-slow installs it")
+def test_tested_folds_segment_their_own_subjects_with_one_network(store, tmp_path):
+    reports = []
+    runtime = LocalRuntime(on_report=lambda epoch, metrics: reports.append(metrics))
+    settings = DownstreamSettings(fit=FitSettings(1), folds=2, test="folds", validation="none")
+    done = finetune(settings, NnUNet("2d", iterations=2), None, store, runtime, seed=0, test=True, scratch=tmp_path)
+    labelled = store.rows("train", labelled=True)
+    assert done.test.rows.tolist() == labelled.tolist()
+    splits = json.loads((tmp_path / "nnUNet_preprocessed" / NAME / "splits_final.json").read_text())
+    own_fold = json.loads((tmp_path / "train_config.json").read_text())["own_fold"]
+    assert sorted(own_fold) == sorted(f"frame_{row:07d}" for row in labelled)
+    for case, fold in own_fold.items():
+        assert case in splits[1 - fold]["train"]
+        assert case not in splits[fold]["train"]
+    assert not any(name.startswith("val/") for metrics in [*reports, done.fitted.metrics] for name in metrics)
+
+
 @pytest.mark.skipif(THERE, reason="nnunetv2 is installed")
 def test_a_missing_package_is_one_clear_error(store):
     with pytest.raises(UserError, match=r"needs the package nnunetv2: pip install 'pretext-study\[nnunet\]'"):
