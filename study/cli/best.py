@@ -80,8 +80,8 @@ def _reason(results: StudyResults, metric: str) -> str:
     """Return why no cell has a validation metric."""
     done = results.of_kind("replicate")
     if (done["status"] == "completed").any():
-        name = results.plan.name
-        return f"has no {metric} to order its cells by (downstream.validation: none). Fix: study report {name}"
+        fix = f"read study report {results.plan.name}, and name a cell (--cell) where a command takes one"
+        return f"has no {metric} to order its cells by (downstream.validation: none). Fix: {fix}"
     return "has no finished replicate yet"
 
 
