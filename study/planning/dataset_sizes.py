@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
+import numpy as np
+
 from trainables.data.records import SPLITS, SequenceRecord, Split
+from trainables.data.sampling.splits import split_counts
 from trainables.data.settings import DataSettings
 from trainables.data.store.dataset_files import dataset_files
 from trainables.data.store.guard import list_dataset
@@ -13,7 +16,7 @@ from trainables.data.store.integrity import Tolerance, enforce_tolerance
 from trainables.data.store.losses import Losses
 from trainables.data.store.prepare import dataset_folder
 from trainables.data.store.selection import Selection, select
-from trainables.phantom import PhantomSettings
+from trainables.phantom import PHANTOMS, PhantomSettings, phantom_form
 
 SYSTOLIC_FRACTION = 0.3
 """Approximate fraction of a phantom's frames that lie between end-diastole and end-systole."""
@@ -50,7 +53,7 @@ def dataset_sizes(settings: DataSettings) -> DatasetSizes:
         (12.0, 24.0)
     """
     if settings.phantom is not None:
-        return _phantom_sizes(settings.phantom, settings.stride)
+        return _phantom_sizes(settings, settings.phantom)
     selection = _listed(settings)
     sequences, labelled, frames = {}, {}, {}
     for split in SPLITS:
@@ -81,8 +84,7 @@ def outline_dataset(settings: DataSettings) -> DatasetOutline:
         DataError: the dataset is not at the configured path, or a study would refuse its listing.
     """
     if settings.phantom is not None:
-        sizes = _phantom_sizes(settings.phantom, settings.stride).sequences
-        counts = {split: max(1, round(sizes[split])) if sizes[split] else 0 for split in SPLITS}
+        counts = _phantom_subjects(settings, settings.phantom)
         return DatasetOutline({(split, ANY_VIEW, str(number)) for split in SPLITS for number in range(counts[split])})
     selection = _listed(settings)
     labelled = {
@@ -102,12 +104,36 @@ def _listed(settings: DataSettings) -> Selection:
     return select(root, scan, settings, [])
 
 
-def _phantom_sizes(phantom: PhantomSettings, stride: int) -> DatasetSizes:
-    total, fractions = float(phantom.subjects), phantom.fractions
-    subjects = {split: total * share / sum(fractions) for split, share in zip(SPLITS, fractions, strict=True)}
-    between = SYSTOLIC_FRACTION * phantom.frames / stride if stride else 0.0
-    labelled = {split: 2 * count for split, count in subjects.items()}
-    return DatasetSizes(subjects, labelled, {split: (2 + between) * count for split, count in subjects.items()})
+def _phantom_sizes(settings: DataSettings, phantom: PhantomSettings) -> DatasetSizes:
+    """Return the sizes of a phantom; subjects without masks are training data."""
+    subjects = _phantom_subjects(settings, phantom)
+    between = SYSTOLIC_FRACTION * phantom.frames / settings.stride if settings.stride else 0.0
+    labelled = {split: 2.0 * count for split, count in subjects.items()}
+    sequences = {split: float(count) for split, count in subjects.items()}
+    sequences["train"] += phantom.subjects - sum(subjects.values())
+    return DatasetSizes(sequences, labelled, {split: (2 + between) * count for split, count in sequences.items()})
+
+
+def _phantom_subjects(settings: DataSettings, phantom: PhantomSettings) -> dict[Split, int]:
+    """Return the numbers of subjects with masks of a phantom, by split, as `trainables.data.store.selection` splits."""
+    kind = PHANTOMS[phantom_form(settings.layout, phantom.form)]
+    total = int(split_counts(phantom.subjects, np.array([kind.labelled, 1 - kind.labelled]))[0])
+    if settings.split == "fractions" or not kind.official:
+        return _shared(total, settings.fractions)
+    official = _shared(total, phantom.fractions)
+    if "val" not in kind.official:
+        official = {"train": official["train"] + official["val"], "val": 0, "test": official["test"]}
+    empty, (train, val, _) = [split for split in SPLITS if not official[split]], settings.fractions
+    if settings.split == "official" or not empty:
+        return official
+    if empty == ["val"] and train > 0:
+        return {**_shared(official["train"], (train, val, 0.0)), "test": official["test"]}
+    return _shared(total, settings.fractions)
+
+
+def _shared(total: int, fractions: tuple[float, float, float]) -> dict[Split, int]:
+    weights = np.asarray(fractions, float)
+    return dict(zip(SPLITS, map(int, split_counts(total, weights / weights.sum())), strict=True))
 
 
 def _unlabelled(record: SequenceRecord, stride: int) -> float:

@@ -16,8 +16,9 @@ from trainables.data.layouts.manifest import Manifest
 from trainables.data.layouts.mnms import Mnms, Mnms2
 from trainables.data.layouts.ted import Ted
 from trainables.data.layouts.ukbb import UkBiobank
-from trainables.data.records import Layout, Progress
+from trainables.data.records import SPLITS, Layout, Progress, Split
 from trainables.phantom.settings import PhantomSettings
+from trainables.phantom.writers import chaos, decathlon
 from trainables.phantom.writers.acdc import write_acdc
 from trainables.phantom.writers.camus import write_camus
 from trainables.phantom.writers.camus_mhd import write_camus_mhd
@@ -38,28 +39,32 @@ class Phantom:
     Attributes:
         layout: layout class that reads the dataset.
         write: function of (folder, settings, progress) that writes the dataset.
+        official: splits of the official split that is written, by `PhantomSettings.fractions`; none without one.
+        labelled: share of the subjects with masks; the others have no split.
     """
 
     layout: type[Layout]
     write: Callable[[Path, PhantomSettings, Progress | None], None]
+    official: tuple[Split, ...] = ()
+    labelled: float = 1.0
 
 
 PHANTOMS: Registry[Phantom] = Registry(
     "phantom",
     {
-        "echonet": Phantom(EchoNetDynamic, write_echonet),
-        "camus": Phantom(Camus, write_camus),
-        "camus_mhd": Phantom(Camus, write_camus_mhd),
+        "echonet": Phantom(EchoNetDynamic, write_echonet, SPLITS),
+        "camus": Phantom(Camus, write_camus, SPLITS),
+        "camus_mhd": Phantom(Camus, write_camus_mhd, SPLITS),
         "ted": Phantom(Ted, write_ted),
-        "acdc": Phantom(Acdc, write_acdc),
-        "mnms": Phantom(Mnms, write_mnms),
-        "mnms2": Phantom(Mnms2, write_mnms2),
+        "acdc": Phantom(Acdc, write_acdc, ("train", "test")),
+        "mnms": Phantom(Mnms, write_mnms, SPLITS),
+        "mnms2": Phantom(Mnms2, write_mnms2, SPLITS),
         "ukbb": Phantom(UkBiobank, write_ukbb),
         "cardiac_dicom": Phantom(CardiacDicom, write_cardiac_dicom),
-        "decathlon_prostate": Phantom(Decathlon, write_prostate),
-        "decathlon_liver": Phantom(Decathlon, write_liver),
-        "chaos": Phantom(Chaos, write_chaos),
-        "manifest": Phantom(Manifest, write_manifest),
+        "decathlon_prostate": Phantom(Decathlon, write_prostate, labelled=decathlon.LABELLED),
+        "decathlon_liver": Phantom(Decathlon, write_liver, labelled=decathlon.LABELLED),
+        "chaos": Phantom(Chaos, write_chaos, labelled=chaos.LABELLED),
+        "manifest": Phantom(Manifest, write_manifest, SPLITS),
     },
 )
 

@@ -22,18 +22,19 @@ UNLABELLED_SPLITS = "{layout: echonet, phantom: {subjects: 4, frames: 8, size: 3
 def test_only_the_dataset_to_finetune_on_needs_labels_in_each_split():
     assert check_datasets(load_study(str(TINY), sets=[f"pretext_data={UNLABELLED_SPLITS}"])) == []
     with pytest.raises(DataError, match="EchoNet-Dynamic: no labelled subject in val, test"):
-        check_datasets(load_study(str(TINY), sets=["data.phantom.fractions=[1, 0, 0]"]))
+        check_datasets(load_study(str(TINY), sets=["data.split=fractions", "data.fractions=[1, 0, 0]"]))
 
 
 @pytest.mark.parametrize("validation", [["none"], ["cross_validation", "downstream.folds=2"]])
 def test_where_nobody_validates_no_validation_subject_is_needed_but_by_a_probe(validation):
     first, *more = validation
-    sets = ["data.phantom.fractions=[0.6, 0, 0.4]", "search.space=null", f"downstream.validation={first}", *more]
+    splits = ["data.split=fractions", "data.fractions=[0.6, 0, 0.4]"]
+    sets = [*splits, "search.space=null", f"downstream.validation={first}", *more]
     assert check_datasets(load_study(str(TINY), sets=sets)) == []
     with pytest.raises(DataError, match=r"subject in val \(expected at least one in each of train, val, test\)"):
         check_datasets(load_study(str(TINY), sets=[*sets, "pretext.probe={}"]))
     with pytest.raises(DataError, match=r"subject in test \(expected at least one in each of train, test\)"):
-        check_datasets(load_study(str(TINY), sets=[*sets, "data.phantom.fractions=[0.6, 0.4, 0]"]))
+        check_datasets(load_study(str(TINY), sets=[*sets, "data.fractions=[0.6, 0.4, 0]"]))
 
 
 def test_a_dataset_without_a_folder_is_named():

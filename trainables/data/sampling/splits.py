@@ -33,13 +33,18 @@ def split_subjects(subjects: Sequence[str], fractions: tuple[float, float, float
     if (weights < 0).any() or weights.sum() <= 0:
         raise ValueError(f"split fractions {tuple(fractions)}: expected three numbers from 0 up, not all zero")
     ordered = sorted(set(subjects), key=lambda subject: (derive(seed, "split", subject), subject))
-    counts = _shares(len(ordered), weights / weights.sum())
+    counts = split_counts(len(ordered), weights / weights.sum())
     parts = np.repeat(np.arange(3), counts)
     return {subject: SPLITS[part] for subject, part in zip(ordered, parts.tolist(), strict=True)}
 
 
-def _shares(total: int, weights: np.ndarray) -> np.ndarray:
-    """Apportion `total` by `weights` (largest remainders); a positive weight gets at least 1 where possible."""
+def split_counts(total: int, weights: np.ndarray) -> np.ndarray:
+    """Apportion subjects to splits by largest remainders; a positive weight gets at least 1 where possible.
+
+    Args:
+        total: number of subjects.
+        weights: share of each split, `(n,)`, of sum 1.
+    """
     exact: np.ndarray = weights * total
     counts: np.ndarray = np.floor(exact).astype(int)
     for part in np.argsort(counts - exact, kind="stable")[: total - counts.sum()]:

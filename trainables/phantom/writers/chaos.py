@@ -22,7 +22,9 @@ from trainables.phantom.writers.dicom_file import uid, write_dicom
 GREY = {"liver": 63, "right kidney": 126, "left kidney": 189, "spleen": 252}
 """Grey value of each organ in the masks."""
 
-_LABELLED = (0.5, 0.0, 0.5)  # 20 subjects of 40 come with masks
+LABELLED = 0.5
+"""Share of the subjects with published masks: 20 of 40."""
+
 _SERIES: Mapping[Sequence, int] = {"T1DUAL": 4, "T2SPIR": 2}
 # In ms, at 1.5 T.
 _ECHO_TIMES: Mapping[Sequence, Mapping[str, float]] = {
@@ -34,7 +36,7 @@ _ECHO_TIMES: Mapping[Sequence, Mapping[str, float]] = {
 def write_chaos(root: Path, settings: PhantomSettings, progress: Progress | None = None) -> None:
     """Write `Train_Sets/MR/<id>/` with masks and `Test_Sets/MR/<id>/` without, below `root`."""
     names = [str(number) for number in range(1, settings.subjects + 1)]
-    splits = split_subjects(names, _LABELLED, settings.seed)
+    splits = split_subjects(names, (LABELLED, 0.0, 1 - LABELLED), settings.seed)
     for done, name in enumerate(names, 1):
         labelled = splits[name] == "train"
         for sequence in _SERIES:

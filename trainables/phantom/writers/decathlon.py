@@ -17,8 +17,8 @@ from trainables.phantom.anatomy.pelvis import draw_pelvis
 from trainables.phantom.anatomy.volume import Volume
 from trainables.phantom.settings import PhantomSettings
 
-_LABELLED = (2 / 3, 0.0, 1 / 3)
-"""Fraction of the subjects with published labels; Task05 has 32 with and 16 without."""
+LABELLED = 2 / 3
+"""Share of the subjects with published labels; Task05 has 32 with and 16 without."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _write(
     draw: Callable[[str], Volume],
 ) -> None:
     names = [f"{task.stem}_{number:02d}" for number in range(settings.subjects)]
-    splits = split_subjects(names, _LABELLED, settings.seed)
+    splits = split_subjects(names, (LABELLED, 0.0, 1 - LABELLED), settings.seed)
     for folder in ("imagesTr", "labelsTr", "imagesTs"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for done, name in enumerate(names, 1):
