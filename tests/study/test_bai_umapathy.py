@@ -42,6 +42,20 @@ def test_bai_trains_on_up_to_100_of_200_subjects_and_keeps_the_last_epoch(name):
     assert fit.epochs * (fit.steps_per_epoch or 0) == 50_000
 
 
+def test_the_demo_has_all_arms_of_the_paper_at_equal_steps_and_judges_its_pretraining():
+    paper, demo = (load_study(BAI[0], profile=profile) for profile in ("paper", "demo"))
+    levels = [{cell.levels["method"] for cell in study.cells()} for study in (paper, demo)]
+    assert levels[0] == levels[1]
+    fits = [demo.resolve(cell.overrides).downstream.fit for cell in demo.cells()]
+    assert fits == [fits[0]] * len(fits)
+    assert fits[0].steps_per_epoch is not None
+    assert demo.spec.data.structures == ("lv", "myocardium", "rv")
+    phantom = demo.spec.data.phantom
+    assert phantom is not None
+    parts = list(split_subjects(list(map(str, range(phantom.subjects))), demo.spec.data.fractions, 0).values())
+    assert [parts.count(each) for each in ("train", "val", "test")] == [100, 10, 50]
+
+
 def test_subjects_without_masks_are_no_loss_and_add_images_of_ed_and_es_alone(tmp_path):
     root = tmp_path / "raw"
     PHANTOMS["ukbb"].write(root, PhantomSettings(subjects=4, frames=8, size=48, slices=5), None)

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from whole_studies import call, study
 
-from study.config.catalog import available
+from search_spaces import FOLDER
+from study.config.catalog import available, find
 from study.config.definition import load_study
+from study.config.documents import read
 
 PAPERS = [name for name, _ in available() if name[-1:].isalpha() and any(year in name for year in ("2019", "2022"))]
 
@@ -23,10 +25,12 @@ def test_every_paper_has_its_study():
     }
 
 
-PROFILES = [
-    *((name, profile) for name in PAPERS for profile in ("paper", "smoke")),
-    ("saeed2022_camus", "cpu"),
-]
+PROFILES = [(name, profile) for name in PAPERS for profile in read(find(name), FOLDER).values["profiles"]]
+
+
+def test_every_profile_is_walked():
+    assert {(name, profile) for name in PAPERS for profile in ("paper", "smoke")} <= set(PROFILES)
+    assert {("bai2019_short_axis", "demo"), ("saeed2022_camus", "cpu")} <= set(PROFILES)
 
 
 @pytest.mark.parametrize(("name", "profile"), PROFILES)
