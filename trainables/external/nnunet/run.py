@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -90,19 +89,12 @@ def train_nnunet(
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "prepared").exists():
         write_dataset(folder, store, list(every.values()), splits)
-    request = {}
-    for name, case in requested.items():
-        request[name], request[f"{name}/spacing"] = (np.asarray(part) for part in image_of(store, case))
-    np.savez(folder / "predict_rows.npz", **request)  # type: ignore[arg-type]  # arrays by name
-    config: dict[str, Any] = {
-        "configuration": settings.configuration,
-        "axes": settings.axes,
-        "iterations": settings.iterations,
-    }
+    _write_request(folder / "predict_rows.npz", store, requested)
+    config = {"configuration": settings.configuration, "axes": settings.axes, "iterations": settings.iterations}
     counts = {"epochs": epochs, "folds": len(parts), "threads": torch.get_num_threads()}
     initial = {"start": str(start.path)} if start is not None else {}
-    config["own_fold"] = _own_folds(store, requested, alone or {})
-    settled = {**config, **counts, **initial, "seed": seed % 2**31, "device": str(device)}
+    own = {"own_fold": _own_folds(store, requested, alone or {})}
+    settled = {**config, **counts, **initial, **own, "seed": seed % 2**31, "device": str(device)}
     write_json(folder / "train_config.json", settled)
     history = _run(folder, epochs, report)
     with np.load(folder / "predictions.npz") as predictions:
@@ -110,6 +102,14 @@ def train_nnunet(
         for name, case in requested.items():
             masks |= zip(map(int, case.rows), predictions[name], strict=True)
     return NnUNetResult(masks, load_tensors(folder / "weights.pt"), history)
+
+
+def _write_request(path: Path, store: FrameStore, cases: Mapping[str, Case]) -> None:
+    """Write images and spacing of the cases to segment, by name."""
+    request = {}
+    for name, case in cases.items():
+        request[name], request[f"{name}/spacing"] = (np.asarray(part) for part in image_of(store, case))
+    np.savez(path, **request)  # type: ignore[arg-type]  # arrays by name
 
 
 def _own_folds(store: FrameStore, cases: Mapping[str, Case], alone: Mapping[int, int]) -> dict[str, int]:
