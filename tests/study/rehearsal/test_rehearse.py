@@ -130,8 +130,9 @@ def test_workspaces_of_killed_rehearsals_are_removed_and_those_of_running_ones_k
     workspace, study = Workspace(tmp_path).create(), load_study(str(PLANTED))
     killed, running = (Workspace(workspace.rehearsals / f"planted-{name}") for name in ("killed", "running"))
     for each in (killed, running):
-        with driver_lock(each.study(each.root.name).lock):
-            pass
+        folder = each.study(each.root.name)
+        with driver_lock(folder.lock):
+            folder.ledger.touch()
     with driver_lock(running.study(running.root.name).lock), _private_workspace(study, workspace) as folder:
         kept = {path.name for path in workspace.rehearsals.iterdir()}
         assert kept == {"planted-running", folder.name}
