@@ -52,7 +52,7 @@ def driver_lock(path: Path) -> Iterator[None]:
             yield
         finally:
             if list(path.parent.glob("*")) == [path]:
-                shutil.rmtree(path.parent)
+                shutil.rmtree(path.parent, ignore_errors=True)  # a network file system keeps open files
 
 
 @contextlib.contextmanager
