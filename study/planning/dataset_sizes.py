@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-import numpy as np
-
 from trainables.data.records import SPLITS, SequenceRecord, Split
 from trainables.data.sampling.splits import split_counts
 from trainables.data.settings import DataSettings
@@ -15,7 +13,7 @@ from trainables.data.store.guard import list_dataset
 from trainables.data.store.integrity import Tolerance, enforce_tolerance
 from trainables.data.store.losses import Losses
 from trainables.data.store.prepare import dataset_folder
-from trainables.data.store.selection import Selection, select
+from trainables.data.store.selection import FRACTIONS, OFFICIAL_WITHOUT_VAL, Selection, select, split_rule, without_test
 from trainables.phantom import PHANTOMS, PhantomSettings, phantom_form
 
 SYSTOLIC_FRACTION = 0.3
@@ -115,25 +113,20 @@ def _phantom_sizes(settings: DataSettings, phantom: PhantomSettings) -> DatasetS
 
 
 def _phantom_subjects(settings: DataSettings, phantom: PhantomSettings) -> dict[Split, int]:
-    """Return the numbers of subjects with masks of a phantom, by split, as `trainables.data.store.selection` splits."""
+    """Return the numbers of subjects with masks of a phantom, by split."""
     kind = PHANTOMS[phantom_form(settings.layout, phantom.form)]
-    total = int(split_counts(phantom.subjects, np.array([kind.labelled, 1 - kind.labelled]))[0])
-    if settings.split == "fractions" or not kind.official:
-        return _shared(total, settings.fractions)
-    official = _shared(total, phantom.fractions)
+    total = split_counts(phantom.subjects, (kind.labelled, 0.0, 1 - kind.labelled))[0]
+    official = _by_split(total, phantom.fractions) if kind.official else dict.fromkeys(SPLITS, 0)
     if "val" not in kind.official:
         official = {"train": official["train"] + official["val"], "val": 0, "test": official["test"]}
-    empty, (train, val, _) = [split for split in SPLITS if not official[split]], settings.fractions
-    if settings.split == "official" or not empty:
-        return official
-    if empty == ["val"] and train > 0:
-        return {**_shared(official["train"], (train, val, 0.0)), "test": official["test"]}
-    return _shared(total, settings.fractions)
+    rule = split_rule(settings, [split for split in SPLITS if official[split]])
+    if rule == OFFICIAL_WITHOUT_VAL:
+        return {**_by_split(official["train"], without_test(settings.fractions)), "test": official["test"]}
+    return _by_split(total, settings.fractions) if rule == FRACTIONS else official
 
 
-def _shared(total: int, fractions: tuple[float, float, float]) -> dict[Split, int]:
-    weights = np.asarray(fractions, float)
-    return dict(zip(SPLITS, map(int, split_counts(total, weights / weights.sum())), strict=True))
+def _by_split(total: int, fractions: tuple[float, float, float]) -> dict[Split, int]:
+    return dict(zip(SPLITS, split_counts(total, fractions), strict=True))
 
 
 def _unlabelled(record: SequenceRecord, stride: int) -> float:

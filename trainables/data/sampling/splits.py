@@ -29,22 +29,25 @@ def split_subjects(subjects: Sequence[str], fractions: tuple[float, float, float
     Raises:
         ValueError: a negative fraction, or none above zero.
     """
-    weights = np.asarray(fractions, float)
-    if (weights < 0).any() or weights.sum() <= 0:
-        raise ValueError(f"split fractions {tuple(fractions)}: expected three numbers from 0 up, not all zero")
     ordered = sorted(set(subjects), key=lambda subject: (derive(seed, "split", subject), subject))
-    counts = split_counts(len(ordered), weights / weights.sum())
-    parts = np.repeat(np.arange(3), counts)
+    parts = np.repeat(np.arange(3), split_counts(len(ordered), fractions))
     return {subject: SPLITS[part] for subject, part in zip(ordered, parts.tolist(), strict=True)}
 
 
-def split_counts(total: int, weights: np.ndarray) -> np.ndarray:
-    """Apportion subjects to splits by largest remainders; a positive weight gets at least 1 where possible.
+def split_counts(total: int, fractions: tuple[float, float, float]) -> list[int]:
+    """Apportion subjects to train, val and test by largest remainders; a positive share gets at least 1 if possible.
 
     Args:
         total: number of subjects.
-        weights: share of each split, `(n,)`, of sum 1.
+        fractions: shares of train, val and test, from 0 up; they are scaled to sum to one.
+
+    Raises:
+        ValueError: a negative fraction, or none above zero.
     """
+    weights = np.asarray(fractions, float)
+    if (weights < 0).any() or weights.sum() <= 0:
+        raise ValueError(f"split fractions {tuple(fractions)}: expected three numbers from 0 up, not all zero")
+    weights /= weights.sum()
     exact: np.ndarray = weights * total
     counts: np.ndarray = np.floor(exact).astype(int)
     for part in np.argsort(counts - exact, kind="stable")[: total - counts.sum()]:
@@ -54,7 +57,7 @@ def split_counts(total: int, weights: np.ndarray) -> np.ndarray:
         if counts[largest] > 1:
             counts[largest] -= 1
             counts[part] += 1
-    return counts
+    return [int(count) for count in counts]
 
 
 def fraction_size(total: int, fraction: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,9 @@ from trainables.common.errors import DataError, did_you_mean
 from trainables.data.records import SPLITS, DatasetIssue, DatasetListing, SequenceRecord, Split
 from trainables.data.sampling.splits import split_subjects
 from trainables.data.settings import DataSettings
+
+OFFICIAL, OFFICIAL_WITHOUT_VAL, FRACTIONS = "official", "official, val by fractions", "fractions"
+"""Rules by which subjects get their split: the official split, its training subjects divided, or fractions of all."""
 
 
 @dataclass(frozen=True)
@@ -69,25 +72,46 @@ def _assign_splits(
         DataError: the official split is requested, but leaves train, val or test empty.
     """
     official = {record.subject: record.split for record in records if record.split is not None}
-    empty = [split for split in SPLITS if split not in official.values()]
+    present = set(official.values())
+    empty = ", ".join(split for split in SPLITS if split not in present)
     if settings.split == "official" and empty:
-        raise DataError(f"{root}: the official split leaves {', '.join(empty)} empty. Fix: set `split: fractions`")
-    train, val, _ = settings.fractions
-    if settings.split == "auto" and empty == ["val"] and train > 0:
+        raise DataError(f"{root}: the official split leaves {empty} empty. Fix: set `split: fractions`")
+    rule = split_rule(settings, present)
+    if rule == OFFICIAL_WITHOUT_VAL:
         text = "the official split has no val; its training subjects are split by fractions"
         issues.append(DatasetIssue("", "", "no official val split", text))
         labelled = {record.subject for record in records if record.labelled}
         training = [name for name, split in official.items() if split == "train" and name in labelled]
-        return official | split_subjects(training, (train, val, 0), settings.split_seed), "official, val by fractions"
-    if settings.split == "fractions" or empty:
+        return official | split_subjects(training, without_test(settings.fractions), settings.split_seed), rule
+    if rule == FRACTIONS:
         if settings.split == "auto" and official:
-            text = f"the official split leaves {', '.join(empty)} empty; subjects are split by fractions"
+            text = f"the official split leaves {empty} empty; subjects are split by fractions"
             issues.append(DatasetIssue("", "", "no complete official split", text))
-        return _by_fractions(records, settings), "fractions"
+        return _by_fractions(records, settings), rule
     for subject in sorted({record.subject for record in records} - official.keys()):
         text = f"subject '{subject}' is in no split and is left out"
         issues.append(DatasetIssue("", "", "subject in no split", text))
-    return official, "official"
+    return official, rule
+
+
+def split_rule(settings: DataSettings, present: Collection[Split]) -> str:
+    """Return the rule by which subjects get their split, one of `FrameStore.split_by`.
+
+    Args:
+        settings: the dataset's settings, of which the split is used.
+        present: splits that the dataset's official split has.
+    """
+    empty = [split for split in SPLITS if split not in present]
+    if settings.split == "official" or (settings.split == "auto" and not empty):
+        return OFFICIAL
+    if settings.split == "auto" and empty == ["val"] and settings.fractions[0] > 0:
+        return OFFICIAL_WITHOUT_VAL
+    return FRACTIONS
+
+
+def without_test(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Return the fractions by which an official training split is divided into train and val."""
+    return fractions[0], fractions[1], 0.0
 
 
 def _by_fractions(records: Sequence[SequenceRecord], settings: DataSettings) -> Mapping[str, Split]:
