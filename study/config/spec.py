@@ -239,8 +239,12 @@ class StudySpec:
         if len(self.name) > MAX_NAME:
             raise ValueError(f"name has {len(self.name)} characters, expected at most {MAX_NAME}")
         self._check_pretext_pruner()
-        probed = self.pretext_data is None and any(step.probe is not None for step in self.pretext.chain)
-        check_validation(self.downstream, self.search, self.network, probed=probed)
+        check_validation(self.downstream, self.search, self.network, probed=self.probed)
+
+    @property
+    def probed(self) -> bool:
+        """True if a probe of the pretraining reads labels of the dataset that is fine-tuned on."""
+        return self.pretext_data is None and any(step.probe is not None for step in self.pretext.chain)
 
     def _check_pretext_pruner(self) -> None:
         if isinstance(self.search.pretext_pruner, NoPruner) or isinstance(self.pretext.method, Start):

@@ -163,8 +163,7 @@ def _needed(spec: StudySpec) -> tuple[Split, ...]:
     """Return the splits in which a configuration needs labels; the probe of a pretraining reads those of validation."""
     if spec.downstream.test == "folds":
         return ("train",)
-    probed = any(step.probe is not None for step in spec.pretext.chain) and spec.pretext_data is None
-    return SPLITS if spec.downstream.uses_validation_split or probed else ("train", "test")
+    return SPLITS if spec.downstream.uses_validation_split or spec.probed else ("train", "test")
 
 
 def _shortage(spec: StudySpec, labelled: Collection[LabelledSubject]) -> str:
