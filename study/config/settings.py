@@ -207,7 +207,8 @@ class _Reader:
         try:
             return cls(**values)
         except (ValueError, UserError) as error:
-            for problem in error.args if all(isinstance(each, str) for each in error.args) else (error,):
+            several = len(error.args) > 1 and all(isinstance(each, str) for each in error.args)
+            for problem in error.args if several else (error,):
                 self._add(keys, str(problem))
             return _INVALID
 
