@@ -13,7 +13,7 @@ def known_image_sentences(plan: PlannedStudy) -> list[str]:
     """Return how cross-validation folds are tested, and which images of test subjects a pretraining has seen."""
     said = []
     if "folds" in _values(plan, FOLDS):
-        folds = plan.spec["downstream"]["folds"]
+        folds = " or ".join(str(each) for each in sorted(_values(plan, "downstream.folds") - {None}))
         said.append(
             f"Every labelled subject is tested once, by the network of the one of {folds} folds that leaves it out. "
             "Training without labels has seen its images, and not its masks."
