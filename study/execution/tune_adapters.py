@@ -124,7 +124,8 @@ class StopAnnouncement(tune.Callback):
 
     def __init__(self, progress: Progress) -> None:
         super().__init__()
-        self._progress, self._installed = progress, False
+        self._progress = progress
+        self._restore: Callable[[], None] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return no state: Tune pickles its callbacks for a restore that the ledger replaces."""
@@ -132,9 +133,9 @@ class StopAnnouncement(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Put the announcement before the handler that Tune has installed for its run."""
-        if self._installed or threading.current_thread() is not threading.main_thread():
+        if self._restore is not None or threading.current_thread() is not threading.main_thread():
             return
-        self._installed, interrupt = True, signal.getsignal(signal.SIGINT)
+        interrupt = signal.getsignal(signal.SIGINT)
         if not callable(interrupt):  # ignored, as in a command that a script has put into the background
             return
 
@@ -143,7 +144,17 @@ class StopAnnouncement(tune.Callback):
                 self._progress.message(STOPPING)
             interrupt(number, frame)
 
+        def restore() -> None:
+            if signal.getsignal(signal.SIGINT) is announce:  # else Tune has put back the handler of before its run
+                signal.signal(signal.SIGINT, interrupt)
+
         signal.signal(signal.SIGINT, announce)
+        self._restore = restore
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """Take the announcement back, as no job is left to stop."""
+        if self._restore is not None:
+            self._restore()
 
 
 class ClusterHealthCallback(tune.Callback):

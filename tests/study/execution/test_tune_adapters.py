@@ -176,6 +176,20 @@ def test_the_first_interrupt_is_announced_and_passed_on():
     assert received == [signal.SIGINT]
 
 
+def test_after_the_jobs_an_interrupt_is_not_announced():
+    received, progress = [], create_autospec(Progress, instance=True)
+    before = signal.signal(signal.SIGINT, lambda *signals: received.append(signals[0]))
+    try:
+        callback = StopAnnouncement(progress)
+        callback.on_step_begin(0, [])
+        callback.on_experiment_end([])
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    progress.message.assert_not_called()
+    assert received == [signal.SIGINT]
+
+
 def test_an_ignored_interrupt_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
